@@ -1,0 +1,154 @@
+"""Every error that asyncwds raises on purpose. Anything else that comes out of it is a bug of the library.
+
+    WdsError                       url, offset, key say where, as far as known
+    ├─ SpecError                   wrong argument or URL pattern            (is a ValueError)
+    ├─ FetchError                  a body could not be read                 (is an OSError)
+    │  ├─ NotFoundError            there is no such object                  (is a FileNotFoundError)
+    │  ├─ AccessError              not allowed: credentials, permissions    (is a PermissionError)
+    │  ├─ FetchTimeoutError        no connection or no byte in time         (is a TimeoutError)
+    │  ├─ ThrottledError           the server keeps asking to slow down
+    │  ├─ ShortBodyError           the body ended before its announced end
+    │  └─ ChangedError             the object was replaced while it was read
+    ├─ TarError                    the bytes are no sound tar archive       (is a tarfile.ReadError)
+    │  ├─ TruncatedTarError        the archive ends before its end mark
+    │  └─ TarHeaderError           a header fails its checksum or makes no sense
+    ├─ SampleError                 one sample is wrong, the shard goes on   (is a ValueError)
+    │  ├─ DuplicateFieldError      two members give the same field
+    │  └─ DecodeError              a field's bytes could not be decoded
+    ├─ CacheError                  the local cache cannot be used           (is an OSError)
+    └─ BridgeError                 an iterator used after a fork, or closed (is a RuntimeError)
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from typing import Any
+
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRET_PARAMETER = re.compile(r"(?i)([?&][^=&\s]*(?:sig|signature|token|credential|secret|key|password|policy)[^=&\s]*=)[^&\s]+")
+
+
+def redact(url: str) -> str:
+    """The URL without what must not be logged: user and password, and signatures or tokens in the query."""
+    return _SECRET_PARAMETER.sub(r"\1***", _USERINFO.sub("***@", url))
+
+
+class WdsError(Exception):
+    """Base of all errors. `url` is redacted; `offset` [bytes] is in the (decompressed) shard; `key` names the sample."""
+
+    url: str | None
+    offset: int | None
+    key: str | None
+
+    def __init__(self, message: str, *, url: str | None = None, offset: int | None = None, key: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.url = None if url is None else redact(url)
+        self.offset = offset
+        self.key = key
+
+    def __str__(self) -> str:
+        where = {"url": self.url, "offset": self.offset, "key": self.key}
+        known = ", ".join(f"{name}={value}" for name, value in where.items() if value is not None)
+        return f"{self.message} ({known})" if known else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions pickle as type(*args); ours would lose their keywords on the way out of a DataLoader worker.
+        return _rebuild, (type(self), self.message, dict(self.__dict__))
+
+
+def _rebuild(kind: type[WdsError], message: str, state: dict[str, Any]) -> WdsError:
+    error = kind(message)
+    error.__dict__.update(state)
+    return error
+
+
+class SpecError(WdsError, ValueError):
+    """An argument or a URL pattern makes no sense. Raised when a dataset is described or iteration starts."""
+
+
+class FetchError(WdsError, OSError):
+    """A body could not be read, and trying again did not help or would not.
+
+    `attempts` counts the requests made; `status` is the HTTP status or a command's exit status.
+    `retryable` and `retry_after` [s] are advice to whoever wraps the fetcher that raised it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        url: str | None = None,
+        offset: int | None = None,
+        key: str | None = None,
+        status: int | None = None,
+        attempts: int = 1,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, url=url, offset=offset, key=key)
+        self.status = status
+        self.attempts = attempts
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        tried = f", after {self.attempts} attempts" if self.attempts > 1 else ""
+        return WdsError.__str__(self) + tried
+
+
+class NotFoundError(FetchError, FileNotFoundError):
+    """There is no such object (404, 410, or no such file)."""
+
+
+class AccessError(FetchError, PermissionError):
+    """The object may not be read (401, 403, file permissions)."""
+
+
+class FetchTimeoutError(FetchError, TimeoutError):
+    """No connection, or no byte for `Retry.stall_timeout`, and so at every attempt."""
+
+
+class ThrottledError(FetchError):
+    """The server answered 429, 503 or SlowDown at every attempt."""
+
+
+class ShortBodyError(FetchError):
+    """Bodies ended before their announced length, at every attempt."""
+
+
+class ChangedError(FetchError):
+    """The object's identity (ETag, size, modification time) changed between two requests: it was replaced."""
+
+
+class TarError(WdsError, tarfile.ReadError):
+    """The bytes are no sound tar archive."""
+
+
+class TruncatedTarError(TarError):
+    """The archive ends before its end-of-archive mark; samples are missing."""
+
+
+class TarHeaderError(TarError):
+    """A member's header fails its checksum or makes no sense (also: an HTML page or an empty file in place of a shard)."""
+
+
+class SampleError(WdsError, ValueError):
+    """One sample is wrong; the shard can go on after it."""
+
+
+class DuplicateFieldError(SampleError):
+    """Two members with the same key give the same field."""
+
+
+class DecodeError(SampleError):
+    """A field's bytes could not be decoded; the cause is `__cause__`."""
+
+
+class CacheError(WdsError, OSError):
+    """The local cache cannot be written, locked or trusted."""
+
+
+class BridgeError(WdsError, RuntimeError):
+    """An iterator was used after it was closed, or in another process than the one that made it."""

@@ -1,0 +1,129 @@
+"""What an iteration counted. `Counters` is written by the engine, `Stats` is what `ds.stats()` returns.
+
+Counters are plain numbers written by one thread and read by any: a reader may see one number a moment older
+than another, never a torn one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+
+MB = 1e6
+
+
+def _recent() -> deque[float]:
+    return deque(maxlen=512)
+
+
+@dataclass(slots=True)
+class Counters:
+    """Running counts of one iteration; times in [s] on the monotonic clock, sizes in [bytes]."""
+
+    started: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+    samples: int = 0
+    bytes: int = 0  # received from sources
+    requests: int = 0
+    retries: int = 0
+    hedges: int = 0
+    throttled: int = 0  # answers 429, 503 and the like
+    in_flight: int = 0  # parts being fetched now
+    in_flight_peak: int = 0
+    connections: int = 0  # parts that may be in flight now
+    buffered: int = 0  # fetched or reserved, not yet parsed
+    buffered_peak: int = 0
+    waited: float = 0.0  # the consumer found nothing ready
+    parsed: float = 0.0  # spent in decompression, parsing and grouping
+    shards: int = 0  # read to their end
+    shards_failed: int = 0
+    samples_failed: int = 0
+    first_bytes: deque[float] = field(default_factory=_recent)  # from request to first byte, the latest ones
+
+    def snapshot(self) -> Stats:
+        seconds = (self.ended if self.ended is not None else time.monotonic()) - self.started
+        return Stats(
+            seconds=seconds,
+            samples=self.samples,
+            bytes=self.bytes,
+            requests=self.requests,
+            retries=self.retries,
+            hedges=self.hedges,
+            throttled=self.throttled,
+            in_flight=self.in_flight,
+            in_flight_peak=self.in_flight_peak,
+            connections=self.connections,
+            buffered=self.buffered,
+            buffered_peak=self.buffered_peak,
+            waited=self.waited,
+            parsed=self.parsed,
+            shards=self.shards,
+            shards_failed=self.shards_failed,
+            samples_failed=self.samples_failed,
+            first_bytes=tuple(self.first_bytes),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What one iteration did so far. Times in [s], sizes in [bytes]; fields as in `Counters`."""
+
+    seconds: float = 0.0
+    samples: int = 0
+    bytes: int = 0
+    requests: int = 0
+    retries: int = 0
+    hedges: int = 0
+    throttled: int = 0
+    in_flight: int = 0
+    in_flight_peak: int = 0
+    connections: int = 0
+    buffered: int = 0
+    buffered_peak: int = 0
+    waited: float = 0.0
+    parsed: float = 0.0
+    shards: int = 0
+    shards_failed: int = 0
+    samples_failed: int = 0
+    first_bytes: tuple[float, ...] = ()
+
+    @property
+    def bytes_per_second(self) -> float:
+        return self.bytes / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def samples_per_second(self) -> float:
+        return self.samples / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def first_byte(self) -> float | None:
+        """Median time to the first byte [s] of the latest requests."""
+        return median(self.first_bytes) if self.first_bytes else None
+
+    @property
+    def limit(self) -> str:
+        """Which stage limits the stream: "nothing yet", "consumer", "parser" or "network".
+
+        The consumer is the limit unless it waited a fifth of the time; then it is the parser if that was busy for
+        most of the time, and otherwise the sources.
+        """
+        if self.samples == 0 or self.seconds <= 0:
+            return "nothing yet"
+        if self.waited < 0.2 * self.seconds:
+            return "consumer"
+        return "parser" if self.parsed > 0.7 * self.seconds else "network"
+
+    def summary(self) -> str:
+        """One line in plain words: what limits the stream, and by how much."""
+        rate = self.bytes_per_second / MB
+        waited = f"the consumer waited {self.waited:.1f} of {self.seconds:.1f} s"
+        if self.limit == "network":
+            lanes = max(1, self.in_flight_peak)
+            return f"network-bound: {lanes} connections x {rate / lanes:.0f} MB/s, {waited}"
+        if self.limit == "parser":
+            return f"parser-bound: {rate:.0f} MB/s is what one core unpacks, {waited}"
+        if self.limit == "consumer":
+            return f"consumer-bound: it takes {rate:.0f} MB/s, {waited}"
+        return "nothing yet"

@@ -1,0 +1,55 @@
+"""The narrow waist: everything above asks a `Fetcher` for bytes, everything below is one.
+
+A fetcher opens ranges of objects. Wrappers (`Retrying`) are fetchers again, and so is the fake for tests
+(`MemoryFetcher`). All of them pass `asyncwds.testing.check_fetcher`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a source says about an object before its first byte comes.
+
+    start     offset [bytes] of the first byte that will be delivered: the one asked for, or 0 where `ranged` is False
+    total     size [bytes] of the whole object; None where the source does not say (pipes, chunked answers)
+    identity  changes when the object is replaced (ETag, or time and size of a file); None where there is none
+    ranged    the source serves any range; otherwise the only way is one stream from the beginning
+    """
+
+    start: int
+    total: int | None
+    identity: str | None
+    ranged: bool
+
+
+class Body(Protocol):
+    """An open answer. Iterating gives its bytes in order, in chunks as they come, none of them empty."""
+
+    @property
+    def answer(self) -> Answer: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class Fetcher(Protocol):
+    """Opens ranges of objects; must be used and closed on one event loop."""
+
+    def open(
+        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+    ) -> AbstractAsyncContextManager[Body]:
+        """Opens bytes [start, stop) of `url`, to its end if `stop` is None or beyond it. Leaving the context frees everything.
+
+        Entering raises NotFoundError, AccessError, ChangedError (the object is not `identity` any more) or another
+        FetchError; iterating raises FetchError. A body that ends early raises ShortBodyError, it never just stops.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Frees connections, threads and files. Idempotent."""
+        ...
