@@ -1,0 +1,299 @@
+"""Decides which parts of which shards may be fetched now. No I/O and no awaits: tasks in `stream` carry it out.
+
+A shard's life, and what moves it on:
+
+    WAITING ──start──► PROBING ──answer──► RANGED (its size is known: more parts may start)
+                                    └────► STREAMED (no ranges: its only part runs to the end of the shard)
+    RANGED, STREAMED ──all bytes read, or given up──► ENDED
+
+A part's life: FETCHING ──► COMPLETE | FAILED, or DROPPED when its shard is given up while it is in flight. A part
+holds its connection until `released`, whatever its state, so that the number in flight is exact.
+
+Three rules bound memory and cannot deadlock:
+
+1. Parts start in plan order; when the first that could start does not fit, none behind it starts either.
+2. A part starts only if its size fits into the budget together with all reserved bytes, and a connection is free.
+3. The part that the reader needs next may start whatever the budget says.
+
+A stream without ranges reserves one part's size and pauses when as many bytes wait in it; so it can hold its
+connection for ever. Rule 1 keeps a connection for the shard that is read (its first part started before any part
+of a later shard did), unless the tuner lowered the number meanwhile: then rule 3 also overrides that.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from operator import attrgetter
+
+from asyncwds.errors import WdsError
+from asyncwds.model import Shard
+from asyncwds.storage.base import Answer
+
+
+class PartState(Enum):
+    FETCHING = "in flight"
+    COMPLETE = "all its bytes have come"
+    FAILED = "its error waits to be read"
+    DROPPED = "given up while in flight"
+
+
+class ShardState(Enum):
+    WAITING = "nothing asked for"
+    PROBING = "first part in flight, size unknown"
+    RANGED = "size known, read in parts"
+    STREAMED = "no ranges, read as one stream"
+    ENDED = "read to its end, or given up"
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """Bytes [start, stop) of a shard; `stop` is None for a stream. `reserved` [bytes] of the budget are held for it."""
+
+    run: ShardRun
+    start: int
+    stop: int | None
+    reserved: int
+    state: PartState = PartState.FETCHING
+    chunks: deque[bytes] = field(default_factory=deque)
+    buffered: int = 0
+    error: WdsError | None = None
+
+    @property
+    def full(self) -> bool:
+        """A stream with as many bytes waiting as it has reserved; its task pauses. Parts of known size never do."""
+        return self.stop is None and self.state is PartState.FETCHING and self.buffered >= self.reserved
+
+
+@dataclass(slots=True, eq=False)
+class ShardRun:
+    """One shard on its way through the engine; `sequence` is its position in this epoch's plan."""
+
+    shard: Shard
+    sequence: int
+    state: ShardState = ShardState.WAITING
+    total: int | None = None
+    identity: str | None = None
+    next_start: int = 0  # first byte of which no part has been started
+    parts: deque[Part] = field(default_factory=deque)  # started and not read to their end, in order
+
+    @property
+    def startable(self) -> bool:
+        if self.state is ShardState.RANGED:
+            return self.total is not None and self.next_start < self.total
+        return self.state is ShardState.WAITING
+
+
+class Scheduler:
+    """What is in flight, what is reserved, and whose turn it is to be read.
+
+    `connections` may be changed at any time; parts already in flight run on.
+    """
+
+    def __init__(
+        self, shards: Iterator[Shard], *, connections: int, budget: int, part_bytes: int, interleave: int = 1, arrival: bool = False
+    ) -> None:
+        self.connections = connections
+        self.budget = budget
+        self.part_bytes = part_bytes
+        self.in_flight = 0
+        self.reserved = 0
+        self.paused = 0  # streams in flight that wait for the reader
+        self.reading: list[ShardRun] = []  # in rotation (plan order), or all that are open (arrival order)
+        self.turn = 0  # index in `reading` of the shard to be read next
+        self.plan_error: Exception | None = None
+        self._shards = enumerate(shards)
+        self._exhausted = False
+        self._lanes = None if arrival else interleave
+        self._ahead: deque[ShardRun] = deque()  # opened before the reader came to them, in plan order
+        self._todo: list[ShardRun] = []  # the startable ones, in plan order
+        self._gap: int | None = None  # where in the rotation a shard has ended
+
+    # -- what may start -------------------------------------------------------------------------------------------
+
+    def startable(self) -> list[Part]:
+        """The parts that may start now, marked as started. The caller fetches each and reports what happens."""
+        started: list[Part] = []
+        while True:
+            needed = self._needed()
+            run = needed or self._next_run()
+            if run is None or not (self._fits(run) or needed):
+                return started
+            started.append(self._start(run))
+
+    def _needed(self) -> ShardRun | None:
+        """The shard that the reader stands still for because nothing of it is in flight, if it may start at once."""
+        run = self.current()
+        if run is None:
+            return None
+        self._skip_read_parts(run)
+        if run.parts or not run.startable:
+            return None
+        moving = self.in_flight - self.paused
+        return run if self.in_flight < self.connections or moving == 0 else None
+
+    def _fits(self, run: ShardRun) -> bool:
+        return self.in_flight < self.connections and self.reserved + self._size(run) <= self.budget
+
+    def _size(self, run: ShardRun) -> int:
+        if run.total is None:
+            return self.part_bytes
+        return min(self.part_bytes, run.total - run.next_start)
+
+    def _next_run(self) -> ShardRun | None:
+        if self._todo:
+            return min(self._todo, key=self._urgency) if len(self.reading) > 1 and self._lanes else self._todo[0]
+        # A new shard is opened only when it can start, so that plans without end are drawn no further than needed.
+        if self.in_flight < self.connections and self.reserved + self.part_bytes <= self.budget:
+            return self._open()
+        return None
+
+    def _urgency(self, run: ShardRun) -> tuple[bool, int, int]:
+        """Shards in rotation first, those with the fewest parts ahead of the reader before the others."""
+        in_rotation = run in self.reading
+        return not in_rotation, len(run.parts) if in_rotation else 0, run.sequence
+
+    def _open(self) -> ShardRun | None:
+        run = self._draw()
+        if run is not None:
+            (self.reading if self._lanes is None else self._ahead).append(run)
+        return run
+
+    def _draw(self) -> ShardRun | None:
+        if self._exhausted:
+            return None
+        try:
+            sequence, shard = next(self._shards)
+        except StopIteration:
+            self._exhausted = True
+            return None
+        except Exception as error:  # noqa: BLE001 - a user's splitter: raised once all shards before it are read
+            self._exhausted = True
+            self.plan_error = error
+            return None
+        run = ShardRun(shard, sequence)
+        self._todo.append(run)
+        return run
+
+    def _start(self, run: ShardRun) -> Part:
+        size = self._size(run)
+        part = Part(run, run.next_start, run.next_start + size, size)
+        run.next_start += size
+        run.parts.append(part)
+        if run.state is ShardState.WAITING:
+            run.state = ShardState.PROBING
+        if not run.startable:
+            self._todo.remove(run)
+        self.reserved += size
+        self.in_flight += 1
+        return part
+
+    # -- what the tasks report ------------------------------------------------------------------------------------
+
+    def answered(self, part: Part, answer: Answer) -> None:
+        """The first answer of a shard tells its size and whether it has ranges. Answers of later parts change nothing."""
+        run = part.run
+        if run.state is not ShardState.PROBING:
+            return
+        run.total, run.identity = answer.total, answer.identity
+        if answer.ranged and run.total is not None:
+            run.state = ShardState.RANGED
+            part.stop = run.next_start = min(run.next_start, run.total)
+            self._release(part, part.reserved - (part.stop - part.start))
+            if run.startable:
+                insort(self._todo, run, key=attrgetter("sequence"))
+        else:
+            run.state = ShardState.STREAMED
+            part.stop = None
+
+    def received(self, part: Part, chunk: bytes) -> None:
+        if part.state is PartState.FETCHING:
+            part.chunks.append(chunk)
+            part.buffered += len(chunk)
+
+    def completed(self, part: Part) -> None:
+        if part.state is PartState.FETCHING:
+            part.state = PartState.COMPLETE
+
+    def failed(self, part: Part, error: WdsError) -> None:
+        if part.state is PartState.FETCHING:
+            part.state = PartState.FAILED
+            part.error = error
+
+    def released(self) -> None:
+        """A part's task has ended, and with it the use of its connection."""
+        self.in_flight -= 1
+
+    # -- what the reader takes ------------------------------------------------------------------------------------
+
+    def current(self) -> ShardRun | None:
+        """The shard to be read next; None when the plan is done. In arrival order, the first open one."""
+        if self._lanes is not None:
+            self._fill_rotation(self._lanes)
+        elif not self.reading:
+            self._open()
+        if not self.reading:
+            return None
+        self.turn %= len(self.reading)
+        return self.reading[self.turn]
+
+    def _fill_rotation(self, lanes: int) -> None:
+        while len(self.reading) < lanes and (run := self._ahead.popleft() if self._ahead else self._draw()):
+            # The newcomer takes the place of the one that ended, so that the rotation depends on the plan alone.
+            self.reading.insert(len(self.reading) if self._gap is None else self._gap, run)
+            self._gap = None
+
+    def next_turn(self) -> None:
+        self.turn += 1
+
+    def take(self, run: ShardRun) -> bytes | None:
+        """The next chunk of a shard; None if it has not come (or there is an error or the end: ask `failure`, `at_end`)."""
+        self._skip_read_parts(run)
+        if not run.parts or not run.parts[0].chunks:
+            return None
+        part = run.parts[0]
+        chunk = part.chunks.popleft()
+        part.buffered -= len(chunk)
+        if part.stop is not None:
+            self._release(part, min(len(chunk), part.reserved))
+        return chunk
+
+    def failure(self, run: ShardRun) -> WdsError | None:
+        """The error that stands where the next byte should be."""
+        self._skip_read_parts(run)
+        return run.parts[0].error if run.parts and not run.parts[0].chunks else None
+
+    def at_end(self, run: ShardRun) -> bool:
+        """Every byte of the shard has been taken."""
+        self._skip_read_parts(run)
+        return not run.parts and run.state in (ShardState.RANGED, ShardState.STREAMED) and not run.startable
+
+    def _skip_read_parts(self, run: ShardRun) -> None:
+        while run.parts and run.parts[0].state is PartState.COMPLETE and not run.parts[0].chunks:
+            part = run.parts.popleft()
+            self._release(part, part.reserved)
+
+    def end(self, run: ShardRun) -> list[Part]:
+        """Takes a shard out, read or given up. Returns its parts still in flight, whose tasks the caller must cancel."""
+        in_flight = [part for part in run.parts if part.state is PartState.FETCHING]
+        for part in run.parts:
+            self._release(part, part.reserved)
+            part.state = PartState.DROPPED
+            part.chunks.clear()
+        run.parts.clear()
+        run.state = ShardState.ENDED
+        if run in self._todo:
+            self._todo.remove(run)
+        index = self.reading.index(run)
+        del self.reading[index]
+        self._gap = index
+        if index < self.turn:
+            self.turn -= 1
+        return in_flight
+
+    def _release(self, part: Part, size: int) -> None:
+        part.reserved -= size
+        self.reserved -= size

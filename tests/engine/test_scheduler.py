@@ -1,0 +1,256 @@
+"""The scheduler alone, driven by a simulation that chooses what happens next. Whatever it chooses, the rules hold."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncwds.engine.scheduler import Part, PartState, Scheduler, ShardRun, ShardState
+from asyncwds.errors import FetchError
+from asyncwds.model import Shard
+from asyncwds.storage.base import Answer
+
+
+class World:
+    """Objects of given sizes, with or without ranges, fetched and read step by step as `choose` decides."""
+
+    def __init__(self, objects: list[tuple[int, bool]], choose, **settings) -> None:
+        self.objects = objects
+        self.choose = choose
+        self.scheduler = Scheduler(iter([Shard(f"s{i}", i) for i in range(len(objects))]), **settings)
+        self.fixed = settings["connections"]
+        self.arrival = settings.get("arrival", False)
+        self.moving: dict[Part, int] = {}  # in flight → bytes sent so far; -1 before the answer
+        self.read: dict[int, int] = {}
+        self.ended: list[int] = []
+
+    def run(self) -> None:
+        for _ in range(100_000):
+            self.start()
+            self.check()
+            if self.scheduler.current() is None:
+                break
+            actions = [lambda part=part: self.advance(part) for part in self.moving if not part.full]
+            actions += [lambda run=run: self.take(run) for run in self.readable()]
+            assert actions, "nothing can move: deadlock"
+            actions[self.choose(len(actions))]()
+        assert self.ended == sorted(self.ended) or self.arrival or len(self.scheduler.reading) == 0
+        assert self.read == {index: size for index, (size, _) in enumerate(self.objects)}
+        assert self.scheduler.reserved == 0
+        assert self.scheduler.in_flight == 0
+
+    def start(self) -> None:
+        for part in self.scheduler.startable():
+            assert part not in self.moving
+            self.moving[part] = -1
+        self.scheduler.paused = sum(part.full for part in self.moving)
+
+    def check(self) -> None:
+        scheduler = self.scheduler
+        assert scheduler.in_flight == len(self.moving) <= self.fixed
+        assert scheduler.reserved >= 0
+        # Rule 3 may let one part in rotation pass the budget at a time, each as large as a part.
+        assert scheduler.reserved <= scheduler.budget + scheduler.part_bytes * max(1, len(scheduler.reading))
+
+    def readable(self) -> list[ShardRun]:
+        scheduler = self.scheduler
+        runs = list(scheduler.reading) if self.arrival else [scheduler.current()]
+        return [run for run in runs if run and (scheduler.at_end(run) or any(part.chunks for part in list(run.parts)[:1]))]
+
+    def advance(self, part: Part) -> None:
+        size, ranged = self.objects[part.run.shard.index]
+        if self.moving[part] < 0:
+            self.scheduler.answered(part, Answer(part.start if ranged else 0, size if ranged else None, "e", ranged))
+            self.moving[part] = 0
+            return
+        stop = size if part.stop is None else part.stop
+        left = stop - part.start - self.moving[part]
+        if left > 0:
+            count = 1 + self.choose(left)
+            self.moving[part] += count
+            self.scheduler.received(part, b"x" * count)
+            return
+        self.scheduler.completed(part)
+        del self.moving[part]
+        self.scheduler.released()
+
+    def take(self, run: ShardRun) -> None:
+        index = run.shard.index
+        if self.scheduler.at_end(run):
+            self.read.setdefault(index, 0)
+            self.ended.append(index)
+            assert self.scheduler.end(run) == []
+            return
+        chunk = self.scheduler.take(run)
+        assert chunk
+        self.read[index] = self.read.get(index, 0) + len(chunk)
+        self.scheduler.next_turn()
+
+
+objects = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=12)
+
+
+@settings(deadline=None, max_examples=300)
+@given(objects, st.data(), st.integers(1, 6), st.integers(1, 60), st.integers(1, 9), st.integers(1, 4), st.booleans())
+def test_every_byte_is_read_and_no_rule_is_broken(objects, data, connections, budget, part_bytes, interleave, arrival):
+    random = data.draw(st.randoms(use_true_random=False))
+    world = World(
+        objects,
+        random.randrange,
+        connections=max(connections, interleave),
+        budget=budget,
+        part_bytes=part_bytes,
+        interleave=interleave,
+        arrival=arrival,
+    )
+    world.run()
+
+
+def make(objects: int = 3, **settings) -> Scheduler:
+    settings = {"connections": 4, "budget": 100, "part_bytes": 10, **settings}
+    return Scheduler(iter([Shard(f"s{i}", i) for i in range(objects)]), **settings)
+
+
+def ranges(parts: list[Part]) -> list[tuple[int, int, int | None]]:
+    return [(part.run.shard.index, part.start, part.stop) for part in parts]
+
+
+def test_the_first_parts_of_several_shards_start_together():
+    assert ranges(make().startable()) == [(0, 0, 10), (1, 0, 10), (2, 0, 10)]
+
+
+def test_parts_of_the_first_shard_come_before_new_shards_once_its_size_is_known():
+    scheduler = make(objects=9, connections=2)
+    first, second = scheduler.startable()
+    scheduler.answered(first, Answer(0, 35, "e", ranged=True))
+    assert scheduler.startable() == []
+    scheduler.completed(first)
+    scheduler.released()
+    assert ranges(scheduler.startable()) == [(0, 10, 20)]
+    scheduler.answered(second, Answer(0, 12, "e", ranged=True))
+    scheduler.completed(second)
+    scheduler.released()
+    assert ranges(scheduler.startable()) == [(0, 20, 30)]
+
+
+def test_a_small_shard_gives_back_what_its_first_part_reserved_too_much():
+    scheduler = make()
+    first = scheduler.startable()[0]
+    scheduler.answered(first, Answer(0, 3, "e", ranged=True))
+    assert first.stop == 3
+    assert scheduler.reserved == 3 + 10 + 10
+
+
+def test_nothing_overtakes_a_part_that_does_not_fit():
+    scheduler = make(budget=15)
+    (first,) = scheduler.startable()
+    scheduler.answered(first, Answer(0, 30, "e", ranged=True))
+    scheduler.received(first, b"x" * 10)
+    scheduler.completed(first)
+    scheduler.released()
+    assert scheduler.startable() == []  # 10 reserved, 10 wanted, and shard 1 must not slip in
+    run = scheduler.current()
+    assert run is not None
+    assert scheduler.take(run) == b"x" * 10
+    assert ranges(scheduler.startable()) == [(0, 10, 20)]
+
+
+def test_the_part_that_the_reader_needs_may_pass_the_budget():
+    scheduler = make(budget=1, connections=3)
+    assert ranges(scheduler.startable()) == [(0, 0, 10)]
+
+
+def test_a_stream_pauses_when_as_much_waits_as_it_has_reserved():
+    scheduler = make(connections=1)
+    (part,) = scheduler.startable()
+    scheduler.answered(part, Answer(0, None, None, ranged=False))
+    scheduler.received(part, b"x" * 9)
+    assert not part.full
+    scheduler.received(part, b"x" * 5)
+    assert part.full
+    assert part.run.state is ShardState.STREAMED
+    run = scheduler.current()
+    assert run is not None
+    scheduler.take(run)
+    assert not part.full
+
+
+def test_paused_streams_cannot_block_the_reader_when_the_number_of_connections_is_lowered():
+    scheduler = make(objects=3, connections=3)
+    first, second, third = scheduler.startable()
+    scheduler.answered(first, Answer(0, 25, "e", ranged=True))
+    for part in (second, third):
+        scheduler.answered(part, Answer(0, None, None, ranged=False))
+        scheduler.received(part, b"x" * 10)
+        scheduler.paused += 1
+    scheduler.connections = 1
+    scheduler.received(first, b"x" * 10)
+    scheduler.completed(first)
+    scheduler.released()
+    run = scheduler.current()
+    assert run is first.run
+    assert scheduler.take(run) is not None
+    scheduler.at_end(run)
+    assert ranges(scheduler.startable()) == [(0, 10, 20)]
+
+
+def test_giving_up_a_shard_frees_its_budget_at_once_and_its_connections_when_the_tasks_end():
+    scheduler = make(objects=1)
+    (first,) = scheduler.startable()
+    scheduler.answered(first, Answer(0, 40, "e", ranged=True))
+    rest = scheduler.startable()
+    scheduler.failed(first, FetchError("broken"))
+    scheduler.released()
+    run = scheduler.current()
+    assert run is not None
+    assert scheduler.take(run) is None
+    assert str(scheduler.failure(run)) == "broken"
+    assert scheduler.end(run) == rest
+    assert scheduler.reserved == 0
+    assert scheduler.in_flight == 3
+    scheduler.received(rest[0], b"late")
+    assert not rest[0].chunks
+    assert rest[0].state is PartState.DROPPED
+    assert scheduler.current() is None
+
+
+def test_rotation_puts_the_next_shard_into_the_place_of_the_one_that_ended():
+    scheduler = make(objects=4, interleave=2)
+    scheduler.startable()
+    seen = []
+    while (run := scheduler.current()) is not None:
+        seen.append(run.shard.index)
+        if len(seen) % 3 == 0:
+            scheduler.end(run)
+        else:
+            scheduler.next_turn()
+    assert seen == [0, 1, 0, 2, 1, 2, 3, 1, 3, 1, 1, 1]
+
+
+def test_a_plan_that_raises_is_read_up_to_there():
+    def shards():
+        yield Shard("s0", 0)
+        raise ZeroDivisionError
+
+    scheduler = Scheduler(shards(), connections=4, budget=100, part_bytes=10)
+    assert len(scheduler.startable()) == 1
+    assert isinstance(scheduler.plan_error, ZeroDivisionError)
+    run = scheduler.current()
+    assert run is not None
+    scheduler.end(run)
+    assert scheduler.current() is None
+
+
+@pytest.mark.parametrize("arrival", [False, True])
+def test_an_endless_plan_is_drawn_no_further_than_needed(arrival):
+    drawn = []
+
+    def shards():
+        for index in range(10**9):
+            drawn.append(index)
+            yield Shard("s", index)
+
+    scheduler = Scheduler(shards(), connections=3, budget=1000, part_bytes=10, arrival=arrival)
+    assert len(scheduler.startable()) == 3
+    assert len(drawn) <= 4

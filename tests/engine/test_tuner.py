@@ -1,0 +1,48 @@
+"""The controller against models of links: it must find what fills them, and let go when asked."""
+
+from __future__ import annotations
+
+from asyncwds.engine.tuner import HIGHEST, INTERVAL, START, Tuner
+
+
+def drive(tuner: Tuner, rate, *, intervals: int, waiting: float = 1.0, throttled=lambda connections: 0) -> list[int]:
+    """Feeds the tuner with a link that gives `rate(connections)` bytes/s; returns the connections after each interval."""
+    now, received, starved, throttles, history = 0.0, 0.0, 0.0, 0, []
+    tuner.observe(now, 0, 0.0, 0)
+    for _ in range(intervals):
+        received += rate(tuner.connections) * INTERVAL
+        throttles += throttled(tuner.connections)
+        starved += waiting * INTERVAL
+        now += INTERVAL
+        history.append(tuner.observe(now, int(received), starved, throttles))
+    return history
+
+
+def test_it_climbs_while_each_connection_adds_speed():
+    assert drive(Tuner(), lambda connections: connections * 40e6, intervals=12)[-1] == HIGHEST
+
+
+def test_it_stays_near_what_fills_the_link():
+    history = drive(Tuner(), lambda connections: min(connections * 40e6, 480e6), intervals=15)
+    assert 12 <= history[-1] <= 18
+
+
+def test_a_full_link_is_tried_again_only_after_a_rest():
+    history = drive(Tuner(), lambda connections: 320e6, intervals=15)
+    assert sum(later != earlier for earlier, later in zip(history, history[1:], strict=False)) <= 2
+    assert history[-1] == START
+
+
+def test_it_leaves_the_connections_when_the_consumer_is_the_limit():
+    assert set(drive(Tuner(), lambda connections: connections * 40e6, intervals=20, waiting=0.0)) == {START}
+
+
+def test_it_halves_when_asked_to_slow_down_and_never_below_one():
+    history = drive(Tuner(), lambda connections: connections * 40e6, intervals=6, throttled=lambda connections: 1)
+    assert history == [4, 2, 1, 1, 1, 1]
+
+
+def test_a_link_that_grows_is_found_again():
+    tuner = Tuner()
+    drive(tuner, lambda connections: 320e6, intervals=5)
+    assert drive(tuner, lambda connections: connections * 40e6, intervals=60)[-1] == HIGHEST
