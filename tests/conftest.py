@@ -1,0 +1,48 @@
+"""What all tests share. What needs an extra that is not installed is left out, and the header says so."""
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from nginx import Nginx, run_nginx
+
+# Not in every environment of tox.ini: the extras, and the peers to compare with.
+EXTRAS = {"psutil", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}
+MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
+
+
+def _top_level_imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def pytest_report_header() -> str:
+    return f"not installed, tests that need it are left out: {', '.join(sorted(MISSING)) or 'nothing'}"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """A module that imports a missing extra at its top is left out whole."""
+    if collection_path.suffix == ".py" and MISSING & _top_level_imports(collection_path):
+        return True
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test marked `needs("torch")` is left out where torch is missing."""
+    left_out = [item for item in items if any(MISSING & set(mark.args) for mark in item.iter_markers("needs"))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with run_nginx(tmp_path_factory.mktemp("nginx")) as server:
+        yield server
