@@ -1,0 +1,172 @@
+"""Runs a blocking iterator in a thread of its own, for `async for`.
+
+Stages are plain iterators, and a user's stage may block for as long as it likes. So they run neither on the user's
+loop nor on the engine's, but here. Items cross in lots: as many as the iterator gives in `LOT_SECONDS`, so that tiny
+samples share the price of a wake-up of the loop (50–110 µs if each paid its own), and slow large batches cross one
+by one. At most two lots are ahead of the consumer; that bounds memory without knowing the items' sizes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from time import monotonic
+from typing import Any, Generic, Protocol, TypeVar
+
+from asyncwds.errors import BridgeError
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+LOT_SECONDS = 0.002
+LOT_ITEMS = 512
+LOTS_AHEAD = 2
+EXIT_SECONDS = 5.0  # [s] that an interpreter at its end waits for a user's stage to return
+
+
+class ClosableIterator(Protocol[T_co]):
+    def __iter__(self) -> Iterator[T_co]: ...
+    def __next__(self) -> T_co: ...
+    def close(self) -> None: ...
+
+
+class _Crossing(Generic[T]):
+    """What the thread and the loop share; the thread holds no reference to the `ThreadedIterator`."""
+
+    def __init__(self, iterator: ClosableIterator[T], interrupt: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
+        self.iterator = iterator
+        self.interrupt = interrupt
+        self.loop = loop
+        self.wanted = threading.Semaphore(LOTS_AHEAD)
+        self.stopped = threading.Event()
+        self.lots: deque[list[T]] = deque()  # from here on used on the loop only
+        self.ended = False
+        self.error: BaseException | None = None
+        self.arrived: asyncio.Future[None] | None = None
+        self.thread = threading.Thread(target=self._run, name="asyncwds stages", daemon=True)
+
+    # -- on the thread
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            with closing(self.iterator):
+                while self._deliver_lot():
+                    pass
+        except BaseException as failure:  # noqa: BLE001 - it belongs to the consumer, who raises it
+            error = failure
+        self._call(self._end, error)
+
+    def _deliver_lot(self) -> bool:
+        """False at the end of the iterator, or when nobody wants more."""
+        self.wanted.acquire()
+        lot: list[T] = []
+        until = monotonic() + LOT_SECONDS
+        try:
+            for item in self.iterator:
+                lot.append(item)
+                if len(lot) == LOT_ITEMS or monotonic() >= until or self.stopped.is_set():
+                    return not self.stopped.is_set()
+            return False
+        finally:
+            # Items before an error are delivered before it.
+            if lot:
+                self._call(self._arrive, lot)
+
+    def _call(self, function: Callable[..., None], *args: Any) -> None:
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            self.stopped.set()  # the user's loop is closed: nobody is left to deliver to
+
+    # -- on the loop
+
+    def _arrive(self, lot: list[T]) -> None:
+        lot.reverse()  # so that taking the first is a pop from the end
+        self.lots.append(lot)
+        self._wake()
+
+    def _end(self, error: BaseException | None) -> None:
+        self.ended, self.error = True, error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.arrived is not None and not self.arrived.done():
+            self.arrived.set_result(None)
+
+    async def wait(self) -> None:
+        """Until a lot arrives or the thread ends."""
+        if self.arrived is not None:
+            raise BridgeError("two tasks wait for the same asynchronous iterator; give each its own")
+        self.arrived = self.loop.create_future()
+        try:
+            await self.arrived
+        finally:
+            self.arrived = None
+
+    # -- on any thread
+
+    def stop(self) -> None:
+        self.stopped.set()
+        self.wanted.release()
+        self.interrupt()
+
+
+def _drop(crossing: _Crossing[Any]) -> None:
+    """For an iterator dropped without `aclose`. Waits only where it cannot hold up a running loop, as at exit."""
+    crossing.stop()
+    if not crossing.loop.is_running():
+        crossing.thread.join(EXIT_SECONDS)
+
+
+class ThreadedIterator(AsyncIterator[T]):
+    """An asynchronous iterator over a blocking one, which is advanced and closed in a private thread.
+
+    `interrupt` makes an iterator that waits raise; it is called from any thread. Must be made on the loop that uses it.
+    """
+
+    def __init__(self, iterator: ClosableIterator[T], interrupt: Callable[[], None]) -> None:
+        self._crossing = _Crossing(iterator, interrupt, asyncio.get_running_loop())
+        self._lot: list[T] = []
+        self._crossing.thread.start()
+        self._finalizer = weakref.finalize(self, _drop, self._crossing)
+
+    def __aiter__(self) -> ThreadedIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if not self._lot:
+            await self._next_lot()
+        return self._lot.pop()
+
+    async def _next_lot(self) -> None:
+        crossing = self._crossing
+        if not self._finalizer.alive:
+            raise StopAsyncIteration
+        if crossing.loop is not asyncio.get_running_loop():
+            raise BridgeError("an asynchronous iterator must be used on the loop that made it")
+        while not crossing.lots and not crossing.ended:
+            await crossing.wait()
+        if crossing.lots:
+            self._lot = crossing.lots.popleft()
+            crossing.wanted.release()
+            return
+        await self.aclose()
+        if crossing.error is not None:
+            raise crossing.error
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stops the thread and waits for its end, which is when a user's stage that is running returns. Idempotent."""
+        crossing = self._crossing
+        self._finalizer.detach()
+        crossing.stop()
+        while not crossing.ended:
+            await crossing.wait()
+        crossing.thread.join()
+        crossing.lots.clear()
+        self._lot = []
