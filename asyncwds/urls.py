@@ -1,0 +1,137 @@
+"""Shard patterns → urls, in order.
+
+    "a-{000..009}.tar::b.tar"   braces (with padding, steps, lists, nesting); `::` separates patterns
+    "/data/*.tar"               globs, on local paths and `file:` only, sorted
+    "@shards.txt"               one pattern a line; blank lines and lines that begin with # are skipped;
+                                relative paths are relative to the list, so that it can move along with its shards
+    "${BUCKET}/a.tar"           the environment variable WDS_BUCKET
+    ["a.tar", Path("b.tar")]    any of these; a Path is taken as it is, a local file
+
+Nothing is dropped silently: a pattern that stands for no url is a SpecError. The syntax of strings is WebDataset's;
+globs, lists in files and patterns within Python lists are additions.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from glob import glob
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from braceexpand import braceexpand
+
+from asyncwds.errors import SpecError
+
+_SEPARATOR = re.compile(r"::(?![^\[]*\])")  # not within [...]: http://[::1]/a.tar is one url
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # at least two letters: C:\ is a local path
+_FILE = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
+_WILDCARD = re.compile(r"[*?\[]")
+
+Urls = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def expand(urls: Urls) -> list[str]:
+    """The urls that the patterns stand for, in order.
+
+    Raises SpecError for anything but strings, Paths and ordered iterables of them, for an empty result, unbalanced braces, an unset
+    variable, a list file that cannot be read, and a glob that matches nothing.
+    """
+    expanded = [url for entry in _entries(urls) for url in _expand_entry(entry)]
+    if not expanded:
+        raise SpecError("the list of urls is empty")
+    return expanded
+
+
+def local_path(url: str) -> str | None:
+    """The path of a local file or a `file:` URL (RFC 8089, so percent-decoded); None for everything else."""
+    if url == "-":
+        return None
+    if (prefix := _FILE.match(url)) is not None:
+        return unquote(url[prefix.end() :])
+    return None if _SCHEME.match(url) else url
+
+
+def _entries(urls: object) -> Iterable[Any]:
+    if isinstance(urls, str | os.PathLike):
+        return [urls]
+    # Sets differ in order from process to process, and of a mapping or bytes one would get keys or numbers.
+    if not isinstance(urls, Iterable) or isinstance(urls, bytes | bytearray | Mapping | AbstractSet):
+        raise SpecError(f"urls must be a string, a Path or a list of these, not {type(urls).__name__}")
+    return urls
+
+
+def _expand_entry(entry: object) -> Iterator[str]:
+    if isinstance(entry, os.PathLike):
+        yield _verbatim(os.fspath(entry))
+    elif isinstance(entry, str):
+        for pattern in _patterns(entry):
+            if pattern.startswith("@"):
+                yield from _expand_list(Path(pattern[1:]))
+            else:
+                yield from _expand_pattern(pattern)
+    else:
+        raise SpecError(f"each url must be a string or a Path, not {type(entry).__name__}: {entry!r}")
+
+
+def _verbatim(path: str | bytes) -> str:
+    if not isinstance(path, str):
+        raise SpecError(f"a path must be text, not {type(path).__name__}: {path!r}")
+    # A file called "-" or "pipe:x" must not be taken for standard input or a command.
+    return path if local_path(path) == path else os.path.join(os.curdir, path)  # noqa: PTH118 - a Path would drop the dot
+
+
+def _patterns(text: str) -> list[str]:
+    patterns = _SEPARATOR.split(_VARIABLE.sub(_variable, text))
+    if not all(patterns):
+        raise SpecError("an empty url" + (" beside '::'" if "::" in text else ""), url=text)
+    return patterns
+
+
+def _variable(match: re.Match[str]) -> str:
+    name = f"WDS_{match[1]}"
+    if name not in os.environ:
+        raise SpecError(f"${{{match[1]}}} stands for the environment variable {name}, which is not set", url=match.string)
+    return os.environ[name]
+
+
+def _expand_list(path: Path) -> Iterator[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"the list of urls cannot be read: {error}", url=f"@{path}") from error
+    entries = [line for line in map(str.strip, lines) if line and not line.startswith("#")]
+    if not entries:
+        raise SpecError("the list of urls is empty", url=f"@{path}")
+    for pattern in (pattern for entry in entries for pattern in _patterns(entry)):
+        if pattern.startswith("@"):
+            raise SpecError(f"a list of urls cannot name another list ({pattern})", url=f"@{path}")
+        yield from _expand_pattern(pattern, str(path.parent))
+
+
+def _expand_pattern(pattern: str, folder: str = "") -> Iterator[str]:
+    """Urls for a pattern without `::`; relative paths are taken from `folder`."""
+    try:
+        urls = list(braceexpand(pattern))
+    except ValueError as error:
+        raise SpecError("unbalanced braces", url=pattern) from error
+    for url in urls:
+        yield from _matches(url, folder)
+
+
+def _matches(url: str, folder: str) -> list[str]:
+    path = local_path(url)
+    if path is None:
+        return [url]
+    literal = os.path.join(folder, path)  # noqa: PTH118 - a Path would normalise what users gave and see again as __url__
+    # A file whose name has brackets needs no pattern.
+    if not _WILDCARD.search(path) or os.path.exists(literal):  # noqa: PTH110 - Path.exists raises where access is denied
+        return [literal if folder else url]
+    found = sorted(glob(path, root_dir=folder or None, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
+    if not found:
+        raise SpecError("no file matches the pattern", url=url)
+    return [os.path.join(folder, name) for name in found]  # noqa: PTH118 - as above
