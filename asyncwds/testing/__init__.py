@@ -1,0 +1,36 @@
+"""For tests of code that reads shards: shards made to order, a server that misbehaves at an exact byte, and checks.
+
+    make_shard, make_pieces, make_samples, write_shards, digest     shards, and samples to compare
+    FaultServer, Fault, ForwardProxy                                 servers, each in a thread of its own
+    check_fetcher, CHECKS, read                                      what every Fetcher must do
+    leaks                                                            nothing is left behind
+
+Needs no test framework and nothing beyond the standard library.
+"""
+
+from __future__ import annotations
+
+from asyncwds.testing.contract import CHECKS, check_fetcher, read
+from asyncwds.testing.faults import Fault
+from asyncwds.testing.leaks import leaks
+from asyncwds.testing.proxy import ForwardProxy
+from asyncwds.testing.replies import Request
+from asyncwds.testing.server import FaultServer, ServerCounters
+from asyncwds.testing.shards import digest, make_pieces, make_samples, make_shard, write_shards
+
+__all__ = [
+    "CHECKS",
+    "Fault",
+    "FaultServer",
+    "ForwardProxy",
+    "Request",
+    "ServerCounters",
+    "check_fetcher",
+    "digest",
+    "leaks",
+    "make_pieces",
+    "make_samples",
+    "make_shard",
+    "read",
+    "write_shards",
+]
