@@ -25,7 +25,7 @@ World = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to do it. `needs` ("module" or "module:name") is imported before the clock starts; `group` must agree on what it read."""
+    """One way to do it. `needs` ("module" or "module:name") is imported before the clock starts; a `group` must read the same."""
 
     run: Callable[[World, Tally], None]
     needs: Sequence[str] = ()
