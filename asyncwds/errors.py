@@ -1,22 +1,22 @@
 """Every error that asyncwds raises on purpose. Anything else that comes out of it is a bug of the library.
 
-    WdsError                       url, offset, key say where, as far as known
-    ├─ SpecError                   wrong argument or URL pattern            (is a ValueError)
-    ├─ FetchError                  a body could not be read                 (is an OSError)
-    │  ├─ NotFoundError            there is no such object                  (is a FileNotFoundError)
-    │  ├─ AccessError              not allowed: credentials, permissions    (is a PermissionError)
-    │  ├─ FetchTimeoutError        no connection or no byte in time         (is a TimeoutError)
-    │  ├─ ThrottledError           the server keeps asking to slow down
-    │  ├─ ShortBodyError           the body ended before its announced end
-    │  └─ ChangedError             the object was replaced while it was read
-    ├─ TarError                    the bytes are no sound tar archive       (is a tarfile.ReadError)
-    │  ├─ TruncatedTarError        the archive ends before its end mark
-    │  └─ TarHeaderError           a header fails its checksum or makes no sense
-    ├─ SampleError                 one sample is wrong, the shard goes on   (is a ValueError)
-    │  ├─ DuplicateFieldError      two members give the same field
-    │  └─ DecodeError              a field's bytes could not be decoded
-    ├─ CacheError                  the local cache cannot be used           (is an OSError)
-    └─ BridgeError                 an iterator used after a fork, or closed (is a RuntimeError)
+WdsError                       url, offset, key say where, as far as known
+├─ SpecError                   wrong argument or URL pattern            (is a ValueError)
+├─ FetchError                  a body could not be read                 (is an OSError)
+│  ├─ NotFoundError            there is no such object                  (is a FileNotFoundError)
+│  ├─ AccessError              not allowed: credentials, permissions    (is a PermissionError)
+│  ├─ FetchTimeoutError        no connection or no byte in time         (is a TimeoutError)
+│  ├─ ThrottledError           the server keeps asking to slow down
+│  ├─ ShortBodyError           the body ended before its announced end
+│  └─ ChangedError             the object was replaced while it was read
+├─ TarError                    the bytes are no sound tar archive       (is a tarfile.ReadError)
+│  ├─ TruncatedTarError        the archive ends before its end mark
+│  └─ TarHeaderError           a header fails its checksum or makes no sense
+├─ SampleError                 one sample is wrong, the shard goes on   (is a ValueError)
+│  ├─ DuplicateFieldError      two members give the same field
+│  └─ DecodeError              a field's bytes could not be decoded
+├─ CacheError                  the local cache cannot be used           (is an OSError)
+└─ BridgeError                 an iterator used after a fork, or closed (is a RuntimeError)
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ class DuplicateFieldError(SampleError):
 
 
 class DecodeError(SampleError):
-    """A field's bytes could not be decoded; the cause is `__cause__`."""
+    """A field's bytes could not be decoded; `field` is its name, the cause is `__cause__`."""
+
+    field: str | None = None
 
 
 class CacheError(WdsError, OSError):

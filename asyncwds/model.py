@@ -36,6 +36,23 @@ class Sample(dict[str, Any]):
     def origin(self) -> Origin:
         return Origin(*self._origin)
 
+    def copy(self) -> Sample:
+        """A shallow copy that keeps the origin."""
+        copied = Sample(self)
+        if hasattr(self, "_origin"):
+            copied._origin = self._origin
+        return copied
+
+
+def whereabouts(sample: Any) -> dict[str, Any]:
+    """What a sample tells about where it came from, as arguments for an error: url, offset [bytes], key."""
+    known: dict[str, Any] = {}
+    if isinstance(sample, Mapping):
+        known = {name: str(sample[f"__{name}__"]) for name in ("url", "key") if f"__{name}__" in sample}
+    if isinstance(sample, Sample) and hasattr(sample, "_origin"):
+        known["offset"] = sample.origin.offset
+    return known
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -83,7 +100,9 @@ class Prefetch:
     uvloop: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.connections == "auto" or self.connections >= 1, f"connections must be 'auto' or at least 1: {self.connections!r}")
+        _require(
+            self.connections == "auto" or self.connections >= 1, f"connections must be 'auto' or at least 1: {self.connections!r}"
+        )
         _require(self.part_bytes == "auto" or self.part_bytes >= 1, f"part_bytes must be 'auto' or at least 1: {self.part_bytes!r}")
         _require(self.buffer_bytes >= 1, f"buffer_bytes must be at least 1: {self.buffer_bytes!r}")
         _require(self.interleave >= 1, f"interleave must be at least 1: {self.interleave!r}")

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asyncwds.codecs.images import IMAGE_EXTENSIONS, IMAGE_SPECS, imagehandler, turbojpeg
+from asyncwds.errors import SpecError
+
+MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]
+Encoded = Callable[..., bytes]
+
+
+def expected(data: bytes, mode: str) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(data)).convert(mode))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("spec", "channels"), [("l8", "L"), ("rgb8", "RGB"), ("rgba8", "RGBA")])
+def test_bytes_are_pillow_s_pixels(encoded: Encoded, mode: str, spec: str, channels: str) -> None:
+    data = encoded(mode)
+    pixels = imagehandler(spec)(".png", data)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == ((24, 40) if channels == "L" else (24, 40, len(channels)))
+    assert np.array_equal(pixels, expected(data, channels))
+    assert pixels.flags.writeable
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("spec", ["l", "rgb", "rgba"])
+def test_floats_are_the_bytes_over_255(encoded: Encoded, mode: str, spec: str) -> None:
+    data = encoded(mode)
+    values = imagehandler(spec)(".png", data)
+    assert values.dtype == np.float32
+    assert np.array_equal(values, imagehandler(f"{spec}8")(".png", data).astype(np.float32) / np.float32(255))
+    assert 0 <= values.min() < 0.2 < values.max() <= 1
+
+
+@pytest.mark.parametrize(("spec", "mode"), [("pil", "RGB"), ("pill", "L"), ("pilrgb", "RGB"), ("pilrgba", "RGBA")])
+def test_pil_images_are_loaded_and_converted(encoded: Encoded, spec: str, mode: str) -> None:
+    image = imagehandler(spec)(".png", encoded("P"))
+    assert (image.mode, image.size) == (mode, (40, 24))
+    assert np.array_equal(np.asarray(image), expected(encoded("P"), mode))
+
+
+@pytest.mark.parametrize("key", [".png", ".PNG", ".seg.png", ".jpg", "png"])
+def test_the_last_extension_decides_not_the_content(encoded: Encoded, key: str) -> None:
+    assert imagehandler("rgb8")(key, encoded("RGB")).shape == (24, 40, 3)
+
+
+@pytest.mark.parametrize("key", [".txt", ".png.txt", ".", ".png.gz", ".h5", ".mpg", ".pngx"])
+def test_other_fields_are_left_alone(encoded: Encoded, key: str) -> None:
+    assert imagehandler("rgb8")(key, encoded("RGB")) is None
+
+
+def test_the_extensions_can_be_chosen(encoded: Encoded) -> None:
+    handler = imagehandler("rgb8", ["raw"])
+    assert handler(".raw", encoded("RGB")).shape == (24, 40, 3)
+    assert handler(".png", encoded("RGB")) is None
+
+
+def test_every_extension_is_one_that_pillow_reads() -> None:
+    Image.init()
+    readable = {extension[1:] for extension, kind in Image.EXTENSION.items() if kind in Image.OPEN}
+    assert readable >= IMAGE_EXTENSIONS
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x89PNG\r\n\x1a\n", None])
+def test_what_is_no_whole_image_raises(encoded: Encoded, content: bytes | None) -> None:
+    data = encoded("RGB")[:300] if content is None else content
+    with pytest.raises((OSError, SyntaxError)):
+        imagehandler("rgb8")(".png", data)
+
+
+@pytest.mark.parametrize("spec", ["", "RGB8", "rgb16", "torchrgb16", "numpy"])
+def test_an_unknown_spec_is_an_error_at_once(spec: str) -> None:
+    for make in (imagehandler, turbojpeg):
+        with pytest.raises(SpecError, match="torchrgb8"):
+            make(spec)
+
+
+def test_handlers_pickle_and_print() -> None:
+    handler = imagehandler("l8", ["png"])
+    assert pickle.loads(pickle.dumps(handler)) == handler
+    assert "l8" in repr(handler)
+    assert set(IMAGE_SPECS) >= {"torch", "pil", "rgb"}
+
+
+def test_a_missing_library_is_named_when_the_handler_is_made() -> None:
+    code = """
+import sys
+sys.modules.update(torch=None, simplejpeg=None)
+import importlib.util
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name in {"torch", "simplejpeg"} else find_spec(name)
+from asyncwds.codecs.images import imagehandler, turbojpeg
+for make, spec in ((imagehandler, "torchrgb"), (turbojpeg, "rgb8")):
+    try:
+        make(spec)
+    except ValueError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "asyncwds[torch]" in done.stdout
+    assert "asyncwds[turbo]" in done.stdout
