@@ -1,0 +1,241 @@
+"""The stages that work on one sample at a time.
+
+A stage is a callable from an iterator to an iterator. These are plain data, so that they can be printed and pickled
+(as far as the user's functions can), and lazy. The functions at the end make them, with WebDataset's arguments.
+
+An exception from the user's function is passed to the stage's handler, with a note of stage and sample; one from the
+source goes through untouched, for the handler of its own stage has seen it already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from asyncwds.codecs.decoders import Decoder, FieldHandler
+from asyncwds.errors import SampleError, SpecError
+from asyncwds.model import whereabouts
+from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+
+Names = tuple[str, ...]  # alternatives: the first one that a sample has counts
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Replaces each sample by `f(sample)`; None drops it."""
+
+    f: Callable[[Any], Any]
+    handler: Handler = reraise_exception
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        f = self.f
+        for sample in source:
+            try:
+                result = f(sample)
+            except Exception as error:  # noqa: BLE001 - user code; the handler decides
+                if handled(error, self.handler, f"map({_name(f)})", sample):
+                    continue
+                return
+            if result is not None:
+                yield result if result is sample else keyed(sample, result)
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Keeps the samples for which `predicate(sample)` is true."""
+
+    predicate: Callable[[Any], Any]
+    handler: Handler = reraise_exception
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        predicate = self.predicate
+        for sample in source:
+            try:
+                selected = predicate(sample)
+            except Exception as error:  # noqa: BLE001 - user code; the handler decides
+                if handled(error, self.handler, f"select({_name(predicate)})", sample):
+                    continue
+                return
+            if selected:
+                yield sample
+
+
+@dataclass(frozen=True, slots=True)
+class ToTuple:
+    """Turns samples into tuples of the fields' values."""
+
+    fields: tuple[Names, ...]
+    handler: Handler = reraise_exception
+    missing_is_error: bool = True
+    none_is_error: bool = True
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        for sample in source:
+            try:
+                values = tuple([self._value(sample, names) for names in self.fields])
+            except Exception as error:  # noqa: BLE001 - the handler decides
+                if handled(error, self.handler, "to_tuple", sample):
+                    continue
+                return
+            yield values
+
+    def _value(self, sample: Any, names: Names) -> Any:
+        value = sample[names[0]] if names[0] in sample else getfirst(sample, names, missing_is_error=self.missing_is_error)
+        if value is None and self.none_is_error:
+            raise SampleError(f"field {';'.join(names)!r} is None", **whereabouts(sample))
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class MapTuple:
+    """Applies the functions to a tuple's values in turn. None, or no function, leaves a value; functions too many are ignored."""
+
+    functions: tuple[Callable[[Any], Any] | None, ...]
+    handler: Handler = reraise_exception
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        for sample in source:
+            try:
+                result = self._apply(sample)
+            except Exception as error:  # noqa: BLE001 - user code; the handler decides
+                if handled(error, self.handler, f"map_tuple({', '.join(_name(f) for f in self.functions)})", sample):
+                    continue
+                return
+            yield result
+
+    def _apply(self, sample: Any) -> tuple[Any, ...]:
+        if not isinstance(sample, (tuple, list)):
+            raise SampleError(f"map_tuple needs tuples or lists, not {type(sample).__name__}", **whereabouts(sample))
+        values = list(sample)
+        for index, f in enumerate(self.functions[: len(values)]):
+            if f is not None:
+                values[index] = f(values[index])
+        return tuple(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Gives fields new names: the first of the old names that a sample has. `keep` passes on the fields that are not named."""
+
+    fields: tuple[tuple[str, Names], ...]
+    keep: bool = True
+    handler: Handler = reraise_exception
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        old_names = {name for _, names in self.fields for name in names}
+        for sample in source:
+            try:
+                renamed = {new: getfirst(sample, names) for new, names in self.fields}
+            except Exception as error:  # noqa: BLE001 - the handler decides
+                if handled(error, self.handler, "rename", sample):
+                    continue
+                return
+            yield _replaced(sample, old_names, renamed) if self.keep else renamed
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """`itertools.islice`: (stop), (start, stop) or (start, stop, step)."""
+
+    bounds: tuple[int | None, ...]
+
+    def __post_init__(self) -> None:
+        try:
+            islice((), *self.bounds)
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"slice{self.bounds!r}: {error}") from error
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return islice(source, *self.bounds)
+
+
+def keyed(sample: Any, result: Any) -> Any:
+    """What `map` makes of a function's result: a dict made from a sample inherits its key, unless it has one."""
+    if isinstance(result, dict) and isinstance(sample, dict) and "__key__" in sample:
+        result.setdefault("__key__", sample["__key__"])
+    return result
+
+
+def getfirst(sample: Any, keys: str | Sequence[str], default: Any = None, missing_is_error: bool = True) -> Any:
+    """The value of the first of the fields ("jpg;png", or a list) that the sample has.
+
+    If it has none: SampleError, or `default` where `missing_is_error` is False.
+    """
+    for name in keys.split(";") if isinstance(keys, str) else keys:
+        if name in sample:
+            return sample[name]
+    if not missing_is_error:
+        return default
+    wanted = keys if isinstance(keys, str) else ";".join(keys)
+    there = " ".join(str(field) for field in sample) if isinstance(sample, Mapping) else f"a {type(sample).__name__}"
+    raise SampleError(f"no field {wanted!r} in {there}", **whereabouts(sample))
+
+
+def map(f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Map:  # noqa: A001 - WebDataset's name
+    return Map(f, handler)
+
+
+def select(predicate: Callable[[Any], Any], handler: Handler = reraise_exception) -> Select:
+    return Select(predicate, handler)
+
+
+def decode(
+    *handlers: FieldHandler | str,
+    pre: Sequence[FieldHandler] | None = None,
+    post: Sequence[FieldHandler] | None = None,
+    only: str | Iterable[str] | None = None,
+    partial: bool = False,
+    handler: Handler = reraise_exception,
+) -> Map:
+    """Decodes the fields of each sample, see `Decoder`. A sample with a field that cannot be decoded is a DecodeError."""
+    return Map(Decoder(handlers, pre, post, only, partial), handler)
+
+
+def to_tuple(
+    *fields: str | Sequence[str],
+    handler: Handler = reraise_exception,
+    missing_is_error: bool = True,
+    none_is_error: bool | None = None,
+) -> ToTuple:
+    """Samples → tuples: `to_tuple("jpg;png", "json")` or `to_tuple("jpg;png json")`; ";" separates alternatives.
+
+    A sample that lacks a field is a SampleError, or gives None where `missing_is_error` is False. A None in a field is an
+    error too, unless `none_is_error` says otherwise (by default it is what `missing_is_error` is).
+    """
+    if len(fields) == 1 and isinstance(fields[0], str):
+        fields = tuple(fields[0].split())
+    if not fields or not all(fields) or any(" " in field for field in fields):
+        raise SpecError(f"to_tuple takes names of fields, or one string of names with spaces between, not {fields!r}")
+    names = tuple([_names(field) for field in fields])
+    return ToTuple(names, handler, missing_is_error, missing_is_error if none_is_error is None else none_is_error)
+
+
+def map_tuple(*functions: Callable[[Any], Any] | None, handler: Handler = reraise_exception) -> MapTuple:
+    return MapTuple(functions, handler)
+
+
+def rename(*, handler: Handler = reraise_exception, keep: bool = True, **fields: str | Sequence[str]) -> Rename:
+    """`rename(image="jpg;png")`: the new name, and the old ones to look for. A sample that has none of them is a SampleError."""
+    return Rename(tuple([(new, _names(old)) for new, old in fields.items()]), keep, handler)
+
+
+def slice(*bounds: int | None) -> Slice:  # noqa: A001 - WebDataset's name
+    return Slice(bounds)
+
+
+def _names(field: str | Sequence[str]) -> Names:
+    return tuple(field.split(";") if isinstance(field, str) else field)
+
+
+def _replaced(sample: Any, old_names: set[str], renamed: dict[str, Any]) -> Any:
+    result = sample.copy()
+    for name in old_names:
+        result.pop(name, None)
+    result.update(renamed)
+    return result
+
+
+def _name(f: Callable[..., Any] | None) -> str:
+    return getattr(f, "__qualname__", type(f).__name__)

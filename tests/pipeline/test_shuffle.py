@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from asyncwds.errors import SpecError
+from asyncwds.model import Place
+from asyncwds.pipeline.shuffle import Shuffle
+
+ITEMS = list(range(300))
+
+
+def order(stage: Callable[..., Any]) -> list[int]:
+    items = list(stage(iter(ITEMS)))
+    assert sorted(items) == ITEMS
+    return items
+
+
+def test_a_seed_repeats_the_order() -> None:
+    assert order(Shuffle(50, seed=3)) == order(Shuffle(50, seed=3)) != order(Shuffle(50, seed=4))
+    assert order(Shuffle(50, rng=Random(3))) == order(Shuffle(50, seed=3))
+    assert order(Shuffle(50)) != order(Shuffle(50))
+
+
+def test_an_rng_goes_on() -> None:
+    stage = Shuffle(50, rng=Random(3))
+    assert order(stage) != order(stage)
+    assert stage.bound(0, 5, Place()) is stage
+
+
+def test_a_seeded_shuffle_changes_with_the_epoch_only() -> None:
+    stage = Shuffle(50, seed=3)
+    assert order(stage.bound(7, 0, Place(1, 2))) == order(stage)
+    assert order(stage.bound(7, 1, Place())) == order(stage.bound(8, 1, Place(1, 2))) == order(Shuffle(50, seed=4))
+
+
+def test_an_unseeded_shuffle_follows_the_dataset() -> None:
+    stage = Shuffle(50)
+    described = [(7, 0, Place()), (8, 0, Place()), (7, 1, Place()), (7, 0, Place(1, 2)), (7, 0, Place(0, 2, 1, 2))]
+    orders = [order(stage.bound(*described_by)) for described_by in described]
+    assert len({tuple(items) for items in orders}) == len(described)
+    assert order(stage.bound(*described[0])) == orders[0]
+
+
+def test_the_order_is_the_same_in_every_process_and_release() -> None:
+    assert list(Shuffle(10).bound(1, 2, Place(3, 4, 5, 6))(range(12))) == [1, 3, 11, 9, 10, 7, 8, 0, 4, 2, 6, 5]
+
+
+@pytest.mark.parametrize("size", [-1, 0, 1])
+def test_without_a_buffer_the_order_is_kept(size: int) -> None:
+    assert order(Shuffle(size)) == ITEMS
+
+
+def test_arguments_that_make_no_sense() -> None:
+    with pytest.raises(SpecError, match="not both"):
+        Shuffle(10, seed=1, rng=Random(1))
+    with pytest.raises(SpecError, match="whole number"):
+        Shuffle(10, seed="1")
+
+
+def test_it_is_data() -> None:
+    stage = Shuffle(10, seed=3)
+    assert pickle.loads(pickle.dumps(stage)) == stage
+    assert repr(stage) == "Shuffle(size=10, initial=100, rng=None, seed=3)"

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncwds.errors import DecodeError, SampleError, SpecError
+from asyncwds.model import Origin, Sample
+from asyncwds.pipeline import stages
+from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
+
+Stage = Callable[[Iterator[Any]], Iterator[Any]]
+
+
+def sample(**fields: Any) -> Sample:
+    made = Sample({"__key__": "k", "__url__": "u", **fields})
+    made._origin = (1, 2, 1024)
+    return made
+
+
+def run(stage: Stage, *items: Any) -> list[Any]:
+    return list(stage(iter(items)))
+
+
+def inverse(number: float) -> float:
+    return 1 / number
+
+
+# -- what all have in common
+
+
+def invert_field(item: dict[str, float]) -> dict[str, float]:
+    return {"a": 1 / item["a"]}
+
+
+FAILING: list[tuple[Callable[..., Stage], Any, Any, type[Exception], str]] = [
+    (lambda **k: stages.map(invert_field, **k), sample(a=2), sample(a=0), ZeroDivisionError, "map(invert_field)"),
+    (lambda **k: stages.select(invert_field, **k), sample(a=2), sample(a=0), ZeroDivisionError, "select(invert_field)"),
+    (stages.decode, sample(cls=b"1"), sample(cls=b"x"), DecodeError, "map(Decoder)"),
+    (lambda **k: stages.to_tuple("a", **k), sample(a=1), sample(b=1), SampleError, "to_tuple"),
+    (lambda **k: stages.map_tuple(None, inverse, **k), (0, 1), (0, 0), ZeroDivisionError, "map_tuple(NoneType, inverse)"),
+    (lambda **k: stages.rename(x="a", **k), sample(a=1), sample(b=1), SampleError, "rename"),
+]
+
+
+@pytest.mark.parametrize(("make", "good", "bad", "kind", "name"), FAILING, ids=[case[-1] for case in FAILING])
+def test_fault_40_errors_go_to_the_handler_with_a_note(make: Any, good: Any, bad: Any, kind: type[Exception], name: str) -> None:
+    source = iter([good, bad, good])
+    stream = make()(source)
+    next(stream)
+    with pytest.raises(kind) as caught:
+        next(stream)
+    where = ", sample 'k'" if isinstance(bad, dict) else ""
+    assert caught.value.__notes__ == [f"in stage {name}{where}"]
+    assert next(source) is good
+    assert len(run(make(handler=ignore_and_continue), good, bad, good)) == 2
+    assert len(run(make(handler=ignore_and_stop), good, bad, good)) == 1
+
+
+@pytest.mark.parametrize(("make", "good", "bad", "kind", "name"), FAILING, ids=[case[-1] for case in FAILING])
+def test_errors_of_the_source_are_not_the_stage_s(make: Any, good: Any, bad: Any, kind: type[Exception], name: str) -> None:
+    def source() -> Iterator[Any]:
+        yield good
+        raise OSError("network")
+
+    stream = make(handler=ignore_and_continue)(source())
+    next(stream)
+    with pytest.raises(OSError, match="network") as caught:
+        next(stream)
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_stages_are_lazy() -> None:
+    for make, good, *_ in FAILING:
+        source = iter([good] * 3)
+        next(make()(source))
+        assert len(list(source)) == 2
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        stages.map(inverse, ignore_and_continue),
+        stages.select(inverse),
+        stages.to_tuple("a;b", "c", missing_is_error=False),
+        stages.map_tuple(None, inverse),
+        stages.rename(x="a;b", keep=False),
+        stages.slice(1, None, 2),
+    ],
+    ids=repr,
+)
+def test_stages_are_data(stage: Any) -> None:
+    assert pickle.loads(pickle.dumps(stage)) == stage
+    assert repr(stage).startswith(type(stage).__name__ + "(")
+
+
+# -- map, select, slice
+
+
+def test_map_drops_none_and_nothing_else() -> None:
+    assert run(stages.map(lambda item: item or None), 0, 1, "", 2) == [1, 2]
+    assert run(stages.map(lambda item: item), 0, "", (), False, None) == [0, "", (), False]
+
+
+def test_a_dict_made_from_a_sample_inherits_its_key() -> None:
+    assert run(stages.map(lambda item: {"x": item["a"]}), sample(a=1)) == [{"x": 1, "__key__": "k"}]
+    assert run(stages.map(lambda _: {"__key__": "new"}), sample(a=1)) == [{"__key__": "new"}]
+    assert run(stages.map(lambda _: {"x": 1}), {"a": 1}) == [{"x": 1}]
+    assert run(stages.map(lambda item: {"x": item}), (1,)) == [{"x": (1,)}]
+    assert run(stages.map(lambda item: (item["a"],)), sample(a=1)) == [(1,)]
+
+
+def test_a_function_that_returns_the_sample_keeps_its_origin() -> None:
+    (mapped,) = run(stages.map(lambda item: item), sample(a=1))
+    assert mapped.origin == Origin(1, 2, 1024)
+
+
+def test_select_passes_on_the_samples_themselves() -> None:
+    items = [sample(a=1), sample(a=0)]
+    assert run(stages.select(lambda item: item["a"]), *items) == items[:1]
+    assert run(stages.select(lambda item: item["a"]), *items)[0] is items[0]
+
+
+@given(st.lists(st.integers(), max_size=9), st.lists(st.none() | st.integers(0, 10), min_size=1, max_size=2))
+def test_slice_is_islice(items: list[int], bounds: list[int | None]) -> None:
+    assert run(stages.slice(*bounds), *items) == items[slice(*bounds)]
+
+
+@pytest.mark.parametrize("bounds", [(), (-1,), (0, -1), (0, 1, 0), (1, 2, 3, 4), ("1",)])
+def test_bounds_that_make_no_sense(bounds: Any) -> None:
+    with pytest.raises(SpecError):
+        stages.slice(*bounds)
+
+
+# -- to_tuple
+
+
+@pytest.mark.parametrize(
+    ("fields", "values"),
+    [
+        (("a", "b"), (1, 2)),
+        (("a b",), (1, 2)),
+        ((" b  a ",), (2, 1)),
+        (("a",), (1,)),
+        (("b;a",), (2,)),
+        (("q;a", "b"), (1, 2)),
+        (("q;a b",), (1, 2)),
+        (("__key__", ["q", "b"]), ("k", 2)),
+    ],
+)
+def test_to_tuple(fields: tuple[Any, ...], values: tuple[Any, ...]) -> None:
+    assert run(stages.to_tuple(*fields), sample(a=1, b=2)) == [values]
+
+
+@pytest.mark.parametrize("fields", [(), ("",), (" ",), ("a b", "c"), ("a", ""), ("a", "b c")])
+def test_to_tuple_wants_names(fields: tuple[str, ...]) -> None:
+    with pytest.raises(SpecError):
+        stages.to_tuple(*fields)
+
+
+def test_missing_fields_and_none() -> None:
+    item = sample(a=1, n=None)
+    with pytest.raises(SampleError, match="no field 'q;r' in __key__ __url__ a n") as caught:
+        run(stages.to_tuple("a", "q;r"), item)
+    assert (caught.value.key, caught.value.url, caught.value.offset) == ("k", "u", 1024)
+    for fields in (("n",), ("n;a",), ("q;n",)):
+        with pytest.raises(SampleError, match="is None"):
+            run(stages.to_tuple(*fields), item)
+    assert run(stages.to_tuple("a", "q", "n", missing_is_error=False), item) == [(1, None, None)]
+    assert run(stages.to_tuple("a", "n", none_is_error=False), item) == [(1, None)]
+    with pytest.raises(SampleError, match="is None"):
+        run(stages.to_tuple("q", missing_is_error=False, none_is_error=True), item)
+    with pytest.raises(SampleError, match="in a tuple"):
+        run(stages.to_tuple("a"), (1, 2))
+
+
+def test_getfirst() -> None:
+    assert stages.getfirst({"a": 1, "b": 2}, "q;b;a") == 2
+    assert stages.getfirst({"a": None}, ["q", "a"]) is None
+    assert stages.getfirst({"a": 1}, "q", default=7, missing_is_error=False) == 7
+    with pytest.raises(SampleError):
+        stages.getfirst({"a": 1}, "q", default=7)
+
+
+# -- map_tuple
+
+
+@pytest.mark.parametrize(
+    ("functions", "item", "values"),
+    [
+        ((str, None), (1, 2, 3), ("1", 2, 3)),
+        ((str, None), [1, 2, 3], ("1", 2, 3)),
+        ((None, str, str, inverse), (1, 2), (1, "2")),
+        ((), (1, 2), (1, 2)),
+        ((lambda _: None,), (1, 2), (None, 2)),
+    ],
+)
+def test_map_tuple(functions: Any, item: Any, values: tuple[Any, ...]) -> None:
+    assert run(stages.map_tuple(*functions), item) == [values]
+
+
+def test_map_tuple_leaves_its_input_and_wants_tuples() -> None:
+    item = [1, 2]
+    run(stages.map_tuple(str), item)
+    assert item == [1, 2]
+    with pytest.raises(SampleError, match="not Sample"):
+        run(stages.map_tuple(str), sample(a=1))
+
+
+# -- rename
+
+
+@pytest.mark.parametrize(
+    ("names", "renamed"),
+    [
+        ({"x": "a", "y": "q;b"}, {"x": 1, "y": 2, "n": None}),
+        ({"x": "a;b"}, {"x": 1, "n": None}),
+        ({"x": "n"}, {"x": None, "a": 1, "b": 2}),
+        ({"a": "a;b"}, {"a": 1, "n": None}),
+        ({"a": "b", "b": "a"}, {"a": 2, "b": 1, "n": None}),
+        ({"a": "b"}, {"a": 2, "n": None}),
+        ({"x": "a", "y": "a"}, {"x": 1, "y": 1, "b": 2, "n": None}),
+        ({"x": ["q", "b"]}, {"x": 2, "a": 1, "n": None}),
+    ],
+)
+def test_rename(names: dict[str, Any], renamed: dict[str, Any]) -> None:
+    item = sample(a=1, b=2, n=None)
+    (result,) = run(stages.rename(**names), item)
+    assert result == {"__key__": "k", "__url__": "u", **renamed}
+    assert result.origin == item.origin
+    assert item == sample(a=1, b=2, n=None)
+    assert run(stages.rename(keep=False, **names), item) == [{new: renamed[new] for new in names}]
