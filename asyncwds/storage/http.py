@@ -1,0 +1,193 @@
+"""Objects on web servers: `HttpFetcher`, the one HTTP transport. Imports aiohttp, so import it only when a URL needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, ShortBodyError, ThrottledError, WdsError
+from asyncwds.model import Http, KiB, Retry
+from asyncwds.stats import Counters
+from asyncwds.storage.base import Answer
+from asyncwds.storage.outgoing import Outgoing, redirected, to_url, without_login
+from asyncwds.storage.ranges import Asked, Promise, promised, promised_nothing
+from asyncwds.storage.stall import StallClock
+from asyncwds.storage.translate import FOREIGN, refusal, translate
+
+MAX_REDIRECTS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_GOOD = frozenset({200, 206})
+_PAGE_BYTES = 64 * KiB  # of an answer that carries no data: error codes stand at its beginning
+
+
+class HttpFetcher:
+    """Fetches with range requests over kept-alive connections, as many as are asked for at once.
+
+    One answer per `open`, checked and never repeated: `Retrying` does that. The session is made by the first `open`, on
+    the running loop, and refuses to work in another process: sharing its sockets over a fork mixes up answers.
+    """
+
+    def __init__(self, http: Http, retry: Retry, counters: Counters) -> None:
+        self._outgoing = Outgoing(http)
+        self._retry = retry
+        self._counters = counters
+        self._session: aiohttp.ClientSession | None = None
+        self._pid = 0  # of the process that made the session
+
+    @asynccontextmanager
+    async def open(
+        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+    ) -> AsyncGenerator[HttpBody, None]:
+        asked = Asked(url, start, stop, identity)
+        with ExitStack() as open_now:
+            try:
+                response, promise = await self._ask(asked, open_now)
+            except WdsError as error:
+                self._counters.throttled += isinstance(error, ThrottledError)
+                raise
+            except FOREIGN as error:
+                raise translate(error, url, start) from error
+            body = HttpBody(asked, response, promise, self._retry, self._counters)
+            open_now.callback(body.close)
+            yield body
+
+    async def aclose(self) -> None:
+        if self._session is None or self._pid != os.getpid():
+            return  # after a fork the sockets belong to the parent, as does the loop that would have to close them
+        session, self._session = self._session, None
+        await session.close()
+        # Connections that were aborted a moment ago close their sockets in the loop's next turn.
+        await asyncio.sleep(0)
+
+    async def _ask(self, asked: Asked, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, Promise]:
+        """The answer at the end of all redirects. Whatever was opened on the way is closed by `open_now`."""
+        began = time.monotonic()
+        hop = to_url(asked.url)
+        for _ in range(MAX_REDIRECTS + 1):
+            response, page = await self._hop(asked, hop, open_now)
+            if response.status in _GOOD:
+                self._counters.first_bytes.append(time.monotonic() - began)
+                return response, promised(asked, response.status, response.headers)
+            if response.status == 416:
+                return response, promised_nothing(asked, response.headers, page)
+            if response.status not in _REDIRECTS:
+                raise refusal(asked.url, asked.start, response.status, response.headers, page)
+            hop = redirected(asked.url, hop, response.headers.get("Location"))
+        raise FetchError(f"more than {MAX_REDIRECTS} redirects", url=asked.url)
+
+    async def _hop(self, asked: Asked, hop: URL, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, bytes]:
+        """One request: its answer, and its page unless the answer is good."""
+        patience = self._retry.connect_timeout + self._retry.stall_timeout
+        try:
+            async with asyncio.timeout(patience):
+                response = await self._get(asked, hop)
+                open_now.callback(_hang_up, response)
+                return response, b"" if response.status in _GOOD else await _page(response)
+        except aiohttp.ConnectionTimeoutError as error:
+            message = f"no connection to {hop.host} within {self._retry.connect_timeout:g} s"
+            raise FetchTimeoutError(message, url=asked.url, offset=asked.start, retryable=True) from error
+        except TimeoutError as error:
+            message = f"no answer within {patience:g} s"
+            raise FetchTimeoutError(message, url=asked.url, offset=asked.start, retryable=True) from error
+
+    async def _get(self, asked: Asked, hop: URL) -> aiohttp.ClientResponse:
+        session = self._ready()
+        headers = self._outgoing.headers(hop)
+        headers.update(asked.headers())
+        proxy = self._outgoing.proxy(hop)
+        tls = self._outgoing.tls if "https" in (hop.scheme, proxy and proxy.scheme) else True
+        self._counters.requests += 1
+        return await session.get(without_login(hop), headers=headers, allow_redirects=False, proxy=proxy, ssl=tls)
+
+    def _ready(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._pid = os.getpid()
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),  # the scheduler limits them
+                timeout=aiohttp.ClientTimeout(connect=self._retry.connect_timeout),
+                auto_decompress=False,
+            )
+        elif self._pid != os.getpid():
+            raise BridgeError("these connections belong to the process that this one was forked from; make a new iterator here")
+        return self._session
+
+
+class HttpBody:
+    """The bytes of one answer, never more than were asked for, and ShortBodyError if they are fewer than promised."""
+
+    def __init__(self, asked: Asked, response: aiohttp.ClientResponse, promise: Promise, retry: Retry, counters: Counters) -> None:
+        self._asked = asked
+        self._answer, self._end = promise
+        self._position = promise.answer.start
+        self._counters = counters
+        # The chunks are what single recv() calls gave, 256 KiB at most. Bare readany() and readchunk() with buffers of
+        # 256 KiB to 1 MiB cost the same, 0.8 CPU-s/GB; 64 KiB buffers cost 1.0.
+        self._read = response.content.readany
+        self._clock = StallClock(retry, lambda: _hang_up(response))
+
+    @property
+    def answer(self) -> Answer:
+        return self._answer
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._position == self._end:
+            raise StopAsyncIteration
+        self._clock.begin()
+        try:
+            chunk = await self._read()
+        except FOREIGN as error:
+            raise self._broken(error) from error
+        self._clock.end(len(chunk))
+        if not chunk:
+            self._check_end()
+            raise StopAsyncIteration
+        self._position += len(chunk)
+        if self._end is not None and self._position > self._end:
+            chunk = chunk[: self._end - self._position]
+            self._position = self._end
+        self._counters.bytes += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        self._clock.stop()
+
+    def _check_end(self) -> None:
+        if self._end is not None:
+            message = f"the body ended {self._end - self._position} bytes early"
+            raise ShortBodyError(message, url=self._asked.url, offset=self._position, retryable=True)
+
+    def _broken(self, error: Exception) -> FetchError:
+        if self._clock.stalled:
+            message = f"the connection stalled for {self._clock.window:g} s"
+            return FetchTimeoutError(message, url=self._asked.url, offset=self._position, retryable=True)
+        return translate(error, self._asked.url, self._position)
+
+
+async def _page(response: aiohttp.ClientResponse) -> bytes:
+    """The beginning of a page that is no data. Read to its end it also leaves the connection free for the next request."""
+    page = bytearray()
+    with suppress(aiohttp.ClientError):  # the status says enough
+        while len(page) < _PAGE_BYTES and (chunk := await response.content.readany()):
+            page += chunk
+    return bytes(page)
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """Gives the connection up, unless the answer was read to its end: then it is back in the pool already.
+
+    Aborted, not closed: TLS would wait for the other side to agree, while that goes on sending what nobody wants.
+    """
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()

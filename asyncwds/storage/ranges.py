@@ -1,0 +1,126 @@
+"""What a range request says and what its answer means (RFC 9110: 8.8, 13.1, 14). Plain functions of headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from asyncwds.errors import ChangedError, FetchError
+from asyncwds.storage.base import Answer
+
+PARTIAL = 206
+_SATISFIED = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
+_UNSATISFIED = re.compile(r"bytes \*/(\d+)", re.IGNORECASE)
+_ACTUAL_SIZE = re.compile(rb"<ActualObjectSize>(\d+)</ActualObjectSize>")  # S3 says it in the page, not in a header
+
+# The tar layer knows compressed archives by their magic, so these pass as they are; sizes and ranges are those of the
+# encoded bytes. S3 gateways leave "aws-chunked" behind from an upload; it says nothing about the body.
+_PASSED_ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "zstd", "aws-chunked"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Bytes [start, stop) of the object `identity`; arguments of `Fetcher.open`."""
+
+    url: str
+    start: int
+    stop: int | None
+    identity: str | None
+
+    def headers(self) -> dict[str, str]:
+        """Always a range, from 0 too: its answer tells whether the server has ranges, and the size."""
+        # There is no way to ask for no bytes: the one that an empty range asks for is not delivered.
+        last = "" if self.stop is None else max(self.stop, self.start + 1) - 1
+        headers = {"Range": f"bytes={self.start}-{last}", "Accept-Encoding": "identity"}
+        # If-Match compares strongly: a weak ETag never matches, and a date is none.
+        if self.identity is not None and self.identity.startswith('"'):
+            headers["If-Match"] = self.identity
+        return headers
+
+
+class Promise(NamedTuple):
+    """What a good answer promises: `end` is the offset [bytes] at which its body has to end, None if it does not say."""
+
+    answer: Answer
+    end: int | None
+
+
+class _Span(NamedTuple):
+    start: int
+    stop: int
+    total: int | None
+
+
+def promised(asked: Asked, status: int, headers: Mapping[str, str]) -> Promise:
+    """Checks the answer to a request that succeeded (200 or 206) against what was asked.
+
+    Raises ChangedError if it is another object than before, FetchError if it is not the range asked for or in an encoding
+    that nothing here can read.
+    """
+    _check_encoding(asked, headers)
+    identity = _identity(headers)
+    check_identity(asked, identity)
+    span = _span(asked, headers)
+    if span is None:
+        if status == PARTIAL:
+            raise FetchError("answer 206 without a Content-Range header", url=asked.url, offset=asked.start, retryable=True)
+        total = int(headers["Content-Length"]) if "Content-Length" in headers else None
+        return Promise(Answer(start=0, total=total, identity=identity, ranged=False), _least(asked.stop, total))
+    # Also with status 200: `rclone serve s3` answers ranges so.
+    if span.start != asked.start:
+        message = f"the server sent a range from byte {span.start} where {asked.start} was asked for"
+        raise FetchError(message, url=asked.url, offset=asked.start, retryable=True)
+    end = _least(asked.stop, span.stop if span.total is None else span.total)
+    return Promise(Answer(start=span.start, total=span.total, identity=identity, ranged=True), end)
+
+
+def promised_nothing(asked: Asked, headers: Mapping[str, str], page: bytes) -> Promise:
+    """The same for status 416: the object ends at or before `asked.start`, so there are no bytes."""
+    size = _UNSATISFIED.fullmatch(headers.get("Content-Range", "")) or _ACTUAL_SIZE.search(page)
+    total = int(size[1]) if size else 0 if asked.start == 0 else None
+    if total is None or total > asked.start:
+        message = "answer 416 (range not satisfiable), but the object does not end there"
+        raise FetchError(message, url=asked.url, offset=asked.start, status=416)
+    identity = _identity(headers)
+    if identity is not None:  # most servers leave it out here
+        check_identity(asked, identity)
+    return Promise(Answer(start=asked.start, total=total, identity=identity, ranged=True), asked.start)
+
+
+def check_identity(asked: Asked, identity: str | None) -> None:
+    if asked.identity is not None and _weak(asked.identity) != _weak(identity):
+        message = f"the object was replaced while it was read: it was {asked.identity} and is {identity or 'without ETag'} now"
+        raise ChangedError(message, url=asked.url, offset=asked.start)
+
+
+def _identity(headers: Mapping[str, str]) -> str | None:
+    return headers.get("ETag") or headers.get("Last-Modified")
+
+
+def _weak(identity: str | None) -> str | None:
+    return None if identity is None else identity.removeprefix("W/")
+
+
+def _least(*offsets: int | None) -> int | None:
+    return min((offset for offset in offsets if offset is not None), default=None)
+
+
+def _span(asked: Asked, headers: Mapping[str, str]) -> _Span | None:
+    value = headers.get("Content-Range")
+    if value is None:
+        return None
+    found = _SATISFIED.fullmatch(value.strip())
+    if found is not None:
+        start, stop, total = int(found[1]), int(found[2]) + 1, None if found[3] == "*" else int(found[3])
+        if start < stop and (total is None or stop <= total):
+            return _Span(start, stop, total)
+    raise FetchError(f"the answer's Content-Range makes no sense: {value!r}", url=asked.url, offset=asked.start, retryable=True)
+
+
+def _check_encoding(asked: Asked, headers: Mapping[str, str]) -> None:
+    value = headers.get("Content-Encoding", "")
+    if not _PASSED_ENCODINGS.issuperset(part.strip().lower() for part in value.split(",")):
+        message = f"the server sent Content-Encoding {value!r} unasked; store the shard without it, or compressed with gzip or zstd"
+        raise FetchError(message, url=asked.url, offset=asked.start)

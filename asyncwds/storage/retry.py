@@ -1,0 +1,171 @@
+"""Goes on where a body broke: `Retrying`, a fetcher around a fetcher."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from asyncwds.errors import ChangedError, FetchError, ShortBodyError
+from asyncwds.model import Retry
+from asyncwds.stats import Counters
+from asyncwds.storage.base import Answer, Fetcher
+from asyncwds.storage.ranges import Asked
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Retrying:
+    """Asks again for what is missing, after failures that may pass.
+
+    A body that broke at byte n goes on at byte n, pinned to the identity and the size seen first. Where the source has no
+    ranges it is read from its beginning again, and what was delivered already is dropped. `Retry.tries` requests in a row
+    that bring nothing end it, with the last error. `sleep` waits a number of seconds.
+    """
+
+    def __init__(self, fetcher: Fetcher, retry: Retry, counters: Counters, *, sleep: Sleep = asyncio.sleep) -> None:
+        self._fetcher = fetcher
+        self._patience = _Patience(retry, counters, sleep)
+
+    @asynccontextmanager
+    async def open(
+        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+    ) -> AsyncGenerator[ResumedBody, None]:
+        async with AsyncExitStack() as source:
+            body = ResumedBody(self._fetcher, source, self._patience, Asked(url, start, stop, identity))
+            await body.begin()
+            yield body
+
+    async def aclose(self) -> None:
+        await self._fetcher.aclose()
+
+
+class ResumedBody:
+    """One body out of as many as it takes; `source` holds the one that is open."""
+
+    _answer: Answer
+    _chunks: AsyncIterator[bytes]
+
+    def __init__(self, fetcher: Fetcher, source: AsyncExitStack, patience: _Patience, asked: Asked) -> None:
+        self._fetcher = fetcher
+        self._source = source
+        self._patience = patience
+        self._asked = asked
+        self._position = asked.start  # of the next byte to deliver
+        self._surplus = 0  # bytes before `position` that the open body still has to give
+
+    @property
+    def answer(self) -> Answer:
+        return self._answer
+
+    async def begin(self) -> None:
+        try:
+            self._answer = await self._open()
+        except FetchError as error:
+            self._answer = await self._patience.again(self._open, error)
+        self._position = self._answer.start
+        self._asked = replace(self._asked, identity=self._asked.identity or self._answer.identity)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await self._chunk()
+        except FetchError as error:
+            chunk = await self._patience.again(self._resume, error)
+        if not chunk:
+            raise StopAsyncIteration
+        self._position += len(chunk)
+        return chunk
+
+    async def _open(self) -> Answer:
+        await self._source.aclose()  # of what is left from the attempt before
+        asked = self._asked
+        opening = self._fetcher.open(asked.url, self._position, asked.stop, asked.identity)
+        body = await self._source.enter_async_context(opening)
+        self._chunks = aiter(body)
+        return body.answer
+
+    async def _resume(self) -> bytes:
+        """The first bytes that a new body adds to those delivered; b"" if there are no more."""
+        if self._position in (self._asked.stop, self._answer.total):
+            return b""
+        answer = await self._open()
+        if None not in (answer.total, self._answer.total) and answer.total != self._answer.total:
+            raise self._error(ChangedError, f"the object's size changed from {self._answer.total} to {answer.total} bytes")
+        self._surplus = self._position - answer.start
+        if self._surplus < 0:
+            raise self._error(FetchError, f"the source went on at byte {answer.start}")
+        return await self._chunk()
+
+    async def _chunk(self) -> bytes:
+        """The next bytes of the open body from `position` on; b"" at its end."""
+        async for chunk in self._chunks:
+            if not self._surplus:
+                return chunk
+            fresh = chunk[self._surplus :]
+            self._surplus = max(0, self._surplus - len(chunk))
+            if fresh:
+                return fresh
+        if self._surplus:
+            raise self._error(ShortBodyError, f"read anew, the object ended {self._surplus} bytes before what was read of it", True)
+        return b""
+
+    def _error(self, kind: type[FetchError], message: str, retryable: bool = False) -> FetchError:
+        return kind(message, url=self._asked.url, offset=self._position, retryable=retryable)
+
+
+class _Patience:
+    """When to try again, and after how long."""
+
+    def __init__(self, retry: Retry, counters: Counters, sleep: Sleep) -> None:
+        self._retry = retry
+        self._counters = counters
+        self._sleep = sleep
+
+    async def again(self, step: Callable[[], Awaitable[T]], failed: FetchError) -> T:
+        """What `step` returns once it succeeds; `failed` is how the first attempt ended, before this call."""
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt  # noqa: PLC0415 - 60 ms, only after a failure
+
+        first: FetchError | None = failed
+
+        async def attempt() -> T:
+            nonlocal first
+            if first is not None:
+                error, first = first, None
+                raise error
+            return await step()
+
+        attempts = AsyncRetrying(
+            sleep=self._sleep,
+            stop=stop_after_attempt(self._retry.tries),
+            wait=self._pause,
+            retry=retry_if_exception(lambda error: isinstance(error, FetchError) and error.retryable),
+            before_sleep=self._count,
+            reraise=True,
+        )
+        try:
+            done: T = await attempts(attempt)
+        except FetchError as error:
+            error.attempts = attempts.statistics["attempt_number"]
+            raise
+        return done
+
+    def _pause(self, state: RetryCallState) -> float:
+        """Random up to a bound that doubles, so that those who failed together don't return together; after any Retry-After [s]."""
+        from tenacity import wait_random_exponential  # noqa: PLC0415 - as above
+
+        jitter = wait_random_exponential(multiplier=self._retry.backoff, max=self._retry.backoff_max)
+        error = state.outcome.exception() if state.outcome is not None else None
+        asked = error.retry_after if isinstance(error, FetchError) else None
+        return min(asked or 0.0, self._retry.retry_after_max) + jitter(state)
+
+    def _count(self, _: RetryCallState) -> None:
+        self._counters.retries += 1
