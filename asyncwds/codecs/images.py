@@ -87,9 +87,10 @@ class ImageHandler:
 
 @dataclass(frozen=True, slots=True)
 class TurboJpegHandler:
-    """Decodes JPEGs with simplejpeg, 2.4 times as fast as Pillow and to the same pixels (grey may differ by rounding).
+    """Decodes JPEGs with simplejpeg: to the pixels that Pillow gives, except that grey is the JPEG's own luminance.
 
-    Fields that hold no JPEG, or one in CMYK, which it would give in false colours, are left to the next handler.
+    1.4 ms against Pillow's 2.2 for 500 x 400 pixels of quality 90. Fields that hold no JPEG, or one in CMYK, which it
+    would give in false colours, are left to the next handler.
     """
 
     spec: str
