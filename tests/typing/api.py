@@ -1,0 +1,60 @@
+"""The public API as a user's type checker sees it. Never run: mypy reads it."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import assert_type
+
+import asyncwds as wds
+from asyncwds.testing import Fault, FaultServer, make_shard
+
+
+def urls() -> None:
+    wds.WebDataset("a-{0..9}.tar::b.tar")
+    wds.WebDataset(Path("a.tar"))
+    wds.WebDataset(["a.tar", Path("b.tar")], shardshuffle=True, nodesplitter=wds.split_by_node, seed=1)
+    wds.WebDataset("a.tar", nodesplitter=None, workersplitter=None, handler=wds.warn_and_continue)
+
+
+def settings() -> None:
+    wds.WebDataset("a.tar", prefetch=16)
+    wds.WebDataset("a.tar", prefetch="auto")
+    wds.WebDataset("a.tar", prefetch=wds.Prefetch(connections="auto", buffer_bytes=1 << 20, order="arrival"))
+    wds.WebDataset("a.tar", retry=wds.Retry(tries=3), http=wds.Http(headers={"https://host/": {"X-A": "b"}}))
+
+
+def stage(samples: Iterator[dict[str, int]]) -> Iterator[int]:
+    for sample in samples:
+        yield sample["cls"]
+
+
+def each_stage_returns_the_same_type(dataset: wds.WebDataset) -> None:
+    assert_type(dataset.shuffle(1000, initial=10), wds.WebDataset)
+    assert_type(dataset.decode("rgb8", wds.handle_extension("x", len)), wds.WebDataset)
+    assert_type(dataset.map(len).select(bool).rename(image="jpg;png"), wds.WebDataset)
+    assert_type(dataset.to_tuple("jpg;png", "cls").map_tuple(None, int).batched(16, partial=False), wds.WebDataset)
+    assert_type(dataset.slice(10).repeat(2).with_epoch(100), wds.WebDataset)
+    assert_type(dataset.compose(stage), wds.WebDataset)
+    assert_type(dataset.stats(), wds.Stats)
+
+
+async def on_the_callers_loop() -> None:
+    async with wds.open_samples("a.tar", prefetch=4, place=wds.Place(rank=1, world_size=2)) as samples:
+        assert_type(samples, wds.Samples)
+        async for sample in samples:
+            assert_type(sample, wds.Sample)
+            assert_type(sample.origin, wds.Origin)
+        assert_type(samples.stats(), wds.Stats)
+
+
+def errors(error: wds.errors.FetchError) -> None:
+    assert_type(error.url, str | None)
+    assert_type(error.status, int | None)
+    as_the_system_calls_it: OSError = error
+    del as_the_system_calls_it
+
+
+def testing() -> None:
+    samples: Iterable[dict[str, str | bytes]] = [{"__key__": "a", "txt": "x"}]
+    assert_type(make_shard(samples), bytes)
+    with FaultServer({"a.tar": b""}, faults=[Fault(status=503, times=1)]) as server:
+        assert_type(server.url("a.tar"), str)
