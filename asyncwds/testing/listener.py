@@ -50,7 +50,7 @@ class Listener:
 
     def _run(self, listening: socket.socket) -> None:
         self._loop = asyncio.SelectorEventLoop()
-        self._main = self._loop.create_task(self._accept(listening))
+        self._main = self._loop.create_task(self._attend(listening))
         self._loop.call_soon(self._started.set)
         try:
             self._loop.run_until_complete(self._main)
@@ -62,19 +62,24 @@ class Listener:
             self._loop.run_until_complete(asyncio.sleep(0))  # transports close one turn after their tasks
             listening.close()
 
-    async def _accept(self, listening: socket.socket) -> None:
+    async def _attend(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
-            while True:
-                try:
-                    sock, _ = await loop.sock_accept(listening)
-                except OSError:
-                    # Descriptors used up, or the peer left between SYN and accept: neither ends a server.
-                    await asyncio.sleep(0.01)
-                    continue
-                task = group.create_task(self._serve(sock))
-                # Also for a task that is cancelled before its first step.
-                task.add_done_callback(partial(_close, sock))
+            # Not loop.sock_accept: a connection that it takes in the moment of a cancellation is lost unclosed.
+            loop.add_reader(listening, self._accept, listening, group)
+            try:
+                await loop.create_future()  # until cancelled
+            finally:
+                loop.remove_reader(listening)
+
+    def _accept(self, listening: socket.socket, group: asyncio.TaskGroup) -> None:
+        try:
+            sock, _ = listening.accept()
+        except OSError:
+            return  # descriptors used up, or the peer left between SYN and accept: neither ends a server
+        task = group.create_task(self._serve(sock))
+        # Also for a task that is cancelled before its first step.
+        task.add_done_callback(partial(_close, sock))
 
 
 def _close(sock: socket.socket, _: asyncio.Task[None]) -> None:

@@ -25,7 +25,7 @@ _TOO_MANY = Fault(status=503, retry_after=0, body=b"<Error><Code>SlowDown</Code>
 
 @dataclass(slots=True)
 class ServerCounters:
-    """What a server has seen. Read from any thread; `bytes_sent` [bytes] counts bodies."""
+    """What a server has seen. Read from any thread; `bytes_sent` [bytes] counts bodies, as they are handed to the kernel."""
 
     requests: int = 0
     bytes_sent: int = 0
@@ -210,6 +210,8 @@ class FaultServer:
         return reply.framing != "close"
 
     async def _send_piece(self, wire: Wire, reply: Reply, start: int, stop: int) -> None:
+        # Counted before, so that whoever has received bytes finds them counted.
+        self.counters.bytes_sent += stop - start
         begin, end = reply.start + start, reply.start + stop
         if reply.framing == "chunked":
             await wire.send(b"%x\r\n" % (stop - start) + bytes(reply.content.read(begin, end)) + b"\r\n")
@@ -217,7 +219,6 @@ class FaultServer:
             await wire.send_file(reply.content.file, begin, end)
         else:
             await wire.send(reply.content.read(begin, end))
-        self.counters.bytes_sent += stop - start
 
 
 async def _hold(wire: Wire) -> bool:
