@@ -33,7 +33,9 @@ def _wait() -> None:
 
 
 def _until_end_of_input(ended: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: a thread that waits there holds a lock that the interpreter wants at its end.
+    while os.read(0, 1 << 16):
+        pass
     ended.set()
 
 
