@@ -17,7 +17,7 @@ from bench.tally import Tally
 
 
 def prepare(size: Size) -> AbstractContextManager[World]:
-    return data.shards(4, samples=50_000 if size == "full" else 500, size=200, fields=("a", "b"))
+    return data.shards(2, samples=40_000 if size == "full" else 500, size=200, fields=("a", "b"))
 
 
 def on_the_loop(world: World, tally: Tally) -> None:

@@ -15,7 +15,7 @@ from bench.harness import Contender, Question, Size, Target, World
 
 
 def prepare(size: Size) -> AbstractContextManager[World]:
-    return data.shards(4, samples=50_000 if size == "full" else 500, size=200, fields=("a", "b"))
+    return data.shards(2, samples=40_000 if size == "full" else 500, size=200, fields=("a", "b"))
 
 
 QUESTION = Question(
