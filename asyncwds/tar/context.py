@@ -1,0 +1,133 @@
+"""What a header block means, which depends on the blocks before it: extended headers, zero blocks, concatenation.
+
+Where formats and readers differ:
+- Links, directories, devices and unknown types are passed over. Sparse members are refused: no data set needs them
+  expanded, and unexpanded they would be wrong bytes.
+- Two zero blocks end an archive; after them only zeros or another archive may come (`cat a.tar b.tar`). At the very
+  end of input one is enough, as nothing can be missing there. Before a header a single one is an error: it may
+  have been a header that was wiped out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from asyncwds.errors import TarHeaderError
+from asyncwds.tar import headers
+from asyncwds.tar.headers import SumCache
+
+Member = tuple[str, bytes, int]
+"""Name, payload, offset [bytes] of the first header (which may be an extended one)."""
+
+EXTENSION_BYTES = 1 << 20  # an extended header above this carries no name: refused before memory is taken
+
+
+class Context:
+    """Reads headers in their order. The attributes describe the block read last and the member that it begins."""
+
+    def __init__(self, url: str, choose: Callable[[str], str | None] | None, max_member_bytes: int) -> None:
+        self.header = 0  # offset [bytes]
+        self.first = 0  # offset of the member's first header; it precedes `header` after extended ones
+        self.extended = False  # extended headers wait for their member
+        self.zeros = 0  # zero blocks since the last header
+        self._no_form = SumCache(b"")  # no header ends in nothing
+        self._plain = self._pax = self._no_form
+        self._url = url
+        self._choose = choose
+        self._most = max_member_bytes
+        self._kind = 0
+        self._name = ""
+        self._local: dict[bytes, bytes] = {}
+        self._global: dict[bytes, bytes] = {}
+
+    def fast_forms(self) -> tuple[SumCache, SumCache]:
+        """Forms of headers that mean no more than they say: of a regular file, of a PAX header.
+
+        None, while something before them could bear on their meaning.
+        """
+        if self.zeros or self.extended or self._global:
+            return self._no_form, self._no_form
+        return self._plain, self._pax
+
+    def read(self, block: bytes, offset: int) -> tuple[int, bool]:
+        """Reads a block that stands where a header should. Returns the length [bytes] of its payload, and whether it is wanted.
+
+        Raises TarHeaderError if the block is no header, none that may stand here, or wants too much memory.
+        """
+        self.header = offset
+        if block == headers.ZEROS:
+            self._zero_block()
+            return 0, False
+        self._check(block)
+        self._kind = kind = block[headers.TYPEFLAG]
+        extension = kind in headers.EXTENSIONS
+        try:
+            name, size, regular = headers.member(block, {} if extension else self._global | self._local)
+        except ValueError as error:
+            raise self._unsound(f"a header makes no sense: {error}") from None
+        wanted = self._open_extension(block) if extension else self._open_member(block, name, regular=regular)
+        limit = EXTENSION_BYTES if extension else self._most
+        if wanted and size > limit:
+            raise self._unsound(f"{self.what()} has {size} bytes, and {limit} are allowed")
+        return size, wanted
+
+    def complete(self, data: bytes, members: list[Member]) -> None:
+        """Takes a payload that was wanted. Raises TarHeaderError if it belongs to an extended header and makes no sense."""
+        if self._kind not in headers.EXTENSIONS:
+            members.append((self._name, data, self.first))
+        elif self._kind == headers.LONG_NAME:
+            self._local[b"path"] = headers.until_nul(data)
+        else:
+            target = self._global if self._kind == headers.PAX_GLOBAL else self._local
+            try:
+                target.update(headers.pax_records(data))
+            except ValueError as error:
+                raise self._unsound(f"an extended header makes no sense: {error}") from None
+
+    def extend(self, offset: int) -> None:
+        """An extended header at `offset` comes before the next block."""
+        if not self.extended:
+            self.extended, self.first = True, offset
+
+    def what(self) -> str:
+        """The block read last, for messages."""
+        return "an extended header" if self._kind in headers.EXTENSIONS else f"member {self._name[:200]!r}"
+
+    def _zero_block(self) -> None:
+        if self.extended:
+            raise self._unsound("an extended header is followed by no member")
+        self.zeros += 1
+        self._global = {}  # a concatenated archive starts afresh
+
+    def _check(self, block: bytes) -> None:
+        if not headers.checksum_matches(block):
+            if self.zeros:
+                raise self._unsound("after the end-of-archive mark come bytes that are no tar header")
+            kind = headers.foreign(block) if self.header == 0 else None
+            raise self._unsound(f"this is {kind}, not a tar archive" if kind else "the checksum of a header is wrong")
+        if self.zeros == 1:
+            raise self._unsound("a single zero block stands before a header")
+        self.zeros = 0
+
+    def _open_extension(self, block: bytes) -> bool:
+        if self._kind != headers.PAX_GLOBAL:
+            self.extend(self.header)
+        if self._kind == headers.PAX:
+            self._pax = self._pax.for_rest(block)
+        return self._kind != headers.LONG_LINK
+
+    def _open_member(self, block: bytes, name: str, *, regular: bool) -> bool:
+        if not self.extended:
+            self.first = self.header
+        self.extended, self._local, self._name = False, {}, name
+        if regular and self._choose is not None:
+            chosen = self._choose(name)
+            if chosen is None:
+                return False
+            self._name = chosen
+        if self._kind == headers.PLAIN and not block[headers.PREFIX]:
+            self._plain = self._plain.for_rest(block)
+        return regular
+
+    def _unsound(self, message: str) -> TarHeaderError:
+        return TarHeaderError(message, url=self._url, offset=self.header)

@@ -1,0 +1,137 @@
+"""Members into samples, by WebDataset's rule: adjacent members with the same key are one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from asyncwds.errors import DuplicateFieldError, SampleError
+from asyncwds.model import Sample
+from asyncwds.tar.parser import Member
+
+Keys = Callable[[str], tuple[str, str] | tuple[None, None]]
+"""Name of a member → (key, suffix), or (None, None) for a member that belongs to no sample."""
+
+_CACHED = 1024
+
+
+def base_plus_ext(path: str) -> tuple[str, str] | tuple[None, None]:
+    """WebDataset's rule: the first dot of the last path component ends the key. "a/b.c.jpg" → ("a/b", "c.jpg").
+
+    Without a dot there is no key. If the component begins with one, the directory is the key, provided that its own
+    last component has no dot: "a/.x" → ("a/", "x"), but ".x" and "a.b/.x" → (None, None).
+    """
+    start = path.rfind("/") + 1
+    dot = path.find(".", start)
+    if dot == start and "." in path[path.rfind("/", 0, max(start - 1, 0)) + 1 : start]:
+        return None, None
+    return (path[:dot], path[dot + 1 :]) if dot > 0 else (None, None)
+
+
+def is_meta(name: str) -> bool:
+    """WebDataset reserves names whose first component is `__…__`, such as `__meta__` and `__info__/shard.json`."""
+    top, slash, _ = name.partition("/")
+    return top.startswith("__") and top.endswith("__") and (len(top) >= 4 or not slash)
+
+
+class Grouper:
+    """Groups the members of one shard; `shard` is its index, for the origins of the samples.
+
+    lcase      field names are suffixes in lower case
+    suffixes   fields to keep; None keeps all
+    skip_meta  members with reserved names (`is_meta`) are skipped
+    A sample with a true field `__bad__` is dropped, but counted in the ordinals.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        shard: int,
+        *,
+        local_path: str | None = None,
+        keys: Keys = base_plus_ext,
+        lcase: bool = True,
+        suffixes: Collection[str] | None = None,
+        skip_meta: bool = True,
+    ) -> None:
+        self.faults: list[tuple[int, SampleError]] = []
+        """What went wrong in the last call, each with a position in the list that was returned: it happened before that sample."""
+        self._url = url
+        self._shard = shard
+        self._keys = keys
+        self._lcase = lcase
+        self._suffixes = suffixes
+        self._skip_meta = skip_meta
+        self._template = {"__key__": "", "__url__": url}
+        if local_path is not None:
+            self._template["__local_path__"] = local_path
+        self._fields: dict[str, str] = {}  # suffix → field, for suffixes seen that need no closer look
+        self._sample: Sample | None = None
+        self._ordinal = 0
+
+    @property
+    def pending_key(self) -> str | None:
+        """Key of the sample that is still open."""
+        return None if self._sample is None else self._sample["__key__"]
+
+    def feed(self, members: list[Member]) -> list[Sample]:
+        """The samples that these members complete: a sample ends when the next key begins.
+
+        A field that comes twice is a DuplicateFieldError in `faults`; the first value is kept.
+        """
+        samples: list[Sample] = []
+        self.faults = []
+        sample = self._sample
+        current = self.pending_key
+        known = self._fields.get
+        for name, data, offset in members:
+            # If what follows the first dot of the whole name is a known suffix (those have no slash), that dot ends the key.
+            key, _, suffix = name.partition(".")
+            field = known(suffix)
+            if field is None or key != current:
+                if field is None or not key or key[0] == "_" or key[-1] == "/":
+                    split = self._split(name)
+                    if split is None:
+                        continue
+                    key, field = split
+                if key != current:
+                    if sample is not None and not sample.get("__bad__"):
+                        samples.append(sample)
+                    self._sample = sample = Sample(self._template)
+                    sample["__key__"] = current = key
+                    sample._origin = (self._shard, self._ordinal, offset)  # noqa: SLF001 - a property that sets it would cost as much as the rest
+                    self._ordinal += 1
+                if field is None:
+                    continue
+            assert sample is not None
+            if field in sample:
+                self.faults.append((len(samples), self._duplicate(name, key, offset)))
+            else:
+                sample[field] = data
+        return samples
+
+    def finish(self) -> list[Sample]:
+        """The last sample of the shard."""
+        sample, self._sample, self.faults = self._sample, None, []
+        return [] if sample is None or sample.get("__bad__") else [sample]
+
+    def _split(self, name: str) -> tuple[str, str | None] | None:
+        """Key and field of a member; None for the field if it is not to be kept, None for both if the member is skipped."""
+        if self._skip_meta and name.startswith("__") and is_meta(name):
+            return None
+        key, suffix = self._keys(name)
+        if key is None or suffix is None:
+            return None
+        if suffix in self._fields:
+            return key, self._fields[suffix]
+        field = suffix.lower() if self._lcase else suffix
+        if self._suffixes is not None and field not in self._suffixes:
+            return key, None
+        # Suffixes in "__" stay unknown: with them a name can be reserved though its key is not ("__a.b__").
+        if self._keys is base_plus_ext and not suffix.endswith("__") and len(self._fields) < _CACHED:
+            self._fields[suffix] = field
+        return key, field
+
+    def _duplicate(self, name: str, key: str, offset: int) -> DuplicateFieldError:
+        return DuplicateFieldError(
+            f"member {name!r} gives a field that its sample already has", url=self._url, offset=offset, key=key
+        )

@@ -1,0 +1,177 @@
+"""Header blocks of tar archives: fields, checksums, names, extended records. Plain functions of bytes.
+
+Formats: POSIX.1-2017 `pax` ("pax Interchange Format", "ustar Interchange Format") and the GNU tar manual,
+"Basic Tar Format". What other writers do is read as the standard library's tarfile reads it.
+What makes no sense is a ValueError here; the parser knows where it happened.
+"""
+
+from __future__ import annotations
+
+import sys
+from zlib import adler32
+
+BLOCK = 512
+ZEROS = bytes(BLOCK)
+SIZE = slice(124, 136)
+TYPEFLAG, PREFIX = 156, 345
+NEVER = sys.maxsize  # a size that fits into no chunk
+
+PLAIN = ord("0")
+_OLD_PLAIN = 0
+_REGULAR = b"0\x007"
+_WITHOUT_PAYLOAD = b"123456"  # links, devices, directories, whatever their size field says
+_SPARSE = ord("S")
+PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK = ord("x"), ord("g"), ord("L"), ord("K")
+EXTENSIONS = b"xXgLK"  # X is Solaris' x
+
+_GNU_MAGIC = b"ustar  \0"
+_SPARSE_KEYWORDS = (b"GNU.sparse.", b"SCHILY.realsize", b"SUN.holesdata")
+_FOREIGN = (
+    (b"<", "an HTML or XML page"),
+    (b"{", "JSON text"),
+    (b"version https://git-lfs", "a Git LFS pointer"),
+    (b"PK\3\4", "a zip archive"),
+)
+_CACHED = 4096  # entries of a cache: under 1 MB
+
+
+def text(raw: bytes) -> str:
+    """What is not UTF-8 in a name becomes surrogates, as in names of files (PEP 383), so that nothing is lost."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def until_nul(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]
+
+
+def number(field: bytes) -> int:
+    """A numeric field: octal digits, or base-256 after a byte 0x80 (GNU, star). ValueError for others, negative ones too."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    value = int(until_nul(field).strip() or b"0", 8)
+    if value < 0:
+        raise ValueError("a negative number")
+    return value
+
+
+def decimal(digits: bytes) -> int:
+    """A number in an extended header; ValueError for anything but digits (`int` alone takes signs and underscores)."""
+    if not digits.isdigit():
+        raise ValueError(f"no decimal number: {digits[:20]!r}")
+    return int(digits)
+
+
+def byte_sum(data: bytes) -> int:
+    """The sum of all bytes. adler32's low half is one more, modulo 65521, which the sum of 256 bytes cannot reach."""
+    return sum((adler32(data[start : start + 256]) & 0xFFFF) - 1 for start in range(0, len(data), 256))
+
+
+def checksum_matches(block: bytes) -> bool:
+    """Whether the header's checksum is right, its own field taken as spaces. Some old writers summed signed bytes."""
+    try:
+        stated = number(block[148:156])
+    except ValueError:
+        return False
+    rest = block[:148] + block[156:]
+    total = byte_sum(rest) + 8 * ord(" ")
+    return stated == total or stated == total - 256 * sum(byte > 127 for byte in rest)
+
+
+def full_name(block: bytes) -> str:
+    """The name in the header itself. Only POSIX headers have a prefix: GNU's have times in its place, v7's nothing."""
+    end = text(until_nul(block[:100]))
+    if block[PREFIX] and block[257:262] == b"ustar" and block[257:265] != _GNU_MAGIC:
+        return f"{text(until_nul(block[PREFIX:500]))}/{end}"
+    return end
+
+
+def member(block: bytes, records: dict[bytes, bytes]) -> tuple[str, int, bool]:
+    """Name, length of the payload [bytes], whether it is a regular file; `records` are those of its extended headers.
+
+    Raises ValueError for sparse files and impossible sizes.
+    """
+    name = text(records[b"path"]) if records.get(b"path") else full_name(block)
+    kind = block[TYPEFLAG]
+    if kind == _SPARSE or b"sparse" in records:
+        raise ValueError(f"sparse member {name[:200]!r}: these are not supported")
+    size = number(block[SIZE])
+    if kind in _WITHOUT_PAYLOAD or (kind == _OLD_PLAIN and name.endswith("/")):
+        return name, 0, False
+    if records.get(b"size"):
+        size = decimal(records[b"size"])
+    return name, size, kind in _REGULAR
+
+
+def pax_records(body: bytes) -> dict[bytes, bytes]:
+    """The records of an extended header that bear on names and payloads: path, size, and "sparse" for any on sparse files.
+
+    Raises ValueError where the body isn't a sequence of "length keyword=value" lines; NULs may pad its end.
+    """
+    records = {}
+    start = 0
+    while start < len(body) and body[start]:
+        space = body.index(b" ", start, start + 20)
+        stop = start + decimal(body[start:space])
+        keyword, equals, value = body[space + 1 : stop - 1].partition(b"=")
+        if not equals or body[stop - 1 : stop] != b"\n":
+            raise ValueError(f"a record does not end where it says: {body[start : start + 40]!r}")
+        if keyword in (b"path", b"size"):
+            records[keyword] = value
+        elif keyword.startswith(_SPARSE_KEYWORDS):
+            records[b"sparse"] = keyword
+        start = stop
+    return records
+
+
+def means_nothing(body: bytes) -> bool:
+    """Whether an extended header is sound and changes neither name nor payload: times, owners, comments."""
+    try:
+        return not pax_records(body)
+    except ValueError:
+        return False
+
+
+def foreign(head: bytes) -> str | None:
+    """What the first bytes belong to instead of a tar archive, where that is a likely mistake."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next((kind for magic, kind in _FOREIGN if start.startswith(magic)), None)
+
+
+class SizeCache(dict[bytes, int]):
+    """Size field → size [bytes]; `NEVER` for what has to be judged by itself: impossible, or larger than `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def __missing__(self, field: bytes) -> int:
+        try:
+            size = number(field)
+        except ValueError:
+            return NEVER
+        if size > self._most:
+            return NEVER
+        if len(self) < _CACHED:
+            self[field] = size
+        return size
+
+
+class SumCache(dict[bytes, int]):
+    """For headers that have `rest` from the typeflag on: checksum field → low half of adler32 over what precedes that field."""
+
+    def __init__(self, rest: bytes) -> None:
+        self.rest = rest
+        self._others = byte_sum(rest) + 8 * ord(" ") - 1
+
+    def __missing__(self, field: bytes) -> int:
+        try:
+            expected = number(field) - self._others
+        except ValueError:
+            return -1
+        if len(self) < _CACHED:
+            self[field] = expected
+        return expected
+
+    def for_rest(self, block: bytes) -> SumCache:
+        """The cache for headers that end as this one does: this, or a new one."""
+        rest = block[TYPEFLAG:]
+        return self if rest == self.rest else SumCache(rest)

@@ -1,0 +1,196 @@
+"""The tar parser: bytes in, members out, any chunking, no I/O.
+
+Between two chunks the parser is in one of three places: inside a header (`_scraps` is its beginning), inside a
+payload that is wanted (`_missing` bytes are to come), or before bytes to be passed over (`_skip`). With all
+three empty it is at the beginning of a header. What headers mean is the business of `Context`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from zlib import adler32
+
+from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError
+from asyncwds.tar import headers
+from asyncwds.tar.context import EXTENSION_BYTES, Context, Member
+from asyncwds.tar.headers import BLOCK, SIZE
+
+__all__ = ["Member", "TarParser"]
+
+_split = struct.Struct("148s8s356s").unpack_from  # what precedes the checksum, the checksum, all from the typeflag on
+
+
+class TarParser:
+    """Parses an archive, or several concatenated ones.
+
+    total             size [bytes] of the archive, if known: a member that would reach beyond it is an error at once
+    rename, select    called once for each regular member: `select` with the name that `rename` returned. What they
+                      raise comes out of `feed`, and the parser cannot be used after it.
+    max_member_bytes  a wanted member that declares more [bytes] is an error, before memory is taken
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        total: int | None = None,
+        select: Callable[[str], bool] | None = None,
+        rename: Callable[[str], str] | None = None,
+        max_member_bytes: int,
+    ) -> None:
+        self.error: TarError | None = None
+        self.offset = 0
+        """Bytes fed so far."""
+        self._url = url
+        self._total = total
+        self._choose = _chooser(select, rename)
+        self._context = Context(url, self._choose, max_member_bytes)
+        self._sizes = headers.SizeCache(max_member_bytes)
+        self._scraps = b""
+        self._missing = 0
+        self._parts: list[bytes] = []  # of the open payload, to be joined once
+        self._skip = 0
+
+    @property
+    def finished(self) -> bool:
+        """An end-of-archive mark was the last thing seen."""
+        return self._context.zeros >= 2
+
+    def feed(self, chunk: bytes) -> list[Member]:
+        """The members that this chunk completes, in order.
+
+        Unsound bytes don't raise, they set `error`: the members before them are returned, and none later, so that what is
+        delivered never depends on the chunking.
+        """
+        members: list[Member] = []
+        if self.error is None:
+            try:
+                self._parse(chunk, members)
+            except TarError as error:
+                # The traceback would keep the chunk and the members alive.
+                self.error = error.with_traceback(None)
+                self._parts = []
+            self.offset += len(chunk)
+        return members
+
+    def finish(self) -> TarError | None:
+        """To be called at the end of input: the error, if any. It is one to end anywhere but after an end-of-archive mark."""
+        if self.error is None and not (self._context.zeros and not self._scraps.strip(b"\0")):
+            self.error = self._early_end()
+        return self.error
+
+    def _parse(self, chunk: bytes, members: list[Member]) -> None:
+        begin = 0
+        if self._scraps:
+            # The one header is parsed as a chunk of its own: joining its beginning to the chunk would copy all of that.
+            begin = BLOCK - len(self._scraps)
+            self._scan(self._scraps + chunk[:begin], 0, self.offset - len(self._scraps), members)
+        if begin <= len(chunk):
+            self._scan(chunk, begin, self.offset, members)
+
+    def _scan(self, chunk: bytes, pos: int, base: int, members: list[Member]) -> None:  # noqa: C901 - one loop: calls would cost more than the work
+        """Parses `chunk[pos:]`; `base` is the offset of chunk[0] in the archive.
+
+        The loop itself takes what nearly all headers are, and only if their payload lies whole in the chunk; all else is
+        for `_entry`. Why it is fast: in nearly all archives everything from the typeflag on (type, owner, prefix) is the
+        same in all headers of a form. It is compared in one go with that of a header that `_entry` has seen. Then
+        nothing in it needs a look, and 148 bytes instead of 512 are left to be summed: 2.5 instead of 3.2 µs for two members
+        of 400 bytes. What webdataset writes (a PAX header before each member) takes 7 µs in this loop, 30 µs outside it.
+        """
+        if self._missing or self._skip:
+            pos = self._resume(chunk, pos, members)
+        end = len(chunk)
+        fit = end if self._total is None else min(end, self._total - base)
+        sizes, choose, append = self._sizes, self._choose, members.append
+        plain, pax = self._context.fast_forms()
+        first = pos  # of the member's headers: behind `pos` after a PAX header
+        while pos + BLOCK <= end:
+            front, checksum, rest = _split(chunk, pos)
+            form = plain if rest == plain.rest else pax if rest == pax.rest else None
+            if form is not None and adler32(front) & 0xFFFF == form[checksum]:
+                size = sizes[front[SIZE]]
+                start = pos + BLOCK
+                following = start + size + (-size & 511)
+                if following <= fit:
+                    if form is plain:
+                        raw = front.partition(b"\0")[0]
+                        name = (raw if len(raw) <= 100 else raw[:100]).decode("utf-8", "surrogateescape")
+                        if choose is None:
+                            append((name, chunk[start : start + size], base + first))
+                        elif (chosen := choose(name)) is not None:
+                            append((chosen, chunk[start : start + size], base + first))
+                        first = pos = following
+                        continue
+                    if size <= EXTENSION_BYTES and headers.means_nothing(chunk[start : start + size]):
+                        pos = following
+                        continue
+            if first != pos:
+                self._context.extend(base + first)
+            first = pos = self._entry(chunk, pos, base, members)
+            plain, pax = self._context.fast_forms()
+        if first != pos:
+            self._context.extend(base + first)
+        self._scraps = chunk[pos:]
+        if pos > end:
+            self._skip = pos - end
+
+    def _resume(self, chunk: bytes, pos: int, members: list[Member]) -> int:
+        """Goes on with what the last chunk left open. Returns where the next header begins, which may be beyond the chunk."""
+        if self._missing:
+            piece = chunk[pos : pos + self._missing]
+            self._parts.append(piece)
+            self._missing -= len(piece)
+            pos += len(piece)
+            if self._missing:
+                return pos
+            data = b"".join(self._parts)
+            self._parts = []
+            self._context.complete(data, members)
+        skip, self._skip = self._skip, 0
+        return pos + skip
+
+    def _entry(self, chunk: bytes, pos: int, base: int, members: list[Member]) -> int:
+        """Takes any block that stands where a header should, and what there is of its payload. Returns as `_resume`."""
+        start = pos + BLOCK
+        size, wanted = self._context.read(chunk[pos:start], base + pos)
+        stop = start + size
+        padding = -size & 511
+        if self._total is not None and base + stop > self._total:
+            message = f"{self._context.what()} of {size} bytes reaches beyond the end of the archive at {self._total}"
+            raise TruncatedTarError(message, url=self._url, offset=base + pos)
+        if not wanted:
+            return stop + padding
+        if stop <= len(chunk):
+            self._context.complete(chunk[start:stop], members)
+            return stop + padding
+        self._parts = [chunk[start:]]
+        self._missing = stop - len(chunk)
+        self._skip = padding
+        return len(chunk)
+
+    def _early_end(self) -> TarError:
+        if not self.offset:
+            return TarHeaderError("this is no tar archive: it is empty (0 bytes)", url=self._url, offset=0)
+        kind = headers.foreign(self._scraps) if self.offset == len(self._scraps) else None
+        if kind:
+            return TarHeaderError(f"this is {kind}, not a tar archive", url=self._url, offset=0)
+        where, place = self.offset, "without an end-of-archive mark"
+        if self._missing or self._skip:
+            where, place = self._context.header, f"in {self._context.what()}"
+        elif self._scraps:
+            where, place = self.offset - len(self._scraps), "in a header"
+        return TruncatedTarError(f"the archive ends {place}, after {self.offset} bytes", url=self._url, offset=where)
+
+
+def _chooser(select: Callable[[str], bool] | None, rename: Callable[[str], str] | None) -> Callable[[str], str | None] | None:
+    """Both in one: the name to deliver a member under, None to pass it over."""
+    if select is None and rename is None:
+        return None
+
+    def choose(name: str) -> str | None:
+        if rename is not None:
+            name = rename(name)
+        return name if select is None or select(name) else None
+
+    return choose

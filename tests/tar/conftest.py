@@ -1,0 +1,105 @@
+"""Every archive in these tests is fed whole, byte by byte and in random chunks; the outcomes must be the same."""
+
+import io
+import random
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from asyncwds.errors import TarError
+from asyncwds.tar.parser import Member, TarParser
+
+Outcome = tuple[list[Member], TarError | None]
+Parse = Callable[..., Outcome]
+
+
+def _cut(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
+    start = 0
+    for size in sizes:
+        if start >= len(data):
+            return
+        yield data[start : start + size]
+        start += size
+
+
+def _read(chunks: Iterable[bytes], **options: Any) -> Outcome:
+    parser = TarParser("mem:shard.tar", **{"max_member_bytes": 1 << 30, **options})
+    members = [member for chunk in chunks for member in parser.feed(chunk)]
+    return members, parser.finish()
+
+
+def _described(outcome: Outcome) -> tuple[list[Member], object]:
+    members, error = outcome
+    return members, error and (type(error), str(error), error.offset)
+
+
+@pytest.fixture(scope="session")
+def parse() -> Parse:
+    """`parse(data, **options of TarParser) -> (members, error)`, after checking that it doesn't depend on the chunks."""
+
+    def parse(data: bytes, **options: Any) -> Outcome:
+        whole = _read([data], **options)
+        source = random.Random(len(data))
+        ways: dict[str, Iterable[int]] = {
+            "bytes": (1 for _ in data),
+            "blocks": (512 for _ in data),
+            "nearly blocks": (511 for _ in data),
+            "random": (source.choice((0, 1, 7, 100, 511, 512, 513, 1024, 3000, 10_000)) for _ in range(len(data) + 10)),
+        }
+        for way, sizes in ways.items():
+            assert _described(_read(_cut(data, sizes), **options)) == _described(whole), way
+        return whole
+
+    return parse
+
+
+def _header(name: str | bytes, size: int = 0, kind: bytes = b"0", **fields: bytes) -> bytes:
+    info = tarfile.TarInfo("name")
+    info.size = size
+    block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    raw = name.encode() if isinstance(name, str) else name
+    block[:100] = raw.ljust(100, b"\0")
+    block[156:157] = kind
+    places = {"size_field": slice(124, 136), "magic": slice(257, 265), "prefix": slice(345, 500)}
+    for field, value in fields.items():
+        place = places[field]
+        block[place] = value.ljust(place.stop - place.start, b"\0")
+    return _with_checksum(bytes(block))
+
+
+def _with_checksum(block: bytes) -> bytes:
+    """The block with its right checksum."""
+    total = sum(block[:148]) + sum(block[156:]) + 256
+    return block[:148] + b"%06o\0 " % total + block[156:]
+
+
+@pytest.fixture(scope="session")
+def header() -> Callable[..., bytes]:
+    """`header(name, size, kind, size_field=, magic=, prefix=)`: a header block with a right checksum, sound or not otherwise."""
+    return _header
+
+
+@pytest.fixture(scope="session")
+def entry() -> Callable[..., bytes]:
+    """`entry(name, data, kind, **fields of header)`: header and padded payload."""
+    return lambda name, data=b"", kind=b"0", **fields: _header(name, len(data), kind, **fields) + data + bytes(-len(data) % 512)
+
+
+@pytest.fixture(scope="session")
+def archive() -> Callable[..., bytes]:
+    """`archive({name: data, …}, format)`, written by tarfile."""
+
+    def archive(files: dict[str, bytes], format: int = tarfile.USTAR_FORMAT, **fields: Any) -> bytes:  # noqa: A002 - tarfile's name
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=format, errors="surrogateescape") as tar:
+            for name, data in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                for field, value in fields.items():
+                    setattr(info, field, value)
+                tar.addfile(info, io.BytesIO(data))
+        return buffer.getvalue()
+
+    return archive
