@@ -16,7 +16,7 @@ from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, ShortBod
 from asyncwds.model import Http, KiB, Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer
-from asyncwds.storage.outgoing import Outgoing, redirected, to_url, without_login
+from asyncwds.storage.outgoing import Outgoing, http_url, redirected, without_login
 from asyncwds.storage.ranges import Asked, Promise, promised, promised_nothing
 from asyncwds.storage.stall import StallClock
 from asyncwds.storage.translate import FOREIGN, refusal, translate
@@ -69,7 +69,7 @@ class HttpFetcher:
     async def _ask(self, asked: Asked, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, Promise]:
         """The answer at the end of all redirects. Whatever was opened on the way is closed by `open_now`."""
         began = time.monotonic()
-        hop = to_url(asked.url)
+        hop = http_url(asked.url)
         for _ in range(MAX_REDIRECTS + 1):
             response, page = await self._hop(asked, hop, open_now)
             if response.status in _GOOD:
@@ -130,6 +130,7 @@ class HttpBody:
         # The chunks are what single recv() calls gave, 256 KiB at most. Bare readany() and readchunk() with buffers of
         # 256 KiB to 1 MiB cost the same, 0.8 CPU-s/GB; 64 KiB buffers cost 1.0.
         self._read = response.content.readany
+        self._connection = response.connection and response.connection.protocol
         self._clock = StallClock(retry, lambda: _hang_up(response))
 
     @property
@@ -164,7 +165,12 @@ class HttpBody:
     def _check_end(self) -> None:
         if self._end is not None:
             message = f"the body ended {self._end - self._position} bytes early"
-            raise ShortBodyError(message, url=self._asked.url, offset=self._position, retryable=True)
+        # Where only the connection's end marks the body's end, aiohttp takes a reset for one as well.
+        elif self._connection is not None and isinstance(self._connection.exception(), OSError):
+            message = "the connection was reset before the body's end"
+        else:
+            return
+        raise ShortBodyError(message, url=self._asked.url, offset=self._position, retryable=True)
 
     def _broken(self, error: Exception) -> FetchError:
         if self._clock.stalled:

@@ -18,19 +18,29 @@ from asyncwds.errors import FetchError, SpecError
 from asyncwds.model import Http
 
 
-def to_url(text: str) -> URL:
-    """The URL verbatim, since signatures cover its escapes; only what no request may contain is escaped."""
-    return URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
+def http_url(text: str) -> URL:
+    """The URL of an object, verbatim, since signatures cover its escapes; only what no request may contain is escaped.
+
+    Raises FetchError if it is none of http or https.
+    """
+    url = _verbatim(text)
+    if url.scheme not in ("http", "https") or not url.raw_host:
+        raise FetchError("this is no http or https URL", url=text)
+    return url
 
 
 def redirected(asked: str, hop: URL, location: str | None) -> URL:
     """Where an answer to a request for `hop` points, taken verbatim. Raises FetchError if that is nowhere to go."""
     if location is None:
         raise FetchError("the server answered with a redirect that leads nowhere (no Location header)", url=asked)
-    target = hop.join(to_url(location))
+    target = hop.join(_verbatim(location))
     if target.scheme not in ("http", "https") or not target.raw_host:
-        raise FetchError(f"the server redirects to {target.scheme!r}, which is not followed: only http and https are", url=asked)
+        raise FetchError(f"the server redirects to a {target.scheme!r} URL; only http and https are followed", url=asked)
     return target
+
+
+def _verbatim(text: str) -> URL:
+    return URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
 
 
 class Outgoing:
@@ -41,8 +51,7 @@ class Outgoing:
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        # Written as yarl writes URLs: "https://host" becomes "https://host/" and so is no prefix of "https://host.evil/".
-        prefixes = {str(URL(prefix, encoded=True)): headers for prefix, headers in http.headers.items()}
+        prefixes = {_plain(URL(prefix, encoded=True)): headers for prefix, headers in http.headers.items()}
         self._prefixes = sorted(prefixes.items(), key=lambda item: len(item[0]))  # the closest one has the last word
         self._proxies: dict[tuple[str, str, int | None], URL | None] = {}
 
@@ -52,9 +61,8 @@ class Outgoing:
         login = (url.user, url.password or "") if url.user is not None else self._logins.get(url.host or "")
         if login is not None:
             found["Authorization"] = "Basic " + b64encode(":".join(login).encode()).decode()
-        text = str(without_login(url))
         for prefix, headers in self._prefixes:
-            if text.startswith(prefix):
+            if _plain(url).startswith(prefix):
                 found.update(headers)
         return found
 
@@ -97,6 +105,11 @@ class Outgoing:
 
 def without_login(url: URL) -> URL:
     return url if url.raw_user is None else url.with_user(None)
+
+
+def _plain(url: URL) -> str:
+    """For comparing beginnings: port and first slash always stand there, so that no host begins like another, and no login."""
+    return f"{url.scheme}://{(url.raw_host or '').lower()}:{url.port}{url.raw_path_qs}"
 
 
 def _proxy_url(text: str) -> URL:

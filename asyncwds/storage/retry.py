@@ -76,6 +76,8 @@ class ResumedBody:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._position in (self._asked.stop, self._answer.total):
+            raise StopAsyncIteration
         try:
             chunk = await self._chunk()
         except FetchError as error:
@@ -95,8 +97,6 @@ class ResumedBody:
 
     async def _resume(self) -> bytes:
         """The first bytes that a new body adds to those delivered; b"" if there are no more."""
-        if self._position in (self._asked.stop, self._answer.total):
-            return b""
         answer = await self._open()
         if None not in (answer.total, self._answer.total) and answer.total != self._answer.total:
             raise self._error(ChangedError, f"the object's size changed from {self._answer.total} to {answer.total} bytes")

@@ -40,11 +40,10 @@ class StallClock:
         """The wait brought `size` bytes."""
         self._got += size
         if self._got >= self._enough:
-            self._waited, self._got = 0.0, 0
+            self._waited, self._got, self._suspected = 0.0, 0, False
         else:
             self._waited = self._total()
         self._since = None
-        self._suspected = False
 
     def stop(self) -> None:
         self._timer.cancel()

@@ -68,7 +68,7 @@ def _meaning(error: Exception) -> tuple[type[FetchError], str, bool]:  # noqa: P
             advice = f"; {_ADVICE[error.status]}" if error.status in _ADVICE else ""
             return FetchError, f"the proxy answered {error.status} {error.message}{advice}", error.status in _PASSING | _BUSY
         case aiohttp.ClientResponseError():
-            return FetchError, f"the answer is no sound HTTP: {error.message}", True
+            return FetchError, f"the answer is no sound HTTP: {error.message.partition(chr(10))[0]}", True
         case TimeoutError():
             return FetchTimeoutError, what, True
         case aiohttp.ClientPayloadError():
