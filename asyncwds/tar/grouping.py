@@ -126,8 +126,9 @@ class Grouper:
         field = suffix.lower() if self._lcase else suffix
         if self._suffixes is not None and field not in self._suffixes:
             return key, None
-        # Suffixes in "__" stay unknown: with them a name can be reserved though its key is not ("__a.b__").
-        if self._keys is base_plus_ext and not suffix.endswith("__") and len(self._fields) < _CACHED:
+        # Two stay unknown: "" is also what a name without a dot gives in `feed`, and with a suffix in "__" a name can be
+        # reserved though its key is not ("__a.b__").
+        if self._keys is base_plus_ext and suffix and not suffix.endswith("__") and len(self._fields) < _CACHED:
             self._fields[suffix] = field
         return key, field
 

@@ -87,6 +87,19 @@ def entry() -> Callable[..., bytes]:
     return lambda name, data=b"", kind=b"0", **fields: _header(name, len(data), kind, **fields) + data + bytes(-len(data) % 512)
 
 
+def _pax_record(keyword: str, value: str) -> bytes:
+    """A record begins with its own length, these digits included."""
+    rest = f" {keyword}={value}\n".encode()
+    length = len(rest) + len(str(len(rest)))
+    return b"%d" % (length + (len(str(length)) > len(str(len(rest))))) + rest
+
+
+@pytest.fixture(scope="session")
+def pax(entry: Callable[..., bytes]) -> Callable[..., bytes]:
+    """`pax({keyword: value, …}, kind)`: an extended header."""
+    return lambda records, kind=b"x": entry("PaxHeader", b"".join(_pax_record(*item) for item in records.items()), kind)
+
+
 @pytest.fixture(scope="session")
 def archive() -> Callable[..., bytes]:
     """`archive({name: data, …}, format)`, written by tarfile."""
