@@ -1,0 +1,52 @@
+"""`-`: standard input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+
+from asyncwds.stats import Counters
+from asyncwds.storage.base import Answer
+from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.local import read_when_ready, translated
+
+
+class StdinFetcher:
+    """Reads standard input from where it stands; it has no ranges, no size and no identity, and comes once.
+
+    No thread waits for it. A file at standard input is read on the loop, 256 KiB at a time.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    @asynccontextmanager
+    async def open(
+        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+    ) -> AsyncGenerator[ChunkBody, None]:
+        del start, stop, identity  # a stream has no ranges
+        self._counters.requests += 1
+        try:
+            # A number of our own: the loop may wait for 0 on behalf of somebody else, and 0 may be closed meanwhile.
+            descriptor = os.dup(0)
+        except OSError as error:
+            raise translated(error, url) from error
+        try:
+            async with aclosing(self._chunks(url, descriptor)) as chunks:
+                yield ChunkBody(Answer(0, None, None, ranged=False), chunks)
+        finally:
+            os.close(descriptor)
+
+    async def aclose(self) -> None:
+        """Nothing is kept between bodies; standard input stays open."""
+
+    async def _chunks(self, url: str, descriptor: int) -> AsyncGenerator[bytes, None]:
+        position = 0
+        try:
+            while chunk := await read_when_ready(descriptor):
+                position += len(chunk)
+                self._counters.bytes += len(chunk)
+                yield chunk
+        except OSError as error:
+            raise translated(error, url, position) from error
