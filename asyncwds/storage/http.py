@@ -120,7 +120,7 @@ class HttpFetcher:
 
 
 class HttpBody:
-    """The bytes of one answer, never more than were asked for, and ShortBodyError if they are fewer than promised."""
+    """The bytes of one answer: ShortBodyError if they are fewer than promised; what is more is cut off."""
 
     def __init__(self, asked: Asked, response: aiohttp.ClientResponse, promise: Promise, retry: Retry, counters: Counters) -> None:
         self._asked = asked

@@ -41,7 +41,10 @@ class Asked:
 
 
 class Promise(NamedTuple):
-    """What a good answer promises: `end` is the offset [bytes] at which its body has to end, None if it does not say."""
+    """What a good answer promises: `end` is the offset [bytes] at which its body has to end, None if it does not say.
+
+    Without ranges that is the object's end, whatever was asked for: asking again for more of it would begin at byte 0.
+    """
 
     answer: Answer
     end: int | None
@@ -67,7 +70,7 @@ def promised(asked: Asked, status: int, headers: Mapping[str, str]) -> Promise:
         if status == PARTIAL:
             raise FetchError("answer 206 without a Content-Range header", url=asked.url, offset=asked.start, retryable=True)
         total = int(headers["Content-Length"]) if "Content-Length" in headers else None
-        return Promise(Answer(start=0, total=total, identity=identity, ranged=False), _least(asked.stop, total))
+        return Promise(Answer(start=0, total=total, identity=identity, ranged=False), total)
     # Also with status 200: `rclone serve s3` answers ranges so.
     if span.start != asked.start:
         message = f"the server sent a range from byte {span.start} where {asked.start} was asked for"

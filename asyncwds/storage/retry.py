@@ -70,7 +70,9 @@ class ResumedBody:
         except FetchError as error:
             self._answer = await self._patience.again(self._open, error)
         self._position = self._answer.start
-        self._asked = replace(self._asked, identity=self._asked.identity or self._answer.identity)
+        # Without ranges the body is the whole object. With them at first and none later, only this body goes on too far.
+        stop = self._asked.stop if self._answer.ranged else None
+        self._asked = replace(self._asked, stop=stop, identity=self._asked.identity or self._answer.identity)
 
     def __aiter__(self) -> Self:
         return self
@@ -84,6 +86,8 @@ class ResumedBody:
             chunk = await self._patience.again(self._resume, error)
         if not chunk:
             raise StopAsyncIteration
+        if self._asked.stop is not None:
+            chunk = chunk[: self._asked.stop - self._position]
         self._position += len(chunk)
         return chunk
 

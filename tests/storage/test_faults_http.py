@@ -583,7 +583,13 @@ async def test_fault_13_200_to_a_range_is_the_whole_object(server: FaultServer) 
     server.add(Fault(no_ranges=True))
     fetched = await fetch(server.url("a.tar"), 1000, 2000)
     assert fetched.answer == Answer(0, len(DATA), fetched.answer.identity, ranged=False)
-    assert fetched.data == DATA[:2000]
+    assert fetched.data == DATA
+
+
+async def test_fault_13_200_to_the_range_of_a_resume(server: FaultServer) -> None:
+    server.add(Fault(cut_at=500, times=1), Fault(no_ranges=True))
+    fetched = await fetch(server.url("a.tar"), 1000, 2000)
+    assert (fetched.answer.start, fetched.answer.ranged, fetched.data) == (1000, True, DATA[1000:2000])
 
 
 async def test_fault_13_200_with_content_range_is_a_range(server: FaultServer) -> None:
