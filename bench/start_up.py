@@ -45,11 +45,6 @@ QUESTION = Question(
             lambda a: (a["import asyncwds"].seconds - a["python"].seconds) * 1e3,
             at_most=150,
         ),
-        Target(
-            "WebDataset without torch [ms], likewise",
-            lambda a: (a["import its WebDataset"].seconds - a["python"].seconds) * 1e3,
-            at_most=150,
-        ),
         Target("asyncwds --help [ms]", lambda a: a["asyncwds --help"].seconds * 1e3, at_most=250),
     ],
 )
