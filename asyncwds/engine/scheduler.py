@@ -2,7 +2,7 @@
 
 A shard's life, and what moves it on:
 
-    WAITING ──start──► PROBING ──answer──► RANGED (its size is known: more parts may start)
+    WAITING ──start──► PROBING ──answer──► RANGED (more parts may start; one to the end if the size is unknown)
                                     └────► STREAMED (no ranges: its only part runs to the end of the shard)
     RANGED, STREAMED ──all bytes read, or given up──► ENDED
 
@@ -44,7 +44,7 @@ class PartState(Enum):
 class ShardState(Enum):
     WAITING = "nothing asked for"
     PROBING = "first part in flight, size unknown"
-    RANGED = "size known, read in parts"
+    RANGED = "read in parts"
     STREAMED = "no ranges, read as one stream"
     ENDED = "read to its end, or given up"
 
@@ -77,14 +77,12 @@ class ShardRun:
     state: ShardState = ShardState.WAITING
     total: int | None = None
     identity: str | None = None
-    next_start: int = 0  # first byte of which no part has been started
+    next_start: int | None = 0  # first byte of which no part has been started; None if all have
     parts: deque[Part] = field(default_factory=deque)  # started and not read to their end, in order
 
     @property
     def startable(self) -> bool:
-        if self.state is ShardState.RANGED:
-            return self.total is not None and self.next_start < self.total
-        return self.state is ShardState.WAITING
+        return self.state in (ShardState.WAITING, ShardState.RANGED) and self.next_start is not None
 
 
 class Scheduler:
@@ -139,7 +137,7 @@ class Scheduler:
         return self.in_flight < self.connections and self.reserved + self._size(run) <= self.budget
 
     def _size(self, run: ShardRun) -> int:
-        if run.total is None:
+        if run.total is None or run.next_start is None:
             return self.part_bytes
         return min(self.part_bytes, run.total - run.next_start)
 
@@ -179,9 +177,11 @@ class Scheduler:
         return run
 
     def _start(self, run: ShardRun) -> Part:
+        assert run.next_start is not None
         size = self._size(run)
-        part = Part(run, run.next_start, run.next_start + size, size)
-        run.next_start += size
+        stop = None if run.state is ShardState.RANGED and run.total is None else run.next_start + size
+        part = Part(run, run.next_start, stop, size)
+        run.next_start = None if stop == run.total else stop
         run.parts.append(part)
         if run.state is ShardState.WAITING:
             run.state = ShardState.PROBING
@@ -199,15 +199,15 @@ class Scheduler:
         if run.state is not ShardState.PROBING:
             return
         run.total, run.identity = answer.total, answer.identity
-        if answer.ranged and run.total is not None:
-            run.state = ShardState.RANGED
-            part.stop = run.next_start = min(run.next_start, run.total)
-            self._release(part, part.reserved - (part.stop - part.start))
-            if run.startable:
-                insort(self._todo, run, key=attrgetter("sequence"))
-        else:
-            run.state = ShardState.STREAMED
-            part.stop = None
+        if not answer.ranged:
+            run.state, run.next_start, part.stop = ShardState.STREAMED, None, None
+            return
+        run.state = ShardState.RANGED
+        if run.total is not None and part.stop is not None and part.stop >= run.total:
+            self._release(part, part.stop - run.total)
+            part.stop, run.next_start = run.total, None
+        if run.startable:
+            insort(self._todo, run, key=attrgetter("sequence"))
 
     def received(self, part: Part, chunk: bytes) -> None:
         if part.state is PartState.FETCHING:

@@ -2,7 +2,7 @@
 
 Stages are plain iterators, and a user's stage may block for as long as it likes. So they run neither on the user's
 loop nor on the engine's, but here. Items cross in lots: as many as the iterator gives in `LOT_SECONDS`, so that tiny
-samples share the price of a wake-up of the loop (50–110 µs if each paid its own), and slow large batches cross one
+samples share the price of a wake-up of the loop (50 to 110 µs if each paid its own), and slow large batches cross one
 by one. At most two lots are ahead of the consumer; that bounds memory without knowing the items' sizes.
 """
 
@@ -119,7 +119,9 @@ class _Crossing(Generic[T]):
 def _drop(crossing: _Crossing[Any]) -> None:
     """For an iterator dropped without `aclose`. Waits only where it cannot hold up a running loop, as at exit."""
     crossing.stop()
-    if not crossing.loop.is_running():
+    if crossing.thread.ident is None:  # it never started
+        crossing.iterator.close()
+    elif not crossing.loop.is_running():
         crossing.thread.join(EXIT_SECONDS)
 
 
@@ -132,8 +134,9 @@ class ThreadedIterator(AsyncIterator[T]):
     def __init__(self, iterator: ClosableIterator[T], interrupt: Callable[[], None]) -> None:
         self._crossing = _Crossing(iterator, interrupt, asyncio.get_running_loop())
         self._lot: list[T] = []
-        self._crossing.thread.start()
+        # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
         self._finalizer = weakref.finalize(self, _drop, self._crossing)
+        self._crossing.thread.start()
 
     def __aiter__(self) -> ThreadedIterator[T]:
         return self

@@ -45,6 +45,8 @@ class Fetcher(Protocol):
     ) -> AbstractAsyncContextManager[Body]:
         """Opens bytes [start, stop) of `url`, to its end if `stop` is None or beyond it. Leaving the context frees everything.
 
+        Where the answer says that there are no ranges, the body is the whole object, from byte 0 to its end.
+
         Entering raises NotFoundError, AccessError, ChangedError (the object is not `identity` any more) or another
         FetchError; iterating raises FetchError. A body that ends early raises ShortBodyError, it never just stops.
         """

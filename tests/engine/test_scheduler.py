@@ -61,10 +61,11 @@ class World:
     def advance(self, part: Part) -> None:
         size, ranged = self.objects[part.run.shard.index]
         if self.moving[part] < 0:
-            self.scheduler.answered(part, Answer(part.start if ranged else 0, size if ranged else None, "e", ranged))
+            total = size if ranged and size % 3 else None  # some servers with ranges don't tell the size
+            self.scheduler.answered(part, Answer(part.start if ranged else 0, total, "e", ranged))
             self.moving[part] = 0
             return
-        stop = size if part.stop is None else part.stop
+        stop = size if part.stop is None else max(part.start, min(size, part.stop))
         left = stop - part.start - self.moving[part]
         if left > 0:
             count = 1 + self.choose(left)

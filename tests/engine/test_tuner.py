@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from asyncwds.engine.tuner import HIGHEST, INTERVAL, START, Tuner
 
 
@@ -29,7 +31,7 @@ def test_it_stays_near_what_fills_the_link():
 
 def test_a_full_link_is_tried_again_only_after_a_rest():
     history = drive(Tuner(), lambda connections: 320e6, intervals=15)
-    assert sum(later != earlier for earlier, later in zip(history, history[1:], strict=False)) <= 2
+    assert sum(later != earlier for earlier, later in pairwise(history)) <= 2
     assert history[-1] == START
 
 

@@ -148,15 +148,15 @@ def test_a_loop_that_was_closed_ends_the_thread():
         await anext(iterator)
         return iterator
 
-    iterator = asyncio.run(start())
+    iterators = [asyncio.run(start())]
     with pytest.raises(BridgeError, match="the loop that made it"):
 
         async def use_elsewhere() -> None:
             while True:
-                await anext(iterator)
+                await anext(iterators[0])
 
         asyncio.run(use_elsewhere())
-    del iterator
+    iterators.clear()
     gc.collect()  # the traceback of the error above holds it
     assert numbers.closed.wait(5)
 
@@ -176,7 +176,7 @@ def test_the_interpreter_exits_with_an_iterator_in_use():
         async def main():
             global iterator
             iterator = ThreadedIterator(numbers(), lambda: None)
-            await anext(iterator)
+            await anext(iterators[0])
 
         asyncio.run(main())
     """

@@ -1,0 +1,185 @@
+"""Carries blocks from an event loop in a thread of its own to synchronous code.
+
+    loop thread (daemon)                                        consumer's thread
+    stream.next_block() ─► room in the window? ─► SimpleQueue ─► next(bridge)
+                              ▲ a task waits here                   │
+                              └──── call_soon_threadsafe ◄── bytes consumed, returned in batches
+
+The thread lives from the bridge's making to `close`, which is idempotent and is called at the end of the stream, by
+whoever stops early, by garbage collection, and at interpreter exit: exit handlers run while daemon threads still do,
+so the thread is always joined before the interpreter is taken down. The thread holds no reference to the
+`Bridge`, only to its `_Crossing`; otherwise a dropped bridge could never be collected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from queue import SimpleQueue
+from time import perf_counter
+from typing import Protocol
+
+from asyncwds.engine.reader import Block
+from asyncwds.errors import BridgeError
+from asyncwds.stats import Counters
+
+JOIN_TIMEOUT = 30.0  # [s] a close waits for a source that cannot be interrupted, such as a read from a dead network disk
+
+
+OTHER_PROCESS = "an iterator cannot be used in another process than the one that made it; iterate over the dataset there"
+
+
+class BlockSource(Protocol):
+    async def next_block(self) -> Block | None: ...
+
+
+OpenSource = Callable[[], AbstractAsyncContextManager[BlockSource]]
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+class _End:
+    """The last thing in the queue; `error` is what ended the stream, if it was not the end of the data."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+class _Crossing:
+    """What both threads share."""
+
+    def __init__(self, open_source: OpenSource, window: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.queue: SimpleQueue[Block | _End] = SimpleQueue()
+        self.loop = loop
+        self.pid = os.getpid()
+        self.thread = threading.Thread(target=self._run, args=(open_source,), name="asyncwds engine", daemon=True)
+        self._window = window
+        self._outstanding = 0  # bytes put into the queue and not yet returned; used on the loop only
+        self._room: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    # -- on the loop thread
+
+    def _run(self, open_source: OpenSource) -> None:
+        error: BaseException | None = None
+        try:
+            with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+                runner.run(self._carry(open_source))
+        except asyncio.CancelledError:
+            error = BridgeError("the iterator was closed")
+        except BaseException as failure:  # noqa: BLE001 - it belongs to the consumer, who raises it
+            error = failure
+        self.queue.put(_End(error))
+
+    async def _carry(self, open_source: OpenSource) -> None:
+        self._task = asyncio.current_task()
+        if self._stopping:
+            return
+        async with open_source() as source:
+            while (block := await source.next_block()) is not None:
+                await self._wait_for_room(block.nbytes)
+                self.queue.put(block)
+
+    async def _wait_for_room(self, nbytes: int) -> None:
+        # A block larger than the window passes when nothing else is outstanding.
+        while self._outstanding and self._outstanding + nbytes > self._window:
+            self._room = self.loop.create_future()
+            await self._room
+        self._outstanding += nbytes
+
+    def _take_back(self, nbytes: int) -> None:
+        self._outstanding -= nbytes
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+
+    # -- on any thread
+
+    def give_back(self, nbytes: int) -> None:
+        self._call(self._take_back, nbytes)
+
+    def stop(self) -> None:
+        self._call(self._stop)
+
+    def _call(self, function: Callable[..., None], *args: int) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the thread is at its end and needs neither room nor stopping
+            self.loop.call_soon_threadsafe(function, *args)
+
+
+def _shut_down(crossing: _Crossing) -> None:
+    # In a forked child there is no such thread: nothing to stop, and joining would wait for ever.
+    if crossing.pid != os.getpid():
+        return
+    if crossing.thread.ident is None:  # it never started
+        crossing.loop.close()
+        return
+    crossing.stop()
+    # The collector may run a finalizer on any thread, the loop's own included.
+    if threading.current_thread() is not crossing.thread:
+        crossing.thread.join(JOIN_TIMEOUT)
+
+
+class Bridge:
+    """Iterates over the blocks of a source that lives on a loop thread. Raises what the source raised.
+
+    `window` [bytes] bounds the blocks handed over and not yet consumed: a block counts as consumed when the next is taken.
+    """
+
+    def __init__(self, open_source: OpenSource, *, window: int, counters: Counters, loop_factory: LoopFactory) -> None:
+        self._crossing = _Crossing(open_source, window, loop_factory())
+        self._counters = counters
+        self._batch = window // 4  # returning every block's bytes by itself would cost a wake-up of the loop each
+        self._consumed = 0
+        self._last = 0
+        # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
+        self._finalizer = weakref.finalize(self, _shut_down, self._crossing)
+        self._crossing.thread.start()
+
+    def __iter__(self) -> Bridge:
+        return self
+
+    def __next__(self) -> Block:
+        if self._crossing.pid != os.getpid():
+            raise BridgeError(OTHER_PROCESS)
+        if not self._finalizer.alive:
+            raise BridgeError("the iterator is closed")
+        block = self._get()
+        if isinstance(block, _End):
+            self.close()
+            if block.error is not None:
+                raise block.error
+            raise StopIteration
+        self._last = block.nbytes
+        self._counters.samples += len(block.samples)
+        return block
+
+    def _get(self) -> Block | _End:
+        self._consumed += self._last
+        self._last = 0
+        empty = self._crossing.queue.empty()
+        if self._consumed and (empty or self._consumed >= self._batch):
+            self._crossing.give_back(self._consumed)
+            self._consumed = 0
+        if not empty:
+            return self._crossing.queue.get()
+        began = perf_counter()
+        try:
+            return self._crossing.queue.get()
+        finally:
+            self._counters.waited += perf_counter() - began
+
+    def interrupt(self) -> None:
+        """Makes a `next` that waits in another thread raise BridgeError, and does not wait for anything."""
+        self._crossing.stop()
+
+    def close(self) -> None:
+        """Stops the loop thread and waits for its end. Idempotent."""
+        self._finalizer()

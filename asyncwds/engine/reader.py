@@ -1,0 +1,105 @@
+"""Turns the bytes of one shard, as they come, into blocks of samples. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from asyncwds.errors import WdsError
+from asyncwds.model import Sample, Shard
+from asyncwds.tar.compression import Decompressor
+from asyncwds.tar.grouping import Grouper
+from asyncwds.tar.parser import TarParser
+
+
+class Block(NamedTuple):
+    """What crosses from the engine to a consumer: the samples that one chunk completed, then perhaps an error.
+
+    `nbytes` [bytes] is how much of the shard they took. `error` comes after the samples and stands for what is
+    missing behind them: one field of a sample (SampleError), or the rest of the shard. It is data here: whoever
+    consumes decides whether it ends the stream.
+    """
+
+    samples: list[Sample]
+    nbytes: int
+    error: WdsError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How members become samples: which are read, under which names, and how large they may be."""
+
+    max_member_bytes: int
+    select: Callable[[str], bool] | None = None
+    rename: Callable[[str], str] | None = None
+
+
+class ShardReader:
+    """Decompresses, parses and groups one shard. `failed` is True once the rest of it cannot be read."""
+
+    def __init__(self, shard: Shard, total: int | None, local_path: str | None, options: ReadOptions) -> None:
+        self.failed = False
+        self._total = total
+        self._shard = shard
+        self._options = options
+        self._decompressor = Decompressor(shard.url)
+        self._parser: TarParser | None = None
+        self._grouper = Grouper(shard.url, shard.index, local_path=local_path)
+
+    def feed(self, chunk: bytes) -> Iterator[Block]:
+        """Blocks completed by a chunk of the object; lazy, so that a small chunk that unpacks to much is never all in memory."""
+        try:
+            for piece in self._decompressor.feed(chunk):
+                yield from self._parse(piece)
+                if self.failed:
+                    return
+        except WdsError as error:
+            yield self._give_up(error)
+
+    def finish(self) -> Iterator[Block]:
+        """The last sample, and an error if the shard ended too early."""
+        try:
+            for piece in self._decompressor.finish():
+                yield from self._parse(piece)
+        except WdsError as error:
+            yield self._give_up(error)
+        if self.failed:
+            return
+        early = self._tar().finish()
+        if early is not None:
+            yield self._give_up(early)
+        else:
+            yield from self._blocks(self._grouper.finish(), 0)
+
+    def _tar(self) -> TarParser:
+        if self._parser is None:
+            self._parser = TarParser(
+                self._shard.url,
+                total=None if self._decompressor.compressed else self._total,
+                select=self._options.select,
+                rename=self._options.rename,
+                max_member_bytes=self._options.max_member_bytes,
+            )
+        return self._parser
+
+    def _parse(self, piece: bytes) -> Iterator[Block]:
+        parser = self._parser or self._tar()
+        yield from self._blocks(self._grouper.feed(parser.feed(piece)), len(piece))
+        if parser.error is not None:
+            yield self._give_up(parser.error)
+
+    def _blocks(self, samples: list[Sample], nbytes: int) -> Iterator[Block]:
+        """One block, or more where a faulty sample's error has to stand between the others."""
+        begin = 0
+        for position, fault in self._grouper.faults:
+            yield Block(samples[begin:position], 0, fault)
+            begin = position
+        yield Block(samples[begin:] if begin else samples, nbytes)
+
+    def _give_up(self, error: WdsError) -> Block:
+        """The sample that was still open is incomplete and is dropped; the error names it."""
+        self.failed = True
+        if error.key is None:
+            error.key = self._grouper.pending_key
+        return Block([], 0, error)

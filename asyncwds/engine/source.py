@@ -1,0 +1,191 @@
+"""What to read, as data, and the asynchronous way to read it: `open_samples`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from os import PathLike
+from time import monotonic, perf_counter
+from typing import Literal
+
+from asyncwds.engine.bridge import LoopFactory
+from asyncwds.engine.reader import Block, ReadOptions
+from asyncwds.engine.stream import BlockStream
+from asyncwds.errors import SampleError, SpecError
+from asyncwds.model import Http, Place, Prefetch, Retry, Sample, Shard
+from asyncwds.plan import Splitter, plan, single_node_only, split_by_node, split_by_worker
+from asyncwds.stats import Counters, Stats
+from asyncwds.storage.base import Fetcher
+from asyncwds.storage.registry import open_storage
+from asyncwds.urls import expand
+
+Handler = Callable[[Exception], bool]
+
+
+def reraise(error: Exception) -> bool:
+    raise error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where samples come from and in which order: with (epoch, place) it determines every sample and its position.
+
+    `handler` decides about errors: it raises, or returns True to go on behind what is missing, or False to end.
+    `fetcher` makes the storage instead of the built-in one; it must be picklable where the dataset is pickled.
+    """
+
+    urls: tuple[str, ...]
+    seed: int = 0
+    shardshuffle: int = 0
+    nodesplitter: Splitter | None = single_node_only
+    workersplitter: Splitter | None = split_by_worker
+    select_files: Callable[[str], bool] | None = None
+    rename_files: Callable[[str], str] | None = None
+    handler: Handler = reraise
+    empty_check: bool = False
+    prefetch: Prefetch = field(default_factory=Prefetch)
+    retry: Retry = field(default_factory=Retry)
+    http: Http = field(default_factory=Http)
+    fetcher: Callable[[], Fetcher] | None = None
+
+    def shards(self, epoch: int, place: Place) -> Iterator[Shard]:
+        return plan(
+            self.urls,
+            seed=self.seed,
+            epoch=epoch,
+            place=place,
+            nodesplitter=self.nodesplitter,
+            workersplitter=self.workersplitter,
+            shardshuffle=self.shardshuffle,
+        )
+
+    @asynccontextmanager
+    async def open(self, epoch: int, place: Place, counters: Counters) -> AsyncIterator[BlockStream]:
+        """The engine, running on the current loop until the context is left."""
+        fetcher = self.fetcher() if self.fetcher is not None else open_storage(self.http, self.retry, counters)
+        options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files)
+        stream = BlockStream(self.shards(epoch, place), fetcher, self.prefetch, options, counters)
+        try:
+            yield stream
+        finally:
+            counters.ended = monotonic()
+            await stream.aclose()
+
+    def goes_on_after(self, block: Block, counters: Counters) -> bool:
+        """Asks the handler about a block's error. False ends the stream; the handler may raise."""
+        if block.error is None:
+            return True
+        counters.samples_failed += isinstance(block.error, SampleError)
+        try:
+            raise block.error  # noqa: TRY301 - handlers expect to be called while the error is being handled
+        except Exception as error:  # noqa: BLE001 - as above
+            return self.handler(error)
+
+    def check_not_empty(self, counters: Counters) -> None:
+        if self.empty_check and counters.samples == 0:
+            raise SpecError("no samples found; perhaps there are fewer shards than workers (empty_check=False allows that)")
+
+
+def loop_factory(prefetch: Prefetch) -> LoopFactory:
+    """How the engine's own loop is made. Raises SpecError if uvloop is asked for and not installed."""
+    if not prefetch.uvloop:
+        import asyncio  # noqa: PLC0415 - the type of loop is chosen here only
+
+        return asyncio.new_event_loop
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SpecError("Prefetch(uvloop=True) needs uvloop: pip install 'asyncwds[uvloop]'") from error
+    made: LoopFactory = uvloop.new_event_loop
+    return made
+
+
+def as_prefetch(prefetch: int | Literal["auto"] | Prefetch | None) -> Prefetch:
+    """`16` is short for `Prefetch(connections=16)`."""
+    if prefetch is None:
+        return Prefetch()
+    return prefetch if isinstance(prefetch, Prefetch) else Prefetch(connections=prefetch)
+
+
+class Samples(AsyncIterator[Sample]):
+    """An open stream of samples on the caller's own loop. Made by `open_samples`."""
+
+    def __init__(self, source: Source, stream: BlockStream, counters: Counters) -> None:
+        self._source = source
+        self._stream = stream
+        self._counters = counters
+        self._block: Iterator[Sample] = iter(())
+        self._last: Block | None = None
+
+    def __aiter__(self) -> Samples:
+        return self
+
+    async def __anext__(self) -> Sample:
+        for sample in self._block:
+            return sample
+        return await self._next()
+
+    async def _next(self) -> Sample:
+        while self._last is None or self._source.goes_on_after(self._last, self._counters):
+            began = perf_counter()
+            self._last = await self._stream.next_block()
+            self._counters.waited += perf_counter() - began
+            if self._last is None:
+                self._source.check_not_empty(self._counters)
+                break
+            self._counters.samples += len(self._last.samples)
+            self._block = iter(self._last.samples)
+            for sample in self._block:
+                return sample
+        raise StopAsyncIteration
+
+    def stats(self) -> Stats:
+        return self._counters.snapshot()
+
+
+def open_samples(
+    urls: str | PathLike[str] | Iterable[str | PathLike[str]],
+    *,
+    prefetch: int | Literal["auto"] | Prefetch | None = None,
+    retry: Retry | None = None,
+    http: Http | None = None,
+    handler: Handler = reraise,
+    shardshuffle: int = 0,
+    seed: int = 0,
+    epoch: int = 0,
+    place: Place | None = None,
+    select_files: Callable[[str], bool] | None = None,
+    rename_files: Callable[[str], str] | None = None,
+    fetcher: Callable[[], Fetcher] | None = None,
+) -> AbstractAsyncContextManager[Samples]:
+    """Streams samples on the caller's own event loop, with no thread of asyncwds's own between (files are read in a few).
+
+        async with open_samples("https://host/train-{000..099}.tar") as samples:
+            async for sample in samples: ...
+
+    Without `place` every shard is read; with it the shards are split by node, then by worker. Entering raises
+    SpecError for urls that make no sense; iterating raises FetchError, TarError and SampleError, unless `handler`
+    goes on. Leaving the context closes everything, also in the middle.
+    """
+    source = Source(
+        urls=tuple(expand(urls)),
+        seed=seed,
+        shardshuffle=shardshuffle,
+        nodesplitter=split_by_node,
+        prefetch=as_prefetch(prefetch),
+        retry=retry or Retry(),
+        http=http or Http(),
+        handler=handler,
+        select_files=select_files,
+        rename_files=rename_files,
+        fetcher=fetcher,
+    )
+    return _open_samples(source, epoch, place or Place())
+
+
+@asynccontextmanager
+async def _open_samples(source: Source, epoch: int, place: Place) -> AsyncIterator[Samples]:
+    counters = Counters()
+    async with source.open(epoch, place, counters) as stream:
+        yield Samples(source, stream, counters)

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from contextlib import asynccontextmanager
+
+import pytest
+
+from asyncwds.engine.bridge import Bridge
+from asyncwds.engine.reader import Block
+from asyncwds.errors import BridgeError
+from asyncwds.model import Sample
+from asyncwds.stats import Counters
+
+
+class Source:
+    """Blocks of `size` samples and `nbytes` bytes each; may stop for ever or fail before block `at`."""
+
+    def __init__(self, blocks: float, *, size: int = 3, nbytes: int = 10, hang_at: int = -1, fail_at: int = -1) -> None:
+        self.blocks, self.size, self.nbytes, self.hang_at, self.fail_at = blocks, size, nbytes, hang_at, fail_at
+        self.given = 0
+        self.ended = threading.Event()
+        self.thread = ""
+
+    @asynccontextmanager
+    async def open(self):
+        self.thread = threading.current_thread().name
+        try:
+            yield self
+        finally:
+            await asyncio.sleep(0)
+            self.ended.set()
+
+    async def next_block(self) -> Block | None:
+        await asyncio.sleep(0)
+        if self.given == self.hang_at:
+            await asyncio.Event().wait()
+        if self.given == self.fail_at:
+            raise ZeroDivisionError("in the source")
+        if self.given >= self.blocks:
+            return None
+        self.given += 1
+        return Block([Sample(__key__=f"{self.given}.{i}") for i in range(self.size)], self.nbytes)
+
+    def bridge(self, window: int = 100, counters: Counters | None = None) -> Bridge:
+        return Bridge(self.open, window=window, counters=counters or Counters(), loop_factory=asyncio.new_event_loop)
+
+
+@pytest.mark.parametrize("nbytes", [0, 1, 26, 60, 99, 100, 101, 1000])
+def test_all_blocks_come_in_order_whatever_fits_into_the_window(nbytes):
+    source = Source(200, nbytes=nbytes)
+    counters = Counters()
+    keys = [sample["__key__"] for block in source.bridge(counters=counters) for sample in block.samples]
+    assert keys == [f"{block}.{i}" for block in range(1, 201) for i in range(3)]
+    assert counters.samples == 600
+    assert source.ended.is_set()
+    assert source.thread == "asyncwds engine"
+
+
+def test_the_source_stays_within_the_window_while_nobody_reads():
+    source = Source(float("inf"), nbytes=30)
+    bridge = source.bridge(window=100)
+    next(bridge)
+    assert not source.ended.wait(0.2)
+    assert source.given <= 5  # one consumed, three in the window, one waiting for room
+    bridge.close()
+    assert source.ended.is_set()
+
+
+def test_an_error_of_the_source_comes_after_the_blocks_before_it():
+    source = Source(10, fail_at=4)
+    blocks = []
+    with pytest.raises(ZeroDivisionError, match="in the source"):
+        blocks.extend(source.bridge())
+    bridge = Source(10, fail_at=4).bridge()
+    assert sum(1 for _ in zip(range(4), bridge, strict=False)) == 4
+    with pytest.raises(ZeroDivisionError):
+        next(bridge)
+    with pytest.raises(BridgeError, match="closed"):
+        next(bridge)
+
+
+def test_an_error_when_the_source_is_opened_comes_too():
+    @asynccontextmanager
+    async def broken():
+        raise LookupError("no such source")
+        yield
+
+    with pytest.raises(LookupError, match="no such source"):
+        next(Bridge(broken, window=1, counters=Counters(), loop_factory=asyncio.new_event_loop))
+
+
+def test_close_stops_a_source_that_hangs_and_may_be_repeated():
+    source = Source(10, hang_at=2)
+    bridge = source.bridge()
+    next(bridge)
+    bridge.close()
+    bridge.close()
+    assert source.ended.is_set()
+    with pytest.raises(BridgeError):
+        next(bridge)
+
+
+@pytest.mark.parametrize("attempt", range(20))
+def test_close_at_once_ends_the_thread_before_it_did_anything(attempt):
+    source = Source(10, hang_at=0)
+    source.bridge().close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "asyncwds engine"]
+
+
+def test_interrupt_wakes_a_consumer_that_waits_in_another_thread():
+    source = Source(10, hang_at=0)
+    bridge = source.bridge()
+    threading.Timer(0.05, bridge.interrupt).start()
+    with pytest.raises(BridgeError, match="closed"):
+        next(bridge)
+
+
+def test_a_dropped_bridge_ends_its_thread():
+    source = Source(10, hang_at=2)
+    bridge = source.bridge()
+    next(bridge)
+    del bridge
+    gc.collect()
+    assert source.ended.wait(5)
+
+
+def test_collection_on_the_loop_thread_itself_does_not_wait_for_itself():
+    """The garbage collector runs wherever an allocation triggers it."""
+    source = Source(10, hang_at=1)
+    holder = [source.bridge()]
+    next(holder[0])
+    loop = holder[0]._crossing.loop
+    thread = holder[0]._crossing.thread
+    loop.call_soon_threadsafe(holder.clear)
+    thread.join(5)
+    assert not thread.is_alive()
+    assert source.ended.is_set()
+
+
+def test_a_bridge_from_before_a_fork_is_refused_in_the_child_and_goes_on_in_the_parent():
+    source = Source(6)
+    bridge = source.bridge()
+    next(bridge)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            next(bridge)
+            os.write(write, b"went on")
+        except BridgeError as error:
+            bridge.close()
+            os.write(write, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        assert "another process" in answer.read()
+    assert sum(1 for _ in bridge) == 5
+
+
+def test_the_interpreter_exits_with_a_bridge_in_use():
+    program = """
+        import asyncio
+        from contextlib import asynccontextmanager
+        from asyncwds.engine.bridge import Bridge
+        from asyncwds.engine.reader import Block
+        from asyncwds.stats import Counters
+
+        class Source:
+            async def next_block(self):
+                await asyncio.sleep(0.001)
+                return Block([], 1)
+
+        @asynccontextmanager
+        async def open():
+            try:
+                yield Source()
+            finally:
+                await asyncio.sleep(0.01)
+                print("closed", flush=True)
+
+        bridge = Bridge(open, window=10, counters=Counters(), loop_factory=asyncio.new_event_loop)
+        next(bridge)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
