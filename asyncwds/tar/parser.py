@@ -94,9 +94,12 @@ class TarParser:
 
         The loop itself takes what nearly all headers are, and only if their payload lies whole in the chunk; all else is
         for `_entry`. Why it is fast: in nearly all archives everything from the typeflag on (type, owner, prefix) is the
-        same in all headers of a form. It is compared in one go with that of a header that `_entry` has seen. Then
-        nothing in it needs a look, and 148 bytes instead of 512 are left to be summed: 2.5 instead of 3.2 µs for two members
-        of 400 bytes. What webdataset writes (a PAX header before each member) takes 7 µs in this loop, 30 µs outside it.
+        same in all headers of a form. It is compared in one go with that of a header that `_entry` has seen; then
+        nothing in it needs a look, and 148 bytes instead of 512 are left to be summed.
+
+        Measured on two busy cores, two members of 400 bytes a sample, while webdataset took 128 µs for one: 3.1 µs, 3.5 with
+        whole headers summed. Written by webdataset, which puts a PAX header before each member (it took 248): 8.9 µs, 36 if
+        those go through `_entry`. Grouping adds 1.5.
         """
         if self._missing or self._skip:
             pos = self._resume(chunk, pos, members)

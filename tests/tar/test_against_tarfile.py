@@ -49,7 +49,7 @@ def read_by_tarfile(data: bytes) -> list[tuple[str, bytes, int]]:
 
 @pytest.mark.parametrize("layout", FORMATS)
 @given(items=entries)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_reads_what_tarfile_reads(parse, layout, items):
     data = written(items, FORMATS[layout])
     members, error = parse(data, total=len(data))
@@ -58,7 +58,7 @@ def test_reads_what_tarfile_reads(parse, layout, items):
 
 
 @given(parts=st.lists(st.tuples(entries, st.sampled_from(list(FORMATS.values()))), min_size=1, max_size=3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_concatenated_archives_are_one(parse, parts):
     archives = [written(items, layout) for items, layout in parts]
     members, error = parse(b"".join(archives))

@@ -21,7 +21,7 @@ names = st.one_of(
 
 
 @given(names)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_names_are_split_alike(name):
     assert base_plus_ext(name) == webdataset_base_plus_ext(name)
 
@@ -32,7 +32,7 @@ def grouped_by_webdataset(members, errors, **options):
 
 
 @given(st.lists(names, max_size=12), st.booleans(), st.sampled_from([None, {"jpg", "a.b"}]), st.integers(1, 4))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_members_are_grouped_alike(found, lcase, kept, step):
     members = [(name, b"%d" % n, n) for n, name in enumerate(found)]
     grouper = Grouper("u", 0, lcase=lcase, suffixes=kept, skip_meta=False)
@@ -52,7 +52,7 @@ samples = st.lists(
 
 
 @given(samples, st.sampled_from([None, 0.0, 1.5]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_shards_written_by_webdataset_are_read_alike(parse, items, mtime):
     buffer = io.BytesIO()
     with TarWriter(buffer, encoder=False, mtime=mtime) as writer:

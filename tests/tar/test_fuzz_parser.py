@@ -65,13 +65,13 @@ def test_random_bytes(parse, data):
 
 
 @given(data=st.data(), total=st.one_of(st.none(), st.integers(0, 8000)), most=st.sampled_from([0, 5, 1 << 30]))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_random_blocks(parse, header, entry, data, total, most):
     check(parse(data.draw(blocks(header, entry)), total=total, max_member_bytes=most))
 
 
 @given(changes=st.lists(st.tuples(st.integers(0, 8191), st.integers(1, 255)), min_size=1, max_size=3), cut=st.integers(0, 8192))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_damaged_archives_give_what_came_before_the_damage(parse, changes, cut):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
