@@ -1,12 +1,19 @@
 """What all tests share. What needs an extra that is not installed is left out, and the header says so."""
 
 import ast
+import asyncio
+import gc
 import importlib.util
-from collections.abc import Iterator
+import inspect
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from nginx import Nginx, run_nginx
+
+from asyncwds.testing import FaultServer
 
 # Not in every environment of tox.ini: the extras, and the peers to compare with.
 EXTRAS = {"psutil", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}
@@ -46,3 +53,39 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     with run_nginx(tmp_path_factory.mktemp("nginx")) as server:
         yield server
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    """An empty bucket without faults."""
+    with FaultServer({}) as started:
+        yield started
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+        # Early in the list, so that it is torn down after the test's own fixtures.
+        item.fixturenames.insert(item.fixturenames.index("no_thread_left") + 1, "no_task_left")
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 2
+    while left := set(threading.enumerate()) - before:
+        assert time.monotonic() < deadline, f"threads left: {left}"
+        gc.collect()  # torch's DataLoader ends its threads when it is collected; an expected error may still hold it
+        time.sleep(0.005)
+
+
+@pytest.fixture
+async def no_task_left() -> AsyncIterator[None]:
+    """For coroutine tests."""
+    yield
+    deadline = time.monotonic() + 2
+    while left := asyncio.all_tasks() - {asyncio.current_task()}:
+        assert time.monotonic() < deadline, f"tasks left: {left}"
+        await asyncio.sleep(0.005)
+    # The loop would do so itself, after `no_thread_left` has looked.
+    await asyncio.get_running_loop().shutdown_default_executor()

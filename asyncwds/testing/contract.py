@@ -78,10 +78,10 @@ async def ranges(fetcher: Fetcher, put: Put) -> None:
     ):
         answer, data = await read(fetcher, url, start, stop)
         if answer.ranged:
-            assert (answer.start, answer.total, data) == (start, size, DATA[start:stop]), f"bytes {start} to {stop}"
+            assert (answer.start, data) == (start, DATA[start:stop]), f"bytes {start} to {stop}"
         else:
-            assert answer.start == 0
-            assert data[: len(DATA[:stop])] == DATA[:stop]
+            assert (answer.start, data) == (0, DATA), f"bytes {start} to {stop} of an object without ranges"
+        assert answer.total in (size, None)
 
 
 async def a_start_beyond_the_end(fetcher: Fetcher, put: Put) -> None:
@@ -103,7 +103,8 @@ async def replaced_objects(fetcher: Fetcher, put: Put) -> None:
     identity = (await read(fetcher, url))[0].identity
     if identity is None:
         return
-    assert (await read(fetcher, url, 10, 20, identity)) == (Answer(10, len(DATA), identity, ranged=True), DATA[10:20])
+    answer, data = await read(fetcher, url, 10, 20, identity)
+    assert (answer.identity, data) == (identity, DATA[10:20] if answer.ranged else DATA)
     put("replaced", DATA[1:] + b"other")
     assert await _refused(ChangedError, read(fetcher, url, 10, 20, identity)), "the error does not name the URL"
     assert (await read(fetcher, url))[1] == DATA[1:] + b"other"
@@ -115,7 +116,7 @@ async def many_at_once(fetcher: Fetcher, put: Put) -> None:
     for (start, stop), (answer, data) in zip(
         places, await asyncio.gather(*(read(fetcher, url, *place) for place in places)), strict=True
     ):
-        assert data == (DATA[start:stop] if answer.ranged else DATA[:stop]) or data == DATA
+        assert data == (DATA[start:stop] if answer.ranged else DATA)
 
 
 async def bodies_left_early(fetcher: Fetcher, put: Put) -> None:
