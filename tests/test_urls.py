@@ -136,7 +136,6 @@ def test_paths_are_local_and_taken_verbatim(path: str) -> None:
         *(b"a.tar", 3, None, 1.5, {"a": 1}, {"a", "b"}),
         *([3], [b"a"], [["a"]], [None]),
     ],
-    ids=repr,
 )
 def test_what_is_no_list_of_urls_is_a_spec_error(urls: object) -> None:
     with pytest.raises(SpecError) as caught:

@@ -253,9 +253,10 @@ async def test_fault_03_throttling_passes(server: FaultServer, status: int) -> N
         ("9" * 5000, QUICK.retry_after_max),
         ("-5", 0),
         ("soon", 0),
-        (format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True), QUICK.retry_after_max),
+        pytest.param(format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True), QUICK.retry_after_max, id="tomorrow"),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
     ],
+    ids=["fraction", "zero", "a_day", "absurd", "negative", "text", "a_date_to_come", "a_date_gone_by"],
 )
 async def test_fault_03_retry_after_is_obeyed_up_to_a_cap(server: FaultServer, asked: str, least: float) -> None:
     server.add(Fault(status=503, retry_after=asked, times=1))
