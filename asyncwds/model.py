@@ -127,7 +127,7 @@ class Prefetch:
 class Retry:
     """When a request counts as failed and how often it is made again, going on at the byte reached.
 
-    tries             requests without a byte of progress before giving up
+    tries             requests in a row that bring fewer than `stall_bytes`, before giving up
     backoff           first pause [s]; doubles, with full jitter, up to `backoff_max` [s]
     retry_after_max   a server's Retry-After is obeyed up to this [s]
     connect_timeout   to connect, TLS included [s]

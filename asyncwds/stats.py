@@ -36,6 +36,7 @@ class Counters:
     buffered: int = 0  # fetched or reserved, not yet parsed
     buffered_peak: int = 0
     waited: float = 0.0  # the consumer found nothing ready
+    starved: float = 0.0  # the engine had nothing to parse
     parsed: float = 0.0  # spent in decompression, parsing and grouping
     shards: int = 0  # read to their end
     shards_failed: int = 0
@@ -58,6 +59,7 @@ class Counters:
             buffered=self.buffered,
             buffered_peak=self.buffered_peak,
             waited=self.waited,
+            starved=self.starved,
             parsed=self.parsed,
             shards=self.shards,
             shards_failed=self.shards_failed,
@@ -83,6 +85,7 @@ class Stats:
     buffered: int = 0
     buffered_peak: int = 0
     waited: float = 0.0
+    starved: float = 0.0
     parsed: float = 0.0
     shards: int = 0
     shards_failed: int = 0
@@ -106,14 +109,14 @@ class Stats:
     def limit(self) -> str:
         """Which stage limits the stream: "nothing yet", "consumer", "parser" or "network".
 
-        The consumer is the limit unless it waited a fifth of the time; then it is the parser if that was busy for
-        most of the time, and otherwise the sources.
+        The consumer is the limit unless it waited a fifth of the time; then it is the parser if it was busy for longer
+        than it waited for bytes, and otherwise the sources.
         """
         if self.samples == 0 or self.seconds <= 0:
             return "nothing yet"
         if self.waited < 0.2 * self.seconds:
             return "consumer"
-        return "parser" if self.parsed > 0.7 * self.seconds else "network"
+        return "parser" if self.parsed > self.starved else "network"
 
     def summary(self) -> str:
         """One line in plain words: what limits the stream, and by how much."""

@@ -3,7 +3,7 @@
     loop thread (daemon)                                        consumer's thread
     stream.next_block() ─► room in the window? ─► SimpleQueue ─► next(bridge)
                               ▲ a task waits here                   │
-                              └──── call_soon_threadsafe ◄── bytes consumed, returned in batches
+                              └──── call_soon_threadsafe ◄── only if it waits, and there is room again
 
 The thread lives from the bridge's making to `close`, which is idempotent and is called at the end of the stream, by
 whoever stops early, by garbage collection, and at interpreter exit: exit handlers run while daemon threads still do,
@@ -56,8 +56,12 @@ class _Crossing:
         self.loop = loop
         self.pid = os.getpid()
         self.thread = threading.Thread(target=self._run, args=(open_source,), name="asyncwds engine", daemon=True)
+        # Totals [bytes], each written by one thread and read by both, in place of a message for each block: a wake-up
+        # of the loop hands it the interpreter for up to 5 ms.
+        self.put = 0
+        self.taken = 0
+        self.waiting = False
         self._window = window
-        self._outstanding = 0  # bytes put into the queue and not yet returned; used on the loop only
         self._room: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -85,14 +89,22 @@ class _Crossing:
                 self.queue.put(block)
 
     async def _wait_for_room(self, nbytes: int) -> None:
-        # A block larger than the window passes when nothing else is outstanding.
-        while self._outstanding and self._outstanding + nbytes > self._window:
+        while not self._fits(nbytes):
             self._room = self.loop.create_future()
+            self.waiting = True
+            # Looked at again after saying so: either this sees what was taken, or the consumer sees that this waits.
+            if self._fits(nbytes):
+                break
             await self._room
-        self._outstanding += nbytes
+        self.waiting = False
+        self.put += nbytes
 
-    def _take_back(self, nbytes: int) -> None:
-        self._outstanding -= nbytes
+    def _fits(self, nbytes: int) -> bool:
+        """A block larger than the window passes when nothing else is outstanding."""
+        outstanding = self.put - self.taken
+        return outstanding <= 0 or outstanding + nbytes <= self._window
+
+    def _make_room(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
@@ -103,15 +115,19 @@ class _Crossing:
 
     # -- on any thread
 
-    def give_back(self, nbytes: int) -> None:
-        self._call(self._take_back, nbytes)
+    def took(self, nbytes: int) -> None:
+        """The consumer is done with so many bytes. Wakes a loop that waits once a quarter of the window is free."""
+        self.taken += nbytes
+        if self.waiting and self.put - self.taken <= self._window * 3 // 4:
+            self.waiting = False
+            self._call(self._make_room)
 
     def stop(self) -> None:
         self._call(self._stop)
 
-    def _call(self, function: Callable[..., None], *args: int) -> None:
+    def _call(self, function: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: the thread is at its end and needs neither room nor stopping
-            self.loop.call_soon_threadsafe(function, *args)
+            self.loop.call_soon_threadsafe(function)
 
 
 def _shut_down(crossing: _Crossing) -> None:
@@ -136,9 +152,7 @@ class Bridge:
     def __init__(self, open_source: OpenSource, *, window: int, counters: Counters, loop_factory: LoopFactory) -> None:
         self._crossing = _Crossing(open_source, window, loop_factory())
         self._counters = counters
-        self._batch = window // 4  # returning every block's bytes by itself would cost a wake-up of the loop each
-        self._consumed = 0
-        self._last = 0
+        self._last = 0  # bytes of the block that is being consumed
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
         self._finalizer = weakref.finalize(self, _shut_down, self._crossing)
         self._crossing.thread.start()
@@ -162,13 +176,9 @@ class Bridge:
         return block
 
     def _get(self) -> Block | _End:
-        self._consumed += self._last
+        self._crossing.took(self._last)
         self._last = 0
-        empty = self._crossing.queue.empty()
-        if self._consumed and (empty or self._consumed >= self._batch):
-            self._crossing.give_back(self._consumed)
-            self._consumed = 0
-        if not empty:
+        if not self._crossing.queue.empty():
             return self._crossing.queue.get()
         began = perf_counter()
         try:

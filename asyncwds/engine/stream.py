@@ -59,7 +59,6 @@ class BlockStream:
         self._room: dict[Part, asyncio.Future[None]] = {}  # paused streams
         self._awaited: ShardRun | None = None
         self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
-        self._starved = 0.0
         self._waiting_since: float | None = None
         self._closed = False
 
@@ -168,7 +167,7 @@ class BlockStream:
         try:
             await self._arrived
         finally:
-            self._starved += perf_counter() - self._waiting_since
+            self._counters.starved += perf_counter() - self._waiting_since
             self._arrived = self._waiting_since = None
 
     # -- the fetches ----------------------------------------------------------------------------------------------
@@ -178,7 +177,7 @@ class BlockStream:
         scheduler = self._scheduler
         if self._tuner is not None:
             now, counters = perf_counter(), self._counters
-            starved = self._starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
+            starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
             scheduler.connections = max(self._least, self._tuner.observe(now, counters.bytes, starved, counters.throttled))
         for part in scheduler.startable():
             task = asyncio.create_task(self._fetch(part), name=f"fetch {part.run.shard.index} from {part.start}")

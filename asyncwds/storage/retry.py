@@ -26,7 +26,7 @@ class Retrying:
 
     A body that broke at byte n goes on at byte n, pinned to the identity and the size seen first. Where the source has no
     ranges it is read from its beginning again, and what was delivered already is dropped. `Retry.tries` requests in a row
-    that bring nothing end it, with the last error. `sleep` waits a number of seconds.
+    that bring next to nothing end it, with the last error. `sleep` waits a number of seconds.
     """
 
     def __init__(self, fetcher: Fetcher, retry: Retry, counters: Counters, *, sleep: Sleep = asyncio.sleep) -> None:
@@ -59,6 +59,8 @@ class ResumedBody:
         self._asked = asked
         self._position = asked.start  # of the next byte to deliver
         self._surplus = 0  # bytes before `position` that the open body still has to give
+        self._failures = 0  # since a request brought enough
+        self._failed_at = asked.start
 
     @property
     def answer(self) -> Answer:
@@ -68,7 +70,7 @@ class ResumedBody:
         try:
             self._answer = await self._open()
         except FetchError as error:
-            self._answer = await self._patience.again(self._open, error)
+            self._answer, self._failures = await self._patience.again(self._open, error, 0)
         self._position = self._answer.start
         # Without ranges the body is the whole object. With them at first and none later, only this body goes on too far.
         stop = self._asked.stop if self._answer.ranged else None
@@ -83,12 +85,20 @@ class ResumedBody:
         try:
             chunk = await self._chunk()
         except FetchError as error:
-            chunk = await self._patience.again(self._resume, error)
+            chunk = await self._go_on(error)
         if not chunk:
             raise StopAsyncIteration
         if self._asked.stop is not None:
             chunk = chunk[: self._asked.stop - self._position]
         self._position += len(chunk)
+        return chunk
+
+    async def _go_on(self, error: FetchError) -> bytes:
+        # A server that drips a byte into each answer would otherwise be asked for ever.
+        if self._patience.is_progress(self._position - self._failed_at):
+            self._failures = 0
+        self._failed_at = self._position
+        chunk, self._failures = await self._patience.again(self._resume, error, self._failures)
         return chunk
 
     async def _open(self) -> Answer:
@@ -134,8 +144,14 @@ class _Patience:
         self._counters = counters
         self._sleep = sleep
 
-    async def again(self, step: Callable[[], Awaitable[T]], failed: FetchError) -> T:
-        """What `step` returns once it succeeds; `failed` is how the first attempt ended, before this call."""
+    def is_progress(self, nbytes: int) -> bool:
+        return nbytes >= max(1, self._retry.stall_bytes)
+
+    async def again(self, step: Callable[[], Awaitable[T]], failed: FetchError, failures: int) -> tuple[T, int]:
+        """What `step` returns once it succeeds, and how many attempts have failed in a row.
+
+        `failed` is how the first attempt ended, before this call; `failures` ended so before that one.
+        """
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt  # noqa: PLC0415 - 60 ms, only after a failure
 
         first: FetchError | None = failed
@@ -149,7 +165,7 @@ class _Patience:
 
         attempts = AsyncRetrying(
             sleep=self._sleep,
-            stop=stop_after_attempt(self._retry.tries),
+            stop=stop_after_attempt(self._retry.tries - failures),
             wait=self._pause,
             retry=retry_if_exception(lambda error: isinstance(error, FetchError) and error.retryable),
             before_sleep=self._count,
@@ -158,9 +174,9 @@ class _Patience:
         try:
             done: T = await attempts(attempt)
         except FetchError as error:
-            error.attempts = attempts.statistics["attempt_number"]
+            error.attempts = failures + attempts.statistics["attempt_number"]
             raise
-        return done
+        return done, failures + attempts.statistics["attempt_number"] - 1
 
     def _pause(self, state: RetryCallState) -> float:
         """Random up to a bound that doubles, so that those who failed together don't return together; after any Retry-After [s]."""

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ from asyncwds.storage.retry import Retrying
 from asyncwds.testing import read
 
 DATA = random.Random(1).randbytes(1000)
-RETRY = Retry(tries=3, backoff=0.1, backoff_max=1.0, retry_after_max=5.0)
+RETRY = Retry(tries=3, backoff=0.1, backoff_max=1.0, retry_after_max=5.0, stall_bytes=1)
 PASSING = FetchError("passing", retryable=True)
 
 
@@ -145,11 +145,19 @@ async def test_it_gives_up_after_so_many_tries_without_a_byte() -> None:
     assert len(flaky.asked) == RETRY.tries
 
 
-async def test_any_byte_starts_the_count_anew() -> None:
+async def test_enough_bytes_start_the_count_anew() -> None:
     flaky = Flaky(then=Turn(breaks_at=1))
     _, data, counters, _ = await fetch(flaky, 900)
     assert data == DATA[900:]
     assert counters.retries == 99  # the break after the last byte needs none
+
+
+async def test_fault_11_a_byte_in_each_answer_is_no_progress() -> None:
+    counters = Counters()
+    retrying = Retrying(Flaky(then=Turn(breaks_at=1)), replace(RETRY, tries=5, stall_bytes=100), counters, sleep=Naps())
+    with pytest.raises(FetchError) as caught:
+        await read(retrying, "u")
+    assert (caught.value.attempts, counters.retries) == (5, 4)
 
 
 @pytest.mark.parametrize("turns", [[Turn(refused=AccessError("no"))], [Turn(breaks_at=0, error=AccessError("no"))]])
