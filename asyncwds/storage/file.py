@@ -109,11 +109,15 @@ class _File:
     def __init__(self, path: str, threads: ThreadPoolExecutor) -> None:
         # Without O_NONBLOCK, opening a FIFO waits for its writer; for regular files the flag means nothing.
         self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        self.status = os.fstat(self.descriptor)
         self._threads = threads
         self._last: Future[bytes] | None = None
-        if stat.S_ISREG(self.status.st_mode) and hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        try:
+            self.status = os.fstat(self.descriptor)
+            if stat.S_ISREG(self.status.st_mode) and hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        except OSError:
+            os.close(self.descriptor)
+            raise
 
     def read(self, start: int, end: int) -> asyncio.Future[bytes]:
         """A piece of [start, end), as long as one may be."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
+from asyncwds.errors import FetchError
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer
 from asyncwds.storage.body import ChunkBody
@@ -27,11 +29,7 @@ class StdinFetcher:
     ) -> AsyncGenerator[ChunkBody, None]:
         del start, stop, identity  # a stream has no ranges
         self._counters.requests += 1
-        try:
-            # A number of our own: the loop may wait for 0 on behalf of somebody else, and 0 may be closed meanwhile.
-            descriptor = os.dup(0)
-        except OSError as error:
-            raise translated(error, url) from error
+        descriptor = _duplicate(url)
         try:
             async with aclosing(self._chunks(url, descriptor)) as chunks:
                 yield ChunkBody(Answer(0, None, None, ranged=False), chunks)
@@ -50,3 +48,14 @@ class StdinFetcher:
                 yield chunk
         except OSError as error:
             raise translated(error, url, position) from error
+
+
+def _duplicate(url: str) -> int:
+    # In a process that began without standard input, and in multiprocessing's, number 0 is something else.
+    if sys.__stdin__ is None or sys.__stdin__.closed:
+        raise FetchError("standard input is closed", url=url)
+    try:
+        # A number of its own: the loop may wait for 0 on behalf of somebody else.
+        return os.dup(sys.__stdin__.fileno())
+    except OSError as error:
+        raise translated(error, url) from error
