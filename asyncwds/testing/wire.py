@@ -10,11 +10,15 @@ import socket
 import ssl
 import struct
 import termios
+import time
+from collections.abc import Awaitable, Callable
 from typing import BinaryIO, Protocol
 
 from asyncwds.testing.content import Buffer
 
 RECEIVE = 1 << 16
+Clock = Callable[[], float]
+Sleep = Callable[[float], Awaitable[None]]
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 
 
@@ -125,9 +129,11 @@ class Pace:
     The kernel's own cap (SO_MAX_PACING_RATE) was tried on loopback: 36 instead of 40 MB/s with one connection, 28 with 16.
     """
 
-    def __init__(self, rate: float | None) -> None:
+    def __init__(self, rate: float | None, *, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep) -> None:
         self._rate = rate
-        self._due = asyncio.get_running_loop().time()
+        self._clock = clock
+        self._sleep = sleep
+        self._due = clock()
         # 80 pieces a second: 16 connections at 40 MB/s cost 1300 wake-ups/s, and a part of 8 MiB takes its time within 1 %.
         self.piece = 1 << 20 if rate is None else max(1, min(1 << 19, int(rate / 80)))
 
@@ -135,8 +141,8 @@ class Pace:
         """Returns when a piece of `size` [bytes] may have been sent."""
         if self._rate is None:
             return
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         # After a pause (the peer did not read) at most 50 ms are made up for, so that no burst goes beyond the cap.
         self._due = max(self._due, now - 0.05) + size / self._rate
         if self._due > now:
-            await asyncio.sleep(self._due - now)
+            await self._sleep(self._due - now)
