@@ -47,7 +47,7 @@ async def test_a_few_bytes_now_and_then(line: Line) -> None:
 
 async def test_enough_bytes_in_time(line: Line) -> None:
     for _ in range(30):
-        await line.wait(0.01, 50)
+        await line.wait(0.01, 100)
     assert not line.clock.stalled
 
 
