@@ -67,8 +67,8 @@ class BlockStream:
 
         Raises what the plan raised (a user's splitter), once all shards before that are read.
         """
+        self._pump()
         while True:
-            self._pump()
             run = self._scheduler.current()
             if run is None:
                 if self._scheduler.plan_error is not None:
@@ -77,7 +77,9 @@ class BlockStream:
             began = perf_counter()
             block = self._advance_any() if self._arrival else self._advance(run)
             self._counters.parsed += perf_counter() - began
-            if block is None:
+            if block is _NOTHING:
+                self._pump()
+            elif block is None:
                 await self._wait(run)
             elif block.samples or block.error is not None:
                 return block

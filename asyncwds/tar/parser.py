@@ -49,7 +49,7 @@ class TarParser:
         self._sizes = headers.SizeCache(max_member_bytes)
         self._scraps = b""
         self._missing = 0
-        self._parts: list[bytes] = []  # of the open payload, to be joined once
+        self._parts: list[bytes | memoryview] = []  # of the open payload, to be joined once
         self._skip = 0
 
     @property
@@ -167,7 +167,7 @@ class TarParser:
         if stop <= len(chunk):
             self._context.complete(chunk[start:stop], members)
             return stop + padding
-        self._parts = [chunk[start:]]
+        self._parts = [memoryview(chunk)[start:]]  # copied once, when all of it is there
         self._missing = stop - len(chunk)
         self._skip = padding
         return len(chunk)
