@@ -5,6 +5,7 @@ import asyncio
 import gc
 import importlib.util
 import inspect
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,10 @@ import pytest
 from nginx import Nginx, run_nginx
 
 from asyncwds.testing import FaultServer
+
+# Spawned processes import test modules under the names that pytest gives them (`tests.test_…`). At the end of the path,
+# so that the installed wheel is found before the sources.
+sys.path.append(str(Path(__file__).parent.parent))
 
 # Not in every environment of tox.ini: the extras, and the peers to compare with.
 EXTRAS = {"psutil", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}

@@ -176,7 +176,7 @@ def test_the_interpreter_exits_with_an_iterator_in_use():
         async def main():
             global iterator
             iterator = ThreadedIterator(numbers(), lambda: None)
-            await anext(iterators[0])
+            await anext(iterator)
 
         asyncio.run(main())
     """
