@@ -27,6 +27,12 @@ def run(coroutine):
         return runner.run(coroutine)
 
 
+@pytest.fixture(autouse=True)
+def _uvloop_has_run() -> None:
+    """Its first loop in a process opens a pipe for signals that stays."""
+    run(asyncio.sleep(0))
+
+
 def test_fault_38_the_engine_on_the_users_uvloop(url):
     async def consume() -> list[str]:
         async with open_samples(url, prefetch=Prefetch(part_bytes=20_000)) as samples:
