@@ -22,14 +22,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _wait() -> None:
-    # Until SIGTERM or Ctrl-C, or until whoever started us through a pipe has gone.
+def _ending() -> threading.Event:
+    """Set by SIGTERM and Ctrl-C, and when whoever started us through a pipe has gone."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     if stat.S_ISFIFO(os.fstat(0).st_mode):
         threading.Thread(target=_until_end_of_input, args=(ended,), daemon=True).start()
-    ended.wait()
+    return ended
 
 
 def _until_end_of_input(ended: threading.Event) -> None:
@@ -41,6 +41,7 @@ def _until_end_of_input(ended: threading.Event) -> None:
 
 def main() -> None:
     arguments = _arguments()
+    ended = _ending()  # before the URL is out: whoever has read it may end us
     with FaultServer(
         arguments.folder,
         first_byte_delay=arguments.first_byte_delay,
@@ -50,7 +51,7 @@ def main() -> None:
     ) as server:
         sys.stdout.write(server.url() + "\n")
         sys.stdout.flush()
-        _wait()
+        ended.wait()
 
 
 if __name__ == "__main__":
