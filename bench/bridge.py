@@ -32,9 +32,12 @@ class Blocks:
         self._block = Block(samples, BLOCK * 2048)
         self._left = count
 
-    async def next_block(self) -> Block | None:
+    def ready_block(self) -> Block | None:
         self._left -= 1
         return self._block if self._left >= 0 else None
+
+    async def next_block(self) -> Block | None:
+        return self.ready_block()
 
 
 def prepare(size: Size) -> AbstractContextManager[World]:

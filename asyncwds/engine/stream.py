@@ -67,22 +67,26 @@ class BlockStream:
 
         Raises what the plan raised (a user's splitter), once all shards before that are read.
         """
-        self._pump()
-        while True:
+        while (block := self.ready_block()) is None:
             run = self._scheduler.current()
             if run is None:
                 if self._scheduler.plan_error is not None:
                     raise self._scheduler.plan_error
                 return None
+            await self._wait(run)
+        return block
+
+    def ready_block(self) -> Block | None:
+        """The next block if the bytes for it have come; None if more have to come, or at the end."""
+        self._pump()
+        while (run := self._scheduler.current()) is not None:
             began = perf_counter()
             block = self._advance_any() if self._arrival else self._advance(run)
             self._counters.parsed += perf_counter() - began
-            if block is _NOTHING:
-                self._pump()
-            elif block is None:
-                await self._wait(run)
-            elif block.samples or block.error is not None:
+            if block is None or block.samples or block.error is not None:
                 return block
+            self._pump()
+        return None
 
     async def aclose(self) -> None:
         """Stops all fetches and closes the fetcher. Idempotent."""

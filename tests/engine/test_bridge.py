@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from asyncwds.engine.bridge import Bridge
+from asyncwds.engine.bridge import Bridge, joined
 from asyncwds.engine.reader import Block
-from asyncwds.errors import BridgeError
+from asyncwds.errors import BridgeError, WdsError
 from asyncwds.model import Sample
 from asyncwds.stats import Counters
 
@@ -35,6 +35,9 @@ class Source:
         finally:
             await asyncio.sleep(0)
             self.ended.set()
+
+    def ready_block(self) -> Block | None:
+        return None
 
     async def next_block(self) -> Block | None:
         await asyncio.sleep(0)
@@ -169,11 +172,14 @@ def test_the_interpreter_exits_with_a_bridge_in_use():
     program = """
         import asyncio
         from contextlib import asynccontextmanager
-        from asyncwds.engine.bridge import Bridge
+        from asyncwds.engine.bridge import Bridge, joined
         from asyncwds.engine.reader import Block
         from asyncwds.stats import Counters
 
         class Source:
+            def ready_block(self):
+                return None
+
             async def next_block(self):
                 await asyncio.sleep(0.001)
                 return Block([], 1)
@@ -191,3 +197,29 @@ def test_the_interpreter_exits_with_a_bridge_in_use():
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
+
+
+def test_what_is_ready_is_handed_over_together_up_to_an_amount_or_an_error():
+    def block(size: int, error: WdsError | None = None) -> Block:
+        return Block([Sample(size=size)], size, error)
+
+    class Ready:
+        def __init__(self, *blocks: Block) -> None:
+            self.blocks = list(blocks)
+
+        def ready_block(self) -> Block | None:
+            return self.blocks.pop(0) if self.blocks else None
+
+        async def next_block(self) -> Block | None:
+            return self.ready_block()
+
+    def sizes(source: Ready, nbytes: int) -> tuple[list[int], int]:
+        together = joined(block(1), source, nbytes)
+        return [sample["size"] for sample in together.samples], together.nbytes
+
+    assert sizes(Ready(block(2), block(3), block(4)), 5) == ([1, 2, 3], 6)
+    assert sizes(Ready(block(2)), 100) == ([1, 2], 3)
+    assert sizes(Ready(), 100) == ([1], 1)
+    error = WdsError("x")
+    together = joined(block(1), Ready(block(2, error), block(3)), 100)
+    assert (len(together.samples), together.nbytes, together.error) == (2, 3, error)
