@@ -229,7 +229,9 @@ async def test_fault_02_no_tls_where_it_is_expected(server: FaultServer) -> None
 
 async def test_fault_02_a_handshake_that_never_ends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(FetchTimeoutError, match="no connection"):
-        await fetch(f"https://127.0.0.1:{mute.getsockname()[1]}/", retry=replace(QUICK, tries=1, connect_timeout=0.1))
+        await fetch(
+            f"https://127.0.0.1:{mute.getsockname()[1]}/", retry=replace(QUICK, tries=1, connect_timeout=0.1, stall_timeout=20)
+        )
 
 
 # 3 and 4: statuses that pass
