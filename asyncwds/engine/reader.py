@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,8 +47,17 @@ class ShardReader:
         self._parser: TarParser | None = None
         self._grouper = Grouper(shard.url, shard.index, local_path=local_path)
 
-    def feed(self, chunk: bytes) -> Iterator[Block]:
+    def feed(self, chunk: bytes) -> Iterable[Block]:
         """Blocks completed by a chunk of the object; lazy, so that a small chunk that unpacks to much is never all in memory."""
+        if self._parser is None or self._decompressor.compressed:
+            return self._unpack(chunk)
+        # The rule, without the generators of the exceptions: they cost 5 of 40 us a chunk.
+        samples = self._grouper.feed(self._parser.feed(chunk))
+        if self._parser.error is None and not self._grouper.faults:
+            return (Block(samples, len(chunk)),)
+        return self._with_errors(samples, len(chunk), self._parser)
+
+    def _unpack(self, chunk: bytes) -> Iterator[Block]:
         try:
             for piece in self._decompressor.feed(chunk):
                 yield from self._parse(piece)
@@ -84,8 +93,11 @@ class ShardReader:
         return self._parser
 
     def _parse(self, piece: bytes) -> Iterator[Block]:
-        parser = self._parser or self._tar()
-        yield from self._blocks(self._grouper.feed(parser.feed(piece)), len(piece))
+        parser = self._tar()
+        return self._with_errors(self._grouper.feed(parser.feed(piece)), len(piece), parser)
+
+    def _with_errors(self, samples: list[Sample], nbytes: int, parser: TarParser) -> Iterator[Block]:
+        yield from self._blocks(samples, nbytes)
         if parser.error is not None:
             yield self._give_up(parser.error)
 

@@ -60,6 +60,7 @@ class BlockStream:
         self._awaited: ShardRun | None = None
         self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
         self._waiting_since: float | None = None
+        self._started = False
         self._closed = False
 
     async def next_block(self) -> Block | None:
@@ -67,6 +68,9 @@ class BlockStream:
 
         Raises what the plan raised (a user's splitter), once all shards before that are read.
         """
+        if not self._started:
+            self._started = True
+            self._pump()
         while (block := self.ready_block()) is None:
             run = self._scheduler.current()
             if run is None:
@@ -78,14 +82,12 @@ class BlockStream:
 
     def ready_block(self) -> Block | None:
         """The next block if the bytes for it have come; None if more have to come, or at the end."""
-        self._pump()
         while (run := self._scheduler.current()) is not None:
             began = perf_counter()
             block = self._advance_any() if self._arrival else self._advance(run)
             self._counters.parsed += perf_counter() - began
             if block is None or block.samples or block.error is not None:
                 return block
-            self._pump()
         return None
 
     async def aclose(self) -> None:
@@ -111,22 +113,26 @@ class BlockStream:
 
     def _advance(self, run: ShardRun) -> Block | None:
         """The next block of a shard, which may be empty; None if more bytes have to come first."""
-        reading = self._readings.get(run)
-        if reading is not None:
-            block = reading.rest or next(reading.blocks, None)
-            reading.rest = None
-            if block is not None:
-                return self._cut_to_turn(reading, block) if self._turn_samples else block
-            if reading.reader.failed or reading.finishing:
-                return self._end(run, failed=reading.reader.failed)
-        return self._take(run)
+        while True:
+            reading = self._readings.get(run)
+            if reading is not None:
+                block = reading.rest or next(reading.blocks, None)
+                reading.rest = None
+                if block is not None:
+                    return self._cut_to_turn(reading, block) if self._turn_samples else block
+                if reading.reader.failed or reading.finishing:
+                    return self._end(run, failed=reading.reader.failed)
+            block = self._take(run)
+            if block is not _NOTHING:  # which says: there is more to look at
+                return block
 
     def _take(self, run: ShardRun) -> Block | None:
         chunk = self._scheduler.take(run)
         if chunk is not None:
-            reading = self._reading(run)
-            reading.blocks = reading.reader.feed(chunk)
             self._make_room(run)
+            self._pump()
+            reading = self._reading(run)
+            reading.blocks = iter(reading.reader.feed(chunk))
             return _NOTHING
         error = self._scheduler.failure(run)
         if error is not None:
@@ -161,6 +167,7 @@ class BlockStream:
         for part in self._scheduler.end(run):
             self._tasks[part].cancel()
         self._readings.pop(run, None)
+        self._pump()
         self._turn_left = self._turn_samples
         self._counters.shards_failed += failed
         self._counters.shards += not failed
