@@ -43,12 +43,19 @@ OpenSource = Callable[[], AbstractAsyncContextManager[BlockSource]]
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
-def joined(block: Block, source: BlockSource, nbytes: int) -> Block:
-    """The block, and those behind it that are ready, up to about `nbytes` [bytes] or an error.
+async def gathered(block: Block, source: BlockSource, nbytes: int) -> Block:
+    """The block, and those behind it that are ready or become so in the loop's next turn, up to about `nbytes` [bytes] or an error.
 
-    Handing over a chunk of 256 KiB at a time costs a switch of threads for every two or three samples of 110 KB.
+    Handing over a chunk of 256 KiB at a time costs a switch of threads for every two or three samples of 110 KB. On a
+    fast link a turn of the loop brings several; on a slow one it brings nothing, and takes 10 us.
     """
-    while block.error is None and block.nbytes < nbytes and (more := source.ready_block()) is not None:
+    while block.error is None and block.nbytes < nbytes:
+        more = source.ready_block()
+        if more is None:
+            await asyncio.sleep(0)
+            more = source.ready_block()
+        if more is None:
+            break
         block = Block(block.samples + more.samples, block.nbytes + more.nbytes, more.error)
     return block
 
@@ -63,9 +70,10 @@ class _End:
 class _Crossing:
     """What both threads share."""
 
-    def __init__(self, open_source: OpenSource, window: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, open_source: OpenSource, window: int, loop_factory: LoopFactory) -> None:
         self.queue: SimpleQueue[Block | _End] = SimpleQueue()
-        self.loop = loop
+        # Made by the thread itself: a thread that is stopped before it starts has nothing to close.
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.pid = os.getpid()
         self.thread = threading.Thread(target=self._run, args=(open_source,), name="asyncwds engine", daemon=True)
         # Totals [bytes], each written by one thread and read by both, in place of a message for each block: a wake-up
@@ -73,6 +81,7 @@ class _Crossing:
         self.put = 0
         self.taken = 0
         self.waiting = False
+        self._loop_factory = loop_factory
         self._window = window
         self._room: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -83,7 +92,8 @@ class _Crossing:
     def _run(self, open_source: OpenSource) -> None:
         error: BaseException | None = None
         try:
-            with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+                self.loop = runner.get_loop()
                 runner.run(self._carry(open_source))
         except asyncio.CancelledError:
             error = BridgeError("the iterator was closed")
@@ -97,14 +107,14 @@ class _Crossing:
             return
         async with open_source() as source:
             while (first := await source.next_block()) is not None:
-                block = joined(first, source, min(BLOCK_BYTES, self._window // 4))
+                block = await gathered(first, source, min(BLOCK_BYTES, self._window // 4))
                 await self._wait_for_room(block.nbytes)
                 self.queue.put(block)
                 await asyncio.sleep(0)  # or a long run of blocks that are ready would keep the sockets waiting
 
     async def _wait_for_room(self, nbytes: int) -> None:
         while not self._fits(nbytes):
-            self._room = self.loop.create_future()
+            self._room = asyncio.get_running_loop().create_future()
             self.waiting = True
             # Looked at again after saying so: either this sees what was taken, or the consumer sees that this waits.
             if self._fits(nbytes):
@@ -122,8 +132,7 @@ class _Crossing:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
-    def _stop(self) -> None:
-        self._stopping = True
+    def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
@@ -137,23 +146,24 @@ class _Crossing:
             self._call(self._make_room)
 
     def stop(self) -> None:
-        self._call(self._stop)
+        # In this order: either this sees the loop, or the thread, which makes it first and looks then, sees this.
+        self._stopping = True
+        self._call(self._cancel)
 
     def _call(self, function: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: the thread is at its end and needs neither room nor stopping
-            self.loop.call_soon_threadsafe(function)
+        if self.loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: the thread is at its end and needs neither room nor stopping
+                self.loop.call_soon_threadsafe(function)
 
 
 def _shut_down(crossing: _Crossing) -> None:
     # In a forked child there is no such thread: nothing to stop, and joining would wait for ever.
     if crossing.pid != os.getpid():
         return
-    if crossing.thread.ident is None:  # it never started
-        crossing.loop.close()
-        return
     crossing.stop()
-    # The collector may run a finalizer on any thread, the loop's own included.
-    if threading.current_thread() is not crossing.thread:
+    # It has not started perhaps, and will end at once if it does. And the collector may run a finalizer on any thread,
+    # the loop's own included.
+    if crossing.thread.is_alive() and crossing.thread is not threading.current_thread():
         crossing.thread.join(JOIN_TIMEOUT)
 
 
@@ -164,7 +174,7 @@ class Bridge:
     """
 
     def __init__(self, open_source: OpenSource, *, window: int, counters: Counters, loop_factory: LoopFactory) -> None:
-        self._crossing = _Crossing(open_source, window, loop_factory())
+        self._crossing = _Crossing(open_source, window, loop_factory)
         self._counters = counters
         self._last = 0  # bytes of the block that is being consumed
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from asyncwds.engine.bridge import Bridge, joined
+from asyncwds.engine.bridge import Bridge, gathered
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError, WdsError
 from asyncwds.model import Sample
@@ -172,7 +172,7 @@ def test_the_interpreter_exits_with_a_bridge_in_use():
     program = """
         import asyncio
         from contextlib import asynccontextmanager
-        from asyncwds.engine.bridge import Bridge, joined
+        from asyncwds.engine.bridge import Bridge
         from asyncwds.engine.reader import Block
         from asyncwds.stats import Counters
 
@@ -214,12 +214,12 @@ def test_what_is_ready_is_handed_over_together_up_to_an_amount_or_an_error():
             return self.ready_block()
 
     def sizes(source: Ready, nbytes: int) -> tuple[list[int], int]:
-        together = joined(block(1), source, nbytes)
+        together = asyncio.run(gathered(block(1), source, nbytes))
         return [sample["size"] for sample in together.samples], together.nbytes
 
     assert sizes(Ready(block(2), block(3), block(4)), 5) == ([1, 2, 3], 6)
     assert sizes(Ready(block(2)), 100) == ([1, 2], 3)
     assert sizes(Ready(), 100) == ([1], 1)
     error = WdsError("x")
-    together = joined(block(1), Ready(block(2, error), block(3)), 100)
+    together = asyncio.run(gathered(block(1), Ready(block(2, error), block(3)), 100))
     assert (len(together.samples), together.nbytes, together.error) == (2, 3, error)
