@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from asyncwds.engine.bridge import Bridge, gathered
+from asyncwds.engine.bridge import Bridge, _Crossing, _shut_down, gathered
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError, WdsError
 from asyncwds.model import Sample
@@ -131,6 +131,18 @@ def test_a_dropped_bridge_ends_its_thread():
     del bridge
     gc.collect()
     assert source.ended.wait(5)
+
+
+def test_fault_39_a_thread_that_starts_only_after_it_was_stopped_ends_at_once():
+    """At exit finalizers run on the main thread, perhaps while another one is about to start an engine."""
+    source = Source(10)
+    crossing = _Crossing(source.open, 1000, asyncio.new_event_loop)
+    _shut_down(crossing)
+    crossing.thread.start()
+    crossing.thread.join(5)
+    assert not crossing.thread.is_alive()
+    assert crossing.queue.get_nowait().error is None
+    assert crossing.queue.empty()
 
 
 def test_collection_on_the_loop_thread_itself_does_not_wait_for_itself():
