@@ -49,7 +49,9 @@ def peak_over_limit(name: str, budget: int) -> Callable[[Answer], float]:
 NAMES = {f"{budget // MIB} MiB": budget for budget in BUDGETS}
 QUESTION = Question(
     prepare=prepare,
-    contenders={name: Contender(sleepy(budget), needs=["asyncwds:WebDataset"]) for name, budget in NAMES.items()},
+    contenders={
+        name: Contender(sleepy(budget), needs=["asyncwds:WebDataset", "asyncwds.storage.http"]) for name, budget in NAMES.items()
+    },
     columns=["peak", "mb_per_second"],
     targets=[
         Target(f"{name}: peak over 1.25 x buffer_bytes + 64 MB", peak_over_limit(name, budget), at_most=1.0)
