@@ -45,7 +45,7 @@ def draw(random: np.random.Generator) -> tuple[Image.Image, int]:
     return image, label
 
 
-def drawn_samples(count: int, seed: int) -> Iterator[dict[str, bytes]]:
+def drawn_samples(count: int, seed: int) -> Iterator[dict[str, str | bytes]]:
     """Samples with the fields jpg and cls, the same for the same seed."""
     import numpy as np  # noqa: PLC0415 - heavy
 
@@ -54,7 +54,7 @@ def drawn_samples(count: int, seed: int) -> Iterator[dict[str, bytes]]:
         image, label = draw(random)
         stream = io.BytesIO()
         image.save(stream, "jpeg", quality=92)
-        yield {"__key__": f"{seed:02d}{index:05d}", "jpg": stream.getvalue(), "cls": str(label).encode()}  # type: ignore[dict-item]
+        yield {"__key__": f"{seed:02d}{index:05d}", "jpg": stream.getvalue(), "cls": str(label).encode()}
 
 
 def make_data(folder: Path, samples: int, made: Callable[[int], object]) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 from asyncwds.codecs.images import imagehandler
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.model import GiB, whereabouts
+from asyncwds.security import secure_mode
 
 FieldHandler = Callable[[str, bytes], Any]
 
@@ -42,7 +42,7 @@ def _text(data: bytes) -> str:
 
 
 def _unpickled(data: bytes) -> Any:
-    if os.environ.get("WDS_SECURE", "0") not in {"", "0"}:
+    if secure_mode():
         raise SpecError("unpickling can run any code, and WDS_SECURE is set")
     return pickle.loads(data)  # noqa: S301 - WebDataset's default; WDS_SECURE=1 forbids it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from asyncwds.urls import expand
 Handler = Callable[[Exception], bool]
 
 
-def reraise(error: Exception) -> bool:
+def reraise_exception(error: Exception) -> bool:
+    """The default: nothing is skipped."""
     raise error
 
 
@@ -42,7 +44,7 @@ class Source:
     workersplitter: Splitter | None = split_by_worker
     select_files: Callable[[str], bool] | None = None
     rename_files: Callable[[str], str] | None = None
-    handler: Handler = reraise
+    handler: Handler = reraise_exception
     empty_check: bool = False
     prefetch: Prefetch = field(default_factory=Prefetch)
     retry: Retry = field(default_factory=Retry)
@@ -90,8 +92,6 @@ class Source:
 def loop_factory(prefetch: Prefetch) -> LoopFactory:
     """How the engine's own loop is made. Raises SpecError if uvloop is asked for and not installed."""
     if not prefetch.uvloop:
-        import asyncio  # noqa: PLC0415 - the type of loop is chosen here only
-
         return asyncio.new_event_loop
     try:
         import uvloop  # noqa: PLC0415 - an extra
@@ -150,7 +150,7 @@ def open_samples(
     prefetch: int | Literal["auto"] | Prefetch | None = None,
     retry: Retry | None = None,
     http: Http | None = None,
-    handler: Handler = reraise,
+    handler: Handler = reraise_exception,
     shardshuffle: int = 0,
     seed: int = 0,
     epoch: int = 0,

@@ -7,14 +7,19 @@ ones do not sleep, and the exception is left as it is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 
-Handler = Callable[[Exception], bool]
+from asyncwds.engine.source import Handler, reraise_exception
 
-
-def reraise_exception(error: Exception) -> bool:
-    """The default: nothing is skipped."""
-    raise error
+__all__ = [
+    "Handler",
+    "handled",
+    "ignore_and_continue",
+    "ignore_and_stop",
+    "note",
+    "reraise_exception",
+    "warn_and_continue",
+    "warn_and_stop",
+]
 
 
 def ignore_and_continue(error: Exception) -> bool:  # noqa: ARG001 - the interface

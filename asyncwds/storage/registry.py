@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
+from asyncwds.security import secure_mode
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
 from asyncwds.storage.file import FileFetcher
@@ -53,7 +53,7 @@ def _maker(url: str) -> Maker:
         raise SpecError(
             f"no storage for {scheme}: urls; there is {', '.join(f'{known}:' for known in _MAKERS if known != '-')}", url=url
         )
-    if scheme in ("file", "pipe") and os.environ.get("WDS_SECURE", "0") not in {"", "0"}:
+    if scheme in ("file", "pipe") and secure_mode():
         raise SpecError(f"{scheme}: urls are not opened, because WDS_SECURE is set", url=url)
     return _MAKERS[scheme]
 
