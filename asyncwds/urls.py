@@ -85,8 +85,21 @@ def _verbatim(path: str | bytes) -> str:
     return path if local_path(path) == path else os.path.join(os.curdir, path)  # noqa: PTH118 - a Path would drop the dot
 
 
+def with_environment(text: str) -> str:
+    """The text with `${X}` replaced by the environment variable WDS_X, and so on in what that gives, ten times at most.
+
+    Raises SpecError if such a variable is not set.
+    """
+    for _ in range(10):
+        replaced = _VARIABLE.sub(_variable, text)
+        if replaced == text:
+            break
+        text = replaced
+    return text
+
+
 def _patterns(text: str) -> list[str]:
-    patterns = _SEPARATOR.split(_VARIABLE.sub(_variable, text))
+    patterns = _SEPARATOR.split(with_environment(text))
     if not all(patterns):
         raise SpecError("an empty url" + (" beside '::'" if "::" in text else ""), url=text)
     return patterns

@@ -92,7 +92,7 @@ class Scheduler:
     """
 
     def __init__(
-        self, shards: Iterator[Shard], *, connections: int, budget: int, part_bytes: int, interleave: int = 1, arrival: bool = False
+        self, shards: Iterator[Shard | None], *, connections: int, budget: int, part_bytes: int, interleave: int = 1, arrival: bool = False
     ) -> None:
         self.connections = connections
         self.budget = budget
@@ -103,8 +103,8 @@ class Scheduler:
         self.reading: list[ShardRun] = []  # in rotation (plan order), or all that are open (arrival order)
         self.turn = 0  # index in `reading` of the shard to be read next
         self.plan_error: Exception | None = None
+        self.exhausted = False  # the plan has ended; before that it may say None: the next shard is not known yet
         self._shards = enumerate(shards)
-        self._exhausted = False
         self._lanes = None if arrival else interleave
         self._ahead: deque[ShardRun] = deque()  # opened before the reader came to them, in plan order
         self._todo: list[ShardRun] = []  # the startable ones, in plan order
@@ -161,16 +161,18 @@ class Scheduler:
         return run
 
     def _draw(self) -> ShardRun | None:
-        if self._exhausted:
+        if self.exhausted:
             return None
         try:
             sequence, shard = next(self._shards)
         except StopIteration:
-            self._exhausted = True
+            self.exhausted = True
             return None
         except Exception as error:  # noqa: BLE001 - a user's splitter: raised once all shards before it are read
-            self._exhausted = True
+            self.exhausted = True
             self.plan_error = error
+            return None
+        if shard is None:
             return None
         run = ShardRun(shard, sequence)
         self._todo.append(run)
@@ -230,7 +232,7 @@ class Scheduler:
     # -- what the reader takes ------------------------------------------------------------------------------------
 
     def current(self) -> ShardRun | None:
-        """The shard to be read next; None when the plan is done. In arrival order, the first open one."""
+        """The shard to be read next; None when the plan is done or has no shard yet. In arrival order, the first open one."""
         if self._lanes is not None:
             self._fill_rotation(self._lanes)
         elif not self.reading:

@@ -15,7 +15,7 @@ from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import Http, Place, Prefetch, Retry, Sample, Shard
-from asyncwds.plan import Splitter, plan, single_node_only, split_by_node, split_by_worker
+from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.registry import open_storage
@@ -34,16 +34,20 @@ class Source:
     """Where samples come from and in which order: with (epoch, place) it determines every sample and its position.
 
     `handler` decides about errors: it raises, or returns True to go on behind what is missing, or False to end.
+    `draw` takes the place of the list of urls: which of them, in which order. `local_paths` gives samples of local shards
+    their `__local_path__`.
     `fetcher` makes the storage instead of the built-in one; it must be picklable where the dataset is pickled.
     """
 
     urls: tuple[str, ...]
     seed: int = 0
     shardshuffle: int = 0
+    draw: Draw | None = None
     nodesplitter: Splitter | None = single_node_only
     workersplitter: Splitter | None = split_by_worker
     select_files: Callable[[str], bool] | None = None
     rename_files: Callable[[str], str] | None = None
+    local_paths: bool = True
     handler: Handler = reraise_exception
     empty_check: bool = False
     prefetch: Prefetch = field(default_factory=Prefetch)
@@ -60,14 +64,19 @@ class Source:
             nodesplitter=self.nodesplitter,
             workersplitter=self.workersplitter,
             shardshuffle=self.shardshuffle,
+            draw=self.draw,
         )
 
-    @asynccontextmanager
-    async def open(self, epoch: int, place: Place, counters: Counters) -> AsyncIterator[BlockStream]:
+    def open(self, epoch: int, place: Place, counters: Counters) -> AbstractAsyncContextManager[BlockStream]:
         """The engine, running on the current loop until the context is left."""
+        return self.read(self.shards(epoch, place), counters)
+
+    @asynccontextmanager
+    async def read(self, shards: Iterator[Shard | None], counters: Counters) -> AsyncIterator[BlockStream]:
+        """The same for other shards than the source's own; None among them says that the next one is not known yet."""
         fetcher = self.fetcher() if self.fetcher is not None else open_storage(self.http, self.retry, counters)
-        options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files)
-        stream = BlockStream(self.shards(epoch, place), fetcher, self.prefetch, options, counters)
+        options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files, self.local_paths)
+        stream = BlockStream(shards, fetcher, self.prefetch, options, counters)
         try:
             yield stream
         finally:
