@@ -14,7 +14,7 @@ from asyncwds.engine.bridge import LoopFactory
 from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import Http, Place, Prefetch, Retry, Sample, Shard
+from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
@@ -37,6 +37,7 @@ class Source:
     `draw` takes the place of the list of urls: which of them, in which order. `local_paths` gives samples of local shards
     their `__local_path__`.
     `fetcher` makes the storage instead of the built-in one; it must be picklable where the dataset is pickled.
+    `cache` keeps what comes from either, unless it is local.
     """
 
     urls: tuple[str, ...]
@@ -54,6 +55,7 @@ class Source:
     retry: Retry = field(default_factory=Retry)
     http: Http = field(default_factory=Http)
     fetcher: Callable[[], Fetcher] | None = None
+    cache: Cache | None = None
 
     def shards(self, epoch: int, place: Place) -> Iterator[Shard]:
         return plan(
@@ -167,6 +169,7 @@ def open_samples(
     select_files: Callable[[str], bool] | None = None,
     rename_files: Callable[[str], str] | None = None,
     fetcher: Callable[[], Fetcher] | None = None,
+    cache: Cache | None = None,
 ) -> AbstractAsyncContextManager[Samples]:
     """Streams samples on the caller's own event loop, with no thread of asyncwds's own between (files are read in a few).
 
@@ -189,6 +192,7 @@ def open_samples(
         select_files=select_files,
         rename_files=rename_files,
         fetcher=fetcher,
+        cache=cache,
     )
     return _open_samples(source, epoch, place or Place())
 
