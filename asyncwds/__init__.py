@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.batching import batched, listed, unbatched, unlisted
     from asyncwds.pipeline.cached import Cached
     from asyncwds.pipeline.collation import collate, default_collation_fn
+    from asyncwds.pipeline.directory import DirectoryShardList
     from asyncwds.pipeline.epochs import repeatedly
     from asyncwds.pipeline.fields import associate, map_dict
+    from asyncwds.pipeline.fluid import FluidInterface
     from asyncwds.pipeline.handlers import (
         ignore_and_continue,
         ignore_and_stop,
@@ -37,15 +39,36 @@ if TYPE_CHECKING:
         warn_and_stop,
     )
     from asyncwds.pipeline.inspecting import info, log_keys
+    from asyncwds.pipeline.length import add_length_method
     from asyncwds.pipeline.lmdb_cached import LMDBCached
     from asyncwds.pipeline.patterns import extract_keys, rename_keys
     from asyncwds.pipeline.sampling import rsample
+    from asyncwds.pipeline.shardlists import (
+        ResampledShardList,
+        ResampledShards,
+        SimpleShardList,
+        check_empty,
+        expand_source,
+        non_empty,
+        resampled,
+    )
+    from asyncwds.pipeline.shardspec import MultiShardSample, shardspec
     from asyncwds.pipeline.shuffle import detshuffle, shuffle
+    from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
     from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
     from asyncwds.pipeline.stages import getfirst, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
-    from asyncwds.plan import single_node_only, split_by_node, split_by_worker
     from asyncwds.stats import Stats
-    from asyncwds.torch import MockDataset, RandomMix, RoundRobin, WebDataset, with_epoch, with_length
+    from asyncwds.torch import (
+        DataPipeline,
+        FluidWrapper,
+        MockDataset,
+        RandomMix,
+        RoundRobin,
+        WebDataset,
+        WebLoader,
+        with_epoch,
+        with_length,
+    )
 
 _HOMES = {
     "asyncwds.codecs.decoders": ("Continue", "Decoder", "handle_extension"),
@@ -55,8 +78,10 @@ _HOMES = {
     "asyncwds.pipeline.batching": ("batched", "listed", "unbatched", "unlisted"),
     "asyncwds.pipeline.cached": ("Cached",),
     "asyncwds.pipeline.collation": ("collate", "default_collation_fn"),
+    "asyncwds.pipeline.directory": ("DirectoryShardList",),
     "asyncwds.pipeline.epochs": ("repeatedly",),
     "asyncwds.pipeline.fields": ("associate", "map_dict"),
+    "asyncwds.pipeline.fluid": ("FluidInterface",),
     "asyncwds.pipeline.handlers": (
         "ignore_and_continue",
         "ignore_and_stop",
@@ -65,19 +90,32 @@ _HOMES = {
         "warn_and_stop",
     ),
     "asyncwds.pipeline.inspecting": ("info", "log_keys"),
+    "asyncwds.pipeline.length": ("add_length_method",),
     "asyncwds.pipeline.lmdb_cached": ("LMDBCached",),
     "asyncwds.pipeline.patterns": ("extract_keys", "rename_keys"),
     "asyncwds.pipeline.sampling": ("rsample",),
+    "asyncwds.pipeline.shardlists": (
+        "ResampledShardList",
+        "ResampledShards",
+        "SimpleShardList",
+        "check_empty",
+        "expand_source",
+        "non_empty",
+        "resampled",
+    ),
+    "asyncwds.pipeline.shardspec": ("MultiShardSample", "shardspec"),
     "asyncwds.pipeline.shuffle": ("detshuffle", "shuffle"),
+    "asyncwds.pipeline.splitters": ("single_node_only", "split_by_node", "split_by_worker"),
     "asyncwds.pipeline.stage": ("PipelineStage", "pipelinefilter"),
     "asyncwds.pipeline.stages": ("getfirst", "map", "map_tuple", "rename", "select", "slice", "to_tuple", "transform_with"),
-    "asyncwds.plan": ("single_node_only", "split_by_node", "split_by_worker"),
     "asyncwds.stats": ("Stats",),
 }
 # Where torch is installed they are its IterableDatasets, from asyncwds.torch.
 _DATASETS = {
+    "asyncwds.pipeline.datapipeline": ("DataPipeline",),
     "asyncwds.pipeline.dataset": ("WebDataset",),
     "asyncwds.pipeline.epochs": ("MockDataset", "with_epoch", "with_length"),
+    "asyncwds.pipeline.loaders": ("FluidWrapper", "WebLoader"),
     "asyncwds.pipeline.mixing": ("RandomMix", "RoundRobin"),
 }
 _MODULES = ("errors", "testing")
@@ -86,27 +124,39 @@ __all__ = [
     "Cache",
     "Cached",
     "Continue",
+    "DataPipeline",
     "Decoder",
+    "DirectoryShardList",
+    "FluidInterface",
+    "FluidWrapper",
     "Http",
     "LMDBCached",
     "MockDataset",
+    "MultiShardSample",
     "Origin",
     "PipelineStage",
     "Place",
     "Prefetch",
     "RandomMix",
+    "ResampledShardList",
+    "ResampledShards",
     "Retry",
     "RoundRobin",
     "Sample",
     "Samples",
+    "SimpleShardList",
     "Stats",
     "WebDataset",
+    "WebLoader",
+    "add_length_method",
     "associate",
     "batched",
+    "check_empty",
     "collate",
     "default_collation_fn",
     "detshuffle",
     "errors",
+    "expand_source",
     "extract_keys",
     "getfirst",
     "handle_extension",
@@ -119,14 +169,17 @@ __all__ = [
     "map",
     "map_dict",
     "map_tuple",
+    "non_empty",
     "open_samples",
     "pipelinefilter",
     "rename",
     "rename_keys",
     "repeatedly",
     "reraise_exception",
+    "resampled",
     "rsample",
     "select",
+    "shardspec",
     "shuffle",
     "single_node_only",
     "slice",

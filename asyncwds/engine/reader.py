@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from asyncwds.errors import WdsError
-from asyncwds.model import Shard
+from asyncwds.model import Sample, Shard
 from asyncwds.tar.compression import Decompressor
 from asyncwds.tar.grouping import Grouper
 from asyncwds.tar.parser import TarParser

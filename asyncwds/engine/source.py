@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,13 +13,13 @@ from typing import Literal
 
 from asyncwds.engine.bridge import LoopFactory
 from asyncwds.engine.reader import Block, ReadOptions
+from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
-from asyncwds.errors import SampleError, SpecError
+from asyncwds.errors import SampleError, SpecError, redact
 from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.registry import open_storage
 from asyncwds.urls import expand
 
 Handler = Callable[[Exception], bool]
@@ -37,6 +38,7 @@ class Source:
     `draw` takes the place of the list of urls: which of them, in which order. `local_paths` gives samples of local shards
     their `__local_path__`.
     `fetcher` makes the storage instead of the built-in one; it must be picklable where the dataset is pickled.
+    `verbose` writes a line to stderr for each shard that is begun.
     `cache` keeps what comes from either, unless it is local.
     """
 
@@ -51,6 +53,7 @@ class Source:
     local_paths: bool = True
     handler: Handler = reraise_exception
     empty_check: bool = False
+    verbose: bool = False
     prefetch: Prefetch = field(default_factory=Prefetch)
     retry: Retry = field(default_factory=Retry)
     http: Http = field(default_factory=Http)
@@ -76,9 +79,9 @@ class Source:
     @asynccontextmanager
     async def read(self, shards: Iterator[Shard | None], counters: Counters) -> AsyncIterator[BlockStream]:
         """The same for other shards than the source's own; None among them says that the next one is not known yet."""
-        fetcher = self.fetcher() if self.fetcher is not None else open_storage(self.http, self.retry, counters)
+        fetcher = self.fetcher() if self.fetcher is not None else storage(self.http, self.retry, counters)
         options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files, self.local_paths)
-        stream = BlockStream(shards, fetcher, self.prefetch, options, counters)
+        stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)
         try:
             yield stream
         finally:
@@ -98,6 +101,13 @@ class Source:
     def check_not_empty(self, counters: Counters) -> None:
         if self.empty_check and counters.samples == 0:
             raise SpecError("no samples found; perhaps there are fewer shards than workers (empty_check=False allows that)")
+
+
+def _announced(shards: Iterator[Shard | None]) -> Iterator[Shard | None]:
+    for shard in shards:
+        if shard is not None:
+            sys.stderr.write(f"asyncwds: reading {redact(shard.url)}\n")
+        yield shard
 
 
 def loop_factory(prefetch: Prefetch) -> LoopFactory:

@@ -1,15 +1,14 @@
 """Shards that appear in a folder while they are read, shared by any number of processes.
 
-A process claims a shard by renaming it, `a.tar` → `a.tar._HOST-PID_`, so that no two read the same; it gives it back, keeps it under
-another name or deletes it when the next one is asked for. Claims of processes that have died are undone by the others on
-the same host.
+A process claims a shard by renaming it, `a.tar` → `a.tar._HOST-PID_`, so that no two read the same. It gives it back, keeps
+it under another name or deletes it when the next one is asked for. Claims of processes that have died are undone by the
+others on the same host.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -45,7 +44,7 @@ class DirectoryShardList:
     An iterator that is closed early gives its shard back, whatever the mode. Raises SpecError if there is no such folder.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - WebDataset's
         self,
         path: str | os.PathLike[str],
         pattern: str = "*.{tar,tgz,tar.tgz}",
@@ -86,14 +85,17 @@ class DirectoryShardList:
 
     def cleanup_files_without_processes(self) -> None:
         """Undoes the claims of this host's processes that are no more."""
-        for name in glob("*._*_", root_dir=self.path):
+        for name in self._names("*._*_"):
             claim = _CLAIM.fullmatch(name)
-            if claim and claim["host"] in (None, socket.gethostname()) and not _is_running(int(claim["pid"])):
+            if claim and claim["host"] in (None, os.uname().nodename) and not _is_running(int(claim["pid"])):
                 with suppress(FileNotFoundError):  # another process was faster
                     self.give_back(self.path + name)
 
     def candidates(self) -> list[str]:
-        return sorted({self.path + name for pattern in braceexpand(self.pattern) for name in glob(pattern, root_dir=self.path)})
+        return sorted({self.path + name for pattern in braceexpand(self.pattern) for name in self._names(pattern)})
+
+    def _names(self, pattern: str) -> list[str]:
+        return glob(pattern, root_dir=self.path)  # noqa: PTH207 - Path.glob finds hidden files too
 
     def __repr__(self) -> str:
         return f"DirectoryShardList({self.path!r}, {self.pattern!r}, mode={self.mode!r}, select={self.select!r})"
@@ -132,7 +134,7 @@ class Claims(Iterator[dict[str, str]]):
         else:
             self._rng.shuffle(names)
         for name in names:
-            active = f"{name}._{socket.gethostname()}-{os.getpid()}_"
+            active = f"{name}._{os.uname().nodename}-{os.getpid()}_"
             with suppress(FileNotFoundError):  # another process was faster
                 Path(name).rename(active)
                 return active

@@ -17,6 +17,7 @@ from multiprocessing.context import get_spawning_popen
 from typing import Any
 
 from asyncwds.model import Place
+from asyncwds.pipeline.place import current_place, in_worker
 
 WORKERS = 128
 """The largest number of workers that share counts; with more, those started anew begin at their parent's epoch."""
@@ -51,16 +52,17 @@ class EpochCounter:
         self._inherited = inherited
         self._descriptor: int | None = None  # of the memory, once a spawned process has needed one
 
-    def next(self, place: Place, in_worker: bool) -> int:
-        """The epoch that begins now, here. `in_worker` says that this process is a loader's worker."""
-        cells, cell = self._cell(place, in_worker)
+    def begin(self) -> tuple[int, Place]:
+        """The epoch that begins now, and the place here."""
+        place = current_place()
+        cells, cell = self._cell(place)
         epoch = cells[0] + (cells[cell] if cell else 0)
         cells[cell] += 1
-        return epoch
+        return epoch, place
 
-    def set(self, epoch: int, place: Place, in_worker: bool) -> None:
+    def set(self, epoch: int) -> None:
         """For this process and its workers; in a worker for that one."""
-        cells, cell = self._cell(place, in_worker)
+        cells, cell = self._cell(current_place())
         if cell:
             cells[cell] = epoch - cells[0]
         else:
@@ -70,10 +72,10 @@ class EpochCounter:
     def copy(self) -> EpochCounter:
         return EpochCounter(self._own.cells[0])
 
-    def _cell(self, place: Place, in_worker: bool) -> tuple[memoryview[int], int]:
+    def _cell(self, place: Place) -> tuple[memoryview[int], int]:
         forked = self._own.owner != os.getpid()
         memory = self._own if forked else self._inherited
-        if in_worker and memory is not None and memory.is_parents() and place.num_workers <= WORKERS:
+        if memory is not None and in_worker() and memory.is_parents() and place.num_workers <= WORKERS:
             return memory.cells, 1 + place.num_workers * (place.num_workers - 1) // 2 + place.worker
         if forked:  # a rank, say: it counts for itself and its own workers from here on
             self._own, self._descriptor = _anonymous(self._own.cells[0]), None

@@ -13,8 +13,8 @@ from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Place
+from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.epochs import opened
-from asyncwds.pipeline.place import place_from_environment
 from asyncwds.pipeline.randomness import check_seed, rng_at
 from asyncwds.seeds import dataset_seed, make_seed
 
@@ -88,11 +88,11 @@ class RoundRobin:
     def __init__(self, datasets: Iterable[Iterable[Any]], longest: bool = False) -> None:
         self.datasets = _members("RoundRobin", datasets)
         self.longest = longest
-        self._epoch = 0
+        self._epochs = EpochCounter()
 
     def __iter__(self) -> Iterator[Any]:
-        epoch, self._epoch = self._epoch, self._epoch + 1
-        return self.bound(None, epoch, self._place())
+        epoch, place = self._epochs.begin()
+        return self.bound(None, epoch, place)
 
     def bound(self, seed: int | None, epoch: int, place: Place) -> Iterator[Any]:
         """An iterator for one epoch, at a place, under a dataset with that seed."""
@@ -101,10 +101,7 @@ class RoundRobin:
 
     def set_epoch(self, epoch: int) -> None:
         """The number of the next iteration."""
-        self._epoch = epoch
-
-    def _place(self) -> Place:
-        return place_from_environment()
+        self._epochs.set(epoch)
 
     def __repr__(self) -> str:
         return f"RoundRobin({self.datasets!r}, longest={self.longest})"
@@ -137,11 +134,11 @@ class RandomMix:
         self.seed = seed
         check_seed("RandomMix", seed)
         self._own_seed = dataset_seed(seed)
-        self._epoch = 0
+        self._epochs = EpochCounter()
 
     def __iter__(self) -> Iterator[Any]:
-        epoch, self._epoch = self._epoch, self._epoch + 1
-        return self.bound(self._own_seed, epoch, self._place())
+        epoch, place = self._epochs.begin()
+        return self.bound(self._own_seed, epoch, place)
 
     def bound(self, seed: int, epoch: int, place: Place) -> Iterator[Any]:
         """An iterator for one epoch, at a place, under a dataset with that seed, which a seed of its own goes before."""
@@ -156,10 +153,7 @@ class RandomMix:
 
     def set_epoch(self, epoch: int) -> None:
         """The number of the next iteration."""
-        self._epoch = epoch
-
-    def _place(self) -> Place:
-        return place_from_environment()
+        self._epochs.set(epoch)
 
     def __repr__(self) -> str:
         return f"RandomMix({self.datasets!r}, probs={self.probs}, longest={self.longest}, seed={self._own_seed})"

@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, suppress
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -183,7 +183,7 @@ class Feed(Iterator[T | None]):
     iterator and ends when the step returns.
     """
 
-    def __init__(self, iterator: Iterator[T]) -> None:
+    def __init__(self, iterator: ClosableIterator[T]) -> None:
         self._iterator = iterator
         self._wanted = threading.Semaphore(0)
         self._stopped = threading.Event()
@@ -211,7 +211,7 @@ class Feed(Iterator[T | None]):
     def _run(self) -> None:
         end: BaseException = StopIteration()
         try:
-            with closing(self._iterator) if hasattr(self._iterator, "close") else nullcontext():
+            with closing(self._iterator):
                 while self._wanted.acquire() and not self._stopped.is_set():
                     try:
                         item = next(self._iterator)
@@ -247,5 +247,5 @@ class Feed(Iterator[T | None]):
         self.interrupt()
         if self._thread.ident is not None:
             self._thread.join(EXIT_SECONDS)
-        elif hasattr(self._iterator, "close"):
+        else:
             self._iterator.close()

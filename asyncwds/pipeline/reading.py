@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -99,7 +99,7 @@ def _samples_of(bridge: Bridge, source: Source, counters: Counters) -> Iterator[
     source.check_not_empty(counters)
 
 
-def _shards(items: Iterator[Any]) -> Iterator[Shard]:
+def _shards(items: Iterator[Any]) -> Generator[Shard]:
     number = count()
     for item in items:
         url = item.get("url") if isinstance(item, Mapping) else item

@@ -90,10 +90,8 @@ class Run:
     def _passes(self, passes: int | None) -> Iterator[Any]:
         for number in count() if passes is None else range(passes):
             if number:
-                if self._closed:
-                    raise BridgeError("the iterator is closed")
                 self._pass, self._samples = self._begin(number)
-                if self._closed:  # another thread has closed the run meanwhile
+                if self._closed:  # by another thread, perhaps meanwhile
                     self._pass.interrupt()
             empty = True
             with closing(self._pass) as current:
@@ -122,10 +120,10 @@ def opened(head: Any, current: Pass) -> Iterator[Any]:
     """What a pipeline begins with, as an iterator. Raises SpecError if that is nothing that gives items."""
     if isinstance(head, Bindable):
         head = head.bound(current.seed, current.epoch, current.place)
-    items = iter(invoke(head))
+    items: Any = iter(invoke(head))
     if hasattr(items, "interrupt") and hasattr(items, "close"):
         current.hold(items)
-    return items
+    return items  # type: ignore[no-any-return]
 
 
 def _staged(stage: Any, items: Iterator[Any], current: Pass, seed: int, place: Place) -> Iterator[Any]:

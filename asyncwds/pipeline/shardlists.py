@@ -66,12 +66,12 @@ class SimpleShardList:
 class ResampledShards:
     """Draws shards with replacement: `nshards` of them, without end by default. Each place draws its own.
 
-    With `deterministic`, WebDataset's draws for (`worker_seed()`, epoch, `seed`), `worker_seed` being rank * 1000 + worker if it is not
-    given. Without, the draws follow the pipeline's seed, or are other ones in each iteration where there is no pipeline.
+    With `deterministic`, WebDataset's draws for (`worker_seed()`, epoch, `seed`); without `worker_seed` that is rank * 1000 +
+    worker. Else the draws follow the pipeline's seed, or are other ones in each iteration where there is no pipeline.
     `max_urls` bounds what is taken of an iterable. $WDS_SHOW_SEED=1 writes the seed to stderr.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - WebDataset's
         self,
         urls: Urls,
         nshards: int = ENDLESS,
@@ -97,7 +97,9 @@ class ResampledShards:
 
     def bound(self, seed: int, epoch: int, place: Place) -> Iterator[Item]:
         """The shards of an epoch at a place of a pipeline with that seed."""
-        return self._drawn(self._seed(self.epoch + 1 + epoch, place, f"shards {seed} {self.seed} {epoch} {place.rank} {place.worker}"))
+        return self._drawn(
+            self._seed(self.epoch + 1 + epoch, place, f"shards {seed} {self.seed} {epoch} {place.rank} {place.worker}")
+        )
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch - 1

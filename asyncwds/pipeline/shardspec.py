@@ -1,14 +1,14 @@
 """Shards of several data sets, so many of each in an epoch: what a YAML file or a dict says.
 
-    prefix: s3://bucket/            before every shard; ~ and $VARIABLES are replaced here and below
-    buckets: train                  folder of the data sets that name none
-    datasets:
-      - name: a
-        shards: a-{000..099}.tar    a pattern or a list of patterns
-        choose: 10                  so many in an epoch, each at most once
-      - buckets: other
-        shards: [b-{00..09}.tar]
-        resample: 20                so many, drawn with replacement; without either, all
+prefix: s3://bucket/            before every shard; ~ and $VARIABLES are replaced here and below
+buckets: train                  folder of the data sets that name none
+datasets:
+  - name: a
+    shards: a-{000..099}.tar    a pattern or a list of patterns
+    choose: 10                  so many in an epoch, each at most once
+  - buckets: other
+    shards: [b-{00..09}.tar]
+    resample: 20                so many, drawn with replacement; without either, all
 """
 
 from __future__ import annotations
