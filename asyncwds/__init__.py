@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from asyncwds import errors, testing
     from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
     from asyncwds.codecs.images import imagehandler, turbojpeg
+    from asyncwds.engine.gopen import gopen
+    from asyncwds.engine.schemes import gopen_schemes
     from asyncwds.engine.source import Samples, open_samples
     from asyncwds.model import Cache, Http, Origin, Place, Prefetch, Retry, Sample
     from asyncwds.pipeline.batching import batched, listed, unbatched, unlisted
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.epochs import repeatedly
     from asyncwds.pipeline.fields import associate, map_dict
     from asyncwds.pipeline.fluid import FluidInterface
+    from asyncwds.pipeline.grouping import group_by_keys
     from asyncwds.pipeline.handlers import (
         ignore_and_continue,
         ignore_and_stop,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.inspecting import info, log_keys
     from asyncwds.pipeline.length import add_length_method
     from asyncwds.pipeline.lmdb_cached import LMDBCached
+    from asyncwds.pipeline.multi import MultiLoader
     from asyncwds.pipeline.patterns import extract_keys, rename_keys
     from asyncwds.pipeline.sampling import rsample
     from asyncwds.pipeline.shardlists import (
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
         SimpleShardList,
         check_empty,
         expand_source,
+        expand_urls,
         non_empty,
         resampled,
     )
@@ -57,7 +62,9 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
     from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
     from asyncwds.pipeline.stages import getfirst, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
+    from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
     from asyncwds.stats import Stats
+    from asyncwds.storage.command import Pipe
     from asyncwds.torch import (
         DataPipeline,
         FluidWrapper,
@@ -73,6 +80,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "asyncwds.codecs.decoders": ("Continue", "Decoder", "handle_extension"),
     "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
+    "asyncwds.engine.gopen": ("gopen",),
+    "asyncwds.engine.schemes": ("gopen_schemes",),
     "asyncwds.engine.source": ("Samples", "open_samples"),
     "asyncwds.model": ("Cache", "Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
     "asyncwds.pipeline.batching": ("batched", "listed", "unbatched", "unlisted"),
@@ -82,6 +91,7 @@ _HOMES = {
     "asyncwds.pipeline.epochs": ("repeatedly",),
     "asyncwds.pipeline.fields": ("associate", "map_dict"),
     "asyncwds.pipeline.fluid": ("FluidInterface",),
+    "asyncwds.pipeline.grouping": ("group_by_keys",),
     "asyncwds.pipeline.handlers": (
         "ignore_and_continue",
         "ignore_and_stop",
@@ -92,6 +102,7 @@ _HOMES = {
     "asyncwds.pipeline.inspecting": ("info", "log_keys"),
     "asyncwds.pipeline.length": ("add_length_method",),
     "asyncwds.pipeline.lmdb_cached": ("LMDBCached",),
+    "asyncwds.pipeline.multi": ("MultiLoader",),
     "asyncwds.pipeline.patterns": ("extract_keys", "rename_keys"),
     "asyncwds.pipeline.sampling": ("rsample",),
     "asyncwds.pipeline.shardlists": (
@@ -100,6 +111,7 @@ _HOMES = {
         "SimpleShardList",
         "check_empty",
         "expand_source",
+        "expand_urls",
         "non_empty",
         "resampled",
     ),
@@ -108,7 +120,9 @@ _HOMES = {
     "asyncwds.pipeline.splitters": ("single_node_only", "split_by_node", "split_by_worker"),
     "asyncwds.pipeline.stage": ("PipelineStage", "pipelinefilter"),
     "asyncwds.pipeline.stages": ("getfirst", "map", "map_tuple", "rename", "select", "slice", "to_tuple", "transform_with"),
+    "asyncwds.pipeline.tarstages": ("tar_file_expander", "tarfile_samples", "tarfile_to_samples", "url_opener"),
     "asyncwds.stats": ("Stats",),
+    "asyncwds.storage.command": ("Pipe",),
 }
 # Where torch is installed they are its IterableDatasets, from asyncwds.torch.
 _DATASETS = {
@@ -132,8 +146,10 @@ __all__ = [
     "Http",
     "LMDBCached",
     "MockDataset",
+    "MultiLoader",
     "MultiShardSample",
     "Origin",
+    "Pipe",
     "PipelineStage",
     "Place",
     "Prefetch",
@@ -157,8 +173,12 @@ __all__ = [
     "detshuffle",
     "errors",
     "expand_source",
+    "expand_urls",
     "extract_keys",
     "getfirst",
+    "gopen",
+    "gopen_schemes",
+    "group_by_keys",
     "handle_extension",
     "ignore_and_continue",
     "ignore_and_stop",
@@ -185,12 +205,16 @@ __all__ = [
     "slice",
     "split_by_node",
     "split_by_worker",
+    "tar_file_expander",
+    "tarfile_samples",
+    "tarfile_to_samples",
     "testing",
     "to_tuple",
     "transform_with",
     "turbojpeg",
     "unbatched",
     "unlisted",
+    "url_opener",
     "warn_and_continue",
     "warn_and_stop",
     "with_epoch",

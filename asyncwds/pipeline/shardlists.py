@@ -176,6 +176,9 @@ def _checked(source: Iterable[Any], message: str) -> Iterator[Any]:
         raise SpecError(message)
 
 
+expand_urls = expand
+
+
 def expand_source(source: Urls, max_urls: int = 1_000_000_000) -> list[str]:
     """The urls that a pattern or a list of patterns stands for; of another iterable, at most `max_urls` entries are taken."""
     if isinstance(source, str | os.PathLike):
