@@ -211,6 +211,11 @@ class Bridge:
         finally:
             self._counters.waited += perf_counter() - began
 
+    @property
+    def drained(self) -> bool:
+        """Whether the consumer is done with all that was handed over. To be read on any thread."""
+        return self._crossing.put == self._crossing.taken
+
     def interrupt(self) -> None:
         """Makes a `next` that waits in another thread raise BridgeError, and does not wait for anything."""
         self._crossing.stop()

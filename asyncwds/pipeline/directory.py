@@ -101,7 +101,11 @@ class DirectoryShardList:
         return f"DirectoryShardList({self.path!r}, {self.pattern!r}, mode={self.mode!r}, select={self.select!r})"
 
 
-class Claims(Iterator[dict[str, str]]):
+class ClaimedShard(dict[str, str]):
+    """A shard that asking for the next one may delete."""
+
+
+class Claims(Iterator[ClaimedShard]):
     """The shards that one iteration claims, one at a time. `close` may be called from any thread, also while it waits."""
 
     def __init__(self, folder: DirectoryShardList, rng: Random) -> None:
@@ -111,7 +115,7 @@ class Claims(Iterator[dict[str, str]]):
         self._closed = False
         self._pid = os.getpid()
 
-    def __next__(self) -> dict[str, str]:
+    def __next__(self) -> ClaimedShard:
         if self._active is not None:
             self._folder.recycle(self._active)
             self._active = None
@@ -120,7 +124,7 @@ class Claims(Iterator[dict[str, str]]):
             self._folder.cleanup_files_without_processes()
             self._active = self._claimed()
             if self._active is not None:
-                return {"url": self._active}
+                return ClaimedShard(url=self._active)
             if self._folder.poll is None or not self._wait(min(until, time.monotonic() + self._folder.poll)):
                 break
             if time.monotonic() >= until:
