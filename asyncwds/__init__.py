@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.shuffle import detshuffle, shuffle
     from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
     from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
-    from asyncwds.pipeline.stages import getfirst, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
+    from asyncwds.pipeline.stages import decode, getfirst, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
     from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
     from asyncwds.stats import Stats
     from asyncwds.storage.command import Pipe
@@ -119,7 +119,17 @@ _HOMES = {
     "asyncwds.pipeline.shuffle": ("detshuffle", "shuffle"),
     "asyncwds.pipeline.splitters": ("single_node_only", "split_by_node", "split_by_worker"),
     "asyncwds.pipeline.stage": ("PipelineStage", "pipelinefilter"),
-    "asyncwds.pipeline.stages": ("getfirst", "map", "map_tuple", "rename", "select", "slice", "to_tuple", "transform_with"),
+    "asyncwds.pipeline.stages": (
+        "decode",
+        "getfirst",
+        "map",
+        "map_tuple",
+        "rename",
+        "select",
+        "slice",
+        "to_tuple",
+        "transform_with",
+    ),
     "asyncwds.pipeline.tarstages": ("tar_file_expander", "tarfile_samples", "tarfile_to_samples", "url_opener"),
     "asyncwds.stats": ("Stats",),
     "asyncwds.storage.command": ("Pipe",),
@@ -169,6 +179,7 @@ __all__ = [
     "batched",
     "check_empty",
     "collate",
+    "decode",
     "default_collation_fn",
     "detshuffle",
     "errors",

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, IterableDataset
 import asyncwds as wds
 from asyncwds.errors import TruncatedTarError
 from asyncwds.model import Place
-from asyncwds.testing import FaultServer, leaks, make_shard
 from asyncwds.pipeline.place import current_place
+from asyncwds.testing import FaultServer, leaks, make_shard
 
 # torch warns of more workers than cores; the tests are about the number of workers, not about speed.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
