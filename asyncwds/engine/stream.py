@@ -127,6 +127,10 @@ class BlockStream:
                 return block
 
     def _take(self, run: ShardRun) -> Block | None:
+        if run.used:
+            self._reading(run).reader.own()
+            self._scheduler.recycle(run)
+            self._pump()
         chunk = self._scheduler.take(run)
         if chunk is not None:
             self._make_room(run)
@@ -201,7 +205,7 @@ class BlockStream:
 
     def _finished(self, part: Part, _task: asyncio.Task[None]) -> None:
         del self._tasks[part]
-        self._scheduler.released()
+        self._scheduler.released(part)
         self._wake(part)
         if not self._closed:
             self._pump()
@@ -217,7 +221,8 @@ class BlockStream:
     async def _fetch(self, part: Part) -> None:
         run = part.run
         try:
-            async with self._fetcher.open(run.shard.url, part.start, part.stop, run.identity) as body:
+            buffer = None if part.buffer is None else memoryview(part.buffer)
+            async with self._fetcher.open(run.shard.url, part.start, part.stop, run.identity, buffer=buffer) as body:
                 self._scheduler.answered(part, body.answer)
                 self._pump()
                 await self._receive(part, body)
