@@ -12,7 +12,8 @@ holds its connection until `released`, whatever its state, so that the number in
 Three rules bound memory and cannot deadlock:
 
 1. Parts start in plan order; when the first that could start does not fit, none behind it starts either.
-2. A part starts only if its size fits into the budget together with all reserved bytes, and a connection is free.
+2. A part starts only if its size fits into the budget together with all reserved bytes, a connection is free, and no more
+   than `ahead` parts beside those that fill all connections are started and not read.
 3. The part that the reader needs next may start whatever the budget says.
 
 A stream without ranges reserves one part's size and pauses when as many bytes wait in it; so it can hold its
@@ -22,6 +23,7 @@ of a later shard did), unless the tuner lowered the number meanwhile: then rule 
 
 from __future__ import annotations
 
+import sys
 from bisect import insort
 from collections import deque
 from collections.abc import Iterator
@@ -98,17 +100,19 @@ class ShardRun:
 class Scheduler:
     """What is in flight, what is reserved, and whose turn it is to be read.
 
-    `connections` may be changed at any time; parts already in flight run on.
+    `connections` and `ahead` may be changed at any time; parts already in flight run on.
     """
 
     def __init__(
         self, shards: Iterator[Shard], *, connections: int, budget: int, part_bytes: int, interleave: int = 1, arrival: bool = False
     ) -> None:
         self.connections = connections
+        self.ahead = sys.maxsize
         self.budget = budget
         self.part_bytes = part_bytes
         self.in_flight = 0
         self.reserved = 0
+        self.held = 0  # parts started and not read to their end
         self.paused = 0  # streams in flight that wait for the reader
         self.reading: list[ShardRun] = []  # in rotation (plan order), or all that are open (arrival order)
         self.turn = 0  # index in `reading` of the shard to be read next
@@ -147,7 +151,10 @@ class Scheduler:
         return run if self.in_flight < self.connections or moving == 0 else None
 
     def _fits(self, run: ShardRun) -> bool:
-        return self.in_flight < self.connections and self.reserved + self._size(run) <= self.budget
+        return self._free_connection() and self.reserved + self._size(run) <= self.budget
+
+    def _free_connection(self) -> bool:
+        return self.in_flight < self.connections and self.held < self.connections + self.ahead
 
     def _size(self, run: ShardRun) -> int:
         if run.total is None or run.next_start is None:
@@ -158,7 +165,7 @@ class Scheduler:
         if self._todo:
             return min(self._todo, key=self._urgency) if len(self.reading) > 1 and self._lanes else self._todo[0]
         # A new shard is opened only when it can start, so that plans without end are drawn no further than needed.
-        if self.in_flight < self.connections and self.reserved + self.part_bytes <= self.budget:
+        if self._free_connection() and self.reserved + self.part_bytes <= self.budget:
             return self._open()
         return None
 
@@ -203,6 +210,7 @@ class Scheduler:
         if not run.startable:
             self._todo.remove(run)
         self.reserved += size
+        self.held += 1
         self.in_flight += 1
         return part
 
@@ -309,6 +317,7 @@ class Scheduler:
     def _skip_read_parts(self, run: ShardRun) -> None:
         while run.parts and run.parts[0].state is PartState.COMPLETE and not run.parts[0].chunks:
             part = run.parts.popleft()
+            self.held -= 1
             if part.buffer is None:
                 self._release(part, part.reserved)
             else:
@@ -323,6 +332,7 @@ class Scheduler:
             if part.state is not PartState.FETCHING:
                 self._recycle_buffer(part)
             part.state = PartState.DROPPED
+        self.held -= len(run.parts)
         run.parts.clear()
         self.recycle(run)
         run.state = ShardState.ENDED

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 
+from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.reader import Block, ReadOptions, ShardReader
 from asyncwds.engine.scheduler import Part, PartState, Scheduler, ShardRun
 from asyncwds.engine.tuner import START, Tuner
@@ -46,6 +47,7 @@ class BlockStream:
         self._turn_left = self._turn_samples
         self._tuner = Tuner(max(START, prefetch.interleave)) if prefetch.connections == "auto" else None
         self._least = prefetch.interleave
+        self._ahead = ReadAhead()
         self._scheduler = Scheduler(
             shards,
             connections=self._tuner.connections if self._tuner else int(prefetch.connections),
@@ -192,9 +194,10 @@ class BlockStream:
     def _pump(self) -> None:
         """Starts what may start. Called whenever budget or connections may have become free."""
         scheduler = self._scheduler
+        now, counters = perf_counter(), self._counters
+        starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
+        scheduler.ahead = self._ahead.observe(now, starved)
         if self._tuner is not None:
-            now, counters = perf_counter(), self._counters
-            starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
             scheduler.connections = max(self._least, self._tuner.observe(now, counters.bytes, starved, counters.throttled))
         for part in scheduler.startable():
             task = asyncio.create_task(self._fetch(part), name=f"fetch {part.run.shard.index} from {part.start}")

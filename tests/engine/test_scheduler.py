@@ -22,6 +22,7 @@ class World:
         self.fixed = settings["connections"]
         self.arrival = settings.get("arrival", False)
         self.moving: dict[Part, int] = {}  # in flight → bytes sent so far; -1 before the answer
+        self.opened: set[ShardRun] = set()
         self.read: dict[int, int] = {}
         self.ended: list[int] = []
 
@@ -43,12 +44,15 @@ class World:
     def start(self) -> None:
         for part in self.scheduler.startable():
             assert part not in self.moving
+            self.opened.add(part.run)
             self.moving[part] = -1
         self.scheduler.paused = sum(part.full for part in self.moving)
 
     def check(self) -> None:
         scheduler = self.scheduler
         assert scheduler.in_flight == len(self.moving) <= self.fixed
+        assert scheduler.held == sum(len(run.parts) for run in self.opened)
+        scheduler.ahead = self.choose(4)
         assert scheduler.reserved >= 0
         # Rule 3 may let one part in rotation pass the budget at a time, each as large as a part.
         assert scheduler.reserved <= scheduler.budget + scheduler.part_bytes * max(1, len(scheduler.reading))
