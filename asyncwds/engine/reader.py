@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from asyncwds.errors import WdsError
 from asyncwds.model import Sample, Shard
+from asyncwds.storage.base import Chunk
 from asyncwds.tar.compression import Decompressor
 from asyncwds.tar.grouping import Grouper
 from asyncwds.tar.parser import TarParser
@@ -48,8 +49,11 @@ class ChunkReader:
 
     failed = False
 
-    def feed(self, chunk: bytes) -> Iterable[Block]:
-        return (Block([chunk], len(chunk)),)
+    def feed(self, chunk: Chunk) -> Iterable[Block]:
+        return (Block([bytes(chunk)], len(chunk)),)
+
+    def own(self) -> None:
+        """Nothing of a chunk is kept."""
 
     def finish(self) -> Iterator[Block]:
         return iter(())
@@ -67,8 +71,11 @@ class ShardReader:
         self._parser: TarParser | None = None
         self._grouper = Grouper(shard.url, shard.index, local_path=local_path)
 
-    def feed(self, chunk: bytes) -> Iterable[Block]:
-        """Blocks completed by a chunk of the object; lazy, so that a small chunk that unpacks to much is never all in memory."""
+    def feed(self, chunk: Chunk) -> Iterable[Block]:
+        """Blocks completed by a chunk of the object; lazy, so that a small chunk that unpacks to much is never all in memory.
+
+        A chunk that is a memoryview must stay as it is until its blocks are taken and `own` is called.
+        """
         if self._parser is None or self._decompressor.compressed:
             return self._unpack(chunk)
         # The rule, without the generators of the exceptions: they cost 5 of 40 us a chunk.
@@ -77,9 +84,14 @@ class ShardReader:
             return (Block(samples, len(chunk)),)
         return self._with_errors(samples, len(chunk), self._parser)
 
-    def _unpack(self, chunk: bytes) -> Iterator[Block]:
+    def own(self) -> None:
+        """Copies what is still needed of the chunks fed so far."""
+        if self._parser is not None:
+            self._parser.own()
+
+    def _unpack(self, chunk: Chunk) -> Iterator[Block]:
         try:
-            for piece in self._decompressor.feed(chunk):
+            for piece in self._decompressor.feed(bytes(chunk)):
                 yield from self._parse(piece)
                 if self.failed:
                     return

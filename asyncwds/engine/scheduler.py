@@ -12,7 +12,8 @@ holds its connection until `released`, whatever its state, so that the number in
 Three rules bound memory and cannot deadlock:
 
 1. Parts start in plan order; when the first that could start does not fit, none behind it starts either.
-2. A part starts only if its size fits into the budget together with all reserved bytes, and a connection is free.
+2. A part starts only if its size fits into the budget together with all reserved bytes, a connection is free, and no more
+   than `ahead` parts beside those that fill all connections are started and not read.
 3. The part that the reader needs next may start whatever the budget says.
 
 A stream without ranges reserves one part's size and pauses when as many bytes wait in it; so it can hold its
@@ -22,16 +23,21 @@ of a later shard did), unless the tuner lowered the number meanwhile: then rule 
 
 from __future__ import annotations
 
+import sys
 from bisect import insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from mmap import mmap
 from operator import attrgetter
 
+from asyncwds.engine.buffers import Buffers
 from asyncwds.errors import WdsError
-from asyncwds.model import Shard
-from asyncwds.storage.base import Answer
+from asyncwds.model import MiB, Shard
+from asyncwds.storage.base import Answer, Chunk
+
+_TAKEN_AT_ONCE = MiB  # [bytes] of a part's buffer
 
 
 class PartState(Enum):
@@ -51,15 +57,20 @@ class ShardState(Enum):
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """Bytes [start, stop) of a shard; `stop` is None for a stream. `reserved` [bytes] of the budget are held for it."""
+    """Bytes [start, stop) of a shard; `stop` is None for a stream. `reserved` [bytes] of the budget are held for it.
+
+    With a `buffer` it holds them until all its bytes are read, and else as many as are still to be read.
+    """
 
     run: ShardRun
     start: int
     stop: int | None
     reserved: int
     state: PartState = PartState.FETCHING
-    chunks: deque[bytes] = field(default_factory=deque)
+    buffer: mmap | None = None  # where its bytes may be
+    chunks: deque[Chunk] = field(default_factory=deque)
     buffered: int = 0
+    taken: int = 0
     error: WdsError | None = None
 
     @property
@@ -79,6 +90,7 @@ class ShardRun:
     identity: str | None = None
     next_start: int | None = 0  # first byte of which no part has been started; None if all have
     parts: deque[Part] = field(default_factory=deque)  # started and not read to their end, in order
+    used: list[Part] = field(default_factory=list)  # read to their end, with a buffer to recycle
 
     @property
     def startable(self) -> bool:
@@ -88,7 +100,7 @@ class ShardRun:
 class Scheduler:
     """What is in flight, what is reserved, and whose turn it is to be read.
 
-    `connections` may be changed at any time; parts already in flight run on.
+    `connections` and `ahead` may be changed at any time; parts already in flight run on.
     """
 
     def __init__(
@@ -102,15 +114,19 @@ class Scheduler:
         arrival: bool = False,
     ) -> None:
         self.connections = connections
+        self.ahead = sys.maxsize
         self.budget = budget
         self.part_bytes = part_bytes
         self.in_flight = 0
         self.reserved = 0
+        self.held = 0  # parts started and not read to their end
         self.paused = 0  # streams in flight that wait for the reader
         self.reading: list[ShardRun] = []  # in rotation (plan order), or all that are open (arrival order)
         self.turn = 0  # index in `reading` of the shard to be read next
         self.plan_error: Exception | None = None
         self.exhausted = False  # the plan has ended; before that it may say None: the next shard is not known yet
+        self._buffers = Buffers(part_bytes, budget // part_bytes)
+        self._usual = 0  # size [bytes] of the shard whose answer came last, if it has ranges
         self._shards = enumerate(shards)
         self._lanes = None if arrival else interleave
         self._ahead: deque[ShardRun] = deque()  # opened before the reader came to them, in plan order
@@ -121,6 +137,7 @@ class Scheduler:
 
     def startable(self) -> list[Part]:
         """The parts that may start now, marked as started. The caller fetches each and reports what happens."""
+        self._buffers.shrink(self.budget - self.reserved)
         started: list[Part] = []
         while True:
             needed = self._needed()
@@ -141,7 +158,10 @@ class Scheduler:
         return run if self.in_flight < self.connections or moving == 0 else None
 
     def _fits(self, run: ShardRun) -> bool:
-        return self.in_flight < self.connections and self.reserved + self._size(run) <= self.budget
+        return self._free_connection() and self.reserved + self._size(run) <= self.budget
+
+    def _free_connection(self) -> bool:
+        return self.in_flight < self.connections and self.held < self.connections + self.ahead
 
     def _size(self, run: ShardRun) -> int:
         if run.total is None or run.next_start is None:
@@ -152,7 +172,7 @@ class Scheduler:
         if self._todo:
             return min(self._todo, key=self._urgency) if len(self.reading) > 1 and self._lanes else self._todo[0]
         # A new shard is opened only when it can start, so that plans without end are drawn no further than needed.
-        if self.in_flight < self.connections and self.reserved + self.part_bytes <= self.budget:
+        if self._free_connection() and self.reserved + self.part_bytes <= self.budget:
             return self._open()
         return None
 
@@ -190,15 +210,24 @@ class Scheduler:
         size = self._size(run)
         stop = None if run.state is ShardState.RANGED and run.total is None else run.next_start + size
         part = Part(run, run.next_start, stop, size)
+        if self._deserves_a_buffer(run, part) and (buffer := self._buffers.lend()):
+            part.buffer, part.reserved = buffer, self.part_bytes
         run.next_start = None if stop == run.total else stop
         run.parts.append(part)
         if run.state is ShardState.WAITING:
             run.state = ShardState.PROBING
         if not run.startable:
             self._todo.remove(run)
-        self.reserved += size
+        self.reserved += part.reserved
+        self.held += 1
         self.in_flight += 1
         return part
+
+    def _deserves_a_buffer(self, run: ShardRun, part: Part) -> bool:
+        """A buffer is as large as parts can be, and takes as much of the budget: too much for a small part."""
+        if part.stop is None or self.reserved + self.part_bytes > self.budget:
+            return False
+        return (part.stop - part.start if run.total is not None else self._usual) * 2 > self.part_bytes
 
     # -- what the tasks report ------------------------------------------------------------------------------------
 
@@ -212,13 +241,15 @@ class Scheduler:
             run.state, run.next_start, part.stop = ShardState.STREAMED, None, None
             return
         run.state = ShardState.RANGED
+        self._usual = run.total or 0
         if run.total is not None and part.stop is not None and part.stop >= run.total:
-            self._release(part, part.stop - run.total)
+            if part.buffer is None:
+                self._release(part, part.stop - run.total)
             part.stop, run.next_start = run.total, None
         if run.startable:
             insort(self._todo, run, key=attrgetter("sequence"))
 
-    def received(self, part: Part, chunk: bytes) -> None:
+    def received(self, part: Part, chunk: Chunk) -> None:
         if part.state is PartState.FETCHING:
             part.chunks.append(chunk)
             part.buffered += len(chunk)
@@ -232,9 +263,11 @@ class Scheduler:
             part.state = PartState.FAILED
             part.error = error
 
-    def released(self) -> None:
-        """A part's task has ended, and with it the use of its connection."""
+    def released(self, part: Part) -> None:
+        """A part's task has ended, and with it the use of its connection and of its buffer, if the part was dropped."""
         self.in_flight -= 1
+        if part.state is PartState.DROPPED:
+            self._recycle_buffer(part)
 
     # -- what the reader takes ------------------------------------------------------------------------------------
 
@@ -258,17 +291,27 @@ class Scheduler:
     def next_turn(self) -> None:
         self.turn += 1
 
-    def take(self, run: ShardRun) -> bytes | None:
-        """The next chunk of a shard; None if it has not come (or there is an error or the end: ask `failure`, `at_end`)."""
+    def take(self, run: ShardRun) -> Chunk | None:
+        """The next chunk of a shard; None if it has not come (or there is an error or the end: ask `failure`, `at_end`).
+
+        One that is a memoryview is good until `recycle`.
+        """
         self._skip_read_parts(run)
         if not run.parts or not run.parts[0].chunks:
             return None
         part = run.parts[0]
-        chunk = part.chunks.popleft()
+        chunk = _next_chunk(part)
         part.buffered -= len(chunk)
-        if part.stop is not None:
+        if part.stop is not None and part.buffer is None:
             self._release(part, min(len(chunk), part.reserved))
         return chunk
+
+    def recycle(self, run: ShardRun) -> None:
+        """Nobody refers any more to the buffers of parts that are read."""
+        for part in run.used:
+            self._release(part, part.reserved)
+            self._recycle_buffer(part)
+        run.used.clear()
 
     def failure(self, run: ShardRun) -> WdsError | None:
         """The error that stands where the next byte should be."""
@@ -283,16 +326,24 @@ class Scheduler:
     def _skip_read_parts(self, run: ShardRun) -> None:
         while run.parts and run.parts[0].state is PartState.COMPLETE and not run.parts[0].chunks:
             part = run.parts.popleft()
-            self._release(part, part.reserved)
+            self.held -= 1
+            if part.buffer is None:
+                self._release(part, part.reserved)
+            else:
+                run.used.append(part)
 
     def end(self, run: ShardRun) -> list[Part]:
         """Takes a shard out, read or given up. Returns its parts still in flight, whose tasks the caller must cancel."""
         in_flight = [part for part in run.parts if part.state is PartState.FETCHING]
         for part in run.parts:
             self._release(part, part.reserved)
-            part.state = PartState.DROPPED
             part.chunks.clear()
+            if part.state is not PartState.FETCHING:
+                self._recycle_buffer(part)
+            part.state = PartState.DROPPED
+        self.held -= len(run.parts)
         run.parts.clear()
+        self.recycle(run)
         run.state = ShardState.ENDED
         if run in self._todo:
             self._todo.remove(run)
@@ -306,3 +357,20 @@ class Scheduler:
     def _release(self, part: Part, size: int) -> None:
         part.reserved -= size
         self.reserved -= size
+
+    def _recycle_buffer(self, part: Part) -> None:
+        if part.buffer is not None:
+            self._buffers.give_back(part.buffer)
+            part.buffer = None
+
+
+def _next_chunk(part: Part) -> Chunk:
+    """The first chunk, together with those that follow it in the part's buffer: few large ones cost the reader less."""
+    chunk = part.chunks.popleft()
+    size = len(chunk)
+    if part.buffer is not None and isinstance(chunk, memoryview):
+        while part.chunks and size < _TAKEN_AT_ONCE and isinstance(part.chunks[0], memoryview):
+            size += len(part.chunks.popleft())
+        chunk = memoryview(part.buffer)[part.taken : part.taken + size]
+    part.taken += size
+    return chunk

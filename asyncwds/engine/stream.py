@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 
+from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.reader import Block, ChunkReader, ReadOptions, ShardReader
 from asyncwds.engine.scheduler import Part, PartState, Scheduler, ShardRun
 from asyncwds.engine.tuner import START, Tuner
@@ -46,6 +47,7 @@ class BlockStream:
         self._turn_left = self._turn_samples
         self._tuner = Tuner(max(START, prefetch.interleave)) if prefetch.connections == "auto" else None
         self._least = prefetch.interleave
+        self._ahead = ReadAhead()
         self._scheduler = Scheduler(
             shards,
             connections=self._tuner.connections if self._tuner else int(prefetch.connections),
@@ -134,6 +136,10 @@ class BlockStream:
                 return block
 
     def _take(self, run: ShardRun) -> Block | None:
+        if run.used:
+            self._reading(run).reader.own()
+            self._scheduler.recycle(run)
+            self._pump()
         chunk = self._scheduler.take(run)
         if chunk is not None:
             self._make_room(run)
@@ -195,9 +201,10 @@ class BlockStream:
     def _pump(self) -> None:
         """Starts what may start. Called whenever budget or connections may have become free."""
         scheduler = self._scheduler
+        now, counters = perf_counter(), self._counters
+        starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
+        scheduler.ahead = self._ahead.observe(now, starved)
         if self._tuner is not None:
-            now, counters = perf_counter(), self._counters
-            starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
             scheduler.connections = max(self._least, self._tuner.observe(now, counters.bytes, starved, counters.throttled))
         for part in scheduler.startable():
             task = asyncio.create_task(self._fetch(part), name=f"fetch {part.run.shard.index} from {part.start}")
@@ -208,7 +215,7 @@ class BlockStream:
 
     def _finished(self, part: Part, _task: asyncio.Task[None]) -> None:
         del self._tasks[part]
-        self._scheduler.released()
+        self._scheduler.released(part)
         self._wake(part)
         if not self._closed:
             self._pump()
@@ -224,7 +231,8 @@ class BlockStream:
     async def _fetch(self, part: Part) -> None:
         run = part.run
         try:
-            async with self._fetcher.open(run.shard.url, part.start, part.stop, run.identity) as body:
+            buffer = None if part.buffer is None else memoryview(part.buffer)
+            async with self._fetcher.open(run.shard.url, part.start, part.stop, run.identity, buffer=buffer) as body:
                 self._scheduler.answered(part, body.answer)
                 self._pump()
                 await self._receive(part, body)

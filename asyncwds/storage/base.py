@@ -28,24 +28,37 @@ class Answer:
     ranged: bool
 
 
+Chunk = bytes | memoryview
+"""Some bytes of an object. A memoryview is a piece of the buffer that the body was opened with, which will be used again."""
+
+
 class Body(Protocol):
     """An open answer. Iterating gives its bytes in order, in chunks as they come, none of them empty."""
 
     @property
     def answer(self) -> Answer: ...
 
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def __aiter__(self) -> AsyncIterator[Chunk]: ...
 
 
 class Fetcher(Protocol):
     """Opens ranges of objects; must be used and closed on one event loop."""
 
     def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AbstractAsyncContextManager[Body]:
         """Opens bytes [start, stop) of `url`, to its end if `stop` is None or beyond it. Leaving the context frees everything.
 
         Where the answer says that there are no ranges, the body is the whole object, from byte 0 to its end.
+
+        `buffer` is lent while the body is open, with room for all of [start, stop): a body that can receive straight into
+        memory may put each byte at its place there, the first at buffer[0], and give memoryviews of it as chunks.
 
         Entering raises NotFoundError, AccessError, ChangedError (the object is not `identity` any more) or another
         FetchError; iterating raises FetchError. A body that ends early raises ShortBodyError, it never just stops.

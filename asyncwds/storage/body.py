@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class ChunkBody:
     """Whoever opens it closes `chunks`."""
 
     answer: Answer
-    chunks: AsyncGenerator[bytes, None]
+    chunks: AsyncGenerator[Chunk, None]
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[Chunk]:
         return self.chunks

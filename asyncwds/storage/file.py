@@ -38,8 +38,15 @@ class FileFetcher:
 
     @asynccontextmanager
     async def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AsyncGenerator[ChunkBody, None]:
+        del buffer
         self._counters.requests += 1
         file = await self._opened(url)
         try:

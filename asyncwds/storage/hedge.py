@@ -31,25 +31,31 @@ class Hedged:
 
     @asynccontextmanager
     async def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AsyncGenerator[Body, None]:
-        def request() -> AbstractAsyncContextManager[Body]:
-            return self._fetcher.open(url, start, stop, identity)
+        def request(buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
+            return self._fetcher.open(url, start, stop, identity, buffer=buffer)
 
         patience = self._late_after()
         if patience is None or not self._affordable():
-            async with request() as body:
+            async with request(buffer) as body:
                 yield body
             return
         async with AsyncExitStack() as attempts:
-            first = _Attempt(request())
+            first = _Attempt(request(buffer))
             attempts.push_async_callback(first.close)
             await asyncio.wait([first.entering], timeout=patience)
             if first.entering.done() or not self._affordable():
                 yield await first.entering
                 return
             self._counters.hedges += 1
-            second = _Attempt(request())
+            second = _Attempt(request())  # without the buffer: two must not write to it
             attempts.push_async_callback(second.close)
             winner, loser = await _race(first, second)
             await loser.close()

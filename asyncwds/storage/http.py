@@ -7,18 +7,17 @@ import os
 import time
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager, suppress
-from typing import Self
 
 import aiohttp
 from yarl import URL
 
-from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, ShortBodyError, ThrottledError, WdsError
+from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, ThrottledError, WdsError
 from asyncwds.model import Http, KiB, Retry
 from asyncwds.stats import Counters
-from asyncwds.storage.base import Answer
+from asyncwds.storage.http_body import HttpBody, hang_up
 from asyncwds.storage.outgoing import Outgoing, http_url, redirected, without_login
 from asyncwds.storage.ranges import Asked, Promise, promised, promised_nothing
-from asyncwds.storage.stall import StallClock
+from asyncwds.storage.receiving import READ_BUFFER
 from asyncwds.storage.translate import FOREIGN, refusal, translate
 
 MAX_REDIRECTS = 10
@@ -43,7 +42,13 @@ class HttpFetcher:
 
     @asynccontextmanager
     async def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AsyncGenerator[HttpBody, None]:
         asked = Asked(url, start, stop, identity)
         with ExitStack() as open_now:
@@ -54,7 +59,7 @@ class HttpFetcher:
                 raise
             except FOREIGN as error:
                 raise translate(error, url, start) from error
-            body = HttpBody(asked, response, promise, self._retry, self._counters)
+            body = HttpBody(asked, response, promise, self._retry, self._counters, buffer=buffer)
             open_now.callback(body.close)
             yield body
 
@@ -88,7 +93,7 @@ class HttpFetcher:
         try:
             async with asyncio.timeout(patience):
                 response = await self._get(asked, hop)
-                open_now.callback(_hang_up, response)
+                open_now.callback(hang_up, response)
                 return response, b"" if response.status in _GOOD else await _page(response)
         except aiohttp.ConnectionTimeoutError as error:
             message = f"no connection to {hop.host} within {self._retry.connect_timeout:g} s"
@@ -113,72 +118,11 @@ class HttpFetcher:
                 connector=aiohttp.TCPConnector(limit=0),  # the scheduler limits them
                 timeout=aiohttp.ClientTimeout(connect=self._retry.connect_timeout),
                 auto_decompress=False,
+                read_bufsize=READ_BUFFER,
             )
         elif self._pid != os.getpid():
             raise BridgeError("these connections belong to the process that this one was forked from; make a new iterator here")
         return self._session
-
-
-class HttpBody:
-    """The bytes of one answer: ShortBodyError if they are fewer than promised; what is more is cut off."""
-
-    def __init__(self, asked: Asked, response: aiohttp.ClientResponse, promise: Promise, retry: Retry, counters: Counters) -> None:
-        self._asked = asked
-        self._answer, self._end = promise
-        self._position = promise.answer.start
-        self._counters = counters
-        self._content = response.content
-        self._chunked = "Transfer-Encoding" in response.headers
-        self._connection = response.connection and response.connection.protocol
-        self._clock = StallClock(retry, lambda: _hang_up(response))
-
-    @property
-    def answer(self) -> Answer:
-        return self._answer
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._position == self._end:
-            raise StopAsyncIteration
-        self._clock.begin()
-        try:
-            # What single recv() calls gave, 256 KiB at most, is passed on as it is: where several have come, readany() joins
-            # them, for 5 % more CPU time. HTTP's own chunks may be tiny, so those are joined. Smaller read buffers than
-            # aiohttp's 256 KiB cost more (64 KiB: 1.0 in place of 0.8 CPU-s/GB), larger ones save nothing.
-            chunk = await self._content.readany() if self._chunked else (await self._content.readchunk())[0]
-        except FOREIGN as error:
-            raise self._broken(error) from error
-        self._clock.end(len(chunk))
-        if not chunk:
-            self._check_end()
-            raise StopAsyncIteration
-        self._position += len(chunk)
-        if self._end is not None and self._position > self._end:
-            chunk = chunk[: self._end - self._position]
-            self._position = self._end
-        self._counters.bytes += len(chunk)
-        return chunk
-
-    def close(self) -> None:
-        self._clock.stop()
-
-    def _check_end(self) -> None:
-        if self._end is not None:
-            message = f"the body ended {self._end - self._position} bytes early"
-        # Where only the connection's end marks the body's end, aiohttp takes a reset for one as well.
-        elif self._connection is not None and isinstance(self._connection.exception(), OSError):
-            message = "the connection was reset before the body's end"
-        else:
-            return
-        raise ShortBodyError(message, url=self._asked.url, offset=self._position, retryable=True)
-
-    def _broken(self, error: Exception) -> FetchError:
-        if self._clock.stalled:
-            message = f"the connection stalled for {self._clock.window:g} s"
-            return FetchTimeoutError(message, url=self._asked.url, offset=self._position, retryable=True)
-        return translate(error, self._asked.url, self._position)
 
 
 async def _page(response: aiohttp.ClientResponse) -> bytes:
@@ -188,14 +132,3 @@ async def _page(response: aiohttp.ClientResponse) -> bytes:
         while len(page) < _PAGE_BYTES and (chunk := await response.content.readany()):
             page += chunk
     return bytes(page)
-
-
-def _hang_up(response: aiohttp.ClientResponse) -> None:
-    """Gives the connection up, unless the answer was read to its end: then it is back in the pool already.
-
-    Aborted, not closed: TLS would wait for the other side to agree, while that goes on sending what nobody wants.
-    """
-    connection = response.connection
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
-    response.close()

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from asyncwds.errors import ChangedError, NotFoundError
 from asyncwds.model import KiB
 from asyncwds.stats import Counters
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, Chunk
 from asyncwds.storage.body import ChunkBody
 
 Steer = Callable[[str, int | None], Awaitable[None]]
@@ -47,14 +47,22 @@ class MemoryFetcher:
 
     @asynccontextmanager
     async def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AsyncGenerator[ChunkBody, None]:
         self._counters.requests += 1
         self.open_now += 1
         try:
             await self._turn(url, None)
             data, answer = self._answer(url, start, identity)
-            async with aclosing(self._chunks(url, data, answer.start, stop if self._ranged else None)) as chunks:
+            if not self._ranged:
+                stop = buffer = None
+            async with aclosing(self._chunks(url, data, answer.start, stop, buffer)) as chunks:
                 yield ChunkBody(answer, chunks)
         finally:
             self.open_now -= 1
@@ -71,16 +79,24 @@ class MemoryFetcher:
             raise ChangedError("the object was replaced", url=url, offset=start)
         return data, Answer(start if self._ranged else 0, len(data) if self._sized else None, current, self._ranged)
 
-    async def _chunks(self, url: str, data: bytes, start: int, stop: int | None) -> AsyncGenerator[bytes, None]:
+    async def _chunks(
+        self, url: str, data: bytes, start: int, stop: int | None, buffer: memoryview | None
+    ) -> AsyncGenerator[Chunk, None]:
         end = len(data) if stop is None else min(stop, len(data))
         for offset in range(start, end, self._chunk_bytes):
             await self._turn(url, offset)
             chunk = data[offset : min(offset + self._chunk_bytes, end)]
             self._counters.bytes += len(chunk)
-            yield chunk
+            yield chunk if buffer is None else _placed(chunk, buffer[offset - start :])
 
     async def _turn(self, url: str, offset: int | None) -> None:
         if self._steer is None:
             await asyncio.sleep(0)
         else:
             await self._steer(url, offset)
+
+
+def _placed(chunk: bytes, buffer: memoryview) -> memoryview:
+    place = buffer[: len(chunk)]
+    place[:] = chunk
+    return place

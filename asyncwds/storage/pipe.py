@@ -34,9 +34,15 @@ class PipeFetcher:
 
     @asynccontextmanager
     async def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AsyncGenerator[ChunkBody, None]:
-        del start, stop, identity  # an output has no ranges
+        del start, stop, identity, buffer  # an output has no ranges
         self._counters.requests += 1
         command = _Command(url)
         try:

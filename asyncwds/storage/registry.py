@@ -39,12 +39,18 @@ class _Storage:
         self._fetchers: dict[Maker, Fetcher] = {}
 
     def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AbstractAsyncContextManager[Body]:
         maker = _maker(url)
         if maker not in self._fetchers:
             self._fetchers[maker] = maker(*self._arguments)
-        return self._fetchers[maker].open(url, start, stop, identity)
+        return self._fetchers[maker].open(url, start, stop, identity, buffer=buffer)
 
     async def aclose(self) -> None:
         async with AsyncExitStack() as all_of_them:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from asyncwds.errors import ChangedError, FetchError, ShortBodyError
 from asyncwds.model import Retry
 from asyncwds.stats import Counters
-from asyncwds.storage.base import Answer, Fetcher
+from asyncwds.storage.base import Answer, Chunk, Fetcher
 from asyncwds.storage.ranges import Asked
 
 if TYPE_CHECKING:
@@ -35,10 +35,16 @@ class Retrying:
 
     @asynccontextmanager
     async def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AsyncGenerator[ResumedBody, None]:
         async with AsyncExitStack() as source:
-            body = ResumedBody(self._fetcher, source, self._patience, Asked(url, start, stop, identity))
+            body = ResumedBody(self._fetcher, source, self._patience, Asked(url, start, stop, identity), buffer)
             await body.begin()
             yield body
 
@@ -50,13 +56,16 @@ class ResumedBody:
     """One body out of as many as it takes; `source` holds the one that is open."""
 
     _answer: Answer
-    _chunks: AsyncIterator[bytes]
+    _chunks: AsyncIterator[Chunk]
 
-    def __init__(self, fetcher: Fetcher, source: AsyncExitStack, patience: _Patience, asked: Asked) -> None:
+    def __init__(
+        self, fetcher: Fetcher, source: AsyncExitStack, patience: _Patience, asked: Asked, buffer: memoryview | None
+    ) -> None:
         self._fetcher = fetcher
         self._source = source
         self._patience = patience
         self._asked = asked
+        self._buffer = buffer
         self._position = asked.start  # of the next byte to deliver
         self._surplus = 0  # bytes before `position` that the open body still has to give
         self._failures = 0  # since a request brought enough
@@ -74,12 +83,14 @@ class ResumedBody:
         self._position = self._answer.start
         # Without ranges the body is the whole object. With them at first and none later, only this body goes on too far.
         stop = self._asked.stop if self._answer.ranged else None
+        if not self._answer.ranged:
+            self._buffer = None
         self._asked = replace(self._asked, stop=stop, identity=self._asked.identity or self._answer.identity)
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> Chunk:
         if self._position in (self._asked.stop, self._answer.total):
             raise StopAsyncIteration
         try:
@@ -93,7 +104,7 @@ class ResumedBody:
         self._position += len(chunk)
         return chunk
 
-    async def _go_on(self, error: FetchError) -> bytes:
+    async def _go_on(self, error: FetchError) -> Chunk:
         # A server that drips a byte into each answer would otherwise be asked for ever.
         if self._patience.is_progress(self._position - self._failed_at):
             self._failures = 0
@@ -104,12 +115,13 @@ class ResumedBody:
     async def _open(self) -> Answer:
         await self._source.aclose()  # of what is left from the attempt before
         asked = self._asked
-        opening = self._fetcher.open(asked.url, self._position, asked.stop, asked.identity)
+        buffer = None if self._buffer is None else self._buffer[self._position - asked.start :]
+        opening = self._fetcher.open(asked.url, self._position, asked.stop, asked.identity, buffer=buffer)
         body = await self._source.enter_async_context(opening)
         self._chunks = aiter(body)
         return body.answer
 
-    async def _resume(self) -> bytes:
+    async def _resume(self) -> Chunk:
         """The first bytes that a new body adds to those delivered; b"" if there are no more."""
         answer = await self._open()
         if None not in (answer.total, self._answer.total) and answer.total != self._answer.total:
@@ -119,7 +131,7 @@ class ResumedBody:
             raise self._error(FetchError, f"the source went on at byte {answer.start}")
         return await self._chunk()
 
-    async def _chunk(self) -> bytes:
+    async def _chunk(self) -> Chunk:
         """The next bytes of the open body from `position` on; b"" at its end."""
         async for chunk in self._chunks:
             if not self._surplus:

@@ -25,9 +25,15 @@ class StdinFetcher:
 
     @asynccontextmanager
     async def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AsyncGenerator[ChunkBody, None]:
-        del start, stop, identity  # a stream has no ranges
+        del start, stop, identity, buffer  # a stream has no ranges
         self._counters.requests += 1
         descriptor = _duplicate(url)
         try:

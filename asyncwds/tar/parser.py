@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import Any
 from zlib import adler32
 
 from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError
@@ -57,7 +58,11 @@ class TarParser:
         """An end-of-archive mark was the last thing seen."""
         return self._context.zeros >= 2
 
-    def feed(self, chunk: bytes) -> list[Member]:
+    def own(self) -> None:
+        """Copies what is still needed of the chunks fed so far, which may be views of memory that will be used again."""
+        self._parts = [bytes(part) for part in self._parts]
+
+    def feed(self, chunk: bytes | memoryview) -> list[Member]:
         """The members that this chunk completes, in order.
 
         Unsound bytes don't raise, they set `error`: the members before them are returned, and none later, so that what is
@@ -80,7 +85,7 @@ class TarParser:
             self.error = self._early_end()
         return self.error
 
-    def _parse(self, chunk: bytes, members: list[Member]) -> None:
+    def _parse(self, chunk: bytes | memoryview, members: list[Member]) -> None:
         begin = 0
         if self._scraps:
             # The one header is parsed as a chunk of its own: joining its beginning to the chunk would copy all of that.
@@ -89,7 +94,7 @@ class TarParser:
         if begin <= len(chunk):
             self._scan(chunk, begin, self.offset, members)
 
-    def _scan(self, chunk: bytes, pos: int, base: int, members: list[Member]) -> None:  # noqa: C901 - one loop: calls would cost more than the work
+    def _scan(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:  # noqa: C901 - one loop: calls would cost more than the work
         """Parses `chunk[pos:]`; `base` is the offset of chunk[0] in the archive.
 
         The loop itself takes what nearly all headers are, and only if their payload lies whole in the chunk; all else is
@@ -106,6 +111,7 @@ class TarParser:
         end = len(chunk)
         fit = end if self._total is None else min(end, self._total - base)
         sizes, choose, append = self._sizes, self._choose, members.append
+        view = type(chunk) is memoryview
         plain, pax = self._context.fast_forms()
         first = pos  # of the member's headers: behind `pos` after a PAX header
         while pos + BLOCK <= end:
@@ -119,13 +125,16 @@ class TarParser:
                     if form is plain:
                         raw = front.partition(b"\0")[0]
                         name = (raw if len(raw) <= 100 else raw[:100]).decode("utf-8", "surrogateescape")
+                        data: Any = chunk[start : start + size]
+                        if view:
+                            data = bytes(data)
                         if choose is None:
-                            append((name, chunk[start : start + size], base + first))
+                            append((name, data, base + first))
                         elif (chosen := choose(name)) is not None:
-                            append((chosen, chunk[start : start + size], base + first))
+                            append((chosen, data, base + first))
                         first = pos = following
                         continue
-                    if size <= EXTENSION_BYTES and headers.means_nothing(chunk[start : start + size]):
+                    if size <= EXTENSION_BYTES and headers.means_nothing(bytes(chunk[start : start + size])):
                         pos = following
                         continue
             if first != pos:
@@ -134,11 +143,11 @@ class TarParser:
             plain, pax = self._context.fast_forms()
         if first != pos:
             self._context.extend(base + first)
-        self._scraps = chunk[pos:]
+        self._scraps = bytes(chunk[pos:])
         if pos > end:
             self._skip = pos - end
 
-    def _resume(self, chunk: bytes, pos: int, members: list[Member]) -> int:
+    def _resume(self, chunk: bytes | memoryview, pos: int, members: list[Member]) -> int:
         """Goes on with what the last chunk left open. Returns where the next header begins, which may be beyond the chunk."""
         if self._missing:
             piece = chunk[pos : pos + self._missing]
@@ -153,10 +162,10 @@ class TarParser:
         skip, self._skip = self._skip, 0
         return pos + skip
 
-    def _entry(self, chunk: bytes, pos: int, base: int, members: list[Member]) -> int:
+    def _entry(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> int:
         """Takes any block that stands where a header should, and what there is of its payload. Returns as `_resume`."""
         start = pos + BLOCK
-        size, wanted = self._context.read(chunk[pos:start], base + pos)
+        size, wanted = self._context.read(bytes(chunk[pos:start]), base + pos)
         stop = start + size
         padding = -size & 511
         if self._total is not None and base + stop > self._total:
@@ -165,7 +174,7 @@ class TarParser:
         if not wanted:
             return stop + padding
         if stop <= len(chunk):
-            self._context.complete(chunk[start:stop], members)
+            self._context.complete(bytes(chunk[start:stop]), members)
             return stop + padding
         self._parts = [memoryview(chunk)[start:]]  # copied once, when all of it is there
         self._missing = stop - len(chunk)

@@ -16,12 +16,19 @@ DATA = bytes(range(256)) * 1000
 
 
 async def read(
-    fetcher: Fetcher, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+    fetcher: Fetcher, url: str, start: int = 0, stop: int | None = None, identity: str | None = None, *, lent: int = 0
 ) -> tuple[Answer, bytes]:
-    """Opens a range and reads it to its end."""
-    async with fetcher.open(url, start, stop, identity) as body:
-        chunks = [chunk async for chunk in body]
-        assert all(chunks), "an empty chunk"
+    """Opens a range and reads it to its end, into a buffer of `lent` [bytes] if the fetcher likes that."""
+    buffer = memoryview(bytearray(lent)) if lent else None
+    async with fetcher.open(url, start, stop, identity, buffer=buffer) as body:
+        chunks, position = [], 0
+        async for chunk in body:
+            assert len(chunk), "an empty chunk"
+            if isinstance(chunk, memoryview):
+                assert buffer is not None, "a chunk in memory that nobody lent"
+                assert chunk == buffer[position : position + len(chunk)], "a chunk that is not at its place in the buffer"
+            chunks.append(bytes(chunk))
+            position += len(chunk)
         return body.answer, b"".join(chunks)
 
 
@@ -84,6 +91,16 @@ async def ranges(fetcher: Fetcher, put: Put) -> None:
         assert answer.total in (size, None)
 
 
+async def ranges_into_a_buffer(fetcher: Fetcher, put: Put) -> None:
+    data = DATA * 20
+    url = put("buffer", data)
+    identity = (await read(fetcher, url, 0, 1))[0].identity
+    places = [(number * 600_000, number * 600_000 + 700_000) for number in range(8)] + [(0, 1), (len(data) - 5, len(data) + 5)]
+    readings = [read(fetcher, url, start, stop, identity, lent=stop - start) for start, stop in places]
+    for (start, stop), (answer, found) in zip(places, await asyncio.gather(*readings), strict=True):
+        assert found == (data[start:stop] if answer.ranged else data), f"bytes {start} to {stop}"
+
+
 async def a_start_beyond_the_end(fetcher: Fetcher, put: Put) -> None:
     url = put("beyond", b"short")
     try:
@@ -131,9 +148,9 @@ async def bodies_left_early(fetcher: Fetcher, put: Put) -> None:
 
 async def cancelled_reads(fetcher: Fetcher, put: Put) -> None:
     url = put("cancelled", DATA * 20)
-    for steps in range(12):
-        task = asyncio.create_task(read(fetcher, url))
-        for _ in range(steps):
+    for steps in range(24):
+        task = asyncio.create_task(read(fetcher, url, 0, len(DATA) * 20, lent=len(DATA) * 20 * (steps % 2)))
+        for _ in range(steps // 2):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
@@ -151,6 +168,7 @@ CHECKS: tuple[Check, ...] = (
     whole_objects,
     empty_objects,
     ranges,
+    ranges_into_a_buffer,
     a_start_beyond_the_end,
     missing_objects,
     replaced_objects,

@@ -22,6 +22,7 @@ class World:
         self.fixed = settings["connections"]
         self.arrival = settings.get("arrival", False)
         self.moving: dict[Part, int] = {}  # in flight → bytes sent so far; -1 before the answer
+        self.opened: set[ShardRun] = set()
         self.read: dict[int, int] = {}
         self.ended: list[int] = []
 
@@ -43,12 +44,15 @@ class World:
     def start(self) -> None:
         for part in self.scheduler.startable():
             assert part not in self.moving
+            self.opened.add(part.run)
             self.moving[part] = -1
         self.scheduler.paused = sum(part.full for part in self.moving)
 
     def check(self) -> None:
         scheduler = self.scheduler
         assert scheduler.in_flight == len(self.moving) <= self.fixed
+        assert scheduler.held == sum(len(run.parts) for run in self.opened)
+        scheduler.ahead = self.choose(4)
         assert scheduler.reserved >= 0
         # Rule 3 may let one part in rotation pass the budget at a time, each as large as a part.
         assert scheduler.reserved <= scheduler.budget + scheduler.part_bytes * max(1, len(scheduler.reading))
@@ -69,12 +73,22 @@ class World:
         left = stop - part.start - self.moving[part]
         if left > 0:
             count = 1 + self.choose(left)
+            self.scheduler.received(part, self.chunk(part, count))
             self.moving[part] += count
-            self.scheduler.received(part, b"x" * count)
             return
         self.scheduler.completed(part)
         del self.moving[part]
-        self.scheduler.released()
+        self.scheduler.released(part)
+
+    def chunk(self, part: Part, count: int) -> bytes | memoryview:
+        """Some bytes of a part, in its buffer if it has one and the source likes that."""
+        begin = self.moving[part]
+        made = content(part.run.shard.index, part.start + begin, count)
+        if part.buffer is None or part.run.state is ShardState.STREAMED or self.choose(4) == 0:
+            return made
+        place = memoryview(part.buffer)[begin : begin + count]
+        place[:] = made
+        return place
 
     def take(self, run: ShardRun) -> None:
         index = run.shard.index
@@ -83,10 +97,16 @@ class World:
             self.ended.append(index)
             assert self.scheduler.end(run) == []
             return
+        self.scheduler.recycle(run)
         chunk = self.scheduler.take(run)
         assert chunk
+        assert chunk == content(index, self.read.get(index, 0), len(chunk))
         self.read[index] = self.read.get(index, 0) + len(chunk)
         self.scheduler.next_turn()
+
+
+def content(shard: int, start: int, count: int) -> bytes:
+    return bytes((shard * 64 + place) % 256 for place in range(start, start + count))
 
 
 objects = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=12)
@@ -127,11 +147,11 @@ def test_parts_of_the_first_shard_come_before_new_shards_once_its_size_is_known(
     scheduler.answered(first, Answer(0, 35, "e", ranged=True))
     assert scheduler.startable() == []
     scheduler.completed(first)
-    scheduler.released()
+    scheduler.released(first)
     assert ranges(scheduler.startable()) == [(0, 10, 20)]
     scheduler.answered(second, Answer(0, 12, "e", ranged=True))
     scheduler.completed(second)
-    scheduler.released()
+    scheduler.released(second)
     assert ranges(scheduler.startable()) == [(0, 20, 30)]
 
 
@@ -149,7 +169,7 @@ def test_nothing_overtakes_a_part_that_does_not_fit():
     scheduler.answered(first, Answer(0, 30, "e", ranged=True))
     scheduler.received(first, b"x" * 10)
     scheduler.completed(first)
-    scheduler.released()
+    scheduler.released(first)
     assert scheduler.startable() == []  # 10 reserved, 10 wanted, and shard 1 must not slip in
     run = scheduler.current()
     assert run is not None
@@ -188,7 +208,7 @@ def test_paused_streams_cannot_block_the_reader_when_the_number_of_connections_i
     scheduler.connections = 1
     scheduler.received(first, b"x" * 10)
     scheduler.completed(first)
-    scheduler.released()
+    scheduler.released(first)
     run = scheduler.current()
     assert run is first.run
     assert scheduler.take(run) is not None
@@ -202,7 +222,7 @@ def test_giving_up_a_shard_frees_its_budget_at_once_and_its_connections_when_the
     scheduler.answered(first, Answer(0, 40, "e", ranged=True))
     rest = scheduler.startable()
     scheduler.failed(first, FetchError("broken"))
-    scheduler.released()
+    scheduler.released(first)
     run = scheduler.current()
     assert run is not None
     assert scheduler.take(run) is None

@@ -82,7 +82,7 @@ DATASETS: dict[str, Callable[[ModuleType, str], Any]] = {
         True,
         False,
         9,
-    ),  # fmt: skip
+    ),
     "select_files": lambda wds, urls: wds.WebDataset(urls, shardshuffle=0, select_files=lambda name: name.endswith("txt")),
     "rename_files": lambda wds, urls: wds.WebDataset(urls, shardshuffle=0, rename_files=lambda name: name.replace("cls", "num")),
     "both files": lambda wds, urls: wds.WebDataset(

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -37,6 +38,17 @@ QUICK = Retry(tries=3, backoff=0.001, backoff_max=0.005, retry_after_max=0.02, c
 PLAIN = Http(trust_env=False)
 
 
+lent: ContextVar[int] = ContextVar("lent", default=0)
+
+
+@pytest.fixture(autouse=True, params=[0, 8 << 20], ids=["", "into_a_buffer"])
+def lending(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every fault, met by aiohttp's own reading of bodies and by ours."""
+    token = lent.set(request.param)
+    yield
+    lent.reset(token)
+
+
 @dataclass
 class Fetched:
     """What a fetch brought, and what it took."""
@@ -65,7 +77,7 @@ async def fetch(
     fetcher = Retrying(HttpFetcher(http, retry, counters), retry, counters, sleep=sleep)
     try:
         async with leaks():
-            answer, data = await read(fetcher, url, start, stop, identity)
+            answer, data = await read(fetcher, url, start, stop, identity, lent=lent.get())
             await fetcher.aclose()
         return Fetched(answer, data, counters, pauses)
     finally:

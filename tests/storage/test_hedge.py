@@ -53,9 +53,16 @@ class Waiting:
 
     @asynccontextmanager
     async def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AsyncIterator[NumberedBody]:
         assert (url, start, stop, identity) == ("u", 1, 2, "id")
+        assert self.under_way == 0 or buffer is None, "two write to one buffer"
         number = self.asked
         self.asked += 1
         self._counters.requests += 1

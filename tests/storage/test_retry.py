@@ -47,7 +47,13 @@ class Flaky:
 
     @asynccontextmanager
     async def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AsyncIterator["FlakyBody"]:
         assert url == "u"
         self.asked.append((start, stop, identity))
@@ -59,7 +65,7 @@ class Flaky:
         try:
             begin = start if turn.ranged else 0
             data = turn.data[begin : stop if turn.ranged else None]
-            yield FlakyBody(Answer(begin, turn.total, "id", turn.ranged), data, turn)
+            yield FlakyBody(Answer(begin, turn.total, "id", turn.ranged), data, turn, buffer if turn.ranged else None)
         finally:
             self.open_now -= 1
 
@@ -72,11 +78,17 @@ class FlakyBody:
     answer: Answer
     data: bytes
     turn: Turn
+    buffer: memoryview | None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
         end = len(self.data) if self.turn.breaks_at is None else min(self.turn.breaks_at, len(self.data))
         for start in range(0, end, self.turn.chunk):
-            yield self.data[start : min(start + self.turn.chunk, end)]
+            chunk = self.data[start : min(start + self.turn.chunk, end)]
+            if self.buffer is None:
+                yield chunk
+            else:
+                self.buffer[start : start + len(chunk)] = chunk
+                yield self.buffer[start : start + len(chunk)]
         if self.turn.breaks_at is not None:
             raise self.turn.error
 
@@ -92,7 +104,7 @@ async def fetch(
     counters, naps = Counters(), Naps()
     retrying = Retrying(flaky, retry, counters, sleep=naps)
     try:
-        answer, data = await read(retrying, "u", start, stop, identity)
+        answer, data = await read(retrying, "u", start, stop, identity, lent=len(DATA))
     finally:
         assert flaky.open_now == 0
     assert counters.retries == len(naps)
@@ -202,8 +214,8 @@ async def test_a_stream_that_is_shorter_the_second_time_is_short() -> None:
 
 async def test_a_source_that_goes_on_beyond_the_break_is_refused() -> None:
     class Skipping(Flaky):
-        def open(self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None):
-            return super().open(url, start + 10 if start else 0, stop, identity)
+        def open(self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None, **lent):
+            return super().open(url, start + 10 if start else 0, stop, identity, **lent)
 
     with pytest.raises(FetchError, match="went on at byte 110") as caught:
         await fetch(Skipping(Turn(breaks_at=100)))

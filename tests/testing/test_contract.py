@@ -22,13 +22,13 @@ class Wrong:
         self._defect = defect
 
     @asynccontextmanager
-    async def open(self, url, start=0, stop=None, identity=None):
+    async def open(self, url, start=0, stop=None, identity=None, *, buffer=None):
         if self._defect == "pins nothing":
             identity = None
         if self._defect == "reads on" and stop is not None:
             stop += 1
         try:
-            async with self._fetcher.open(url, start, stop, identity) as body:
+            async with self._fetcher.open(url, start, stop, identity, buffer=buffer) as body:
                 answer = replace(body.answer, start=0) if self._defect == "wrong start" else body.answer
                 yield ChunkBody(answer, self._chunks(aiter(body)))
         except NotFoundError as error:
@@ -42,7 +42,10 @@ class Wrong:
         if self._defect == "empty chunk":
             yield b""
         async for chunk in chunks:
-            yield chunk[:-1] if self._defect == "loses a byte" else chunk
+            if self._defect == "misplaces" and isinstance(chunk, memoryview):
+                yield memoryview(bytes(chunk)[::-1])
+            else:
+                yield chunk[:-1] if self._defect == "loses a byte" else chunk
 
     async def aclose(self) -> None:
         if self._defect == "closes once" and self._fetcher.closed:
@@ -57,6 +60,7 @@ class Wrong:
         ("empty chunk", "whole_objects"),
         ("reads on", "ranges"),
         ("wrong start", "ranges"),
+        ("misplaces", "ranges_into_a_buffer"),
         ("another error", "missing_objects"),
         ("no url", "missing_objects"),
         ("pins nothing", "replaced_objects"),

@@ -1,0 +1,43 @@
+"""Memory for parts, used again and again."""
+
+from __future__ import annotations
+
+import mmap
+
+
+class Buffers:
+    """Buffers of `size` [bytes], at most `most` of them lent at a time, each used again once it is given back.
+
+    Fresh memory for every part costs more CPU time than copying into it: the system zeroes each page that is touched
+    first (2.5 µs for 4 KiB on a virtual machine: 0.6 CPU-s/GB). So these are used again, and made of huge pages where
+    the system has them.
+    """
+
+    def __init__(self, size: int, most: int) -> None:
+        self._size = size
+        self._most = most
+        self._free: list[mmap.mmap] = []
+        self._lent = 0
+
+    def lend(self) -> mmap.mmap | None:
+        """A buffer with anything in it; None if all are lent."""
+        if not self._free and self._lent >= self._most:
+            return None
+        self._lent += 1
+        return self._free.pop() if self._free else self._make()
+
+    def give_back(self, buffer: mmap.mmap) -> None:
+        self._lent -= 1
+        self._free.append(buffer)
+
+    def shrink(self, spare: int) -> None:
+        """Frees unused buffers that are more than `spare` [bytes] of the budget can hold."""
+        while self._free and len(self._free) * self._size > spare:
+            # Not closed: a view of it may be waiting to be collected. The memory goes with the last reference.
+            self._free.pop()
+
+    def _make(self) -> mmap.mmap:
+        made = mmap.mmap(-1, self._size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            made.madvise(mmap.MADV_HUGEPAGE)
+        return made
