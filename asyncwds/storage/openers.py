@@ -36,14 +36,22 @@ class ByScheme:
         self._opened = OpenerFetcher(counters)
 
     def open(
-        self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
     ) -> AbstractAsyncContextManager[Body]:
         url = rewritten(url)
         scheme = scheme_of(url)
         opener = self._openers.get(scheme)
         if opener is None and not self._known(scheme):
             opener = self._openers.get("__default__")
-        return self._own.open(url, start, stop, identity) if opener is None else self._opened.open(url, opener)
+        if opener is not None:
+            return self._opened.open(url, opener)
+        return self._own.open(url, start, stop, identity, buffer=buffer)
 
     async def aclose(self) -> None:
         try:
