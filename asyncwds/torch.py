@@ -1,6 +1,6 @@
-"""The edge to torch: `WebDataset` as a torch IterableDataset that knows its rank and its DataLoader worker.
+"""The edge to torch: datasets as torch IterableDatasets that know their rank and their DataLoader worker.
 
-`asyncwds.WebDataset` is this class wherever torch is installed, and the plain one elsewhere.
+`asyncwds.WebDataset` and its like are these classes wherever torch is installed, and the plain ones elsewhere.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch.distributed
 from torch.utils.data import IterableDataset, get_worker_info
 
 from asyncwds.model import Place
-from asyncwds.pipeline import dataset
+from asyncwds.pipeline import dataset, epochs, mixing
 from asyncwds.pipeline.place import place_from_environment
 
 
@@ -32,3 +32,29 @@ class WebDataset(dataset.WebDataset, IterableDataset[Any]):  # type: ignore[misc
 
     def _place(self) -> Place:
         return place_from_torch()
+
+
+class RandomMix(mixing.RandomMix, IterableDataset[Any]):  # type: ignore[misc,unused-ignore]
+    """The same mix; a DataLoader recognises it and each worker draws its own samples."""
+
+    def _place(self) -> Place:
+        return place_from_torch()
+
+
+class RoundRobin(mixing.RoundRobin, IterableDataset[Any]):  # type: ignore[misc,unused-ignore]
+    """The same mix; a DataLoader recognises it."""
+
+    def _place(self) -> Place:
+        return place_from_torch()
+
+
+class MockDataset(epochs.MockDataset, IterableDataset[Any]):  # type: ignore[misc,unused-ignore]
+    """The same dataset; a DataLoader recognises it."""
+
+
+class with_epoch(epochs.with_epoch, IterableDataset[Any]):  # type: ignore[misc,unused-ignore] # noqa: N801 - WebDataset's name
+    """The same dataset; a DataLoader recognises it."""
+
+
+class with_length(epochs.with_length, IterableDataset[Any]):  # type: ignore[misc,unused-ignore] # noqa: N801 - WebDataset's name
+    """The same dataset; a DataLoader recognises it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterable
 from copy import copy
@@ -20,6 +19,7 @@ from asyncwds.pipeline.place import place_from_environment
 from asyncwds.pipeline.run import Description, Iteration, Run, Stage
 from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.plan import Splitter, single_node_only, split_by_worker
+from asyncwds.seeds import dataset_seed
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
 from asyncwds.urls import expand
@@ -67,7 +67,7 @@ class WebDataset:
     ) -> None:
         source = Source(
             urls=tuple(expand(urls)),
-            seed=_seed(seed),
+            seed=dataset_seed(seed),
             shardshuffle=SHARDSHUFFLE if shardshuffle is True else int(shardshuffle or 0),
             nodesplitter=nodesplitter,
             workersplitter=workersplitter or None,
@@ -181,15 +181,3 @@ class WebDataset:
         if self._description.passes != 1 or self._description.items is not None:
             lines.append(f"    # passes: {self._description.passes}, items: {self._description.items}")
         return "\n".join(lines)
-
-
-def _seed(seed: int | None) -> int:
-    if seed is not None:
-        return seed
-    text = os.environ.get("WDS_SEED")
-    if not text:
-        return random.randrange(1_000_000)  # noqa: S311 - an order, not a secret; follows random.seed() as WebDataset does
-    try:
-        return int(text)
-    except ValueError:
-        raise SpecError(f"the environment variable WDS_SEED must be a whole number, not {text!r}") from None
