@@ -179,7 +179,8 @@ def _full_array(shape: tuple[int, ...], arrays: list[Any], value: float) -> Any:
     import numpy as np  # noqa: PLC0415 - heavy
 
     dtype = np.result_type(*arrays)
-    one = np.array(value).astype(dtype)
+    with np.errstate(invalid="ignore"):
+        one = np.array(value).astype(dtype)
     return np.full(shape, one) if _holds(one.item(), value) else None
 
 

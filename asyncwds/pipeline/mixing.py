@@ -213,7 +213,8 @@ def _member(dataset: Any, seed: int | None, epoch: int, place: Place) -> Abstrac
 
 def _named(number: int, dataset: Any, items: Iterator[Any]) -> Iterator[Any]:
     with _naming(number, dataset):
-        yield from items
+        for item in items:  # noqa: UP028 - `yield from` would close an iterator that was given
+            yield item
 
 
 @contextmanager

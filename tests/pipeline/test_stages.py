@@ -136,6 +136,12 @@ def test_bounds_that_make_no_sense(bounds: Any) -> None:
         stages.slice(*bounds)
 
 
+@pytest.mark.parametrize("make", [stages.map, stages.select, stages.map_tuple])
+def test_functions_are_functions(make: Any) -> None:
+    with pytest.raises(SpecError, match="takes"):
+        make(3)
+
+
 # -- to_tuple
 
 
@@ -209,6 +215,18 @@ def test_map_tuple_leaves_its_input_and_wants_tuples() -> None:
     assert item == [1, 2]
     with pytest.raises(SampleError, match="not Sample"):
         run(stages.map_tuple(str), sample(a=1))
+
+
+def test_transform_with() -> None:
+    values = (1, 2, 3)
+    assert stages.transform_with(values, [str, None]) == ["1", 2, 3]
+    assert stages.transform_with(values, []) is stages.transform_with(values, None) is values
+    with pytest.raises(SampleError, match="2 functions for a sample of 1 values"):
+        stages.transform_with((1,), [str, str])
+
+
+def test_field_specs() -> None:
+    assert stages.parse_field_spec("jpg;png cls") == stages.parse_field_spec(("jpg;png", "cls")) == [["jpg", "png"], ["cls"]]
 
 
 # -- rename
