@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import whereabouts
-from asyncwds.pipeline.fields import require_fields
+from asyncwds.pipeline.fields import require_dict
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.stage import each
 from asyncwds.pipeline.stages import alternatives
@@ -88,7 +88,7 @@ class RenameKeys:
 
 def decided(choose: Choice[T], sample: Any) -> T:
     """What `choose` decides for the sample's fields; its errors get to know whose they are."""
-    require_fields(sample)
+    require_dict(sample)
     try:
         return choose(tuple(sample))
     except SampleError as error:

@@ -168,7 +168,7 @@ def test_members_are_closed_at_the_end_and_when_dropped_and_after_errors(kind: A
     assert [source.open for source in sources] == [0, 0]
     sources[0].fails_at = 2
     with pytest.raises(ValueError, match="no"):
-        list(kind(sources))
+        list(kind(sources, longest=True))
     assert [source.open for source in sources] == [0, 0]
 
 
