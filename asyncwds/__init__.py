@@ -38,11 +38,12 @@ if TYPE_CHECKING:
     )
     from asyncwds.pipeline.inspecting import info, log_keys
     from asyncwds.pipeline.lmdb_cached import LMDBCached
+    from asyncwds.pipeline.names import getfirst
     from asyncwds.pipeline.patterns import extract_keys, rename_keys
     from asyncwds.pipeline.sampling import rsample
     from asyncwds.pipeline.shuffle import detshuffle, shuffle
     from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
-    from asyncwds.pipeline.stages import getfirst, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
+    from asyncwds.pipeline.stages import map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
     from asyncwds.plan import single_node_only, split_by_node, split_by_worker
     from asyncwds.stats import Stats
     from asyncwds.torch import MockDataset, RandomMix, RoundRobin, WebDataset, with_epoch, with_length
@@ -66,11 +67,12 @@ _HOMES = {
     ),
     "asyncwds.pipeline.inspecting": ("info", "log_keys"),
     "asyncwds.pipeline.lmdb_cached": ("LMDBCached",),
+    "asyncwds.pipeline.names": ("getfirst",),
     "asyncwds.pipeline.patterns": ("extract_keys", "rename_keys"),
     "asyncwds.pipeline.sampling": ("rsample",),
     "asyncwds.pipeline.shuffle": ("detshuffle", "shuffle"),
     "asyncwds.pipeline.stage": ("PipelineStage", "pipelinefilter"),
-    "asyncwds.pipeline.stages": ("getfirst", "map", "map_tuple", "rename", "select", "slice", "to_tuple", "transform_with"),
+    "asyncwds.pipeline.stages": ("map", "map_tuple", "rename", "select", "slice", "to_tuple", "transform_with"),
     "asyncwds.plan": ("single_node_only", "split_by_node", "split_by_worker"),
     "asyncwds.stats": ("Stats",),
 }

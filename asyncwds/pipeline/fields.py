@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from asyncwds.errors import SampleError, SpecError
+from asyncwds.errors import SpecError
 from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.names import getfirst, require_dict
 from asyncwds.pipeline.stage import each
-from asyncwds.pipeline.stages import getfirst
 
 Associator = Callable[[Any], Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]]
 
@@ -60,11 +60,6 @@ class MapDict:
         for name, f in self.functions:
             mapped[name] = f(mapped[name] if name in mapped else getfirst(mapped, (name,)))
         return mapped
-
-
-def require_dict(sample: object) -> None:
-    if not isinstance(sample, dict):
-        raise SampleError(f"this stage needs samples that are dicts, not {type(sample).__name__}")
 
 
 def associate(associator: Associator, handler: Handler = reraise_exception) -> Associate:

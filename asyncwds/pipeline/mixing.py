@@ -72,12 +72,6 @@ def random_samples(
         del left[index]
 
 
-def compute_sample_weights(pairs: Sequence[tuple[int, float]]) -> list[float]:
-    """Of (size, weight) for each data set: what `probs` draws them in proportion to both. The largest is 1."""
-    products = [size * weight for size, weight in pairs]
-    return [product / max(products) for product in products]
-
-
 class RoundRobin:
     """A sample of each data set in turn, until it is the turn of one that has ended; with `longest` until all have.
 

@@ -9,7 +9,7 @@ source goes through untouched, for the handler of its own stage has seen it alre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -18,9 +18,8 @@ from asyncwds.codecs.decoders import Decoder, FieldHandler
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import whereabouts
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+from asyncwds.pipeline.names import Names, alternatives, getfirst
 from asyncwds.pipeline.stage import each
-
-Names = tuple[str, ...]  # alternatives: the first one that a sample has counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +164,6 @@ def keyed(sample: Any, result: Any) -> Any:
     return result
 
 
-def getfirst(sample: Any, keys: str | Sequence[str], default: Any = None, missing_is_error: bool = True) -> Any:
-    """The value of the first of the fields ("jpg;png", or a list) that the sample has.
-
-    If it has none: SampleError, or `default` where `missing_is_error` is False.
-    """
-    for name in keys.split(";") if isinstance(keys, str) else keys:
-        if name in sample:
-            return sample[name]
-    if not missing_is_error:
-        return default
-    wanted = keys if isinstance(keys, str) else ";".join(keys)
-    there = " ".join(str(field) for field in sample) if isinstance(sample, Mapping) else f"a {type(sample).__name__}"
-    raise SampleError(f"no field {wanted!r} in {there}", **whereabouts(sample))
-
-
 def transform_with(sample: Sequence[Any], transformers: Sequence[Callable[[Any], Any] | None] | None) -> Sequence[Any]:
     """A list of the values, each passed through the function at its place; None, and a function that is not there, leaves it.
 
@@ -246,16 +230,6 @@ def rename(handler: Handler = reraise_exception, keep: bool = True, **fields: st
 
 def slice(*bounds: int | None) -> Slice:  # noqa: A001 - WebDataset's name
     return Slice(bounds)
-
-
-def alternatives(field: str | Sequence[str]) -> Names:
-    """ "jpg;png" → ("jpg", "png")."""
-    return tuple(field.split(";") if isinstance(field, str) else field)
-
-
-def parse_field_spec(fields: str | Sequence[str]) -> list[list[str]]:
-    """ "jpg;png cls", or ["jpg;png", "cls"] → the alternatives of each field: [["jpg", "png"], ["cls"]]."""
-    return [list(alternatives(field)) for field in (fields.split() if isinstance(fields, str) else fields)]
 
 
 def _replaced(sample: Any, old_names: set[str], renamed: dict[str, Any]) -> Any:

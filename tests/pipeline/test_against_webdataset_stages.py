@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from webdataset.filters import default_collation_fn as their_collation_fn
 
 import asyncwds as wds
-from asyncwds import seeds
-from asyncwds.pipeline import collation, epochs, mixing, stage, stages
+from asyncwds.pipeline import collation, epochs, names, stage, stages
 from asyncwds.pipeline.batching import batched, default_collation_fn
 from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.plan import pick
@@ -183,7 +182,7 @@ def theirs_of(name: str) -> Any:
 def ours_of(name: str) -> Any:
     if hasattr(wds, name):
         return getattr(wds, name)
-    return next(getattr(module, name) for module in (collation, epochs, mixing, seeds, stage, stages) if hasattr(module, name))
+    return next(getattr(module, name) for module in (collation, epochs, names, stage) if hasattr(module, name))
 
 
 def outcome(function: Any, *arguments: Any, **options: Any) -> list[Any]:

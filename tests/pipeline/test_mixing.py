@@ -14,7 +14,7 @@ import pytest
 import asyncwds as wds
 from asyncwds.errors import SpecError, TruncatedTarError
 from asyncwds.model import Place
-from asyncwds.pipeline.mixing import compute_sample_weights, random_samples
+from asyncwds.pipeline.mixing import random_samples
 from asyncwds.testing import leaks, make_shard
 
 A, B, C = ([f"{name}{number}" for number in range(length)] for name, length in (("a", 30), ("b", 20), ("c", 5)))
@@ -89,10 +89,6 @@ def test_the_sources_of_random_samples_stay_as_they_are() -> None:
     assert len(sources) == 2
     assert list(random_samples([])) == []
     assert list(random_samples([iter(A)], rng=Random(1))) == A
-
-
-def test_weights_of_sizes() -> None:
-    assert compute_sample_weights([(100, 1), (10, 5)]) == [1.0, 0.5]
 
 
 # -- epochs, seeds, places
