@@ -133,15 +133,16 @@ def shuffled(items: Iterable[T], size: int, initial: int, rng: Random) -> Iterat
     while len(buffer) + 1 < size and (pair := list(islice(source, 2))):
         buffer += pair
         if len(buffer) >= initial:
-            yield _draw(buffer, rng)
+            yield pick(buffer, rng)
     for item in source:
         buffer.append(item)
-        yield _draw(buffer, rng)
+        yield pick(buffer, rng)
     while buffer:
-        yield _draw(buffer, rng)
+        yield pick(buffer, rng)
 
 
-def _draw(buffer: list[T], rng: Random) -> T:
+def pick(buffer: list[T], rng: Random) -> T:
+    """Takes a random item out of the buffer; the last one moves to its place."""
     index = rng.randrange(len(buffer))
     last = buffer.pop()
     if index == len(buffer):

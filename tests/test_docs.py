@@ -21,15 +21,14 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 HOST = "https://data.example/"  # in the documents; here it is a server of our own
 BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TORCH = importlib.util.find_spec("torch") is not None
 
 
 def blocks(page: Path, host: str = HOST) -> list[CodeType]:
-    """The page's Python blocks, each at its own lines, without those that need torch where there is none."""
+    """The page's Python blocks, each at its own lines, without those marked as in need of a module that is not installed."""
     text = page.read_text().replace(HOST, host)
     found = []
     for match in BLOCK.finditer(text):
-        if "torch" not in match[1] or TORCH:
+        if all(importlib.util.find_spec(name) for name in re.findall(r"needs (\w+)", match[1])):
             above = text[: match.start(2)].count("\n")
             found.append(compile("\n" * above + match[2], page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
     return found

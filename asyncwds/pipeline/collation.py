@@ -112,7 +112,8 @@ def _combined(field: object, values: list[Any], combine_tensors: bool = True, co
 
     if all(isinstance(value, (int, float)) for value in values):
         return np.array(values) if combine_scalars else values
-    if not combine_tensors or not any(isinstance(value, (np.ndarray, _tensor_type())) for value in values):
+    kinds = (np.ndarray, _tensor_type())
+    if not combine_tensors or not any(isinstance(value, kinds) for value in values):
         return values
     tensors = _are_tensors(field, values)
     shapes = sorted({tuple(value.shape) for value in values})
@@ -179,7 +180,8 @@ def _full_array(shape: tuple[int, ...], arrays: list[Any], value: float) -> Any:
     import numpy as np  # noqa: PLC0415 - heavy
 
     dtype = np.result_type(*arrays)
-    one = np.array(value).astype(dtype)
+    with np.errstate(invalid="ignore"):
+        one = np.array(value).astype(dtype)
     return np.full(shape, one) if _holds(one.item(), value) else None
 
 

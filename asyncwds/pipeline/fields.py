@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import whereabouts
+from asyncwds.errors import SpecError
 from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.names import getfirst, require_dict
 from asyncwds.pipeline.stage import each
 
 Associator = Callable[[Any], Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]]
@@ -32,8 +32,8 @@ class Associate:
         return each(source, self._associated, self.handler, "associate")
 
     def _associated(self, sample: Any) -> Any:
-        require_fields(sample, "__key__")
-        key = sample["__key__"]
+        require_dict(sample)
+        key = getfirst(sample, ("__key__",))
         added = self.associator(key) if callable(self.associator) else self.associator.get(key, {})
         associated = sample.copy()
         associated.update(added)
@@ -55,19 +55,11 @@ class MapDict:
         return each(source, self._mapped, self.handler, f"map_dict({', '.join(name for name, _ in self.functions)})")
 
     def _mapped(self, sample: Any) -> Any:
-        require_fields(sample, *[name for name, _ in self.functions])
+        require_dict(sample)
         mapped = sample.copy()
         for name, f in self.functions:
-            mapped[name] = f(mapped[name])
+            mapped[name] = f(mapped[name] if name in mapped else getfirst(mapped, (name,)))
         return mapped
-
-
-def require_fields(sample: Any, *names: str) -> None:
-    if not isinstance(sample, Mapping):
-        raise SampleError(f"this stage needs samples that are dicts, not {type(sample).__name__}")
-    for name in names:
-        if name not in sample:
-            raise SampleError(f"no field {name!r} in {' '.join(map(str, sample))}", **whereabouts(sample))
 
 
 def associate(associator: Associator, handler: Handler = reraise_exception) -> Associate:

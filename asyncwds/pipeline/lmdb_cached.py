@@ -153,7 +153,6 @@ def _require_trust() -> None:
 
 
 def _write(path: Path, map_size: float, rows: list[Row]) -> None:
-    path.mkdir(parents=True, exist_ok=True)
     with _transaction(path, map_size, write=True) as transaction:
         for key, data in rows:
             transaction.put(key, data)
@@ -177,6 +176,8 @@ def _transaction(path: Path, map_size: float, write: bool = False) -> Iterator[A
     except ImportError as error:
         raise SpecError("LMDBCached needs lmdb: pip install 'asyncwds[lmdb]'") from error
     try:
+        if write:
+            path.mkdir(parents=True, exist_ok=True)
         # What is read is complete and does not change; what is written is ours alone.
         options = {"map_size": int(map_size), "readonly": not write, "lock": write}
         with _opened(lmdb, path, options) as database, database.begin(write=write) as transaction:

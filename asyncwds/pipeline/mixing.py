@@ -72,12 +72,6 @@ def random_samples(
         del left[index]
 
 
-def compute_sample_weights(pairs: Sequence[tuple[int, float]]) -> list[float]:
-    """Of (size, weight) for each data set: what `probs` draws them in proportion to both. The largest is 1."""
-    products = [size * weight for size, weight in pairs]
-    return [product / max(products) for product in products]
-
-
 class RoundRobin:
     """A sample of each data set in turn, until it is the turn of one that has ended; with `longest` until all have.
 
@@ -207,7 +201,8 @@ def _member(dataset: Any, seed: int | None, epoch: int, place: Place) -> Abstrac
 
 def _named(number: int, dataset: Any, items: Iterator[Any]) -> Iterator[Any]:
     with _naming(number, dataset):
-        yield from items
+        for item in items:  # noqa: UP028 - `yield from` would close an iterator that was given
+            yield item
 
 
 @contextmanager

@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import whereabouts
-from asyncwds.pipeline.fields import require_fields
 from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.names import alternatives, require_dict
 from asyncwds.pipeline.stage import each
-from asyncwds.pipeline.stages import alternatives
 
 T = TypeVar("T")
 Choice = Callable[[tuple[str, ...]], T]
@@ -88,7 +87,7 @@ class RenameKeys:
 
 def decided(choose: Choice[T], sample: Any) -> T:
     """What `choose` decides for the sample's fields; its errors get to know whose they are."""
-    require_fields(sample)
+    require_dict(sample)
     try:
         return choose(tuple(sample))
     except SampleError as error:

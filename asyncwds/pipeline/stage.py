@@ -58,7 +58,7 @@ class RestCurried:
 
     def __init__(self, f: Callable[..., Any]) -> None:
         self.f = f
-        update_wrapper(self, f)
+        update_wrapper(self, f, updated=())  # a class would put its methods in the way of ours
 
     def __call__(self, *args: Any, **kw: Any) -> FilterFunction:
         return FilterFunction(self.f, *args, **kw)
