@@ -42,7 +42,16 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.names import getfirst
     from asyncwds.pipeline.patterns import extract_keys, rename_keys
     from asyncwds.pipeline.sampling import rsample
-    from asyncwds.pipeline.shardlists import ResampledShardList, ResampledShards, SimpleShardList, check_empty, expand_source, expand_urls, non_empty, resampled
+    from asyncwds.pipeline.shardlists import (
+        ResampledShardList,
+        ResampledShards,
+        SimpleShardList,
+        check_empty,
+        expand_source,
+        expand_urls,
+        non_empty,
+        resampled,
+    )
     from asyncwds.pipeline.shardspec import MultiShardSample, shardspec
     from asyncwds.pipeline.shuffle import detshuffle, shuffle
     from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
@@ -51,38 +60,125 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
     from asyncwds.stats import Stats
     from asyncwds.storage.command import Pipe
-    from asyncwds.torch import DataPipeline, FluidWrapper, MockDataset, RandomMix, RoundRobin, WebDataset, WebLoader, with_epoch, with_length
+    from asyncwds.torch import (
+        DataPipeline,
+        FluidWrapper,
+        MockDataset,
+        RandomMix,
+        RoundRobin,
+        WebDataset,
+        WebLoader,
+        with_epoch,
+        with_length,
+    )
 
 _HOMES = {
-    "asyncwds.codecs.decoders": ("Continue", "Decoder", "handle_extension",),
-    "asyncwds.codecs.images": ("imagehandler", "turbojpeg",),
+    "asyncwds.codecs.decoders": (
+        "Continue",
+        "Decoder",
+        "handle_extension",
+    ),
+    "asyncwds.codecs.images": (
+        "imagehandler",
+        "turbojpeg",
+    ),
     "asyncwds.engine.gopen": ("gopen",),
     "asyncwds.engine.schemes": ("gopen_schemes",),
-    "asyncwds.engine.source": ("Samples", "open_samples",),
-    "asyncwds.model": ("Cache", "Http", "Origin", "Place", "Prefetch", "Retry", "Sample",),
-    "asyncwds.pipeline.batching": ("batched", "listed", "unbatched", "unlisted",),
+    "asyncwds.engine.source": (
+        "Samples",
+        "open_samples",
+    ),
+    "asyncwds.model": (
+        "Cache",
+        "Http",
+        "Origin",
+        "Place",
+        "Prefetch",
+        "Retry",
+        "Sample",
+    ),
+    "asyncwds.pipeline.batching": (
+        "batched",
+        "listed",
+        "unbatched",
+        "unlisted",
+    ),
     "asyncwds.pipeline.cached": ("Cached",),
-    "asyncwds.pipeline.collation": ("collate", "default_collation_fn",),
+    "asyncwds.pipeline.collation": (
+        "collate",
+        "default_collation_fn",
+    ),
     "asyncwds.pipeline.directory": ("DirectoryShardList",),
     "asyncwds.pipeline.epochs": ("repeatedly",),
-    "asyncwds.pipeline.fields": ("associate", "map_dict",),
+    "asyncwds.pipeline.fields": (
+        "associate",
+        "map_dict",
+    ),
     "asyncwds.pipeline.fluid": ("FluidInterface",),
     "asyncwds.pipeline.grouping": ("group_by_keys",),
-    "asyncwds.pipeline.handlers": ("ignore_and_continue", "ignore_and_stop", "reraise_exception", "warn_and_continue", "warn_and_stop",),
-    "asyncwds.pipeline.inspecting": ("info", "log_keys",),
+    "asyncwds.pipeline.handlers": (
+        "ignore_and_continue",
+        "ignore_and_stop",
+        "reraise_exception",
+        "warn_and_continue",
+        "warn_and_stop",
+    ),
+    "asyncwds.pipeline.inspecting": (
+        "info",
+        "log_keys",
+    ),
     "asyncwds.pipeline.length": ("add_length_method",),
     "asyncwds.pipeline.lmdb_cached": ("LMDBCached",),
     "asyncwds.pipeline.multi": ("MultiLoader",),
     "asyncwds.pipeline.names": ("getfirst",),
-    "asyncwds.pipeline.patterns": ("extract_keys", "rename_keys",),
+    "asyncwds.pipeline.patterns": (
+        "extract_keys",
+        "rename_keys",
+    ),
     "asyncwds.pipeline.sampling": ("rsample",),
-    "asyncwds.pipeline.shardlists": ("ResampledShardList", "ResampledShards", "SimpleShardList", "check_empty", "expand_source", "expand_urls", "non_empty", "resampled",),
-    "asyncwds.pipeline.shardspec": ("MultiShardSample", "shardspec",),
-    "asyncwds.pipeline.shuffle": ("detshuffle", "shuffle",),
-    "asyncwds.pipeline.splitters": ("single_node_only", "split_by_node", "split_by_worker",),
-    "asyncwds.pipeline.stage": ("PipelineStage", "pipelinefilter",),
-    "asyncwds.pipeline.stages": ("decode", "map", "map_tuple", "rename", "select", "slice", "to_tuple", "transform_with",),
-    "asyncwds.pipeline.tarstages": ("tar_file_expander", "tarfile_samples", "tarfile_to_samples", "url_opener",),
+    "asyncwds.pipeline.shardlists": (
+        "ResampledShardList",
+        "ResampledShards",
+        "SimpleShardList",
+        "check_empty",
+        "expand_source",
+        "expand_urls",
+        "non_empty",
+        "resampled",
+    ),
+    "asyncwds.pipeline.shardspec": (
+        "MultiShardSample",
+        "shardspec",
+    ),
+    "asyncwds.pipeline.shuffle": (
+        "detshuffle",
+        "shuffle",
+    ),
+    "asyncwds.pipeline.splitters": (
+        "single_node_only",
+        "split_by_node",
+        "split_by_worker",
+    ),
+    "asyncwds.pipeline.stage": (
+        "PipelineStage",
+        "pipelinefilter",
+    ),
+    "asyncwds.pipeline.stages": (
+        "decode",
+        "map",
+        "map_tuple",
+        "rename",
+        "select",
+        "slice",
+        "to_tuple",
+        "transform_with",
+    ),
+    "asyncwds.pipeline.tarstages": (
+        "tar_file_expander",
+        "tarfile_samples",
+        "tarfile_to_samples",
+        "url_opener",
+    ),
     "asyncwds.stats": ("Stats",),
     "asyncwds.storage.command": ("Pipe",),
 }
@@ -90,9 +186,19 @@ _HOMES = {
 _DATASETS = {
     "asyncwds.pipeline.datapipeline": ("DataPipeline",),
     "asyncwds.pipeline.dataset": ("WebDataset",),
-    "asyncwds.pipeline.epochs": ("MockDataset", "with_epoch", "with_length",),
-    "asyncwds.pipeline.loaders": ("FluidWrapper", "WebLoader",),
-    "asyncwds.pipeline.mixing": ("RandomMix", "RoundRobin",),
+    "asyncwds.pipeline.epochs": (
+        "MockDataset",
+        "with_epoch",
+        "with_length",
+    ),
+    "asyncwds.pipeline.loaders": (
+        "FluidWrapper",
+        "WebLoader",
+    ),
+    "asyncwds.pipeline.mixing": (
+        "RandomMix",
+        "RoundRobin",
+    ),
 }
 _MODULES = ("errors", "testing")
 
