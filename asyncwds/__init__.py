@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from asyncwds.engine.schemes import gopen_schemes
     from asyncwds.engine.source import Samples, open_samples
     from asyncwds.model import Cache, Http, Origin, Place, Prefetch, Retry, Sample
-    from asyncwds.pipeline.batching import batched, listed, unbatched, unlisted
+    from asyncwds.pipeline.batching import batched, default_collation_fn, listed, unbatched, unlisted
     from asyncwds.pipeline.cached import Cached
-    from asyncwds.pipeline.collation import collate, default_collation_fn
+    from asyncwds.pipeline.collation import collate
     from asyncwds.pipeline.directory import DirectoryShardList
     from asyncwds.pipeline.epochs import repeatedly
     from asyncwds.pipeline.fields import associate, map_dict
@@ -99,15 +99,13 @@ _HOMES = {
     ),
     "asyncwds.pipeline.batching": (
         "batched",
+        "default_collation_fn",
         "listed",
         "unbatched",
         "unlisted",
     ),
     "asyncwds.pipeline.cached": ("Cached",),
-    "asyncwds.pipeline.collation": (
-        "collate",
-        "default_collation_fn",
-    ),
+    "asyncwds.pipeline.collation": ("collate",),
     "asyncwds.pipeline.directory": ("DirectoryShardList",),
     "asyncwds.pipeline.epochs": ("repeatedly",),
     "asyncwds.pipeline.fields": (

@@ -80,6 +80,10 @@ class Source:
     async def read(self, shards: Iterator[Shard | None], counters: Counters) -> AsyncIterator[BlockStream]:
         """The same for other shards than the source's own; None among them says that the next one is not known yet."""
         fetcher = self.fetcher() if self.fetcher is not None else storage(self.http, self.retry, counters)
+        if self.cache is not None:
+            from asyncwds.storage.cache import Cached  # noqa: PLC0415 - 15 ms that most do without
+
+            fetcher = Cached(fetcher, self.cache, counters, patience=self.retry.stall_timeout)
         options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files, self.local_paths)
         stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)
         try:

@@ -161,7 +161,7 @@ class BlockStream:
     def _reading(self, run: ShardRun) -> _Reading:
         reading = self._readings.get(run)
         if reading is None:
-            reader = self._options.reader(run.shard, run.total, local_path(run.shard.url))
+            reader = self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url))
             reading = self._readings[run] = _Reading(reader)
         return reading
 
