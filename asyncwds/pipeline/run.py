@@ -120,10 +120,9 @@ def opened(head: Any, current: Pass) -> Iterator[Any]:
     """What a pipeline begins with, as an iterator. Raises SpecError if that is nothing that gives items."""
     if isinstance(head, Bindable):
         head = head.bound(current.seed, current.epoch, current.place)
-    items: Any = iter(invoke(head))
-    if hasattr(items, "interrupt") and hasattr(items, "close"):
-        current.hold(items)
-    return items  # type: ignore[no-any-return]
+    items = iter(invoke(head))
+    current.hold_if_it_can_be(items)
+    return items
 
 
 def _staged(stage: Any, items: Iterator[Any], current: Pass, seed: int, place: Place) -> Iterator[Any]:
