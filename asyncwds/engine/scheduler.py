@@ -276,6 +276,8 @@ class Scheduler:
         """The shard to be read next; None when the plan is done or has no shard yet. In arrival order, the first open one."""
         if self._lanes is not None:
             self._fill_rotation(self._lanes)
+            if len(self.reading) < self._lanes and not self.exhausted:
+                return None  # the rotation must not depend on when the next shard becomes known
         elif not self.reading:
             self._open()
         if not self.reading:
