@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from asyncwds.model import Place
 from asyncwds.stats import Counters
 
 
+@runtime_checkable
 class Held(Protocol):
     def interrupt(self) -> None: ...
     def close(self) -> None: ...
