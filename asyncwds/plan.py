@@ -159,7 +159,7 @@ def takes_place(splitter: Callable[..., Any]) -> bool:
     """Whether there is an argument `place` that is not bound yet."""
     try:
         parameter = inspect.signature(splitter).parameters.get("place")
-    except ValueError:  # some of Python's own callables (`list`) have no signature
+    except (ValueError, TypeError):  # some of Python's own callables (`list`) have no signature; others are no callables
         return False
     return parameter is not None and parameter.default in (None, inspect.Parameter.empty)
 

@@ -15,7 +15,7 @@ from asyncwds.errors import SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.epochs import opened
-from asyncwds.pipeline.passes import Held, Pass
+from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.randomness import check_seed, rng_at
 from asyncwds.seeds import dataset_seed, make_seed
 from asyncwds.stats import Counters
@@ -208,8 +208,7 @@ def _mixed(datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, 
             with _naming(number, dataset):
                 inner = None if seed is None else make_seed(seed, "member", number)
                 member = stack.enter_context(_member(dataset, inner, current.epoch, current.place))
-                if isinstance(member, Held):
-                    current.hold(member)
+                current.hold_if_it_can_be(member)
                 members.append(_named(number, dataset, member))
         yield from strategy(members)
 

@@ -230,15 +230,12 @@ class Feed(Iterator[T | None]):
     # -- on the thread
 
     def _run(self) -> None:
-        end: BaseException = StopIteration()
+        end: BaseException
         try:
             with closing(self._iterator):
                 while self._wanted.acquire() and not self._stopped.is_set():
-                    try:
-                        item = next(self._iterator)
-                    except StopIteration:
-                        break
-                    self._call(self._take, item)
+                    self._call(self._take, next(self._iterator))
+            end = BridgeError("the iterator is closed")
         except BaseException as error:  # noqa: BLE001 - it belongs to the loop, which raises it where the item should be
             end = error
         self._call(self._finish, end)

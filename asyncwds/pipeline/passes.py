@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 from asyncwds.model import Place
 from asyncwds.stats import Counters
 
 
-@runtime_checkable
 class Held(Protocol):
     def interrupt(self) -> None: ...
     def close(self) -> None: ...
@@ -34,6 +33,11 @@ class Pass:
         if self._interrupted:
             opened.interrupt()
         return opened
+
+    def hold_if_it_can_be(self, items: Any) -> None:
+        """The same for an iterator of our own; what is the users' has no `interrupt`."""
+        if hasattr(items, "interrupt") and hasattr(items, "close"):
+            self.hold(items)
 
     def interrupt(self) -> None:
         self._interrupted = True

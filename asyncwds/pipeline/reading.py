@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -44,24 +44,22 @@ class TarSamples:
     source: Source
 
     def __call__(self, shards: Iterable[Any]) -> Iterator[Sample]:
-        return self.read_within(iter(shards), Pass(0, 0, Place(), Counters()))
+        items = iter(shards)
+        with closing(Pass(0, 0, Place(), Counters())) as current:
+            current.hold_if_it_can_be(items)
+            yield from self.read_within(items, current)
 
     def read_within(self, shards: Iterator[Any], current: Pass) -> Iterator[Sample]:
-        """The same in a pass over a pipeline, which can interrupt it."""
+        """The same in a pass over a pipeline, at whose end all is closed."""
         feed = current.hold(Feed(_shards(shards)))
-        held: list[Bridge] = []
-        try:
-            held.append(_bridge(partial(self._open, feed, held, current.counters), self.source, current))
-            yield from _samples_of(held[0], self.source, current.counters)
-        finally:
-            for bridge in held:
-                bridge.close()
-            feed.close()
+        bridges: list[Bridge] = []  # the one that the engine's side cannot know before it is made
+        bridges.append(_bridge(partial(self._open, feed, bridges, current.counters), self.source, current))
+        yield from _samples_of(bridges[0], self.source, current.counters)
 
     @asynccontextmanager
-    async def _open(self, feed: Feed[Drawn], held: list[Bridge], counters: Counters) -> AsyncIterator[BlockStream]:
+    async def _open(self, feed: Feed[Drawn], bridges: list[Bridge], counters: Counters) -> AsyncIterator[BlockStream]:
         loop = asyncio.get_running_loop()
-        drawing = Drawing(feed, self.source.prefetch.interleave, counters, lambda: held[0].drained)
+        drawing = Drawing(feed, self.source.prefetch.interleave, counters, lambda: bridges[0].drained)
         async with self.source.read(drawing, counters) as stream:
             drawing.look_again = partial(loop.call_later, LOOK_AGAIN, stream.more_shards)
             feed.start(loop, stream.more_shards)

@@ -15,7 +15,7 @@ from asyncwds.engine.source import Source
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.handlers import counted
-from asyncwds.pipeline.passes import Held, Pass
+from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.reading import samples_from
 from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.pipeline.stage import Composed, PipelineStage
@@ -138,8 +138,7 @@ def opened(head: Any, current: Pass) -> Iterator[Any]:
     if isinstance(head, Bindable):
         head = head.bound(current.seed, current.epoch, current.place)
     items = iter(invoke(head))
-    if isinstance(items, Held):
-        current.hold(items)
+    current.hold_if_it_can_be(items)
     return items
 
 
