@@ -29,6 +29,7 @@ class Counters:
     requests: int = 0
     retries: int = 0
     hedges: int = 0
+    splits: int = 0  # slow parts whose second half went to another connection
     throttled: int = 0  # answers 429, 503 and the like
     in_flight: int = 0  # parts being fetched now
     in_flight_peak: int = 0
@@ -52,6 +53,7 @@ class Counters:
             requests=self.requests,
             retries=self.retries,
             hedges=self.hedges,
+            splits=self.splits,
             throttled=self.throttled,
             in_flight=self.in_flight,
             in_flight_peak=self.in_flight_peak,
@@ -78,6 +80,7 @@ class Stats:
     requests: int = 0
     retries: int = 0
     hedges: int = 0
+    splits: int = 0
     throttled: int = 0
     in_flight: int = 0
     in_flight_peak: int = 0

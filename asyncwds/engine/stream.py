@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 
+from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.reader import Block, ReadOptions, ShardReader
-from asyncwds.engine.scheduler import Part, PartState, Scheduler, ShardRun
+from asyncwds.engine.scheduler import Scheduler
 from asyncwds.engine.tuner import START, Tuner
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.model import Prefetch, Shard
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
 from asyncwds.urls import local_path
+
+SPLIT_AFTER = 0.5  # [s] that the reader waited for one part: several answers of a bucket
 
 
 @dataclass(slots=True)
@@ -186,8 +189,24 @@ class BlockStream:
         try:
             await self._arrived
         finally:
-            self._counters.starved += perf_counter() - self._waiting_since
+            waited = perf_counter() - self._waiting_since
+            self._counters.starved += waited
             self._arrived = self._waiting_since = None
+        if not self._arrival:
+            self._relieve(run, waited)
+
+    def _relieve(self, run: ShardRun, waited: float) -> None:
+        """Gives half of what is to come of a part to another connection, when the reader has waited for it for too long."""
+        part = run.parts[0] if run.parts else None
+        if part is None:
+            return
+        part.waited += waited
+        if part.waited > SPLIT_AFTER and part.received:
+            part.waited = 0.0
+            half = self._scheduler.split(part)
+            if half is not None:
+                self._counters.splits += 1
+                self._start(half)
 
     # -- the fetches ----------------------------------------------------------------------------------------------
 
@@ -200,11 +219,14 @@ class BlockStream:
         if self._tuner is not None:
             scheduler.connections = max(self._least, self._tuner.observe(now, counters.bytes, starved, counters.throttled))
         for part in scheduler.startable():
-            task = asyncio.create_task(self._fetch(part), name=f"fetch {part.run.shard.index} from {part.start}")
-            # A callback and not a `finally` in the task: a task cancelled before its first step never enters its body.
-            task.add_done_callback(partial(self._finished, part))
-            self._tasks[part] = task
+            self._start(part)
         self._count()
+
+    def _start(self, part: Part) -> None:
+        task = asyncio.create_task(self._fetch(part), name=f"fetch {part.run.shard.index} from {part.start}")
+        # A callback and not a `finally` in the task: a task cancelled before its first step never enters its body.
+        task.add_done_callback(partial(self._finished, part))
+        self._tasks[part] = task
 
     def _finished(self, part: Part, _task: asyncio.Task[None]) -> None:
         del self._tasks[part]
@@ -238,18 +260,16 @@ class BlockStream:
     async def _receive(self, part: Part, body: Body) -> None:
         """Bytes [part.start, part.stop) of a body; one that came without ranges begins at 0 and goes to the end."""
         skip = part.start - body.answer.start
-        left = None if part.stop is None else part.stop - part.start
         async for received in body:
             chunk = received
             if skip:
                 chunk, skip = chunk[skip:], max(0, skip - len(chunk))
-            if left is not None:
-                chunk = chunk if len(chunk) <= left else chunk[:left]
-                left -= len(chunk)
+            if part.stop is not None:  # which a split may have moved meanwhile
+                chunk = chunk[: part.stop - part.start - part.received]
             if chunk:
                 self._scheduler.received(part, chunk)
                 self._wake(part)
-            if left == 0:
+            if part.stop == part.start + part.received:
                 return
             if part.full:
                 await self._wait_for_room(part)
