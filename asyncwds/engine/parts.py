@@ -44,10 +44,18 @@ class Part:
     buffer: mmap | None = None  # where its bytes may be
     chunks: deque[Chunk] = field(default_factory=deque)
     received: int = 0
-    waited: float = 0.0  # [s] that the reader waited for it
+    patience: float = 0.5  # [s] without a byte, while the reader waits, until the rest of it is started anew
+    answered: bool = False
     buffered: int = 0
     taken: int = 0
     error: WdsError | None = None
+
+    @property
+    def missing(self) -> int | None:
+        """Bytes of a part in flight still to come; None where that is unknown, or no question any more."""
+        if self.state is not PartState.FETCHING or self.stop is None or self.run.total is None:
+            return None
+        return self.stop - self.start - self.received
 
     @property
     def full(self) -> bool:

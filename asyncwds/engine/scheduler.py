@@ -16,7 +16,8 @@ Three rules bound memory and cannot deadlock:
    than `ahead` parts beside those that fill all connections are started and not read.
 3. The part that the reader needs next may start whatever the budget says.
 
-A part that is slow while the reader waits for it can be `split`: its second half goes to another connection.
+A part that is slow while the reader waits for it can be `split`: its second half, or all that is still to come if it has
+stalled, goes to another connection.
 
 A stream without ranges reserves one part's size and pauses when as many bytes wait in it; so it can hold its
 connection for ever. Rule 1 keeps a connection for the shard that is read (its first part started before any part
@@ -169,27 +170,35 @@ class Scheduler:
     def split(self, part: Part) -> Part | None:
         """Cuts what is still to come of a part in two, and starts the second half; None if it is not worth it or has no connection.
 
-        It passes the budget by at most that half, as a part that the reader needs may. The part's task ends at its new `stop`.
+        The part's task ends by itself at its new `stop`.
         """
-        if part.state is not PartState.FETCHING or part.stop is None or part.run.total is None:
+        missing = part.missing
+        if missing is None or missing < LEAST_SPLIT or self.in_flight >= self.connections:
             return None
-        position = part.start + part.received
-        if part.stop - position < LEAST_SPLIT or self.in_flight >= self.connections:
-            return None
-        middle = (position + part.stop) // 2
-        half = Part(part.run, middle, part.stop, part.stop - middle)
+        return self._cut(part, missing // 2)
+
+    def restart(self, part: Part) -> Part | None:
+        """Starts what is still to come of a part anew; None if that is unknown. The caller must cancel the part's own task."""
+        return self._cut(part, 0) if part.missing else None
+
+    def _cut(self, part: Part, keep: int) -> Part:
+        """The part keeps so many [bytes] of those still to come. It may pass the budget, as a part that the reader needs may."""
+        assert part.stop is not None
+        middle = part.start + part.received + keep
+        rest = Part(part.run, middle, part.stop, part.stop - middle, patience=part.patience)
         if part.buffer is None:
-            self._release(part, min(part.reserved, half.reserved))
+            self._release(part, min(part.reserved, rest.reserved))
         part.stop = middle
-        part.run.parts.insert(part.run.parts.index(part) + 1, half)
-        self._count_in(half)
-        return half
+        part.run.parts.insert(part.run.parts.index(part) + 1, rest)
+        self._count_in(rest)
+        return rest
 
     # -- what the tasks report ------------------------------------------------------------------------------------
 
     def answered(self, part: Part, answer: Answer) -> None:
         """The first answer of a shard tells its size and whether it has ranges. Answers of later parts change nothing."""
         run = part.run
+        part.answered = True
         if run.state is not ShardState.PROBING:
             return
         run.total, run.identity = answer.total, answer.identity
@@ -223,6 +232,8 @@ class Scheduler:
     def released(self, part: Part) -> None:
         """A part's task has ended, and with it the use of its connection and of its buffer, if the part was dropped."""
         self.in_flight -= 1
+        if part.missing == 0:
+            self.completed(part)  # it was cancelled because the rest of it was started anew
         if part.state is PartState.DROPPED:
             self._recycle_buffer(part)
 

@@ -17,13 +17,12 @@ from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.reader import Block, ReadOptions, ShardReader
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.engine.tuner import START, Tuner
+from asyncwds.engine.watch import LOOK_EVERY, Help, Watch
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.model import Prefetch, Shard
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
 from asyncwds.urls import local_path
-
-SPLIT_AFTER = 0.5  # [s] that the reader waited for one part: several answers of a bucket
 
 
 @dataclass(slots=True)
@@ -65,6 +64,8 @@ class BlockStream:
         self._awaited: ShardRun | None = None
         self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
         self._waiting_since: float | None = None
+        self._watch = Watch()
+        self._looking: asyncio.TimerHandle | None = None
         self._started = False
         self._closed = False
 
@@ -98,6 +99,8 @@ class BlockStream:
     async def aclose(self) -> None:
         """Stops all fetches and closes the fetcher. Idempotent."""
         self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -186,27 +189,33 @@ class BlockStream:
         self._awaited = None if self._arrival else run
         self._arrived = asyncio.get_running_loop().create_future()
         self._waiting_since = perf_counter()
+        self._look_later()
         try:
             await self._arrived
         finally:
-            waited = perf_counter() - self._waiting_since
-            self._counters.starved += waited
+            self._counters.starved += perf_counter() - self._waiting_since
             self._arrived = self._waiting_since = None
-        if not self._arrival:
-            self._relieve(run, waited)
 
-    def _relieve(self, run: ShardRun, waited: float) -> None:
-        """Gives half of what is to come of a part to another connection, when the reader has waited for it for too long."""
-        part = run.parts[0] if run.parts else None
-        if part is None:
+    def _look(self) -> None:
+        """Helps the part that the reader waits for, if it is late. Comes again and again while the reader has to wait at all."""
+        self._looking = None
+        run = self._awaited
+        if self._waiting_since is None or run is None or not run.parts:
             return
-        part.waited += waited
-        if part.waited > SPLIT_AFTER and part.received:
-            part.waited = 0.0
-            half = self._scheduler.split(part)
-            if half is not None:
+        self._look_later()
+        part = run.parts[0]
+        match self._watch.look(part, perf_counter()):
+            case Help.SPLIT if rest := self._scheduler.split(part):
                 self._counters.splits += 1
-                self._start(half)
+                self._start(rest)
+            case Help.RESTART if self._counters.affords_another() and (rest := self._scheduler.restart(part)):
+                self._counters.restarts += 1
+                self._start(rest)
+                self._tasks[part].cancel()
+
+    def _look_later(self) -> None:
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
 
     # -- the fetches ----------------------------------------------------------------------------------------------
 

@@ -69,11 +69,15 @@ class World:
 
     def split(self) -> None:
         part = list(self.moving)[self.choose(len(self.moving))]
-        half = self.scheduler.split(part)
-        if half is not None:
-            assert half.start == part.stop
+        anew = self.choose(2)
+        rest = self.scheduler.restart(part) if anew else self.scheduler.split(part)
+        if rest is not None:
+            assert rest.start == part.stop
             self.splits += 1
-            self.moving[half] = -1
+            self.moving[rest] = -1
+            if anew:
+                del self.moving[part]
+                self.scheduler.released(part)
 
     def advance(self, part: Part) -> None:
         size, ranged = self.objects[part.run.shard.index]

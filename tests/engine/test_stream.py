@@ -11,7 +11,7 @@ from asyncwds.engine.source import open_samples
 from asyncwds.errors import FetchError, NotFoundError, SpecError, TruncatedTarError
 from asyncwds.model import Place, Prefetch
 from asyncwds.storage.memory import MemoryFetcher
-from asyncwds.testing import FaultServer, make_samples, make_shard
+from asyncwds.testing import Fault, FaultServer, make_samples, make_shard
 
 SHARDS, SAMPLES = 5, 12
 
@@ -222,6 +222,16 @@ async def test_a_part_that_is_slow_while_the_reader_waits_gets_a_second_connecti
     assert [(sample["__key__"], sample["bin"]) for sample in found] == [(one["__key__"], one["bin"]) for one in made]
     assert 1 <= stats.splits <= 6
     assert server.counters.requests == 1 + stats.splits
+
+
+async def test_a_part_that_stalls_while_the_reader_waits_goes_on_over_another_connection():
+    made = list(make_samples(40, size=100_000, fields=["bin"]))
+    with FaultServer({"a.tar": make_shard(made)}, faults=[Fault(stall_at=1_000_000, times=2)]) as server:
+        async with open_samples(server.url("a.tar"), prefetch=Prefetch(connections=2, part_bytes=3_000_000)) as samples:
+            found = [sample["bin"] async for sample in samples]
+            stats = samples.stats()
+    assert found == [one["bin"] for one in made]
+    assert (stats.restarts, stats.retries) == (2, 0)
 
 
 async def test_auto_connections_read_everything():
