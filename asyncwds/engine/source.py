@@ -14,7 +14,7 @@ from asyncwds.engine.bridge import LoopFactory
 from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import Http, Place, Prefetch, Retry, Sample, Shard
+from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
@@ -35,6 +35,7 @@ class Source:
 
     `handler` decides about errors: it raises, or returns True to go on behind what is missing, or False to end.
     `fetcher` makes the storage instead of the built-in one; it must be picklable where the dataset is pickled.
+    `cache` keeps what comes from either, unless it is local.
     """
 
     urls: tuple[str, ...]
@@ -50,6 +51,7 @@ class Source:
     retry: Retry = field(default_factory=Retry)
     http: Http = field(default_factory=Http)
     fetcher: Callable[[], Fetcher] | None = None
+    cache: Cache | None = None
 
     def shards(self, epoch: int, place: Place) -> Iterator[Shard]:
         return plan(
@@ -158,6 +160,7 @@ def open_samples(
     select_files: Callable[[str], bool] | None = None,
     rename_files: Callable[[str], str] | None = None,
     fetcher: Callable[[], Fetcher] | None = None,
+    cache: Cache | None = None,
 ) -> AbstractAsyncContextManager[Samples]:
     """Streams samples on the caller's own event loop, with no thread of asyncwds's own between (files are read in a few).
 
@@ -180,6 +183,7 @@ def open_samples(
         select_files=select_files,
         rename_files=rename_files,
         fetcher=fetcher,
+        cache=cache,
     )
     return _open_samples(source, epoch, place or Place())
 
