@@ -201,7 +201,7 @@ class Scheduler:
         part.answered = True
         if run.state is not ShardState.PROBING:
             return
-        run.total, run.identity = answer.total, answer.identity
+        run.total, run.identity, run.path = answer.total, answer.identity, answer.path
         if not answer.ranged:
             run.state, run.next_start, part.stop = ShardState.STREAMED, None, None
             return

@@ -18,6 +18,7 @@ from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.cache import Cached
 from asyncwds.storage.registry import open_storage
 from asyncwds.urls import expand
 
@@ -68,6 +69,8 @@ class Source:
     async def open(self, epoch: int, place: Place, counters: Counters) -> AsyncIterator[BlockStream]:
         """The engine, running on the current loop until the context is left."""
         fetcher = self.fetcher() if self.fetcher is not None else open_storage(self.http, self.retry, counters)
+        if self.cache is not None:
+            fetcher = Cached(fetcher, self.cache, counters, patience=self.retry.stall_timeout)
         options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files)
         stream = BlockStream(self.shards(epoch, place), fetcher, self.prefetch, options, counters)
         try:

@@ -160,7 +160,7 @@ class BlockStream:
     def _reading(self, run: ShardRun) -> _Reading:
         reading = self._readings.get(run)
         if reading is None:
-            reader = ShardReader(run.shard, run.total, local_path(run.shard.url), self._options)
+            reader = ShardReader(run.shard, run.total, run.path or local_path(run.shard.url), self._options)
             reading = self._readings[run] = _Reading(reader)
         return reading
 

@@ -1,0 +1,253 @@
+"""Keeps what comes from elsewhere in a folder: `Cached`, a fetcher around a fetcher."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import warnings
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+
+from asyncwds.errors import CacheError, ChangedError, FetchError
+from asyncwds.model import Cache
+from asyncwds.stats import Counters
+from asyncwds.storage.base import Answer, Body, Fetcher
+from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.cache_checks import is_shard
+from asyncwds.storage.cache_download import Download, Surroundings
+from asyncwds.storage.cache_folder import CacheFolder, Whole
+from asyncwds.storage.cache_names import checked_name, shard_name, url_hash
+from asyncwds.storage.cache_partial import Partial
+from asyncwds.storage.cache_threads import CacheThreads
+from asyncwds.storage.cache_whole import file_chunks, whole_chunks
+from asyncwds.storage.file import FileFetcher
+from asyncwds.storage.ranges import Asked
+from asyncwds.urls import local_path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TRIES = 3  # between two looks a shard may become whole, or be removed
+
+
+class Cached:
+    """Serves from `cache.dir` what is there, and keeps there what it fetches while that is read. Local files pass through.
+
+    patience    [s] how long others that fetch the same are waited for while nothing comes of it
+    validator   called with the path of what has come whole: whether to keep it
+
+    Where the cache fails, on a full disk for one, reading goes on without it until `aclose`, with one warning; failures are
+    counted. Opening raises CacheError only if the folder is not there and cannot be made.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        cache: Cache,
+        counters: Counters,
+        *,
+        patience: float = 20.0,
+        validator: Callable[[str], bool] = is_shard,
+    ) -> None:
+        self._fetcher = fetcher
+        self._cache = cache
+        self._counters = counters
+        self._validator = validator
+        self._folder = CacheFolder(cache)
+        self._threads = CacheThreads(patience)
+        self._files = FileFetcher(counters)
+        self._around = Surroundings(fetcher, counters, patience, self._failed)
+        self._partials: dict[str, Partial] = {}
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._confirmed: set[tuple[str, str | None]] = set()  # URLs with the identities that the source has confirmed
+        self._prepared = False
+        self._writable = True
+        self._warned = False
+
+    @asynccontextmanager
+    async def open(
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
+    ) -> AsyncGenerator[Body, None]:
+        async with AsyncExitStack() as stack:
+            body: Body | None = None
+            if url != "-" and local_path(url) is None:
+                body = await self._cached(stack, Asked(url, start, stop, identity), buffer)
+            if body is None:
+                body = await stack.enter_async_context(self._fetcher.open(url, start, stop, identity, buffer=buffer))
+            yield body
+
+    async def aclose(self) -> None:
+        try:
+            if self._publishing:
+                await asyncio.wait(self._publishing)
+        finally:
+            self._threads.close()
+            try:
+                await self._files.aclose()
+            finally:
+                await self._fetcher.aclose()
+
+    async def _cached(self, stack: AsyncExitStack, asked: Asked, buffer: memoryview | None) -> Body | None:
+        """A body that the cache has to do with; None if it has nothing and can keep nothing."""
+        name = self._name(asked.url)
+        await self._prepare()
+        try:
+            for _ in range(_TRIES):
+                if name not in self._partials and (whole := await self._whole(name, asked)) is not None:
+                    return await self._from_file(stack, asked, whole)
+                if not self._writable:
+                    return None
+                partial = await self._partial(stack, name, asked.url)
+                if partial is not None:
+                    return await _in_parts(Download(self._around, partial, asked, buffer, stack))
+        except CacheError as error:
+            self._failed(error)
+        return None
+
+    def _name(self, url: str) -> str:
+        given = self._cache.url_to_name
+        return shard_name(url) if given is None else checked_name(given(url), url)
+
+    async def _prepare(self) -> None:
+        """Makes the folder. Raises CacheError where there can be none, which is no matter of room."""
+        if self._prepared:
+            return
+        self._prepared = True
+        try:
+            await self._threads.run(self._folder.prepare)
+        except CacheError as error:
+            reason = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+            if reason not in _FULL and not self._folder.root.is_dir():
+                self._prepared = False
+                raise
+            self._failed(error)
+
+    # -- whole shards ---------------------------------------------------------------------------------------------
+
+    async def _whole(self, name: str, asked: Asked) -> Whole | None:
+        whole = await self._threads.run(self._folder.find, name, use=asked.identity is None)
+        if whole is None or await self._is_trusted(whole, asked.url):
+            return whole
+        await self._threads.run_locked(self._folder.forget, whole)
+        return None
+
+    async def _is_trusted(self, whole: Whole, url: str) -> bool:
+        """Whether it is what the URL stands for. The source is asked if the user wants that, or it was stored for another URL."""
+        record = whole.record
+        same_url = record.url_hash == url_hash(url)
+        if (same_url and not self._cache.revalidate) or (url, record.identity) in self._confirmed:
+            return True
+        if not same_url and record.identity is None:
+            return False
+        if not await self._agrees(url, record.size, record.identity):
+            return False
+        self._confirmed.add((url, record.identity))
+        return True
+
+    async def _agrees(self, url: str, total: int | None, identity: str | None) -> bool:
+        """Whether the source still has the object of that size and identity."""
+        try:
+            async with self._fetcher.open(url, 0, 1, identity) as body:
+                return total is not None and body.answer.total == total
+        except ChangedError:
+            return False
+
+    async def _from_file(self, stack: AsyncExitStack, asked: Asked, whole: Whole) -> Body | None:
+        record = whole.record
+        if asked.identity not in (None, record.identity):
+            return None
+        stop = record.size if asked.stop is None else min(asked.stop, record.size)
+        try:
+            file = await stack.enter_async_context(file_chunks(self._files, whole, asked.start, stop))
+        except FetchError:  # removed, or replaced, a moment ago
+            return None
+
+        async def damaged() -> str | None:
+            await self._damaged(whole)
+            return record.identity
+
+        chunks = whole_chunks(file, asked, self._fetcher, self._counters, damaged)
+        await stack.enter_async_context(aclosing(chunks))
+        return ChunkBody(Answer(asked.start, record.size, record.identity, ranged=True, path=whole.path), chunks)
+
+    async def _damaged(self, whole: Whole) -> None:
+        self._counters.cache_failures += 1
+        self._folder.say(f"finds {whole.name} damaged")
+        try:
+            await self._threads.run_locked(self._folder.forget, whole)
+        except CacheError as error:
+            self._failed(error)
+
+    # -- shards that are being downloaded -------------------------------------------------------------------------------
+
+    async def _partial(self, stack: AsyncExitStack, name: str, url: str) -> Partial | None:
+        """The download of that name, open until `stack` is left. None if it has become whole."""
+        partial = self._partials.get(name)
+        if partial is None:
+            partial = self._partials[name] = Partial(self._folder, self._threads, name, url_hash(url))
+        partial.users += 1
+        stack.push_async_callback(self._leave, partial)
+        async with partial.opening:
+            if not partial.is_open and not await partial.open():
+                return None
+            if partial.doubtful and not await self._is_confirmed(partial, url):
+                await partial.discard()
+                await partial.close()
+                if not await partial.open():
+                    return None
+            partial.doubtful = False
+        return partial
+
+    async def _is_confirmed(self, partial: Partial, url: str) -> bool:
+        header = partial.header
+        assert header is not None
+        if header.url_hash != url_hash(url) and header.identity is None:
+            return False
+        return await self._agrees(url, header.total, header.identity)
+
+    async def _leave(self, partial: Partial) -> None:
+        partial.users -= 1
+        if partial.users:
+            return
+        if self._partials.get(partial.name) is partial:
+            del self._partials[partial.name]
+        if not partial.is_open:
+            return
+        if partial.journal.whole:
+            # In the background: to wait for the disk here would keep a connection idle.
+            task = asyncio.create_task(self._publish(partial))
+            self._publishing.add(task)
+            task.add_done_callback(self._publishing.discard)
+            return
+        if not self._writable:
+            await partial.abandon()
+        await partial.close()
+
+    async def _publish(self, partial: Partial) -> None:
+        try:
+            try:
+                await partial.publish(self._validator, sums=self._cache.checksums)
+            finally:
+                await partial.close()
+        except CacheError as error:
+            self._failed(error)
+
+    def _failed(self, error: CacheError, *, lasting: bool = True) -> None:
+        self._counters.cache_failures += 1
+        self._writable = self._writable and not lasting
+        if not self._warned:
+            self._warned = True
+            warnings.warn(f"reading goes on without the cache in {self._folder.root}: {error}", stacklevel=2)
+
+
+async def _in_parts(download: Download) -> Body | None:
+    answer = await download.begin()
+    if answer is None:
+        return None
+    chunks = download.chunks(answer)
+    await download.stack.enter_async_context(aclosing(chunks))
+    return ChunkBody(answer, chunks)

@@ -1,0 +1,279 @@
+"""One body of an object that the cache does not have whole: bytes that are there from the file, the others from the source.
+
+At each position one of three things is the case:
+
+    the byte is there             read on from the file
+    nobody fetches it             lock what is missing from here on, and fetch that: hand it on and write it at once
+    somebody else fetches it      look again in a moment; after `patience` [s] without news, fetch it all the same
+
+A source without ranges is read by one task into the file, whatever the consumer's pace, and all bodies follow it there:
+a consumer that pauses must not hold up the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from asyncwds.errors import CacheError, ChangedError, ShortBodyError, redact
+from asyncwds.stats import Counters
+from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
+from asyncwds.storage.body import cropped
+from asyncwds.storage.cache_journal import Header
+from asyncwds.storage.cache_names import url_hash
+from asyncwds.storage.cache_partial import END, HEADER, Partial, boot
+from asyncwds.storage.cache_recorder import Recorder
+from asyncwds.storage.ranges import Asked
+from asyncwds.storage.spans import Spans
+
+_PAUSE, _LONGEST_PAUSE = 0.002, 0.1  # [s] between two looks at what others fetch; doubles
+
+
+class Failed(Protocol):
+    """Is told of an error of the cache that does the reader no harm; a lasting one will come again."""
+
+    def __call__(self, error: CacheError, *, lasting: bool = True) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all downloads share."""
+
+    source: Fetcher
+    counters: Counters
+    patience: float
+    failed: Failed
+
+
+@dataclass(slots=True)
+class Download:
+    """`partial` is open until `stack` is left."""
+
+    around: Surroundings
+    partial: Partial
+    asked: Asked
+    buffer: memoryview | None
+    stack: AsyncExitStack
+    _opened: Body | None = None  # the source's answer, where this had to ask for it
+    _claimed: int = 0  # the end of what was locked then
+    _filling: asyncio.Task[None] | None = None
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def begin(self) -> Answer | None:
+        """What the source says, or said to others. None if this body has to come from the source without the cache."""
+        waiting = _Waiting(self.around.patience)
+        while (header := self.partial.header) is None:
+            if await self.partial.claim(HEADER, HEADER + 1) > HEADER:
+                try:
+                    if not self.partial.is_begun:
+                        return await self._ask()
+                finally:
+                    await self.partial.release(HEADER, HEADER + 1)
+            elif not self.partial.is_begun and not await waiting.goes_on():
+                return None
+        if self.asked.identity not in (None, header.identity):
+            return None
+        return Answer(self.asked.start if header.ranged else 0, header.total, header.identity, header.ranged)
+
+    async def _ask(self) -> Answer:
+        asked = self.asked
+        self._opened = await self.stack.enter_async_context(self._open(asked.start, asked.stop, asked.identity))
+        answer = self._opened.answer
+        if _can_be_kept(answer):
+            header = Header(redact(asked.url), url_hash(asked.url), answer.total, answer.identity, answer.ranged, boot())
+            try:
+                if await self.partial.begin(header):
+                    self._claimed = await self.partial.claim(answer.start, self._end())
+                else:
+                    self.around.failed(CacheError(f"there is no room for {answer.total} bytes"), lasting=False)
+            except CacheError as error:
+                self.around.failed(error)
+        return answer
+
+    async def chunks(self, answer: Answer) -> AsyncGenerator[Chunk, None]:
+        """The body's bytes, from `answer.start` on."""
+        position = answer.start
+        if self._opened is None or self._claimed > position:
+            pieces = self._ranged(position) if answer.ranged else self._streamed()
+            try:
+                async with aclosing(pieces):
+                    async for chunk in pieces:
+                        position += len(chunk)
+                        yield chunk
+            except CacheError as error:
+                self.around.failed(error)
+            else:
+                return
+            self._opened = await self.stack.enter_async_context(self._open(position, self.asked.stop, answer.identity))
+        async with aclosing(cropped(self._opened, position, self.asked.stop if answer.ranged else None)) as rest:
+            async for chunk in rest:
+                yield chunk
+
+    async def _ranged(self, position: int) -> AsyncGenerator[Chunk, None]:
+        stop = self._end()
+        waiting = _Waiting(self.around.patience)
+        while position < stop:
+            if (ready := self._complete.end_of(position)) > position:
+                pieces = self._read(position, min(ready, stop))
+            elif (fetched := await self._next_claim(position, stop, waiting)) > position:
+                pieces = self._fetched(position, fetched)
+            else:
+                continue
+            async with aclosing(pieces):
+                async for chunk in pieces:
+                    position += len(chunk)
+                    yield chunk
+            waiting = _Waiting(self.around.patience)
+
+    async def _next_claim(self, position: int, stop: int, waiting: _Waiting) -> int:
+        """Up to where bytes are to be fetched now; `position` if that may have changed or somebody else is at it."""
+        claimed, self._claimed = self._claimed, 0
+        claimed = claimed or await self.partial.claim(position, stop)
+        if claimed > position or self._complete.end_of(position) > position or await waiting.goes_on():
+            return claimed
+        return self._complete.next_start(position, stop)
+
+    async def _read(self, position: int, stop: int) -> AsyncGenerator[Chunk, None]:
+        while position < stop:
+            chunk = await self.partial.read(position, stop)
+            position += len(chunk)
+            self.around.counters.bytes += len(chunk)
+            self.around.counters.cached += len(chunk)
+            yield chunk
+
+    async def _fetched(self, position: int, stop: int) -> AsyncGenerator[Chunk, None]:
+        """Bytes from the source, which are written on the way."""
+        recorder: Recorder | None = Recorder(self.partial, position)
+        try:
+            async with self._source(position, stop) as body, aclosing(cropped(body, position, stop)) as chunks:
+                start = position
+                async for chunk in chunks:
+                    start += len(chunk)
+                    if recorder is not None and not await self._recorded(recorder.add(chunk)):
+                        recorder = None
+                    yield chunk
+            if start < stop:
+                raise ShortBodyError("the source's body ended early", url=self.asked.url, offset=start)
+        finally:
+            if recorder is not None:
+                await self._recorded(recorder.finish())
+            await self.partial.release(position, stop)
+
+    async def _recorded(self, step: Coroutine[None, None, None]) -> bool:
+        try:
+            await step
+        except CacheError as error:
+            self.around.failed(error)
+            return False
+        return True
+
+    async def _streamed(self) -> AsyncGenerator[Chunk, None]:
+        position = 0
+        waiting = _Waiting(self.around.patience)
+        while position < self._end():
+            if (ready := self._complete.end_of(position)) > position:
+                async with aclosing(self._read(position, ready)) as pieces:
+                    async for chunk in pieces:
+                        position += len(chunk)
+                        yield chunk
+                waiting = _Waiting(self.around.patience)
+            elif self._filling is not None:
+                await self._wait_for_news(self._filling)
+            elif await self._next_claim(position, END, waiting) > position:
+                self._filling = asyncio.create_task(self._fill(position))
+                self.stack.push_async_callback(_ended, self._filling)
+
+    async def _wait_for_news(self, filling: asyncio.Task[None]) -> None:
+        if filling.done():
+            filling.result()
+        self._news.clear()
+        await self._news.wait()
+
+    async def _fill(self, position: int) -> None:
+        """Reads a source without ranges to its end; what comes before `position` is there already."""
+        try:
+            async with self._source(position, None) as body, aclosing(cropped(body, position, None)) as chunks:
+                start = position
+                async for chunk in chunks:
+                    # One at a time: they are large, and whoever follows waits for each.
+                    await self.partial.write(start, [chunk])
+                    start += len(chunk)
+                    self._news.set()
+            await self.partial.ends_at(start)
+            await self.partial.release(position, END)
+        finally:
+            self._news.set()
+
+    @asynccontextmanager
+    async def _source(self, start: int, stop: int | None) -> AsyncGenerator[Body, None]:
+        """The body that is open already, or a new one of the same object."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            yield opened
+            return
+        header = self.partial.header
+        assert header is not None
+        try:
+            async with self._open(start, stop, header.identity) as body:
+                self._check(body.answer, header)
+                yield body
+        except ChangedError:
+            await self.partial.discard()  # or nobody could read it again
+            raise
+
+    def _check(self, answer: Answer, header: Header) -> None:
+        if None not in (answer.total, header.total) and answer.total != header.total:
+            message = f"the object had {header.total} bytes and has {answer.total} now"
+            raise ChangedError(message, url=self.asked.url, offset=answer.start)
+
+    def _open(self, start: int, stop: int | None, identity: str | None) -> AbstractAsyncContextManager[Body]:
+        lent = self.buffer if start >= self.asked.start else None
+        buffer = None if lent is None else lent[start - self.asked.start :]
+        return self.around.source.open(self.asked.url, start, stop, identity, buffer=buffer)
+
+    @property
+    def _complete(self) -> Spans:
+        return self.partial.journal.complete
+
+    def _end(self) -> int:
+        """Where this body ends; END while that is not known."""
+        header = self.partial.header
+        assert header is not None
+        stop = self.asked.stop if header.ranged else None
+        return min(END if header.total is None else header.total, END if stop is None else stop)
+
+
+class _Waiting:
+    """Pauses that get longer, for `patience` [s] in all."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._pause = _PAUSE
+        self._deadline: float | None = None
+
+    async def goes_on(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self._deadline is None:
+            self._deadline = now + self._patience
+        if now >= self._deadline:
+            return False
+        await asyncio.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return True
+
+
+def _can_be_kept(answer: Answer) -> bool:
+    """Not empty objects, and no ranges of one whose size is unknown."""
+    if not answer.ranged:
+        return answer.total != 0
+    return answer.total is not None and answer.start < answer.total
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # was raised where the bytes were missing, if anybody waited for them

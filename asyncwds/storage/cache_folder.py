@@ -1,0 +1,248 @@
+"""The folder of a cache: what is whole, what was used when, what has to go. Blocking: called in threads.
+
+    DIR/NAME                     a shard
+    DIR/.asyncwds/NAME.json      its record; the file's time of modification is the shard's last use
+    DIR/.asyncwds/NAME.part      one that is being downloaded: as large as the shard, with holes
+    DIR/.asyncwds/NAME.ranges    its journal
+    DIR/.asyncwds/lock           locked while files are made, renamed and removed; holds the sum of all sizes
+    DIR/.asyncwds/clock          its time of modification is that of the latest use
+
+A shard is trusted if its size and time of modification are those in its record: so it is no matter in which order the
+two were renamed, or whether somebody wrote to it since.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from asyncwds.model import Cache
+from asyncwds.storage.cache_names import INDEX
+from asyncwds.storage.file import file_identity
+from asyncwds.storage.locks import lock_span, locked_file
+
+IN_USE = 1 << 62
+"""The byte of a .part file that all who have it open share a lock on."""
+
+LEFTOVER = 24 * 3600 * 10**9
+"""[ns] How long a download that nobody goes on with is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a shard that is whole; `mtime` is that of its file [ns]."""
+
+    url: str
+    url_hash: str
+    size: int
+    identity: str | None
+    mtime: int
+    sums: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A shard that is there; `identity` is that of its file."""
+
+    name: str
+    path: str
+    identity: str
+    record: Record
+
+
+class Entry(NamedTuple):
+    """Something that takes room: a shard, or a download (`part`)."""
+
+    used: int
+    name: str
+    size: int
+    part: bool
+
+
+class CacheFolder:
+    """`now` is the time [ns]; it may jump."""
+
+    def __init__(self, cache: Cache, now: Callable[[], int] = time.time_ns) -> None:
+        self.root = Path(cache.dir).expanduser().absolute()
+        self.size = cache.size
+        self._index = self.root / INDEX
+        self._verbose = cache.verbose
+        self._now = now
+        self._scanned = False
+
+    def path(self, name: str) -> Path:
+        return self.root / name
+
+    def part(self, name: str) -> Path:
+        return self._index / f"{name}.part"
+
+    def ranges(self, name: str) -> Path:
+        return self._index / f"{name}.ranges"
+
+    def _record(self, name: str) -> Path:
+        return self._index / f"{name}.json"
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def find(self, name: str, *, use: bool = False) -> Whole | None:
+        """A shard that is whole, and not written to since; `use` notes that it is used now."""
+        path = self.path(name)
+        try:
+            record = Record(**json.loads(self._record(name).read_bytes()))
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+            return None
+        if (status.st_size, status.st_mtime_ns) != (record.size, record.mtime):
+            return None
+        if use:
+            self._touch(name)
+        return Whole(name, str(path), file_identity(status), record)
+
+    def _touch(self, name: str) -> None:
+        # Time never goes back here, so that what is used later counts as later.
+        clock = self._index / "clock"
+        with suppress(OSError):  # a folder that may only be read
+            latest = clock.stat().st_mtime_ns if clock.exists() else 0
+            now = max(self._now(), latest + 1)
+            clock.touch()
+            for path in (clock, self._record(name)):
+                os.utime(path, ns=(now, now))
+
+    # -- writing: each of these raises BlockingIOError while another process is at it ---------------------------------
+
+    def prepare(self) -> None:
+        """Makes the folder, or raises an OSError."""
+        self._index.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        self.prepare()
+        with locked_file(str(self._index / "lock")) as descriptor:
+            yield descriptor
+
+    def reserve(self, size: int, there: int = 0) -> bool:
+        """Makes room for a download of `size` [bytes], of which `there` are written already. False if there is none.
+
+        What was not used for longest is removed for it.
+        """
+        with self.locked() as lock:
+            taken, wanted = _taken(lock) + there, size - there
+            if not self._scanned or self._beyond(taken + wanted):
+                taken = self._tidy(wanted)
+                self._scanned = True
+            fits = not self._beyond(taken + wanted)
+            _take(lock, taken + wanted if fits else taken)
+            return fits
+
+    def publish(self, name: str, descriptor: int, record: Record) -> bool:
+        """Makes the download that is open as `descriptor` a shard. False if it is not the present one of that name."""
+        with self.locked():
+            part = self.part(name)
+            if not part.exists() or not os.path.samestat(part.stat(), os.fstat(descriptor)):
+                return False
+            self.path(name).parent.mkdir(parents=True, exist_ok=True)
+            self._write(self._record(name), _as_json(record))
+            self.ranges(name).unlink(missing_ok=True)
+            part.replace(self.path(name))
+        self._touch(name)
+        self.say(f"keeps {record.url} ({record.size} bytes) as {name}")
+        return True
+
+    def discard(self, name: str, descriptor: int) -> None:
+        """Removes the download that is open as `descriptor`, if it is the present one of that name."""
+        with self.locked() as lock:
+            part = self.part(name)
+            if part.exists() and os.path.samestat(part.stat(), os.fstat(descriptor)):
+                self._remove(lock, Entry(0, name, part.stat().st_size, part=True))
+
+    def forget(self, whole: Whole) -> None:
+        """Removes a shard that turned out not to be what its record says, unless it was replaced meanwhile."""
+        with self.locked() as lock:
+            found = self._record(whole.name)
+            if found.exists() and found.read_bytes() == _as_json(whole.record):
+                self._remove(lock, Entry(0, whole.name, whole.record.size, part=False))
+
+    # -- what goes --------------------------------------------------------------------------------------------------
+
+    def entries(self) -> list[Entry]:
+        """All shards and downloads, the one that was not used for longest first."""
+        found = []
+        for path in self._index.rglob("*"):
+            name = str(path.relative_to(self._index).with_suffix(""))
+            with suppress(FileNotFoundError):  # another process has removed it
+                if path.suffix == ".json":
+                    found.append(Entry(path.stat().st_mtime_ns, name, _size(self.path(name)), part=False))
+                elif path.suffix == ".part":
+                    found.append(Entry(path.stat().st_mtime_ns, name, path.stat().st_size, part=True))
+        return sorted(found)
+
+    def _tidy(self, wanted: int) -> int:
+        """Removes leftovers, and then what it takes to have room for so many [bytes]. Returns what is left [bytes]."""
+        entries = self.entries()
+        taken = sum(entry.size for entry in entries)
+        for entry in entries:
+            leftover = entry.part and entry.used < self._now() - LEFTOVER
+            if not leftover and not self._beyond(taken + wanted):
+                continue
+            if not entry.part or self._is_idle(entry.name):
+                self._remove(None, entry)
+                taken -= entry.size
+                self.say(f"removes {entry.name} ({entry.size} bytes)")
+        return taken
+
+    def _is_idle(self, name: str) -> bool:
+        """Nobody has the download open."""
+        try:
+            descriptor = os.open(self.part(name), os.O_RDWR)
+        except FileNotFoundError:
+            return True
+        try:
+            return lock_span(descriptor, IN_USE, IN_USE + 1) > IN_USE
+        finally:
+            os.close(descriptor)
+
+    def _remove(self, lock: int | None, entry: Entry) -> None:
+        # What `entries` goes by is removed last, so that the rest is found again if this is cut short.
+        paths = (self.ranges, self.part) if entry.part else (self.path, self._record)
+        for path in paths:
+            path(entry.name).unlink(missing_ok=True)
+        if lock is not None:
+            _take(lock, max(0, _taken(lock) - entry.size))
+
+    def _beyond(self, size: int) -> bool:
+        return self.size is not None and size > self.size
+
+    def _write(self, path: Path, data: bytes) -> None:
+        new = self._index / "new"  # one name is enough while the folder is locked
+        new.write_bytes(data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.replace(path)
+
+    def say(self, what: str) -> None:
+        if self._verbose:
+            sys.stderr.write(f"# asyncwds cache {what}\n")
+
+
+def _as_json(record: Record) -> bytes:
+    return json.dumps(asdict(record)).encode()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _taken(lock: int) -> int:
+    """The sum of sizes [bytes] that the lock file holds; 0 where a process was killed while it wrote it."""
+    digits = os.pread(lock, 32, 0)
+    return int(digits) if digits.isdigit() else 0
+
+
+def _take(lock: int, size: int) -> None:
+    os.pwrite(lock, b"%020d" % size, 0)
