@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from math import isfinite
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Cache
@@ -24,7 +25,8 @@ def cache_settings(
     size = cache_size if cache_size >= 0 else _number("WDS_CACHE_SIZE", -1)
     if not folder or size == 0:
         return None
-    return Cache(folder, None if size < 0 else int(size), url_to_name, verbose=bool(_number("WDS_VERBOSE_CACHE", 0)))
+    bound = int(size) if isfinite(size) and size > 0 else None
+    return Cache(folder, bound, url_to_name, verbose=bool(_number("WDS_VERBOSE_CACHE", 0)))
 
 
 def _number(variable: str, default: float) -> float:

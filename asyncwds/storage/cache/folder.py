@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asyncwds.model import Cache
-from asyncwds.storage.cache_names import INDEX
+from asyncwds.storage.cache.names import INDEX
 from asyncwds.storage.file import file_identity
 from asyncwds.storage.locks import lock_span, locked_file
 
@@ -115,6 +115,11 @@ class CacheFolder:
             for path in (clock, self._record(name)):
                 os.utime(path, ns=(now, now))
 
+    def unrecorded(self, name: str) -> int | None:
+        """The size [bytes] of a file that this cache knows nothing of."""
+        path = self.path(name)
+        return path.stat().st_size if path.is_file() and not self._record(name).exists() else None
+
     # -- writing: each of these raises BlockingIOError while another process is at it ---------------------------------
 
     def prepare(self) -> None:
@@ -154,6 +159,15 @@ class CacheFolder:
         self._touch(name)
         self.say(f"keeps {record.url} ({record.size} bytes) as {name}")
         return True
+
+    def adopt(self, name: str, url: str, url_hash: str, identity: str | None) -> Whole | None:
+        """Takes a file for a shard that somebody else has put there."""
+        with self.locked() as lock:
+            status = self.path(name).stat()
+            record = Record(url, url_hash, status.st_size, identity, status.st_mtime_ns)
+            self._write(self._record(name), _as_json(record))
+            _take(lock, _taken(lock) + status.st_size)
+        return self.find(name, use=True)
 
     def discard(self, name: str, descriptor: int) -> None:
         """Removes the download that is open as `descriptor`, if it is the present one of that name."""

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from asyncwds.errors import CacheError
 from asyncwds.storage.base import Chunk
-from asyncwds.storage.cache_checks import sums_of
-from asyncwds.storage.cache_folder import IN_USE, CacheFolder, Record
-from asyncwds.storage.cache_journal import Header, Journal, header_line, span_line
-from asyncwds.storage.cache_threads import CacheThreads
+from asyncwds.storage.cache.checks import sums_of
+from asyncwds.storage.cache.folder import IN_USE, CacheFolder, Record
+from asyncwds.storage.cache.journal import Header, Journal, header_line, span_line
+from asyncwds.storage.cache.threads import CacheThreads
 from asyncwds.storage.locks import lock_span, share_span, unlock_span
 from asyncwds.storage.spans import Spans
 
@@ -28,12 +28,15 @@ HEADER = IN_USE + 1
 END = 1 << 61
 """Beyond every object."""
 
+LOOK = 0.005
+"""[s] Between two looks at what others fetch."""
+
 _READ = 1 << 20
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Partial:
-    """One download, open once in an iterator for all of its parts.
+    """One download.
 
     `doubtful` tells that its header may be of another object: it was left by others, or belongs to another URL.
     """
@@ -49,6 +52,7 @@ class Partial:
         self._url_hash = url_hash
         self._file = -1
         self._lines = -1
+        self._look_at = 0.0
         self._own = Spans()  # locked by this process; the kernel's locks do not tell its parts from one another
 
     @property
@@ -105,10 +109,18 @@ class Partial:
             raise
         self._own.remove(got, stop)
         self.journal.absorb(offset, data)
-        if got > start and self.journal.complete.end_of(start) > start:  # it came while the lock was waited for
-            await self.release(start, got)
-            return start
-        return got
+        # What others had locked may have come by the time that this got the lock.
+        missing = start if self.journal.complete.end_of(start) > start else self.journal.complete.next_start(start, got)
+        if missing < got:
+            await self.release(missing, got)
+        return missing
+
+    async def look(self) -> None:
+        """Brings `journal` up to date, unless that was just done for another body."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_at:
+            self._look_at = now + LOOK / 2
+            self.journal.absorb(*await self._threads.run(self._new_lines))
 
     async def release(self, start: int, stop: int) -> None:
         try:
@@ -207,8 +219,11 @@ class Partial:
 
     def _claim(self, start: int, stop: int) -> tuple[int, int, bytes]:
         got = lock_span(self._file, start, stop) if start < stop else start
+        return got, *self._new_lines()
+
+    def _new_lines(self) -> tuple[int, bytes]:
         offset = self.journal.read
-        return got, offset, _read_on(self._lines, offset)
+        return offset, _read_on(self._lines, offset)
 
     def _write(self, start: int, stop: int, chunks: Sequence[Chunk]) -> None:
         left, position = [memoryview(chunk) for chunk in chunks], start

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import warnings
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 
-from asyncwds.errors import CacheError, ChangedError, FetchError
+from asyncwds.errors import CacheError, ChangedError, FetchError, redact
 from asyncwds.model import Cache
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Body, Fetcher
 from asyncwds.storage.body import ChunkBody
-from asyncwds.storage.cache_checks import is_shard
-from asyncwds.storage.cache_download import Download, Surroundings
-from asyncwds.storage.cache_folder import CacheFolder, Whole
-from asyncwds.storage.cache_names import checked_name, shard_name, url_hash
-from asyncwds.storage.cache_partial import Partial
-from asyncwds.storage.cache_threads import CacheThreads
-from asyncwds.storage.cache_whole import file_chunks, whole_chunks
+from asyncwds.storage.cache.checks import is_shard
+from asyncwds.storage.cache.download import Download, Surroundings
+from asyncwds.storage.cache.folder import CacheFolder, Whole
+from asyncwds.storage.cache.health import Health
+from asyncwds.storage.cache.names import checked_name, shard_name, url_hash
+from asyncwds.storage.cache.partial import Partial
+from asyncwds.storage.cache.partials import Partials
+from asyncwds.storage.cache.threads import CacheThreads
+from asyncwds.storage.cache.whole import file_chunks, whole_chunks
 from asyncwds.storage.file import FileFetcher
 from asyncwds.storage.ranges import Asked
 from asyncwds.urls import local_path
@@ -50,17 +51,14 @@ class Cached:
         self._fetcher = fetcher
         self._cache = cache
         self._counters = counters
-        self._validator = validator
         self._folder = CacheFolder(cache)
         self._threads = CacheThreads(patience)
         self._files = FileFetcher(counters)
-        self._around = Surroundings(fetcher, counters, patience, self._failed)
-        self._partials: dict[str, Partial] = {}
-        self._publishing: set[asyncio.Task[None]] = set()
+        self._health = Health(counters, str(self._folder.root))
+        self._around = Surroundings(fetcher, counters, patience, self._health.failed)
+        self._partials = Partials(self._folder, self._threads, self._health, validator, sums=cache.checksums)
         self._confirmed: set[tuple[str, str | None]] = set()  # URLs with the identities that the source has confirmed
         self._prepared = False
-        self._writable = True
-        self._warned = False
 
     @asynccontextmanager
     async def open(
@@ -82,8 +80,7 @@ class Cached:
 
     async def aclose(self) -> None:
         try:
-            if self._publishing:
-                await asyncio.wait(self._publishing)
+            await self._partials.aclose()
         finally:
             self._threads.close()
             try:
@@ -97,15 +94,15 @@ class Cached:
         await self._prepare()
         try:
             for _ in range(_TRIES):
-                if name not in self._partials and (whole := await self._whole(name, asked)) is not None:
+                if not self._partials.has(name) and (whole := await self._whole(name, asked)) is not None:
                     return await self._from_file(stack, asked, whole)
-                if not self._writable:
+                if not self._health.writable:
                     return None
-                partial = await self._partial(stack, name, asked.url)
-                if partial is not None:
-                    return await _in_parts(Download(self._around, partial, asked, buffer, stack))
+                download = await self._partials.enter(stack, name, asked.url, partial(self._is_confirmed, asked.url))
+                if download is not None:
+                    return await self._in_parts(Download(self._around, download, asked, buffer, stack))
         except CacheError as error:
-            self._failed(error)
+            self._health.failed(error)
         return None
 
     def _name(self, url: str) -> str:
@@ -116,24 +113,37 @@ class Cached:
         """Makes the folder. Raises CacheError where there can be none, which is no matter of room."""
         if self._prepared:
             return
-        self._prepared = True
         try:
             await self._threads.run(self._folder.prepare)
         except CacheError as error:
             reason = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
             if reason not in _FULL and not self._folder.root.is_dir():
-                self._prepared = False
                 raise
-            self._failed(error)
+            self._health.failed(error)
+        self._prepared = True
 
     # -- whole shards ---------------------------------------------------------------------------------------------
 
     async def _whole(self, name: str, asked: Asked) -> Whole | None:
-        whole = await self._threads.run(self._folder.find, name, use=asked.identity is None)
+        first = asked.identity is None
+        whole = await self._threads.run(self._folder.find, name, use=first)
+        if whole is None and first and self._cache.url_to_name is not None:
+            return await self._adopted(name, asked.url)
         if whole is None or await self._is_trusted(whole, asked.url):
             return whole
         await self._threads.run_locked(self._folder.forget, whole)
         return None
+
+    async def _adopted(self, name: str, url: str) -> Whole | None:
+        """A file that was put under the user's name for the URL by others, if it is as large as the source says."""
+        size = await self._threads.run(self._folder.unrecorded, name)
+        if size is None:
+            return None
+        async with self._fetcher.open(url, 0, 1) as body:
+            answer = body.answer
+        if answer.total != size:
+            return None
+        return await self._threads.run_locked(self._folder.adopt, name, redact(url), url_hash(url), answer.identity)
 
     async def _is_trusted(self, whole: Whole, url: str) -> bool:
         """Whether it is what the URL stands for. The source is asked if the user wants that, or it was stored for another URL."""
@@ -175,79 +185,29 @@ class Cached:
         return ChunkBody(Answer(asked.start, record.size, record.identity, ranged=True, path=whole.path), chunks)
 
     async def _damaged(self, whole: Whole) -> None:
-        self._counters.cache_failures += 1
+        self._health.damaged()
         self._folder.say(f"finds {whole.name} damaged")
         try:
             await self._threads.run_locked(self._folder.forget, whole)
         except CacheError as error:
-            self._failed(error)
+            self._health.failed(error)
 
     # -- shards that are being downloaded -------------------------------------------------------------------------------
 
-    async def _partial(self, stack: AsyncExitStack, name: str, url: str) -> Partial | None:
-        """The download of that name, open until `stack` is left. None if it has become whole."""
-        partial = self._partials.get(name)
-        if partial is None:
-            partial = self._partials[name] = Partial(self._folder, self._threads, name, url_hash(url))
-        partial.users += 1
-        stack.push_async_callback(self._leave, partial)
-        async with partial.opening:
-            if not partial.is_open and not await partial.open():
-                return None
-            if partial.doubtful and not await self._is_confirmed(partial, url):
-                await partial.discard()
-                await partial.close()
-                if not await partial.open():
-                    return None
-            partial.doubtful = False
-        return partial
-
-    async def _is_confirmed(self, partial: Partial, url: str) -> bool:
+    async def _is_confirmed(self, url: str, partial: Partial) -> bool:
         header = partial.header
         assert header is not None
+        if (url, header.identity) in self._confirmed:
+            return True
         if header.url_hash != url_hash(url) and header.identity is None:
             return False
         return await self._agrees(url, header.total, header.identity)
 
-    async def _leave(self, partial: Partial) -> None:
-        partial.users -= 1
-        if partial.users:
-            return
-        if self._partials.get(partial.name) is partial:
-            del self._partials[partial.name]
-        if not partial.is_open:
-            return
-        if partial.journal.whole:
-            # In the background: to wait for the disk here would keep a connection idle.
-            task = asyncio.create_task(self._publish(partial))
-            self._publishing.add(task)
-            task.add_done_callback(self._publishing.discard)
-            return
-        if not self._writable:
-            await partial.abandon()
-        await partial.close()
-
-    async def _publish(self, partial: Partial) -> None:
-        try:
-            try:
-                await partial.publish(self._validator, sums=self._cache.checksums)
-            finally:
-                await partial.close()
-        except CacheError as error:
-            self._failed(error)
-
-    def _failed(self, error: CacheError, *, lasting: bool = True) -> None:
-        self._counters.cache_failures += 1
-        self._writable = self._writable and not lasting
-        if not self._warned:
-            self._warned = True
-            warnings.warn(f"reading goes on without the cache in {self._folder.root}: {error}", stacklevel=2)
-
-
-async def _in_parts(download: Download) -> Body | None:
-    answer = await download.begin()
-    if answer is None:
-        return None
-    chunks = download.chunks(answer)
-    await download.stack.enter_async_context(aclosing(chunks))
-    return ChunkBody(answer, chunks)
+    async def _in_parts(self, download: Download) -> Body | None:
+        answer = await download.begin()
+        if answer is None:
+            return None
+        self._confirmed.add((download.asked.url, answer.identity))
+        chunks = download.chunks(answer)
+        await download.stack.enter_async_context(aclosing(chunks))
+        return ChunkBody(answer, chunks)

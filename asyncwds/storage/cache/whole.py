@@ -9,8 +9,8 @@ from asyncwds.errors import CacheError, FetchError
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Chunk, Fetcher
 from asyncwds.storage.body import ChunkBody, cropped
-from asyncwds.storage.cache_checks import SUM_BYTES, sum_at, sum_of
-from asyncwds.storage.cache_folder import Whole
+from asyncwds.storage.cache.checks import SUM_BYTES, sum_at, sum_of
+from asyncwds.storage.cache.folder import Whole
 from asyncwds.storage.ranges import Asked
 
 

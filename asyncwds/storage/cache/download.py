@@ -13,7 +13,7 @@ a consumer that pauses must not hold up the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,14 +22,14 @@ from asyncwds.errors import CacheError, ChangedError, ShortBodyError, redact
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
 from asyncwds.storage.body import cropped
-from asyncwds.storage.cache_journal import Header
-from asyncwds.storage.cache_names import url_hash
-from asyncwds.storage.cache_partial import END, HEADER, Partial, boot
-from asyncwds.storage.cache_recorder import Recorder
+from asyncwds.storage.cache.journal import Header
+from asyncwds.storage.cache.names import url_hash
+from asyncwds.storage.cache.partial import END, HEADER, LOOK, Partial, boot
+from asyncwds.storage.cache.recorder import Recorder
 from asyncwds.storage.ranges import Asked
 from asyncwds.storage.spans import Spans
 
-_PAUSE, _LONGEST_PAUSE = 0.002, 0.1  # [s] between two looks at what others fetch; doubles
+_TRY = 0.1  # [s] between two tries to lock what others fetch: they may have died
 
 
 class Failed(Protocol):
@@ -61,10 +61,11 @@ class Download:
     _claimed: int = 0  # the end of what was locked then
     _filling: asyncio.Task[None] | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _deadline: float = 0.0  # when others count as stalled
 
     async def begin(self) -> Answer | None:
         """What the source says, or said to others. None if this body has to come from the source without the cache."""
-        waiting = _Waiting(self.around.patience)
+        self._progress()
         while (header := self.partial.header) is None:
             if await self.partial.claim(HEADER, HEADER + 1) > HEADER:
                 try:
@@ -72,7 +73,7 @@ class Download:
                         return await self._ask()
                 finally:
                     await self.partial.release(HEADER, HEADER + 1)
-            elif not self.partial.is_begun and not await waiting.goes_on():
+            elif not await self._wait(lambda: self.partial.is_begun):
                 return None
         if self.asked.identity not in (None, header.identity):
             return None
@@ -85,13 +86,23 @@ class Download:
         if _can_be_kept(answer):
             header = Header(redact(asked.url), url_hash(asked.url), answer.total, answer.identity, answer.ranged, boot())
             try:
-                if await self.partial.begin(header):
-                    self._claimed = await self.partial.claim(answer.start, self._end())
-                else:
-                    self.around.failed(CacheError(f"there is no room for {answer.total} bytes"), lasting=False)
+                await self._keep(answer.start, header)
             except CacheError as error:
                 self.around.failed(error)
         return answer
+
+    async def _keep(self, start: int, header: Header) -> None:
+        self.stack.push_async_callback(self._release_unused, start)
+        # Before the header: whoever has seen that takes what is free.
+        self._claimed = await self.partial.claim(start, self._end(header))
+        if not await self.partial.begin(header):
+            await self._release_unused(start)
+            self.around.failed(CacheError(f"there is no room for {header.total} bytes"), lasting=False)
+
+    async def _release_unused(self, start: int) -> None:
+        claimed, self._claimed = self._claimed, 0
+        if claimed:
+            await self.partial.release(start, claimed)
 
     async def chunks(self, answer: Answer) -> AsyncGenerator[Chunk, None]:
         """The body's bytes, from `answer.start` on."""
@@ -113,12 +124,12 @@ class Download:
                 yield chunk
 
     async def _ranged(self, position: int) -> AsyncGenerator[Chunk, None]:
-        stop = self._end()
-        waiting = _Waiting(self.around.patience)
+        stop = self._end(self._header)
+        self._progress()
         while position < stop:
             if (ready := self._complete.end_of(position)) > position:
                 pieces = self._read(position, min(ready, stop))
-            elif (fetched := await self._next_claim(position, stop, waiting)) > position:
+            elif (fetched := await self._next_claim(position, stop)) > position:
                 pieces = self._fetched(position, fetched)
             else:
                 continue
@@ -126,15 +137,29 @@ class Download:
                 async for chunk in pieces:
                     position += len(chunk)
                     yield chunk
-            waiting = _Waiting(self.around.patience)
+            self._progress()
 
-    async def _next_claim(self, position: int, stop: int, waiting: _Waiting) -> int:
-        """Up to where bytes are to be fetched now; `position` if that may have changed or somebody else is at it."""
+    async def _next_claim(self, position: int, stop: int) -> int:
+        """Up to where this has to fetch bytes; `position` if they are there or somebody else may still be at it."""
         claimed, self._claimed = self._claimed, 0
         claimed = claimed or await self.partial.claim(position, stop)
-        if claimed > position or self._complete.end_of(position) > position or await waiting.goes_on():
+        if claimed > position or await self._wait(lambda: self._complete.end_of(position) > position):
             return claimed
         return self._complete.next_start(position, stop)
+
+    async def _wait(self, has_come: Callable[[], bool]) -> bool:
+        """For what others fetch; for so long that it is time to see whether they still do. False if nothing came for too long."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + _TRY
+        while not has_come() and (now := clock()) < until:
+            if now > self._deadline:
+                return False
+            await asyncio.sleep(LOOK)
+            await self.partial.look()
+        return True
+
+    def _progress(self) -> None:
+        self._deadline = asyncio.get_running_loop().time() + self.around.patience
 
     async def _read(self, position: int, stop: int) -> AsyncGenerator[Chunk, None]:
         while position < stop:
@@ -160,7 +185,7 @@ class Download:
         finally:
             if recorder is not None:
                 await self._recorded(recorder.finish())
-            await self.partial.release(position, stop)
+            await self._recorded(self.partial.release(position, stop))
 
     async def _recorded(self, step: Coroutine[None, None, None]) -> bool:
         try:
@@ -172,17 +197,17 @@ class Download:
 
     async def _streamed(self) -> AsyncGenerator[Chunk, None]:
         position = 0
-        waiting = _Waiting(self.around.patience)
-        while position < self._end():
+        self._progress()
+        while position < self._end(self._header):
             if (ready := self._complete.end_of(position)) > position:
                 async with aclosing(self._read(position, ready)) as pieces:
                     async for chunk in pieces:
                         position += len(chunk)
                         yield chunk
-                waiting = _Waiting(self.around.patience)
+                self._progress()
             elif self._filling is not None:
                 await self._wait_for_news(self._filling)
-            elif await self._next_claim(position, END, waiting) > position:
+            elif await self._next_claim(position, END) > position:
                 self._filling = asyncio.create_task(self._fill(position))
                 self.stack.push_async_callback(_ended, self._filling)
 
@@ -214,11 +239,9 @@ class Download:
         if opened is not None:
             yield opened
             return
-        header = self.partial.header
-        assert header is not None
         try:
-            async with self._open(start, stop, header.identity) as body:
-                self._check(body.answer, header)
+            async with self._open(start, stop, self._header.identity) as body:
+                self._check(body.answer, self._header)
                 yield body
         except ChangedError:
             await self.partial.discard()  # or nobody could read it again
@@ -235,34 +258,19 @@ class Download:
         return self.around.source.open(self.asked.url, start, stop, identity, buffer=buffer)
 
     @property
+    def _header(self) -> Header:
+        header = self.partial.header
+        assert header is not None
+        return header
+
+    @property
     def _complete(self) -> Spans:
         return self.partial.journal.complete
 
-    def _end(self) -> int:
+    def _end(self, header: Header) -> int:
         """Where this body ends; END while that is not known."""
-        header = self.partial.header
-        assert header is not None
         stop = self.asked.stop if header.ranged else None
         return min(END if header.total is None else header.total, END if stop is None else stop)
-
-
-class _Waiting:
-    """Pauses that get longer, for `patience` [s] in all."""
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._pause = _PAUSE
-        self._deadline: float | None = None
-
-    async def goes_on(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        if self._deadline is None:
-            self._deadline = now + self._patience
-        if now >= self._deadline:
-            return False
-        await asyncio.sleep(self._pause)
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        return True
 
 
 def _can_be_kept(answer: Answer) -> bool:
