@@ -13,7 +13,7 @@ a consumer that pauses must not hold up the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -40,11 +40,12 @@ class Failed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all downloads share."""
+    """What all downloads share. `is_confirmed` asks the source whether a header is that of a URL."""
 
     source: Fetcher
     counters: Counters
     patience: float
+    is_confirmed: Callable[[str, Header], Awaitable[bool]]
     failed: Failed
 
 
@@ -75,9 +76,12 @@ class Download:
                     await self.partial.release(HEADER, HEADER + 1)
             elif not await self._wait(lambda: self.partial.is_begun):
                 return None
-        if self.asked.identity not in (None, header.identity):
+        asked = self.asked
+        if asked.identity not in (None, header.identity):
             return None
-        return Answer(self.asked.start if header.ranged else 0, header.total, header.identity, header.ranged)
+        if header.url_hash != url_hash(asked.url) and not await self.around.is_confirmed(asked.url, header):
+            return None  # another object that the user gave the same name
+        return Answer(asked.start if header.ranged else 0, header.total, header.identity, header.ranged)
 
     async def _ask(self) -> Answer:
         asked = self.asked
@@ -95,9 +99,17 @@ class Download:
         self.stack.push_async_callback(self._release_unused, start)
         # Before the header: whoever has seen that takes what is free.
         self._claimed = await self.partial.claim(start, self._end(header))
-        if not await self.partial.begin(header):
-            await self._release_unused(start)
-            self.around.failed(CacheError(f"there is no room for {header.total} bytes"), lasting=False)
+        begun = False
+        try:
+            begun = await self.partial.begin(header)
+        finally:
+            if not begun:
+                await self._release_unused(start)
+        if not begun:
+            self._has_no_room(header.total)
+
+    def _has_no_room(self, size: int | None) -> None:
+        self.around.failed(CacheError(f"there is no room for {size} bytes", url=self.asked.url), lasting=False)
 
     async def _release_unused(self, start: int) -> None:
         claimed, self._claimed = self._claimed, 0
@@ -227,7 +239,8 @@ class Download:
                     await self.partial.write(start, [chunk])
                     start += len(chunk)
                     self._news.set()
-            await self.partial.ends_at(start)
+            if not await self.partial.ends_at(start):
+                self._has_no_room(start)
             await self.partial.release(position, END)
         finally:
             self._news.set()

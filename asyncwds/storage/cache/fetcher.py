@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from functools import partial
 
 from asyncwds.errors import CacheError, ChangedError, FetchError, redact
 from asyncwds.model import Cache
@@ -16,8 +15,8 @@ from asyncwds.storage.cache.checks import is_shard
 from asyncwds.storage.cache.download import Download, Surroundings
 from asyncwds.storage.cache.folder import CacheFolder, Whole
 from asyncwds.storage.cache.health import Health
+from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.names import checked_name, shard_name, url_hash
-from asyncwds.storage.cache.partial import Partial
 from asyncwds.storage.cache.partials import Partials
 from asyncwds.storage.cache.threads import CacheThreads
 from asyncwds.storage.cache.whole import file_chunks, whole_chunks
@@ -55,7 +54,7 @@ class Cached:
         self._threads = CacheThreads(patience)
         self._files = FileFetcher(counters)
         self._health = Health(counters, str(self._folder.root))
-        self._around = Surroundings(fetcher, counters, patience, self._health.failed)
+        self._around = Surroundings(fetcher, counters, patience, self._is_confirmed, self._health.failed)
         self._partials = Partials(self._folder, self._threads, self._health, validator, sums=cache.checksums)
         self._confirmed: set[tuple[str, str | None]] = set()  # URLs with the identities that the source has confirmed
         self._prepared = False
@@ -98,7 +97,7 @@ class Cached:
                     return await self._from_file(stack, asked, whole)
                 if not self._health.writable:
                     return None
-                download = await self._partials.enter(stack, name, asked.url, partial(self._is_confirmed, asked.url))
+                download = await self._partials.enter(stack, name, asked.url, self._is_confirmed)
                 if download is not None:
                     return await self._in_parts(Download(self._around, download, asked, buffer, stack))
         except CacheError as error:
@@ -146,16 +145,18 @@ class Cached:
         return await self._threads.run_locked(self._folder.adopt, name, redact(url), url_hash(url), answer.identity)
 
     async def _is_trusted(self, whole: Whole, url: str) -> bool:
-        """Whether it is what the URL stands for. The source is asked if the user wants that, or it was stored for another URL."""
         record = whole.record
-        same_url = record.url_hash == url_hash(url)
-        if (same_url and not self._cache.revalidate) or (url, record.identity) in self._confirmed:
-            return True
-        if not same_url and record.identity is None:
+        known = record.url_hash == url_hash(url) and not self._cache.revalidate
+        return known or await self._is_same(url, record.url_hash, record.size, record.identity)
+
+    async def _is_same(self, url: str, stored_for: str, total: int | None, identity: str | None) -> bool:
+        """Whether an object of that size and identity, stored for the URL with the hash `stored_for`, is what `url` stands for."""
+        if stored_for != url_hash(url) and identity is None:
             return False
-        if not await self._agrees(url, record.size, record.identity):
-            return False
-        self._confirmed.add((url, record.identity))
+        if (url, identity) not in self._confirmed:
+            if not await self._agrees(url, total, identity):
+                return False
+            self._confirmed.add((url, identity))
         return True
 
     async def _agrees(self, url: str, total: int | None, identity: str | None) -> bool:
@@ -194,14 +195,8 @@ class Cached:
 
     # -- shards that are being downloaded -------------------------------------------------------------------------------
 
-    async def _is_confirmed(self, url: str, partial: Partial) -> bool:
-        header = partial.header
-        assert header is not None
-        if (url, header.identity) in self._confirmed:
-            return True
-        if header.url_hash != url_hash(url) and header.identity is None:
-            return False
-        return await self._agrees(url, header.total, header.identity)
+    async def _is_confirmed(self, url: str, header: Header) -> bool:
+        return await self._is_same(url, header.url_hash, header.total, header.identity)
 
     async def _in_parts(self, download: Download) -> Body | None:
         answer = await download.begin()

@@ -169,9 +169,11 @@ class CacheFolder:
             _take(lock, _taken(lock) + status.st_size)
         return self.find(name, use=True)
 
-    def discard(self, name: str, descriptor: int) -> None:
+    def discard(self, name: str, descriptor: int, *, only_idle: bool = False) -> None:
         """Removes the download that is open as `descriptor`, if it is the present one of that name."""
         with self.locked() as lock:
+            if only_idle and lock_span(descriptor, IN_USE, IN_USE + 1) == IN_USE:
+                return
             part = self.part(name)
             if part.exists() and os.path.samestat(part.stat(), os.fstat(descriptor)):
                 self._remove(lock, Entry(0, name, part.stat().st_size, part=True))

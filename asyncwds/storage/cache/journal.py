@@ -8,6 +8,7 @@ fails its checksum and is passed over: what it said is then fetched again.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from zlib import crc32
 
@@ -58,7 +59,8 @@ class Journal:
 
     def _take(self, text: bytes) -> None:
         if text.startswith(b"{"):
-            self.header = Header(**json.loads(text))
+            with suppress(TypeError):  # another version's
+                self.header = Header(**json.loads(text))
         else:
             start, stop = text.split(b" ")
             self.complete.add(int(start, 16), int(stop, 16))

@@ -36,16 +36,13 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Partial:
-    """One download.
-
-    `doubtful` tells that its header may be of another object: it was left by others, or belongs to another URL.
-    """
+    """One download. `left_over` tells that others began it, who do not go on: the object may have been replaced since."""
 
     def __init__(self, folder: CacheFolder, threads: CacheThreads, name: str, url_hash: str) -> None:
         self.name = name
         self.users = 0
         self.opening = asyncio.Lock()
-        self.doubtful = False
+        self.left_over = False
         self.journal = Journal()
         self._folder = folder
         self._threads = threads
@@ -84,14 +81,16 @@ class Partial:
         self.journal.header = header
         return True
 
-    async def ends_at(self, total: int) -> None:
-        """The end of a stream has come. Raises CacheError if there is no room for it."""
+    async def ends_at(self, total: int) -> bool:
+        """The end of a stream has come. False if there is no room for it: then those who have it open are the last."""
         assert self.header is not None
-        if not await self._threads.run_locked(self._folder.reserve, total, there=total):
-            raise CacheError(f"there is no room for an object of {total} bytes")
+        fits = await self._threads.run_locked(self._folder.reserve, total, there=total)
         header = replace(self.header, total=total)
         await self._threads.run(_append, self._lines, header_line(header))
         self.journal.header = header
+        if not fits:
+            await self.discard()
+        return fits
 
     async def claim(self, start: int, stop: int) -> int:
         """Locks the part of [start, stop) that comes before all that is there or is locked; returns its end.
@@ -145,9 +144,9 @@ class Partial:
         await self._threads.run_locked(self._folder.discard, self.name, self._file)
 
     async def abandon(self) -> None:
-        """As `discard`, if that is possible at once, and without errors."""
+        """As `discard`, unless others have it open or the folder is locked; without errors."""
         with suppress(CacheError, BlockingIOError):
-            await self._threads.run(self._folder.discard, self.name, self._file)
+            await self._threads.run(self._folder.discard, self.name, self._file, only_idle=True)
 
     async def publish(self, validator: Callable[[str], bool], *, sums: bool) -> None:
         """To be called when `journal.whole`: makes it a shard, unless others have; discards what the validator refuses."""
@@ -175,7 +174,7 @@ class Partial:
                 os.ftruncate(self._lines, 0)
                 self.journal = Journal()
             share_span(self._file, IN_USE, IN_USE + 1)
-        self.doubtful = self.header is not None and (idle or self.header.url_hash != self._url_hash)
+        self.left_over = idle
         return True
 
     def _sound(self) -> bool:

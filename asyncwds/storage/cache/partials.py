@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from asyncwds.errors import CacheError
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.health import Health
+from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.names import url_hash
 from asyncwds.storage.cache.partial import Partial
 from asyncwds.storage.cache.threads import CacheThreads
@@ -32,11 +33,11 @@ class Partials:
         return name in self._open and self._open[name].is_open
 
     async def enter(
-        self, stack: AsyncExitStack, name: str, url: str, is_confirmed: Callable[[Partial], Awaitable[bool]]
+        self, stack: AsyncExitStack, name: str, url: str, is_confirmed: Callable[[str, Header], Awaitable[bool]]
     ) -> Partial | None:
         """The download of that name, open until `stack` is left. None if it has become whole.
 
-        One that may be of another object is begun anew unless it `is_confirmed`.
+        One that was left by others is begun anew unless it `is_confirmed`.
         """
         partial = self._open.setdefault(name, Partial(self._folder, self._threads, name, url_hash(url)))
         partial.users += 1
@@ -44,12 +45,12 @@ class Partials:
         async with partial.opening:
             if not partial.is_open and not await partial.open():
                 return None
-            if partial.doubtful and not await is_confirmed(partial):
+            if partial.left_over and partial.header is not None and not await is_confirmed(url, partial.header):
                 await partial.discard()
                 await partial.close()
                 if not await partial.open():
                     return None
-            partial.doubtful = False
+            partial.left_over = False
         return partial
 
     async def aclose(self) -> None:
@@ -69,7 +70,7 @@ class Partials:
             self._publishing.add(task)
             task.add_done_callback(self._publishing.discard)
         elif partial.is_open:
-            if not self._health.writable:
+            if not (self._health.writable and partial.is_begun):
                 await partial.abandon()
             await self._close(partial)
 
