@@ -88,10 +88,12 @@ def test_31_four_processes_fetch_each_byte_once(server, reader, tmp_path, seeds)
     processes = [reader(seed) for seed in seeds]
     for process in processes:
         check(outcome(process), in_order=seeds[0] == 0)
-    assert server.counters.bytes_sent == SIZE
+    fetched = server.counters.bytes_sent
+    # Who goes on with what another has left for a moment asks for one byte, to see whether the object is still the same.
+    assert SIZE <= fetched <= SIZE + 4 * len(SHARDS)
     assert kept(tmp_path / "cache") == SHARDS
     check(outcome(reader()))
-    assert server.counters.bytes_sent == SIZE
+    assert server.counters.bytes_sent == fetched
 
 
 def test_31_the_locks_of_a_killed_process_are_free(server, reader, tmp_path):
@@ -144,15 +146,17 @@ for _ in range(20):
             finally:
                 os._exit(0)
         children.append(child)
-    time.sleep(random.uniform(0.02, 0.4))
+    wanted = random.randrange(6)
+    while len(list(folder.glob("*.tar"))) < wanted:
+        time.sleep(0.002)
+    time.sleep(random.uniform(0, 0.1))
     for child in children:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     for path in folder.glob("*.tar"):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == digests[path.name[0] + ".tar"], path
         whole += 1
-        if random.random() < 0.7:
-            path.unlink()
+        path.unlink()
 print(whole)
 """
 )
