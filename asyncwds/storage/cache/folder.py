@@ -3,7 +3,7 @@
     DIR/NAME                     a shard
     DIR/.asyncwds/NAME.json      its record; the file's time of modification is the shard's last use
     DIR/.asyncwds/NAME.part      one that is being downloaded: as large as the shard, with holes
-    DIR/.asyncwds/NAME.ranges    its journal
+    DIR/.asyncwds/NAME.ranges    its journal; who has it open shares a lock on it
     DIR/.asyncwds/lock           locked while files are made, renamed and removed; holds the sum of all sizes
     DIR/.asyncwds/clock          its time of modification is that of the latest use
 
@@ -26,10 +26,7 @@ from typing import NamedTuple
 from asyncwds.model import Cache
 from asyncwds.storage.cache.names import INDEX
 from asyncwds.storage.file import file_identity
-from asyncwds.storage.locks import lock_span, locked_file
-
-IN_USE = 1 << 62
-"""The byte of a .part file that all who have it open share a lock on."""
+from asyncwds.storage.locks import has_alone, locked_file
 
 LEFTOVER = 24 * 3600 * 10**9
 """[ns] How long a download that nobody goes on with is kept."""
@@ -169,12 +166,15 @@ class CacheFolder:
             _take(lock, _taken(lock) + status.st_size)
         return self.find(name, use=True)
 
-    def discard(self, name: str, descriptor: int, *, only_idle: bool = False) -> None:
-        """Removes the download that is open as `descriptor`, if it is the present one of that name."""
+    def discard(self, name: str, descriptor: int, *, unless_shared: int | None = None) -> None:
+        """Removes the download that is open as `descriptor`, if it is the present one of that name.
+
+        But not if others have locked its journal, open as `unless_shared`.
+        """
         with self.locked() as lock:
-            if only_idle and lock_span(descriptor, IN_USE, IN_USE + 1) == IN_USE:
-                return
             part = self.part(name)
+            if unless_shared is not None and not has_alone(unless_shared):
+                return
             if part.exists() and os.path.samestat(part.stat(), os.fstat(descriptor)):
                 self._remove(lock, Entry(0, name, part.stat().st_size, part=True))
 
@@ -216,11 +216,11 @@ class CacheFolder:
     def _is_idle(self, name: str) -> bool:
         """Nobody has the download open."""
         try:
-            descriptor = os.open(self.part(name), os.O_RDWR)
+            descriptor = os.open(self.ranges(name), os.O_RDWR)
         except FileNotFoundError:
             return True
         try:
-            return lock_span(descriptor, IN_USE, IN_USE + 1) > IN_USE
+            return has_alone(descriptor)
         finally:
             os.close(descriptor)
 
