@@ -31,6 +31,9 @@ from asyncwds.storage.locks import has_alone, locked_file
 LEFTOVER = 24 * 3600 * 10**9
 """[ns] How long a download that nobody goes on with is kept."""
 
+MANY, SPARE = 1000, 64
+"""In a cache of many shards, one in so many [bytes] more than needed is freed: to look at all of them for each is too slow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -189,22 +192,33 @@ class CacheFolder:
 
     def entries(self) -> list[Entry]:
         """All shards and downloads, the one that was not used for longest first."""
-        found = []
-        for path in self._index.rglob("*"):
-            name = str(path.relative_to(self._index).with_suffix(""))
+        return sorted(self._entries(""))
+
+    def _entries(self, folder: str) -> Iterator[Entry]:
+        # 0.1 s for 10,000 shards; with pathlib it were five times that.
+        try:
+            found = list(os.scandir(f"{self._index}/{folder}"))
+        except FileNotFoundError:
+            return
+        for file in found:
+            stem, _, kind = file.name.rpartition(".")
+            name = folder + stem
             with suppress(FileNotFoundError):  # another process has removed it
-                if path.suffix == ".json":
-                    found.append(Entry(path.stat().st_mtime_ns, name, _size(self.path(name)), part=False))
-                elif path.suffix == ".part":
-                    found.append(Entry(path.stat().st_mtime_ns, name, path.stat().st_size, part=True))
-        return sorted(found)
+                if file.is_dir():
+                    yield from self._entries(f"{folder}{file.name}/")
+                elif kind == "json":
+                    yield Entry(file.stat().st_mtime_ns, name, _size(f"{self.root}/{name}"), part=False)
+                elif kind == "part":
+                    yield Entry(file.stat().st_mtime_ns, name, file.stat().st_size, part=True)
 
     def _tidy(self, wanted: int) -> int:
         """Removes leftovers, and then what it takes to have room for so many [bytes]. Returns what is left [bytes]."""
         entries = self.entries()
         taken = sum(entry.size for entry in entries)
+        if self._beyond(taken + wanted) and len(entries) >= MANY:
+            wanted += (self.size or 0) // SPARE
         for entry in entries:
-            leftover = entry.part and entry.used < self._now() - LEFTOVER
+            leftover = entry.used < self._now() - LEFTOVER if entry.part else entry.size == 0
             if not leftover and not self._beyond(taken + wanted):
                 continue
             if not entry.part or self._is_idle(entry.name):
@@ -250,8 +264,11 @@ def _as_json(record: Record) -> bytes:
     return json.dumps(asdict(record)).encode()
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - as fast as it goes
+    except FileNotFoundError:
+        return 0
 
 
 def _taken(lock: int) -> int:
