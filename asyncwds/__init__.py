@@ -20,8 +20,18 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from asyncwds import errors, testing
-    from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
+    from asyncwds.codecs.audio import audio, torch_audio
+    from asyncwds.codecs.decoders import (
+        Continue,
+        Decoded,
+        Decoder,
+        DecodingError,
+        gzfilter,
+        handle_extension,
+        torch_safetensors,
+    )
     from asyncwds.codecs.images import imagehandler, turbojpeg
+<<<<<<< HEAD
     from asyncwds.engine.gopen import gopen
     from asyncwds.engine.schemes import gopen_schemes
     from asyncwds.engine.source import Samples, open_samples
@@ -58,6 +68,22 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
     from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
     from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
+=======
+    from asyncwds.codecs.loads import torch_loads
+    from asyncwds.codecs.video import Video, torch_video, video
+    from asyncwds.engine.source import Samples, open_samples
+    from asyncwds.model import Cache, Http, Origin, Place, Prefetch, Retry, Sample
+    from asyncwds.pipeline.batching import default_collation_fn
+    from asyncwds.pipeline.handlers import (
+        ignore_and_continue,
+        ignore_and_stop,
+        reraise_exception,
+        warn_and_continue,
+        warn_and_stop,
+    )
+    from asyncwds.pipeline.xdecode import xdecode
+    from asyncwds.plan import single_node_only, split_by_node, split_by_worker
+>>>>>>> main
     from asyncwds.stats import Stats
     from asyncwds.storage.command import Pipe
     from asyncwds.torch import (
@@ -73,6 +99,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+<<<<<<< HEAD
     "asyncwds.codecs.decoders": (
         "Continue",
         "Decoder",
@@ -114,6 +141,19 @@ _HOMES = {
     ),
     "asyncwds.pipeline.fluid": ("FluidInterface",),
     "asyncwds.pipeline.grouping": ("group_by_keys",),
+=======
+    "asyncwds.codecs.audio": ("audio", "torch_audio"),
+    "asyncwds.codecs.decoders": (
+        *("Continue", "Decoded", "Decoder", "DecodingError"),
+        *("gzfilter", "handle_extension", "torch_safetensors"),
+    ),
+    "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
+    "asyncwds.codecs.loads": ("torch_loads",),
+    "asyncwds.codecs.video": ("Video", "torch_video", "video"),
+    "asyncwds.engine.source": ("Samples", "open_samples"),
+    "asyncwds.model": ("Cache", "Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
+    "asyncwds.pipeline.batching": ("default_collation_fn",),
+>>>>>>> main
     "asyncwds.pipeline.handlers": (
         "ignore_and_continue",
         "ignore_and_stop",
@@ -121,6 +161,7 @@ _HOMES = {
         "warn_and_continue",
         "warn_and_stop",
     ),
+<<<<<<< HEAD
     "asyncwds.pipeline.inspecting": (
         "info",
         "log_keys",
@@ -177,6 +218,10 @@ _HOMES = {
         "tarfile_to_samples",
         "url_opener",
     ),
+=======
+    "asyncwds.pipeline.xdecode": ("xdecode",),
+    "asyncwds.plan": ("single_node_only", "split_by_node", "split_by_worker"),
+>>>>>>> main
     "asyncwds.stats": ("Stats",),
     "asyncwds.storage.command": ("Pipe",),
 }
@@ -202,6 +247,7 @@ _MODULES = ("errors", "testing")
 
 __all__ = [
     "Cache",
+<<<<<<< HEAD
     "Cached",
     "Continue",
     "DataPipeline",
@@ -209,6 +255,12 @@ __all__ = [
     "DirectoryShardList",
     "FluidInterface",
     "FluidWrapper",
+=======
+    "Continue",
+    "Decoded",
+    "Decoder",
+    "DecodingError",
+>>>>>>> main
     "Http",
     "LMDBCached",
     "MockDataset",
@@ -228,7 +280,9 @@ __all__ = [
     "Samples",
     "SimpleShardList",
     "Stats",
+    "Video",
     "WebDataset",
+<<<<<<< HEAD
     "WebLoader",
     "add_length_method",
     "associate",
@@ -236,9 +290,13 @@ __all__ = [
     "check_empty",
     "collate",
     "decode",
+=======
+    "audio",
+>>>>>>> main
     "default_collation_fn",
     "detshuffle",
     "errors",
+<<<<<<< HEAD
     "expand_source",
     "expand_urls",
     "extract_keys",
@@ -246,6 +304,9 @@ __all__ = [
     "gopen",
     "gopen_schemes",
     "group_by_keys",
+=======
+    "gzfilter",
+>>>>>>> main
     "handle_extension",
     "ignore_and_continue",
     "ignore_and_stop",
@@ -276,6 +337,7 @@ __all__ = [
     "tarfile_samples",
     "tarfile_to_samples",
     "testing",
+<<<<<<< HEAD
     "to_tuple",
     "transform_with",
     "turbojpeg",
@@ -286,6 +348,17 @@ __all__ = [
     "warn_and_stop",
     "with_epoch",
     "with_length",
+=======
+    "torch_audio",
+    "torch_loads",
+    "torch_safetensors",
+    "torch_video",
+    "turbojpeg",
+    "video",
+    "warn_and_continue",
+    "warn_and_stop",
+    "xdecode",
+>>>>>>> main
 ]
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from asyncwds.errors import CacheError
 from asyncwds.storage.base import Chunk
 from asyncwds.storage.cache.checks import sums_of
-from asyncwds.storage.cache.folder import IN_USE, CacheFolder, Record
+from asyncwds.storage.cache.folder import CacheFolder, Record
 from asyncwds.storage.cache.journal import Header, Journal, header_line, span_line
 from asyncwds.storage.cache.threads import CacheThreads
-from asyncwds.storage.locks import lock_span, share_span, unlock_span
+from asyncwds.storage.locks import has_alone, lock_span, share_file, unlock_span
 from asyncwds.storage.spans import Spans
 
-HEADER = IN_USE + 1
+HEADER = 1 << 62
 """The byte of the file that is locked by who asks the source first."""
 
 END = 1 << 61
@@ -146,7 +146,7 @@ class Partial:
     async def abandon(self) -> None:
         """As `discard`, unless others have it open or the folder is locked; without errors."""
         with suppress(CacheError, BlockingIOError):
-            await self._threads.run(self._folder.discard, self.name, self._file, only_idle=True)
+            await self._threads.run(self._folder.discard, self.name, self._file, unless_shared=self._lines)
 
     async def publish(self, validator: Callable[[str], bool], *, sums: bool) -> None:
         """To be called when `journal.whole`: makes it a shard, unless others have; discards what the validator refuses."""
@@ -167,13 +167,13 @@ class Partial:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             self._lines = os.open(self._folder.ranges(self.name), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            idle = lock_span(self._file, IN_USE, IN_USE + 1) > IN_USE
+            idle = has_alone(self._lines)
             self.journal.absorb(0, _read_on(self._lines, 0))
             if idle and not self._sound():
                 os.ftruncate(self._file, 0)
                 os.ftruncate(self._lines, 0)
                 self.journal = Journal()
-            share_span(self._file, IN_USE, IN_USE + 1)
+            share_file(self._lines)
         self.left_over = idle
         return True
 
