@@ -21,17 +21,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from asyncwds import errors, testing
     from asyncwds.codecs.audio import audio, torch_audio
-    from asyncwds.codecs.decoders import (
-        Continue,
-        Decoded,
-        Decoder,
-        DecodingError,
-        gzfilter,
-        handle_extension,
-        torch_safetensors,
-    )
+    from asyncwds.codecs.decoders import Continue, Decoded, Decoder, DecodingError, gzfilter, handle_extension, torch_safetensors
     from asyncwds.codecs.images import imagehandler, turbojpeg
-<<<<<<< HEAD
+    from asyncwds.codecs.loads import torch_loads
+    from asyncwds.codecs.video import Video, torch_video, video
     from asyncwds.engine.gopen import gopen
     from asyncwds.engine.schemes import gopen_schemes
     from asyncwds.engine.source import Samples, open_samples
@@ -68,22 +61,7 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
     from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
     from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
-=======
-    from asyncwds.codecs.loads import torch_loads
-    from asyncwds.codecs.video import Video, torch_video, video
-    from asyncwds.engine.source import Samples, open_samples
-    from asyncwds.model import Cache, Http, Origin, Place, Prefetch, Retry, Sample
-    from asyncwds.pipeline.batching import default_collation_fn
-    from asyncwds.pipeline.handlers import (
-        ignore_and_continue,
-        ignore_and_stop,
-        reraise_exception,
-        warn_and_continue,
-        warn_and_stop,
-    )
     from asyncwds.pipeline.xdecode import xdecode
-    from asyncwds.plan import single_node_only, split_by_node, split_by_worker
->>>>>>> main
     from asyncwds.stats import Stats
     from asyncwds.storage.command import Pipe
     from asyncwds.torch import (
@@ -99,15 +77,28 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-<<<<<<< HEAD
+    "asyncwds.codecs.audio": (
+        "audio",
+        "torch_audio",
+    ),
     "asyncwds.codecs.decoders": (
         "Continue",
+        "Decoded",
         "Decoder",
+        "DecodingError",
+        "gzfilter",
         "handle_extension",
+        "torch_safetensors",
     ),
     "asyncwds.codecs.images": (
         "imagehandler",
         "turbojpeg",
+    ),
+    "asyncwds.codecs.loads": ("torch_loads",),
+    "asyncwds.codecs.video": (
+        "Video",
+        "torch_video",
+        "video",
     ),
     "asyncwds.engine.gopen": ("gopen",),
     "asyncwds.engine.schemes": ("gopen_schemes",),
@@ -141,19 +132,6 @@ _HOMES = {
     ),
     "asyncwds.pipeline.fluid": ("FluidInterface",),
     "asyncwds.pipeline.grouping": ("group_by_keys",),
-=======
-    "asyncwds.codecs.audio": ("audio", "torch_audio"),
-    "asyncwds.codecs.decoders": (
-        *("Continue", "Decoded", "Decoder", "DecodingError"),
-        *("gzfilter", "handle_extension", "torch_safetensors"),
-    ),
-    "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
-    "asyncwds.codecs.loads": ("torch_loads",),
-    "asyncwds.codecs.video": ("Video", "torch_video", "video"),
-    "asyncwds.engine.source": ("Samples", "open_samples"),
-    "asyncwds.model": ("Cache", "Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
-    "asyncwds.pipeline.batching": ("default_collation_fn",),
->>>>>>> main
     "asyncwds.pipeline.handlers": (
         "ignore_and_continue",
         "ignore_and_stop",
@@ -161,7 +139,6 @@ _HOMES = {
         "warn_and_continue",
         "warn_and_stop",
     ),
-<<<<<<< HEAD
     "asyncwds.pipeline.inspecting": (
         "info",
         "log_keys",
@@ -218,10 +195,7 @@ _HOMES = {
         "tarfile_to_samples",
         "url_opener",
     ),
-=======
     "asyncwds.pipeline.xdecode": ("xdecode",),
-    "asyncwds.plan": ("single_node_only", "split_by_node", "split_by_worker"),
->>>>>>> main
     "asyncwds.stats": ("Stats",),
     "asyncwds.storage.command": ("Pipe",),
 }
@@ -247,20 +221,15 @@ _MODULES = ("errors", "testing")
 
 __all__ = [
     "Cache",
-<<<<<<< HEAD
     "Cached",
     "Continue",
     "DataPipeline",
-    "Decoder",
-    "DirectoryShardList",
-    "FluidInterface",
-    "FluidWrapper",
-=======
-    "Continue",
     "Decoded",
     "Decoder",
     "DecodingError",
->>>>>>> main
+    "DirectoryShardList",
+    "FluidInterface",
+    "FluidWrapper",
     "Http",
     "LMDBCached",
     "MockDataset",
@@ -282,21 +251,17 @@ __all__ = [
     "Stats",
     "Video",
     "WebDataset",
-<<<<<<< HEAD
     "WebLoader",
     "add_length_method",
     "associate",
+    "audio",
     "batched",
     "check_empty",
     "collate",
     "decode",
-=======
-    "audio",
->>>>>>> main
     "default_collation_fn",
     "detshuffle",
     "errors",
-<<<<<<< HEAD
     "expand_source",
     "expand_urls",
     "extract_keys",
@@ -304,9 +269,7 @@ __all__ = [
     "gopen",
     "gopen_schemes",
     "group_by_keys",
-=======
     "gzfilter",
->>>>>>> main
     "handle_extension",
     "ignore_and_continue",
     "ignore_and_stop",
@@ -337,28 +300,22 @@ __all__ = [
     "tarfile_samples",
     "tarfile_to_samples",
     "testing",
-<<<<<<< HEAD
     "to_tuple",
+    "torch_audio",
+    "torch_loads",
+    "torch_safetensors",
+    "torch_video",
     "transform_with",
     "turbojpeg",
     "unbatched",
     "unlisted",
     "url_opener",
+    "video",
     "warn_and_continue",
     "warn_and_stop",
     "with_epoch",
     "with_length",
-=======
-    "torch_audio",
-    "torch_loads",
-    "torch_safetensors",
-    "torch_video",
-    "turbojpeg",
-    "video",
-    "warn_and_continue",
-    "warn_and_stop",
     "xdecode",
->>>>>>> main
 ]
 
 

@@ -48,7 +48,14 @@ class Scheduler:
     """
 
     def __init__(
-        self, shards: Iterator[Shard | None], *, connections: int, budget: int, part_bytes: int, interleave: int = 1, arrival: bool = False
+        self,
+        shards: Iterator[Shard | None],
+        *,
+        connections: int,
+        budget: int,
+        part_bytes: int,
+        interleave: int = 1,
+        arrival: bool = False,
     ) -> None:
         self.connections = connections
         self.ahead = sys.maxsize
