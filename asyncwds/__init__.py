@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from asyncwds import errors, testing
+    from asyncwds.codecs import tensors as tenbin
     from asyncwds.codecs.audio import audio, torch_audio
     from asyncwds.codecs.decoders import (
         Continue,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         handle_extension,
         torch_safetensors,
     )
+    from asyncwds.codecs.encoders import numpy_dumps, torch_dumps
     from asyncwds.codecs.images import imagehandler, turbojpeg
     from asyncwds.codecs.loads import torch_loads
     from asyncwds.codecs.video import Video, torch_video, video
@@ -47,6 +49,9 @@ if TYPE_CHECKING:
     from asyncwds.plan import single_node_only, split_by_node, split_by_worker
     from asyncwds.stats import Stats
     from asyncwds.torch import WebDataset
+    from asyncwds.writer.asyncwriter import AsyncShardWriter
+    from asyncwds.writer.shardwriter import ShardWriter
+    from asyncwds.writer.tarwriter import TarWriter
 
 _HOMES = {
     "asyncwds.codecs.audio": ("audio", "torch_audio"),
@@ -54,6 +59,7 @@ _HOMES = {
         *("Continue", "Decoded", "Decoder", "DecodingError"),
         *("gzfilter", "handle_extension", "torch_safetensors"),
     ),
+    "asyncwds.codecs.encoders": ("numpy_dumps", "torch_dumps"),
     "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
     "asyncwds.codecs.loads": ("torch_loads",),
     "asyncwds.codecs.video": ("Video", "torch_video", "video"),
@@ -70,10 +76,14 @@ _HOMES = {
     "asyncwds.pipeline.xdecode": ("xdecode",),
     "asyncwds.plan": ("single_node_only", "split_by_node", "split_by_worker"),
     "asyncwds.stats": ("Stats",),
+    "asyncwds.writer.asyncwriter": ("AsyncShardWriter",),
+    "asyncwds.writer.shardwriter": ("ShardWriter",),
+    "asyncwds.writer.tarwriter": ("TarWriter",),
 }
-_MODULES = ("errors", "testing")
+_MODULES = {"errors": "asyncwds.errors", "tenbin": "asyncwds.codecs.tensors", "testing": "asyncwds.testing"}
 
 __all__ = [
+    "AsyncShardWriter",
     "Cache",
     "Continue",
     "Decoded",
@@ -86,7 +96,9 @@ __all__ = [
     "Retry",
     "Sample",
     "Samples",
+    "ShardWriter",
     "Stats",
+    "TarWriter",
     "Video",
     "WebDataset",
     "audio",
@@ -97,13 +109,16 @@ __all__ = [
     "ignore_and_continue",
     "ignore_and_stop",
     "imagehandler",
+    "numpy_dumps",
     "open_samples",
     "reraise_exception",
     "single_node_only",
     "split_by_node",
     "split_by_worker",
+    "tenbin",
     "testing",
     "torch_audio",
+    "torch_dumps",
     "torch_loads",
     "torch_safetensors",
     "torch_video",
@@ -123,7 +138,7 @@ def _home(name: str) -> str | None:
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f"asyncwds.{name}")
+        return import_module(_MODULES[name])
     home = _home(name)
     if home is None:
         raise AttributeError(f"module 'asyncwds' has no attribute {name!r}")
