@@ -20,8 +20,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from asyncwds import errors, testing
+    from asyncwds.codecs import tensors as tenbin
     from asyncwds.codecs.audio import audio, torch_audio
     from asyncwds.codecs.decoders import Continue, Decoded, Decoder, DecodingError, gzfilter, handle_extension, torch_safetensors
+    from asyncwds.codecs.encoders import numpy_dumps, torch_dumps
     from asyncwds.codecs.images import imagehandler, turbojpeg
     from asyncwds.codecs.loads import torch_loads
     from asyncwds.codecs.video import Video, torch_video, video
@@ -75,6 +77,9 @@ if TYPE_CHECKING:
         with_epoch,
         with_length,
     )
+    from asyncwds.writer.asyncwriter import AsyncShardWriter
+    from asyncwds.writer.shardwriter import ShardWriter
+    from asyncwds.writer.tarwriter import TarWriter
 
 _HOMES = {
     "asyncwds.codecs.audio": (
@@ -89,6 +94,10 @@ _HOMES = {
         "gzfilter",
         "handle_extension",
         "torch_safetensors",
+    ),
+    "asyncwds.codecs.encoders": (
+        "numpy_dumps",
+        "torch_dumps",
     ),
     "asyncwds.codecs.images": (
         "imagehandler",
@@ -198,6 +207,9 @@ _HOMES = {
     "asyncwds.pipeline.xdecode": ("xdecode",),
     "asyncwds.stats": ("Stats",),
     "asyncwds.storage.command": ("Pipe",),
+    "asyncwds.writer.asyncwriter": ("AsyncShardWriter",),
+    "asyncwds.writer.shardwriter": ("ShardWriter",),
+    "asyncwds.writer.tarwriter": ("TarWriter",),
 }
 # Where torch is installed they are its IterableDatasets, from asyncwds.torch.
 _DATASETS = {
@@ -217,9 +229,10 @@ _DATASETS = {
         "RoundRobin",
     ),
 }
-_MODULES = ("errors", "testing")
+_MODULES = {"errors": "asyncwds.errors", "tenbin": "asyncwds.codecs.tensors", "testing": "asyncwds.testing"}
 
 __all__ = [
+    "AsyncShardWriter",
     "Cache",
     "Cached",
     "Continue",
@@ -247,8 +260,10 @@ __all__ = [
     "RoundRobin",
     "Sample",
     "Samples",
+    "ShardWriter",
     "SimpleShardList",
     "Stats",
+    "TarWriter",
     "Video",
     "WebDataset",
     "WebLoader",
@@ -281,6 +296,7 @@ __all__ = [
     "map_dict",
     "map_tuple",
     "non_empty",
+    "numpy_dumps",
     "open_samples",
     "pipelinefilter",
     "rename",
@@ -299,9 +315,11 @@ __all__ = [
     "tar_file_expander",
     "tarfile_samples",
     "tarfile_to_samples",
+    "tenbin",
     "testing",
     "to_tuple",
     "torch_audio",
+    "torch_dumps",
     "torch_loads",
     "torch_safetensors",
     "torch_video",
@@ -328,7 +346,7 @@ def _home(name: str) -> str | None:
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f"asyncwds.{name}")
+        return import_module(_MODULES[name])
     home = _home(name)
     if home is None:
         raise AttributeError(f"module 'asyncwds' has no attribute {name!r}")
