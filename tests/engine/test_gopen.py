@@ -168,11 +168,30 @@ def test_schemes_by_way_of_aistore(schemes, monkeypatch, tmp_path):
         wds.gopen(url).close()
 
 
-def test_writing_to_a_server_goes_by_curl(monkeypatch, tmp_path):
-    (tmp_path / "curl").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\ncat > {tmp_path}/body\n')
-    (tmp_path / "curl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with wds.gopen("http://host/x", "wb") as file:
-        file.write(b"abc")
-    assert (tmp_path / "arguments").read_text() == "-f -s -X PUT -L -T - http://host/x\n"
-    assert (tmp_path / "body").read_bytes() == b"abc"
+def test_writing_to_a_server():
+    with FaultServer({}, writable=True) as server:
+        url = server.url("x")
+        with leaks():
+            with wds.gopen(url, "wb") as file:
+                assert file.write(DATA[:1_000_000]) == 1_000_000
+                file.write(memoryview(DATA)[1_000_000:])
+                assert server.get("x") is None
+            assert server.get("x") == DATA
+            with pytest.raises(ValueError, match="closed"):
+                file.write(b"x")
+
+
+def test_what_is_not_written_to_its_end_is_not_there():
+    with FaultServer({}, writable=True) as server, leaks():
+        with pytest.raises(ZeroDivisionError), wds.gopen(server.url("x"), "wb") as file:
+            file.write(DATA)
+            raise ZeroDivisionError
+        wds.gopen(server.url("x"), "wb").write(DATA)
+        assert server.get("x") is None
+
+
+def test_a_write_that_is_refused():
+    with FaultServer({}) as server, leaks():
+        file = wds.gopen(server.url("x"), "wb")
+        with pytest.raises(wds.errors.FetchError):
+            file.close()
