@@ -40,8 +40,9 @@ class Sample(dict[str, Any]):
     def copy(self) -> Sample:
         """A shallow copy that keeps the origin."""
         copied = Sample(self)
-        if hasattr(self, "_origin"):
-            copied._origin = self._origin
+        with_origin = getattr(self, "_origin", None)
+        if with_origin is not None:
+            copied._origin = with_origin
         return copied
 
 

@@ -36,7 +36,8 @@ EXTRAS = {
         "torchcodec",
         "uvloop",
     ),
-    *("psutil", "webdataset", "zstandard"),
+    *("lmdb", "psutil", "webdataset", "yaml", "zstandard"),
+    *("accelerate", "lightning", "transformers"),
 }
 MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
 if find_library("avdevice") is None:

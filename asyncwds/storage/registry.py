@@ -13,7 +13,7 @@ from asyncwds.storage.base import Body, Fetcher
 from asyncwds.storage.file import FileFetcher
 from asyncwds.storage.pipe import PipeFetcher
 from asyncwds.storage.stdin import StdinFetcher
-from asyncwds.urls import local_path
+from asyncwds.urls import scheme_of
 
 Maker = Callable[[Http, Retry, Counters], Fetcher]
 
@@ -24,6 +24,11 @@ def open_storage(http: Http, retry: Retry, counters: Counters) -> Fetcher:
     For others, opening raises SpecError; so it does for local files and pipes where the environment has WDS_SECURE=1.
     """
     return _Storage(http, retry, counters)
+
+
+def knows(scheme: str) -> bool:
+    """Whether there is a fetcher for a scheme: see `asyncwds.urls.scheme_of`."""
+    return scheme in _MAKERS
 
 
 class _Storage:
@@ -54,8 +59,8 @@ class _Storage:
 
 
 def _maker(url: str) -> Maker:
-    scheme = "-" if url == "-" else "file" if local_path(url) is not None else url.partition(":")[0].lower()
-    if scheme not in _MAKERS:
+    scheme = scheme_of(url)
+    if not knows(scheme):
         raise SpecError(
             f"no storage for {scheme}: urls; there is {', '.join(f'{known}:' for known in _MAKERS if known != '-')}", url=url
         )
