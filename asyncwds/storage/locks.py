@@ -58,7 +58,7 @@ def lock_span(descriptor: int, start: int, stop: int) -> int:
 
 
 def unlock_span(descriptor: int, start: int, stop: int) -> None:
-    if _OFD:
+    if _OFD and start < stop:  # no length would be the rest of the file
         _set(descriptor, fcntl.F_UNLCK, start, stop)
 
 

@@ -42,6 +42,8 @@ def test_a_span_is_locked_up_to_what_others_have(opened):
     assert lock_span(other, 110, 300) == 110
     assert lock_span(other, 120, 300) == 140
     assert lock_span(other, 7, 7) == 7
+    unlock_span(one, 110, 110)
+    assert lock_span(other, 190, 200) == 190
 
 
 def test_closing_one_leaves_the_locks_of_the_others(opened, tmp_path):
