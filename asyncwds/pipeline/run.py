@@ -15,6 +15,7 @@ from asyncwds.engine.source import Source, loop_factory
 from asyncwds.engine.stream import window_bytes
 from asyncwds.errors import BridgeError
 from asyncwds.model import Place, Sample
+from asyncwds.pipeline.handlers import counted
 from asyncwds.stats import Counters
 
 Stage = Callable[[Iterator[Any]], Iterator[Any]]
@@ -92,6 +93,7 @@ class Run:
             yield from items
 
     def _bind(self, stage: Stage | Bindable, position: int, epoch: int) -> Stage:
+        stage = counted(stage, self._counters)
         if not isinstance(stage, Bindable):
             return stage
         # Two unseeded shuffles in one pipeline must not pick alike.
