@@ -19,6 +19,7 @@ from asyncwds.pipeline.parallel import ThreadedIterator
 from asyncwds.pipeline.place import place_from_environment
 from asyncwds.pipeline.run import Description, Iteration, Run, Stage
 from asyncwds.pipeline.shuffle import Shuffle
+from asyncwds.pipeline.xdecode import xdecode
 from asyncwds.plan import Splitter, single_node_only, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
@@ -125,6 +126,10 @@ class WebDataset:
     def decode(self, *args: Any, **options: Any) -> Self:
         """Decodes fields by extension; "rgb8", "torchrgb", "pil" and the like say what images become."""
         return self.compose(stages.decode(*args, **options))
+
+    def xdecode(self, *decoders: Any, **options: Any) -> Self:
+        """Decodes fields by patterns of their names, with functions of a stream: `xdecode(("*.jpg", f), json=json.load)`."""
+        return self.compose(xdecode(*decoders, **options))
 
     def map(self, function: Callable[[Any], Any], handler: Handler = reraise_exception) -> Self:
         """Applies a function to each sample; one for which it returns None is dropped."""
