@@ -20,8 +20,19 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from asyncwds import errors, testing
-    from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
+    from asyncwds.codecs.audio import audio, torch_audio
+    from asyncwds.codecs.decoders import (
+        Continue,
+        Decoded,
+        Decoder,
+        DecodingError,
+        gzfilter,
+        handle_extension,
+        torch_safetensors,
+    )
     from asyncwds.codecs.images import imagehandler, turbojpeg
+    from asyncwds.codecs.loads import torch_loads
+    from asyncwds.codecs.video import Video, torch_video, video
     from asyncwds.engine.source import Samples, open_samples
     from asyncwds.model import Http, Origin, Place, Prefetch, Retry, Sample
     from asyncwds.pipeline.batching import default_collation_fn
@@ -32,13 +43,20 @@ if TYPE_CHECKING:
         warn_and_continue,
         warn_and_stop,
     )
+    from asyncwds.pipeline.xdecode import xdecode
     from asyncwds.plan import single_node_only, split_by_node, split_by_worker
     from asyncwds.stats import Stats
     from asyncwds.torch import WebDataset
 
 _HOMES = {
-    "asyncwds.codecs.decoders": ("Continue", "Decoder", "handle_extension"),
+    "asyncwds.codecs.audio": ("audio", "torch_audio"),
+    "asyncwds.codecs.decoders": (
+        *("Continue", "Decoded", "Decoder", "DecodingError"),
+        *("gzfilter", "handle_extension", "torch_safetensors"),
+    ),
     "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
+    "asyncwds.codecs.loads": ("torch_loads",),
+    "asyncwds.codecs.video": ("Video", "torch_video", "video"),
     "asyncwds.engine.source": ("Samples", "open_samples"),
     "asyncwds.model": ("Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
     "asyncwds.pipeline.batching": ("default_collation_fn",),
@@ -49,6 +67,7 @@ _HOMES = {
         "warn_and_continue",
         "warn_and_stop",
     ),
+    "asyncwds.pipeline.xdecode": ("xdecode",),
     "asyncwds.plan": ("single_node_only", "split_by_node", "split_by_worker"),
     "asyncwds.stats": ("Stats",),
 }
@@ -56,7 +75,9 @@ _MODULES = ("errors", "testing")
 
 __all__ = [
     "Continue",
+    "Decoded",
     "Decoder",
+    "DecodingError",
     "Http",
     "Origin",
     "Place",
@@ -65,9 +86,12 @@ __all__ = [
     "Sample",
     "Samples",
     "Stats",
+    "Video",
     "WebDataset",
+    "audio",
     "default_collation_fn",
     "errors",
+    "gzfilter",
     "handle_extension",
     "ignore_and_continue",
     "ignore_and_stop",
@@ -78,9 +102,15 @@ __all__ = [
     "split_by_node",
     "split_by_worker",
     "testing",
+    "torch_audio",
+    "torch_loads",
+    "torch_safetensors",
+    "torch_video",
     "turbojpeg",
+    "video",
     "warn_and_continue",
     "warn_and_stop",
+    "xdecode",
 ]
 
 
