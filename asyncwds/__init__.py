@@ -20,8 +20,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from asyncwds import errors, testing
-    from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
+    from asyncwds.codecs.audio import audio, torch_audio
+    from asyncwds.codecs.decoders import Continue, Decoded, Decoder, DecodingError, gzfilter, handle_extension, torch_safetensors
     from asyncwds.codecs.images import imagehandler, turbojpeg
+    from asyncwds.codecs.loads import torch_loads
+    from asyncwds.codecs.video import Video, torch_video, video
     from asyncwds.engine.gopen import gopen
     from asyncwds.engine.schemes import gopen_schemes
     from asyncwds.engine.source import Samples, open_samples
@@ -56,8 +59,9 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.shuffle import detshuffle, shuffle
     from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
     from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
-    from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
+    from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with
     from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
+    from asyncwds.pipeline.xdecode import xdecode
     from asyncwds.stats import Stats
     from asyncwds.storage.command import Pipe
     from asyncwds.torch import (
@@ -73,45 +77,29 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "asyncwds.codecs.audio": ("audio", "torch_audio"),
     "asyncwds.codecs.decoders": (
         "Continue",
+        "Decoded",
         "Decoder",
+        "DecodingError",
+        "gzfilter",
         "handle_extension",
+        "torch_safetensors",
     ),
-    "asyncwds.codecs.images": (
-        "imagehandler",
-        "turbojpeg",
-    ),
+    "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
+    "asyncwds.codecs.loads": ("torch_loads",),
+    "asyncwds.codecs.video": ("Video", "torch_video", "video"),
     "asyncwds.engine.gopen": ("gopen",),
     "asyncwds.engine.schemes": ("gopen_schemes",),
-    "asyncwds.engine.source": (
-        "Samples",
-        "open_samples",
-    ),
-    "asyncwds.model": (
-        "Cache",
-        "Http",
-        "Origin",
-        "Place",
-        "Prefetch",
-        "Retry",
-        "Sample",
-    ),
-    "asyncwds.pipeline.batching": (
-        "batched",
-        "default_collation_fn",
-        "listed",
-        "unbatched",
-        "unlisted",
-    ),
+    "asyncwds.engine.source": ("Samples", "open_samples"),
+    "asyncwds.model": ("Cache", "Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
+    "asyncwds.pipeline.batching": ("batched", "default_collation_fn", "listed", "unbatched", "unlisted"),
     "asyncwds.pipeline.cached": ("Cached",),
     "asyncwds.pipeline.collation": ("collate",),
     "asyncwds.pipeline.directory": ("DirectoryShardList",),
     "asyncwds.pipeline.epochs": ("repeatedly",),
-    "asyncwds.pipeline.fields": (
-        "associate",
-        "map_dict",
-    ),
+    "asyncwds.pipeline.fields": ("associate", "map_dict"),
     "asyncwds.pipeline.fluid": ("FluidInterface",),
     "asyncwds.pipeline.grouping": ("group_by_keys",),
     "asyncwds.pipeline.handlers": (
@@ -121,18 +109,12 @@ _HOMES = {
         "warn_and_continue",
         "warn_and_stop",
     ),
-    "asyncwds.pipeline.inspecting": (
-        "info",
-        "log_keys",
-    ),
+    "asyncwds.pipeline.inspecting": ("info", "log_keys"),
     "asyncwds.pipeline.length": ("add_length_method",),
     "asyncwds.pipeline.lmdb_cached": ("LMDBCached",),
     "asyncwds.pipeline.multi": ("MultiLoader",),
     "asyncwds.pipeline.names": ("getfirst",),
-    "asyncwds.pipeline.patterns": (
-        "extract_keys",
-        "rename_keys",
-    ),
+    "asyncwds.pipeline.patterns": ("extract_keys", "rename_keys"),
     "asyncwds.pipeline.sampling": ("rsample",),
     "asyncwds.pipeline.shardlists": (
         "ResampledShardList",
@@ -144,39 +126,13 @@ _HOMES = {
         "non_empty",
         "resampled",
     ),
-    "asyncwds.pipeline.shardspec": (
-        "MultiShardSample",
-        "shardspec",
-    ),
-    "asyncwds.pipeline.shuffle": (
-        "detshuffle",
-        "shuffle",
-    ),
-    "asyncwds.pipeline.splitters": (
-        "single_node_only",
-        "split_by_node",
-        "split_by_worker",
-    ),
-    "asyncwds.pipeline.stage": (
-        "PipelineStage",
-        "pipelinefilter",
-    ),
-    "asyncwds.pipeline.stages": (
-        "decode",
-        "map",
-        "map_tuple",
-        "rename",
-        "select",
-        "slice",
-        "to_tuple",
-        "transform_with",
-    ),
-    "asyncwds.pipeline.tarstages": (
-        "tar_file_expander",
-        "tarfile_samples",
-        "tarfile_to_samples",
-        "url_opener",
-    ),
+    "asyncwds.pipeline.shardspec": ("MultiShardSample", "shardspec"),
+    "asyncwds.pipeline.shuffle": ("detshuffle", "shuffle"),
+    "asyncwds.pipeline.splitters": ("single_node_only", "split_by_node", "split_by_worker"),
+    "asyncwds.pipeline.stage": ("PipelineStage", "pipelinefilter"),
+    "asyncwds.pipeline.stages": ("decode", "map", "map_tuple", "rename", "select", "slice", "to_tuple", "transform_with"),
+    "asyncwds.pipeline.tarstages": ("tar_file_expander", "tarfile_samples", "tarfile_to_samples", "url_opener"),
+    "asyncwds.pipeline.xdecode": ("xdecode",),
     "asyncwds.stats": ("Stats",),
     "asyncwds.storage.command": ("Pipe",),
 }
@@ -184,28 +140,20 @@ _HOMES = {
 _DATASETS = {
     "asyncwds.pipeline.datapipeline": ("DataPipeline",),
     "asyncwds.pipeline.dataset": ("WebDataset",),
-    "asyncwds.pipeline.epochs": (
-        "MockDataset",
-        "with_epoch",
-        "with_length",
-    ),
-    "asyncwds.pipeline.loaders": (
-        "FluidWrapper",
-        "WebLoader",
-    ),
-    "asyncwds.pipeline.mixing": (
-        "RandomMix",
-        "RoundRobin",
-    ),
+    "asyncwds.pipeline.epochs": ("MockDataset", "with_epoch", "with_length"),
+    "asyncwds.pipeline.loaders": ("FluidWrapper", "WebLoader"),
+    "asyncwds.pipeline.mixing": ("RandomMix", "RoundRobin"),
 }
-_MODULES = ("errors", "testing")
+_MODULES = {"errors": "asyncwds.errors", "testing": "asyncwds.testing"}
 
 __all__ = [
     "Cache",
     "Cached",
     "Continue",
     "DataPipeline",
+    "Decoded",
     "Decoder",
+    "DecodingError",
     "DirectoryShardList",
     "FluidInterface",
     "FluidWrapper",
@@ -228,10 +176,12 @@ __all__ = [
     "Samples",
     "SimpleShardList",
     "Stats",
+    "Video",
     "WebDataset",
     "WebLoader",
     "add_length_method",
     "associate",
+    "audio",
     "batched",
     "check_empty",
     "collate",
@@ -246,6 +196,7 @@ __all__ = [
     "gopen",
     "gopen_schemes",
     "group_by_keys",
+    "gzfilter",
     "handle_extension",
     "ignore_and_continue",
     "ignore_and_stop",
@@ -277,15 +228,21 @@ __all__ = [
     "tarfile_to_samples",
     "testing",
     "to_tuple",
+    "torch_audio",
+    "torch_loads",
+    "torch_safetensors",
+    "torch_video",
     "transform_with",
     "turbojpeg",
     "unbatched",
     "unlisted",
     "url_opener",
+    "video",
     "warn_and_continue",
     "warn_and_stop",
     "with_epoch",
     "with_length",
+    "xdecode",
 ]
 
 
@@ -298,7 +255,7 @@ def _home(name: str) -> str | None:
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f"asyncwds.{name}")
+        return import_module(_MODULES[name])
     home = _home(name)
     if home is None:
         raise AttributeError(f"module 'asyncwds' has no attribute {name!r}")

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,26 @@ from asyncwds.testing import FaultServer
 sys.path.append(str(Path(__file__).parent.parent))
 
 # Not in every environment of tox.ini: the extras, and the peers to compare with.
-EXTRAS = {"lmdb", "psutil", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}
+EXTRAS = {
+    *(
+        "av",
+        "cbor2",
+        "imagecodecs",
+        "lmdb",
+        "msgpack",
+        "safetensors",
+        "simplejpeg",
+        "soundfile",
+        "tifffile",
+        "torch",
+        "torchcodec",
+        "uvloop",
+    ),
+    *("psutil", "webdataset", "zstandard"),
+}
 MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
+if find_library("avdevice") is None:
+    MISSING.add("torchcodec")  # installed or not: it cannot be imported without FFmpeg
 
 
 def _top_level_imports(path: Path) -> set[str]:

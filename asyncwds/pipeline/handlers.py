@@ -78,9 +78,9 @@ class _Counting:
 
 def counted(stage: Any, counters: Counters) -> Any:
     """The stage as it runs: one that has a handler gets one that counts each sample it is asked about."""
-    if not is_dataclass(stage) or not hasattr(stage, "handler"):
+    if not is_dataclass(stage) or isinstance(stage, type) or not hasattr(stage, "handler"):
         return stage
-    return replace(stage, handler=_Counting(stage.handler, counters))  # type: ignore[type-var]
+    return replace(stage, handler=_Counting(stage.handler, counters))
 
 
 def note(error: Exception, stage: str, sample: object) -> None:

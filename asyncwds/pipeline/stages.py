@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from asyncwds.codecs.decoders import Decoder, FieldHandler
+from asyncwds.codecs.compression import MAX_UNPACKED
+from asyncwds.codecs.decoders import Decoder, FieldDecoder, FieldHandler
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import whereabouts
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
@@ -194,10 +195,12 @@ def decode(
     post: Sequence[FieldHandler] | None = None,
     only: str | Iterable[str] | None = None,
     partial: bool = False,
+    decoders: Mapping[str, FieldDecoder] | None = None,
+    max_unpacked: int = MAX_UNPACKED,
     handler: Handler = reraise_exception,
 ) -> Map:
     """Decodes the fields of each sample, see `Decoder`. A sample with a field that cannot be decoded is a DecodeError."""
-    return Map(Decoder(handlers, pre, post, only, partial), handler)
+    return Map(Decoder(handlers, pre, post, only, partial, decoders=decoders, max_unpacked=max_unpacked), handler)
 
 
 def to_tuple(

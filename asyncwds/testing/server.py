@@ -193,8 +193,7 @@ class FaultServer:
         pace = Pace(fault.drip or self._rate)
         ends = [at for at in (fault.cut_at, fault.reset_at, fault.stall_at) if at is not None]
         limit = min([reply.length, *ends])
-        for start in range(0, limit, pace.piece):
-            stop = min(start + pace.piece, limit)
+        for start, stop in pace.pieces(limit):
             await pace.wait(stop - start)
             await self._send_piece(wire, reply, start, stop)
         if fault.reset_at is not None:
