@@ -14,7 +14,8 @@ WdsError                       url, offset, key say where, as far as known
 │  └─ TarHeaderError           a header fails its checksum or makes no sense
 ├─ SampleError                 one sample is wrong, the shard goes on   (is a ValueError)
 │  ├─ DuplicateFieldError      two members give the same field
-│  └─ DecodeError              a field's bytes could not be decoded
+│  ├─ DecodeError              a field's bytes could not be decoded
+│  └─ EncodeError              a field's value could not be written as bytes
 ├─ CacheError                  the local cache cannot be used           (is an OSError)
 └─ BridgeError                 an iterator used after a fork, or closed (is a RuntimeError)
 """
@@ -144,6 +145,12 @@ class DuplicateFieldError(SampleError):
 
 class DecodeError(SampleError):
     """A field's bytes could not be decoded; `field` is its name, the cause is `__cause__`."""
+
+    field: str | None = None
+
+
+class EncodeError(SampleError):
+    """A field's value could not be written as bytes; `field` is its name, the cause is `__cause__`."""
 
     field: str | None = None
 
