@@ -81,9 +81,7 @@ def decode_list(l: Sequence[Buffer], infos: Infos = False) -> Any:  # noqa: E741
 
 def write(stream: BinaryIO, l: Sequence[Any], infos: Sequence[str] | None = None) -> None:  # noqa: E741 - as above
     """Writes the arrays to a binary file. Raises as `encode_buffer`."""
-    for chunk in encode_list(l, infos):
-        for piece in _framed(chunk):
-            stream.write(piece)
+    stream.write(encode_buffer(list(l), infos))
 
 
 def read(stream: BinaryIO, n: int = sys.maxsize, infos: Infos = False) -> Any:
