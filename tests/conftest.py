@@ -21,7 +21,7 @@ from asyncwds.testing import FaultServer
 sys.path.append(str(Path(__file__).parent.parent))
 
 # Not in every environment of tox.ini: the extras, and the peers to compare with.
-EXTRAS = {"psutil", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}
+EXTRAS = {"cbor2", "msgpack", "psutil", "safetensors", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}
 MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
 
 
