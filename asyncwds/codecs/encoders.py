@@ -201,6 +201,11 @@ class ExtensionEncoder:
             for field, value in sample.items()
         }
 
+    def is_quick(self, sample: Sample) -> bool:
+        """Whether nothing has to be encoded or compressed, as far as it has seen these fields."""
+        plain = self._plain
+        return all((type(value) is bytes and field in plain) or field.startswith("_") for field, value in sample.items())
+
     def _encoded(self, field: str, value: Any, sample: Sample) -> Any:
         try:
             encoded = encode_based_on_extension1(value, field, self._handlers)
@@ -225,7 +230,8 @@ def encode_based_on_extension(sample: Sample, handlers: Mapping[str, FieldEncode
     return ExtensionEncoder(handlers)(sample)
 
 
-def _unchanged(sample: Any) -> Any:
+def unchanged(sample: Any) -> Any:
+    """The encoder for samples that hold bytes already."""
     return sample
 
 
@@ -236,7 +242,7 @@ def make_encoder(spec: bool | Mapping[str, FieldEncoder] | Encoder | None) -> En
     callable takes a sample and returns one. Raises SpecError for anything else.
     """
     if spec is None or spec is False:
-        return _unchanged
+        return unchanged
     if spec is True:
         return ExtensionEncoder(default_handlers)
     if isinstance(spec, Mapping):

@@ -28,9 +28,14 @@ _REMEMBERED = 4096
 _NUL = bytes(_NAME)
 
 
+def closed_size(position: int) -> int:
+    """Bytes of an archive whose members take `position` bytes: two blocks of zeros end it, and more up to the end of a record."""
+    return -(-(position + 2 * BLOCK) // RECORD) * RECORD
+
+
 def ending(position: int) -> bytes:
-    """What ends an archive of so many bytes: two blocks of zeros, and more up to the end of a record."""
-    return bytes(2 * BLOCK + -(position + 2 * BLOCK) % RECORD)
+    """What ends an archive whose members take `position` bytes."""
+    return bytes(closed_size(position) - position)
 
 
 class Headers:
