@@ -19,8 +19,8 @@ names = st.text("ab/é._-\udcff", min_size=1, max_size=300).filter(lambda name: 
 sizes = st.sampled_from([0, 1, 511, 512, 2**33 - 1]) | st.integers(0, 2**33 - 1)
 
 
-def headers(format: int | None = None, mtime: float | None = 0, **owner: Any) -> Headers:
-    return Headers(**(OWNER | owner), mtime=mtime, format=format)
+def headers(kind: int | None = None, mtime: float | None = 0, **owner: Any) -> Headers:
+    return Headers(**(OWNER | owner), mtime=mtime, format=kind)
 
 
 def info(name: str, size: int, mtime: float = 0) -> tarfile.TarInfo:
@@ -36,14 +36,14 @@ def read_back(header: bytes) -> tarfile.TarInfo:
 
 
 @given(st.text("abc/._-", min_size=1, max_size=100), sizes, st.integers(0, 2**31), st.sampled_from([None, *FORMATS]))
-def test_a_plain_header_is_the_standard_librarys(name: str, size: int, mtime: int, format: int | None) -> None:
-    expected = info(name, size, mtime).tobuf(tarfile.USTAR_FORMAT if format is None else format)
-    assert headers(format, mtime)(name, size) == expected
+def test_a_plain_header_is_the_standard_librarys(name: str, size: int, mtime: int, kind: int | None) -> None:
+    expected = info(name, size, mtime).tobuf(tarfile.USTAR_FORMAT if kind is None else kind)
+    assert headers(kind, mtime)(name, size) == expected
 
 
 @given(names, st.integers(0, 2**40), st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
-def test_a_format_that_is_asked_for_is_tarfiles(name: str, size: int, format: int) -> None:
-    assert headers(format)(name, size) == info(name, size).tobuf(format, "utf-8", "surrogateescape")
+def test_a_format_that_is_asked_for_is_tarfiles(name: str, size: int, kind: int) -> None:
+    assert headers(kind)(name, size) == info(name, size).tobuf(kind, "utf-8", "surrogateescape")
 
 
 @given(names, st.integers(0, 2**40))
@@ -88,7 +88,7 @@ def test_what_a_strict_ustar_cannot_hold(name: str, size: int) -> None:
 def test_times(monkeypatch: pytest.MonkeyPatch) -> None:
     now = headers(mtime=None)
     for seconds in (1e9, 1e9 + 0.6, 1e9 + 1):
-        monkeypatch.setattr(time, "time", lambda: seconds)
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: seconds)
         assert now("a", 3) == info("a", 3, int(seconds)).tobuf(tarfile.USTAR_FORMAT)
     assert headers(mtime=1.5)("a", 3) == info("a", 3, 1).tobuf(tarfile.USTAR_FORMAT)
     assert read_back(headers(tarfile.PAX_FORMAT, 1.5)("a", 3)).mtime == 1.5
