@@ -18,7 +18,7 @@ _FORMATS = {
     **dict.fromkeys(("IMG", "IMAGE", "PBM", "PGM", "PPM", "PNM"), "PPM"),
     **dict.fromkeys(("JP2", "J2K"), "JPEG2000"),
 }
-_NETPBM = {"PBM": ("1",), "PGM": ("L", "I", "I;16"), "PPM": ("RGB",)}  # modes that each can hold; the first is converted to
+_NETPBM = {"PBM": ("1",), "PGM": ("L", "I", "I;16")}  # modes that each can hold; the first is converted to
 
 
 def imageencoder(image: Any, format: str = "PNG") -> bytes:  # noqa: A002 - webdataset's name

@@ -147,7 +147,8 @@ def test_jpeg_is_of_quality_100(extension: str) -> None:
 def test_netpbm_by_extension() -> None:
     assert encode("pbm", PIXELS[:, :, 0]).startswith(b"P4")
     assert encode("pgm", PIXELS).startswith(b"P5")
-    assert encode("ppm", PIXELS[:, :, 0]).startswith(b"P6")
+    assert encode("ppm", PIXELS).startswith(b"P6")
+    assert encode("ppm", PIXELS[:, :, 0]).startswith(b"P5"), "as webdataset does"
     assert encode("pnm", PIXELS[:, :, 0]).startswith(b"P5")
     assert np.array_equal(np.array(opened(encode("pbm", PIXELS[:, :, 0]))), PIXELS[:, :, 0] > 127)
 
