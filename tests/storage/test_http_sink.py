@@ -36,11 +36,13 @@ async def opened(url: str, retry: Retry = QUICK, http: Http | None = None) -> As
     async with leaks():
         with ThreadPoolExecutor(1) as thread:
             sink = HttpSink(http or Http(), retry, thread)
-            upload = await sink.open(url)
             try:
-                yield upload
+                upload = await sink.open(url)
+                try:
+                    yield upload
+                finally:
+                    await upload.abort()
             finally:
-                await upload.abort()
                 await sink.aclose()
 
 

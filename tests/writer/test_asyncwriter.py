@@ -33,7 +33,9 @@ async def write(pattern: Any, samples: Any, *arguments: Any, **options: Any) -> 
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"compress": "gz"}, {"encoder": lambda sample: sample | {"cls": str(sample["cls"]).encode()}}], ids=str
+    "options",
+    [{}, {"compress": "gz"}, {"encoder": lambda sample: sample | {"cls": str(sample["cls"]).encode()}}],
+    ids=["plain", "compressed", "own encoder"],
 )
 async def test_the_shards_are_those_of_the_other_writer(tmp_path: Path, samples: Any, options: dict[str, Any]) -> None:
     options |= {"mtime": 0, "maxcount": 7, "maxsize": 3_000_000, "start_shard": 3}
