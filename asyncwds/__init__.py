@@ -20,16 +20,44 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from asyncwds import errors, testing
+    from asyncwds.codecs import tensors as tenbin
     from asyncwds.codecs.audio import audio, torch_audio
-    from asyncwds.codecs.decoders import Continue, Decoded, Decoder, DecodingError, gzfilter, handle_extension, torch_safetensors
+    from asyncwds.codecs.decoders import (
+        Continue,
+        Decoded,
+        Decoder,
+        DecodingError,
+        gzfilter,
+        handle_extension,
+        torch_safetensors,
+    )
+    from asyncwds.codecs.encoders import numpy_dumps, torch_dumps
     from asyncwds.codecs.images import imagehandler, turbojpeg
     from asyncwds.codecs.loads import torch_loads
-    from asyncwds.codecs.video import Video, torch_video, video
+    from asyncwds.codecs.video import (
+        Video,
+        torch_video,
+        video,
+    )
     from asyncwds.engine.gopen import gopen
     from asyncwds.engine.schemes import gopen_schemes
     from asyncwds.engine.source import Samples, open_samples
-    from asyncwds.model import Cache, Http, Origin, Place, Prefetch, Retry, Sample
-    from asyncwds.pipeline.batching import batched, default_collation_fn, listed, unbatched, unlisted
+    from asyncwds.model import (
+        Cache,
+        Http,
+        Origin,
+        Place,
+        Prefetch,
+        Retry,
+        Sample,
+    )
+    from asyncwds.pipeline.batching import (
+        batched,
+        default_collation_fn,
+        listed,
+        unbatched,
+        unlisted,
+    )
     from asyncwds.pipeline.cached import Cached
     from asyncwds.pipeline.collation import collate
     from asyncwds.pipeline.directory import DirectoryShardList
@@ -37,7 +65,13 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.fields import associate, map_dict
     from asyncwds.pipeline.fluid import FluidInterface
     from asyncwds.pipeline.grouping import group_by_keys
-    from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop, reraise_exception, warn_and_continue, warn_and_stop
+    from asyncwds.pipeline.handlers import (
+        ignore_and_continue,
+        ignore_and_stop,
+        reraise_exception,
+        warn_and_continue,
+        warn_and_stop,
+    )
     from asyncwds.pipeline.inspecting import info, log_keys
     from asyncwds.pipeline.length import add_length_method
     from asyncwds.pipeline.lmdb_cached import LMDBCached
@@ -57,10 +91,28 @@ if TYPE_CHECKING:
     )
     from asyncwds.pipeline.shardspec import MultiShardSample, shardspec
     from asyncwds.pipeline.shuffle import detshuffle, shuffle
-    from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
+    from asyncwds.pipeline.splitters import (
+        single_node_only,
+        split_by_node,
+        split_by_worker,
+    )
     from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
-    from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with
-    from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
+    from asyncwds.pipeline.stages import (
+        decode,
+        map,  # noqa: A004
+        map_tuple,
+        rename,
+        select,
+        slice,  # noqa: A004
+        to_tuple,
+        transform_with,
+    )
+    from asyncwds.pipeline.tarstages import (
+        tar_file_expander,
+        tarfile_samples,
+        tarfile_to_samples,
+        url_opener,
+    )
     from asyncwds.pipeline.xdecode import xdecode
     from asyncwds.stats import Stats
     from asyncwds.storage.command import Pipe
@@ -75,9 +127,15 @@ if TYPE_CHECKING:
         with_epoch,
         with_length,
     )
+    from asyncwds.writer.asyncwriter import AsyncShardWriter
+    from asyncwds.writer.shardwriter import ShardWriter
+    from asyncwds.writer.tarwriter import TarWriter
 
 _HOMES = {
-    "asyncwds.codecs.audio": ("audio", "torch_audio"),
+    "asyncwds.codecs.audio": (
+        "audio",
+        "torch_audio",
+    ),
     "asyncwds.codecs.decoders": (
         "Continue",
         "Decoded",
@@ -87,19 +145,50 @@ _HOMES = {
         "handle_extension",
         "torch_safetensors",
     ),
-    "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
+    "asyncwds.codecs.encoders": (
+        "numpy_dumps",
+        "torch_dumps",
+    ),
+    "asyncwds.codecs.images": (
+        "imagehandler",
+        "turbojpeg",
+    ),
     "asyncwds.codecs.loads": ("torch_loads",),
-    "asyncwds.codecs.video": ("Video", "torch_video", "video"),
+    "asyncwds.codecs.video": (
+        "Video",
+        "torch_video",
+        "video",
+    ),
     "asyncwds.engine.gopen": ("gopen",),
     "asyncwds.engine.schemes": ("gopen_schemes",),
-    "asyncwds.engine.source": ("Samples", "open_samples"),
-    "asyncwds.model": ("Cache", "Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
-    "asyncwds.pipeline.batching": ("batched", "default_collation_fn", "listed", "unbatched", "unlisted"),
+    "asyncwds.engine.source": (
+        "Samples",
+        "open_samples",
+    ),
+    "asyncwds.model": (
+        "Cache",
+        "Http",
+        "Origin",
+        "Place",
+        "Prefetch",
+        "Retry",
+        "Sample",
+    ),
+    "asyncwds.pipeline.batching": (
+        "batched",
+        "default_collation_fn",
+        "listed",
+        "unbatched",
+        "unlisted",
+    ),
     "asyncwds.pipeline.cached": ("Cached",),
     "asyncwds.pipeline.collation": ("collate",),
     "asyncwds.pipeline.directory": ("DirectoryShardList",),
     "asyncwds.pipeline.epochs": ("repeatedly",),
-    "asyncwds.pipeline.fields": ("associate", "map_dict"),
+    "asyncwds.pipeline.fields": (
+        "associate",
+        "map_dict",
+    ),
     "asyncwds.pipeline.fluid": ("FluidInterface",),
     "asyncwds.pipeline.grouping": ("group_by_keys",),
     "asyncwds.pipeline.handlers": (
@@ -109,12 +198,18 @@ _HOMES = {
         "warn_and_continue",
         "warn_and_stop",
     ),
-    "asyncwds.pipeline.inspecting": ("info", "log_keys"),
+    "asyncwds.pipeline.inspecting": (
+        "info",
+        "log_keys",
+    ),
     "asyncwds.pipeline.length": ("add_length_method",),
     "asyncwds.pipeline.lmdb_cached": ("LMDBCached",),
     "asyncwds.pipeline.multi": ("MultiLoader",),
     "asyncwds.pipeline.names": ("getfirst",),
-    "asyncwds.pipeline.patterns": ("extract_keys", "rename_keys"),
+    "asyncwds.pipeline.patterns": (
+        "extract_keys",
+        "rename_keys",
+    ),
     "asyncwds.pipeline.sampling": ("rsample",),
     "asyncwds.pipeline.shardlists": (
         "ResampledShardList",
@@ -126,27 +221,68 @@ _HOMES = {
         "non_empty",
         "resampled",
     ),
-    "asyncwds.pipeline.shardspec": ("MultiShardSample", "shardspec"),
-    "asyncwds.pipeline.shuffle": ("detshuffle", "shuffle"),
-    "asyncwds.pipeline.splitters": ("single_node_only", "split_by_node", "split_by_worker"),
-    "asyncwds.pipeline.stage": ("PipelineStage", "pipelinefilter"),
-    "asyncwds.pipeline.stages": ("decode", "map", "map_tuple", "rename", "select", "slice", "to_tuple", "transform_with"),
-    "asyncwds.pipeline.tarstages": ("tar_file_expander", "tarfile_samples", "tarfile_to_samples", "url_opener"),
+    "asyncwds.pipeline.shardspec": (
+        "MultiShardSample",
+        "shardspec",
+    ),
+    "asyncwds.pipeline.shuffle": (
+        "detshuffle",
+        "shuffle",
+    ),
+    "asyncwds.pipeline.splitters": (
+        "single_node_only",
+        "split_by_node",
+        "split_by_worker",
+    ),
+    "asyncwds.pipeline.stage": (
+        "PipelineStage",
+        "pipelinefilter",
+    ),
+    "asyncwds.pipeline.stages": (
+        "decode",
+        "map",
+        "map_tuple",
+        "rename",
+        "select",
+        "slice",
+        "to_tuple",
+        "transform_with",
+    ),
+    "asyncwds.pipeline.tarstages": (
+        "tar_file_expander",
+        "tarfile_samples",
+        "tarfile_to_samples",
+        "url_opener",
+    ),
     "asyncwds.pipeline.xdecode": ("xdecode",),
     "asyncwds.stats": ("Stats",),
     "asyncwds.storage.command": ("Pipe",),
+    "asyncwds.writer.asyncwriter": ("AsyncShardWriter",),
+    "asyncwds.writer.shardwriter": ("ShardWriter",),
+    "asyncwds.writer.tarwriter": ("TarWriter",),
 }
 # Where torch is installed they are its IterableDatasets, from asyncwds.torch.
 _DATASETS = {
     "asyncwds.pipeline.datapipeline": ("DataPipeline",),
     "asyncwds.pipeline.dataset": ("WebDataset",),
-    "asyncwds.pipeline.epochs": ("MockDataset", "with_epoch", "with_length"),
-    "asyncwds.pipeline.loaders": ("FluidWrapper", "WebLoader"),
-    "asyncwds.pipeline.mixing": ("RandomMix", "RoundRobin"),
+    "asyncwds.pipeline.epochs": (
+        "MockDataset",
+        "with_epoch",
+        "with_length",
+    ),
+    "asyncwds.pipeline.loaders": (
+        "FluidWrapper",
+        "WebLoader",
+    ),
+    "asyncwds.pipeline.mixing": (
+        "RandomMix",
+        "RoundRobin",
+    ),
 }
 _MODULES = {"errors": "asyncwds.errors", "testing": "asyncwds.testing"}
 
 __all__ = [
+    "AsyncShardWriter",
     "Cache",
     "Cached",
     "Continue",
@@ -174,8 +310,10 @@ __all__ = [
     "RoundRobin",
     "Sample",
     "Samples",
+    "ShardWriter",
     "SimpleShardList",
     "Stats",
+    "TarWriter",
     "Video",
     "WebDataset",
     "WebLoader",
@@ -208,6 +346,7 @@ __all__ = [
     "map_dict",
     "map_tuple",
     "non_empty",
+    "numpy_dumps",
     "open_samples",
     "pipelinefilter",
     "rename",
@@ -226,9 +365,11 @@ __all__ = [
     "tar_file_expander",
     "tarfile_samples",
     "tarfile_to_samples",
+    "tenbin",
     "testing",
     "to_tuple",
     "torch_audio",
+    "torch_dumps",
     "torch_loads",
     "torch_safetensors",
     "torch_video",

@@ -2,7 +2,7 @@
 
 WdsError                       url, offset, key say where, as far as known
 ├─ SpecError                   wrong argument or URL pattern            (is a ValueError)
-├─ FetchError                  a body could not be read                 (is an OSError)
+├─ FetchError                  a body could not be read or written      (is an OSError)
 │  ├─ NotFoundError            there is no such object                  (is a FileNotFoundError)
 │  ├─ AccessError              not allowed: credentials, permissions    (is a PermissionError)
 │  ├─ FetchTimeoutError        no connection or no byte in time         (is a TimeoutError)
@@ -70,7 +70,7 @@ class SpecError(WdsError, ValueError):
 
 
 class FetchError(WdsError, OSError):
-    """A body could not be read, and trying again did not help or would not.
+    """A body could not be read or written, and trying again did not help or would not.
 
     `attempts` counts the requests made; `status` is the HTTP status or a command's exit status.
     `retryable` and `retry_after` [s] are advice to whoever wraps the fetcher that raised it.
@@ -104,7 +104,7 @@ class NotFoundError(FetchError, FileNotFoundError):
 
 
 class AccessError(FetchError, PermissionError):
-    """The object may not be read (401, 403, file permissions)."""
+    """The object may not be read or written (401, 403, file permissions)."""
 
 
 class FetchTimeoutError(FetchError, TimeoutError):
@@ -158,6 +158,12 @@ class DecodeError(SampleError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, {**self.__dict__, "sample": None})
+
+
+class EncodeError(SampleError):
+    """A field's value could not be written as bytes; `field` is its name, the cause is `__cause__`."""
+
+    field: str | None = None
 
 
 class EncodeError(SampleError):
