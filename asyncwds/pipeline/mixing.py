@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
 from math import isfinite
@@ -15,8 +15,10 @@ from asyncwds.errors import SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.epochs import opened
+from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.randomness import check_seed, rng_at
 from asyncwds.seeds import dataset_seed, make_seed
+from asyncwds.stats import Counters
 
 Strategy = Callable[[list[Iterator[Any]]], Iterator[Any]]
 
@@ -91,7 +93,7 @@ class RoundRobin:
     def bound(self, seed: int | None, epoch: int, place: Place) -> Iterator[Any]:
         """An iterator for one epoch, at a place, under a dataset with that seed."""
         robin = round_robin_longest if self.longest else round_robin_shortest
-        return _mixed(self.datasets, lambda sources: robin(*sources), seed, epoch, place)
+        return Mixed(self.datasets, lambda sources: robin(*sources), seed, epoch, place)
 
     def set_epoch(self, epoch: int) -> None:
         """The number of the next iteration."""
@@ -138,7 +140,7 @@ class RandomMix:
         """An iterator for one epoch, at a place, under a dataset with that seed, which a seed of its own goes before."""
         seed = seed if self.seed is None else self.seed
         draws = partial(random_samples, probs=self.probs, longest=self.longest, rng=self._rng(seed, epoch, place))
-        return _mixed(self.datasets, draws, seed, epoch, place)
+        return Mixed(self.datasets, draws, seed, epoch, place)
 
     def _rng(self, seed: int, epoch: int, place: Place) -> Random:
         if self.seed is not None and place.rank == place.worker == 0:
@@ -180,13 +182,34 @@ def _members(name: str, datasets: Iterable[Iterable[Any]]) -> list[Iterable[Any]
     return members
 
 
-def _mixed(datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, epoch: int, place: Place) -> Iterator[Any]:
+class Mixed(Iterator[Any]):
+    """An iterator over a mix. At its end, after an error, and when it is closed or dropped, those over the members are closed."""
+
+    def __init__(self, datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, epoch: int, place: Place) -> None:
+        self._pass = Pass(seed or 0, epoch, place, Counters())
+        # It must not refer to this object: without a cycle, dropping it closes the members at once.
+        self._items = _mixed(datasets, strategy, seed, self._pass)
+
+    def __next__(self) -> Any:
+        return next(self._items)
+
+    def interrupt(self) -> None:
+        """Makes a `next` that waits in another thread for a member raise BridgeError."""
+        self._pass.interrupt()
+
+    def close(self) -> None:
+        self._items.close()
+
+
+def _mixed(datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, current: Pass) -> Generator[Any]:
     with ExitStack() as stack:
         members = []
         for number, dataset in enumerate(datasets):
             with _naming(number, dataset):
                 inner = None if seed is None else make_seed(seed, "member", number)
-                members.append(_named(number, dataset, stack.enter_context(_member(dataset, inner, epoch, place))))
+                member = stack.enter_context(_member(dataset, inner, current.epoch, current.place))
+                current.hold_if_it_can_be(member)
+                members.append(_named(number, dataset, member))
         yield from strategy(members)
 
 

@@ -18,7 +18,7 @@ from asyncwds.pipeline.handlers import counted
 from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.reading import samples_from
 from asyncwds.pipeline.shuffle import Shuffle
-from asyncwds.pipeline.stage import PipelineStage
+from asyncwds.pipeline.stage import Composed, PipelineStage
 from asyncwds.plan import takes_place
 from asyncwds.stats import Counters
 
@@ -30,6 +30,13 @@ class Bindable(Protocol):
     """A stage, or what a pipeline begins with, whose random order depends on where and when it runs."""
 
     def bound(self, seed: int, epoch: int, place: Place) -> Any: ...
+
+
+@runtime_checkable
+class Keeping(Bindable, Protocol):
+    """A stage that keeps what it gave at a place: once that is complete, it needs nothing from the stages before it."""
+
+    def is_complete(self) -> bool: ...
 
 
 @runtime_checkable
@@ -85,7 +92,17 @@ class Run:
         # The passes of one iteration must not have the orders of the next iterations.
         current = Pass(self._description.seed, self._epoch + (number << 32), self._place, self._counters)
         head = self._description.stages[0]
-        return current, samples_from(head, current) if isinstance(head, Source) else None
+        self._kept = self._last_complete(current)
+        return current, samples_from(head, current) if isinstance(head, Source) and self._kept is None else None
+
+    def _last_complete(self, current: Pass) -> int | None:
+        """The last of the stages behind the first that has all it gives: nothing before it needs to run."""
+        stages = self._description.stages[1:]
+        for number in reversed(range(len(stages))):
+            stage = stages[number]
+            if isinstance(stage, Keeping) and stage.bound(current.seed, current.epoch, current.place).is_complete():
+                return number
+        return None
 
     def _passes(self, passes: int | None) -> Iterator[Any]:
         for number in count() if passes is None else range(passes):
@@ -105,9 +122,9 @@ class Run:
         head, *stages = self._description.stages
         items, self._samples = self._samples, None
         if items is None:
-            items = opened(head, current)
+            items = opened(head, current) if self._kept is None else iter(())
         split = max([number for number, stage in enumerate(stages) if takes_place(stage)], default=0)
-        for number, stage in enumerate(stages):
+        for number, stage in list(enumerate(stages))[self._kept :]:
             place = self._place
             if isinstance(stage, Shuffle) and number < split:
                 place = Place()  # or the places would share out orders that are not the same
@@ -128,12 +145,18 @@ def opened(head: Any, current: Pass) -> Iterator[Any]:
 def _staged(stage: Any, items: Iterator[Any], current: Pass, seed: int, place: Place) -> Iterator[Any]:
     if isinstance(stage, Reading):
         return stage.read_within(items, current)
-    stage = counted(stage, current.counters)
+    stage = _counted(stage, current.counters)
     if isinstance(stage, Bindable):
         stage = stage.bound(seed, current.epoch, place)
     elif takes_place(stage):
         stage = partial(stage, place=place)
     return iter(invoke(stage, items))
+
+
+def _counted(stage: Any, counters: Counters) -> Any:
+    if isinstance(stage, Composed):
+        return Composed(tuple([_counted(function, counters) for function in stage.functions]))
+    return counted(stage, counters)
 
 
 def invoke(stage: Any, *source: Any) -> Iterable[Any]:

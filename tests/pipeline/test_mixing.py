@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import pickle
 from collections import Counter
@@ -15,6 +16,7 @@ import asyncwds as wds
 from asyncwds.errors import SpecError, TruncatedTarError
 from asyncwds.model import Place
 from asyncwds.pipeline.mixing import random_samples
+from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_shard
 
 A, B, C = ([f"{name}{number}" for number in range(length)] for name, length in (("a", 30), ("b", 20), ("c", 5)))
@@ -247,6 +249,33 @@ def test_nothing_is_left_behind(kind: Any, datasets: list[wds.WebDataset], tmp_p
     with leaks(), pytest.raises(TruncatedTarError, match=r"b1\.tar") as caught:
         list(kind(datasets, longest=True))
     assert caught.value.__notes__[-1].startswith("in member 1 of a mix: WebDataset('")
+
+
+async def wait_for_ever(url: str, offset: int | None) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("kind", MIXES)
+async def test_a_mix_that_waits_for_a_member_can_be_left(kind: Any) -> None:
+    silent = wds.WebDataset("silent.tar", fetcher=lambda: MemoryFetcher({"silent.tar": bytes(1024)}, steer=wait_for_ever))
+    async with leaks():
+        stream = aiter(wds.FluidWrapper(kind([kind([silent, silent])])).batched(2))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(stream), 0.1)
+        await stream.aclose()
+
+
+async def test_a_mix_in_a_pipeline_follows_its_seed_and_epoch(datasets: list[wds.WebDataset]) -> None:
+    def mixed(seed: int) -> wds.FluidWrapper:
+        return wds.FluidWrapper(wds.RandomMix(datasets, longest=True), seed=seed).slice(150)
+
+    pipeline = mixed(1)
+    epochs = [list(pipeline) for _ in range(2)]
+    assert epochs[0] != epochs[1]
+    assert epochs[0] != list(mixed(2))
+    assert [item async for item in mixed(1)] == epochs[0]
+    pipeline.set_epoch(1)
+    assert list(pipeline) == epochs[1]
 
 
 def test_epochs_of_shards_are_reproducible(datasets: list[wds.WebDataset]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
+from asyncwds.pipeline.stage import compose
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 2, 100
@@ -91,6 +92,35 @@ def test_the_second_epoch_comes_from_the_cache(urls: str, tmp_path: Path, name: 
     assert calls == ALL
     assert all(sorted(epoch) == ALL for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+@pytest.mark.parametrize("name", CACHES)
+def test_a_complete_cache_needs_no_shards(urls: str, tmp_path: Path, name: str) -> None:
+    dataset = wds.WebDataset(urls).select(bool).compose(cache(name, tmp_path)).map(lambda sample: sample["__key__"])
+    assert list(dataset) == ALL
+    for shard in range(SHARDS):
+        (tmp_path / f"s{shard}.tar").unlink()
+    assert list(dataset.with_epoch(2 * len(ALL))) == ALL * 2
+    assert list(dataset) == ALL
+    assert dataset.stats().requests == dataset.stats().shards == 0
+
+
+def test_the_last_complete_cache_counts(urls: str) -> None:
+    first, second = wds.Cached(), wds.Cached()
+    dataset = wds.WebDataset(urls).compose(first, wds.slice(5), second)
+    assert len(list(dataset)) == len(list(dataset)) == 5
+    assert list(second.bound(0, 0, wds.Place())([])) == list(dataset)
+    assert not first.bound(0, 0, wds.Place()).is_complete()  # `slice` left it early
+
+
+def test_skipped_samples_are_counted_also_in_a_composition(urls: str) -> None:
+    def fail(sample: dict[str, Any]) -> None:
+        raise ValueError(sample["__key__"])
+
+    for stage in (wds.map(fail, wds.ignore_and_continue), compose(wds.shuffle(5), wds.map(fail, wds.ignore_and_continue))):
+        dataset = wds.WebDataset(urls).compose(stage)
+        assert list(dataset) == []
+        assert dataset.stats().samples_failed == len(ALL)
 
 
 async def test_asynchronous_iteration_fills_a_cache_too(urls: str) -> None:

@@ -55,3 +55,16 @@ def test_the_others_are_iterable_datasets_too(dataset: Any) -> None:
     assert isinstance(pickle.loads(pickle.dumps(dataset)), type(dataset))
     assert len(list(DataLoader(dataset, batch_size=None, num_workers=1))) == 3
     assert len(list(DataLoader(dataset, batch_size=3))) == 1
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("fluent", [False, True])
+def test_epochs_in_workers(datasets: list[wds.WebDataset], persistent: bool, fluent: bool) -> None:
+    mix: Any = wds.RandomMix(datasets, longest=True, seed=5)
+    mix = wds.FluidWrapper(mix) if fluent else mix
+    loader = DataLoader(mix, batch_size=None, num_workers=2, persistent_workers=persistent)
+    epochs = [list(loader) for _ in range(3)]
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    mix.set_epoch(1)
+    assert list(loader) == epochs[1]
+    del loader
