@@ -279,7 +279,7 @@ _DATASETS = {
         "RoundRobin",
     ),
 }
-_MODULES = {"errors": "asyncwds.errors", "testing": "asyncwds.testing"}
+_MODULES = {"errors": "asyncwds.errors", "tenbin": "asyncwds.codecs.tensors", "testing": "asyncwds.testing"}
 
 __all__ = [
     "AsyncShardWriter",

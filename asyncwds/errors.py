@@ -166,12 +166,6 @@ class EncodeError(SampleError):
     field: str | None = None
 
 
-class EncodeError(SampleError):
-    """A field's value could not be written as bytes; `field` is its name, the cause is `__cause__`."""
-
-    field: str | None = None
-
-
 class CacheError(WdsError, OSError):
     """The local cache cannot be written, locked or trusted."""
 

@@ -14,6 +14,7 @@ from asyncwds.pipeline.fields import Associator
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.lmdb_cached import LMDBCached
 from asyncwds.pipeline.shuffle import Shuffle, detshuffle
+from asyncwds.pipeline.xdecode import xdecode
 
 
 class FluidInterface:
@@ -56,6 +57,10 @@ class FluidInterface:
     ) -> Self:
         """Decodes fields by extension; "rgb8", "torchrgb", "pil" and the like say what images become."""
         return self.compose(stages.decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler))
+
+    def xdecode(self, *decoders: Any, **options: Any) -> Self:
+        """Decodes fields by patterns of their names, with functions of a stream: `xdecode(("*.jpg", f), json=json.load)`."""
+        return self.compose(xdecode(*decoders, **options))
 
     def map(self, f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Self:
         """Applies a function to each sample; one for which it returns None is dropped."""
