@@ -113,15 +113,16 @@ def test_it_is_called_alike(name):
 @pytest.mark.parametrize("name", [*BY_POSITION, *OTHERWISE])
 def test_every_difference_is_one(name):
     theirs, ours = both(name)
-    try:
+    if name in {"filters.slice", "utils.ObsoleteException"}:
+        with pytest.raises(ValueError, match="no signature"):
+            parameters(theirs)
+    else:
         assert parameters(theirs) != parameters(ours)
-    except ValueError as no_signature:
-        assert "no signature" in str(no_signature)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in vars(webdataset) if not name.startswith("_")))
 def test_the_top_level_has_it(installed, name):
-    import webdataset as ours  # noqa: PLC0415
+    import webdataset as ours
 
     assert ours is not webdataset
     assert getattr(ours, name) is not None
