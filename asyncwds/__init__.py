@@ -22,44 +22,18 @@ if TYPE_CHECKING:
     from asyncwds import compat, errors, testing
     from asyncwds.codecs import tensors as tenbin
     from asyncwds.codecs.audio import audio, torch_audio
-    from asyncwds.codecs.decoders import (
-        Continue,
-        Decoded,
-        Decoder,
-        DecodingError,
-        gzfilter,
-        handle_extension,
-        torch_safetensors,
-    )
+    from asyncwds.codecs.decoders import Continue, Decoded, Decoder, DecodingError, gzfilter, handle_extension, torch_safetensors
     from asyncwds.codecs.encoders import numpy_dumps, torch_dumps
     from asyncwds.codecs.images import imagehandler, turbojpeg
     from asyncwds.codecs.loads import torch_loads
-    from asyncwds.codecs.video import (
-        Video,
-        torch_video,
-        video,
-    )
+    from asyncwds.codecs.video import Video, torch_video, video
     from asyncwds.compat import autodecode, cache, extradatasets, filters, handlers, mix, shardlists, tariterators, utils
     from asyncwds.compat.cache import LRUCleanup
     from asyncwds.engine.gopen import gopen
     from asyncwds.engine.schemes import gopen_schemes
     from asyncwds.engine.source import Samples, open_samples
-    from asyncwds.model import (
-        Cache,
-        Http,
-        Origin,
-        Place,
-        Prefetch,
-        Retry,
-        Sample,
-    )
-    from asyncwds.pipeline.batching import (
-        batched,
-        default_collation_fn,
-        listed,
-        unbatched,
-        unlisted,
-    )
+    from asyncwds.model import Cache, Http, Origin, Place, Prefetch, Retry, Sample
+    from asyncwds.pipeline.batching import batched, default_collation_fn, listed, unbatched, unlisted
     from asyncwds.pipeline.cached import Cached
     from asyncwds.pipeline.collation import collate
     from asyncwds.pipeline.directory import DirectoryShardList
@@ -67,13 +41,7 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.fields import associate, map_dict
     from asyncwds.pipeline.fluid import FluidInterface
     from asyncwds.pipeline.grouping import group_by_keys
-    from asyncwds.pipeline.handlers import (
-        ignore_and_continue,
-        ignore_and_stop,
-        reraise_exception,
-        warn_and_continue,
-        warn_and_stop,
-    )
+    from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop, reraise_exception, warn_and_continue, warn_and_stop
     from asyncwds.pipeline.inspecting import info, log_keys
     from asyncwds.pipeline.length import add_length_method
     from asyncwds.pipeline.lmdb_cached import LMDBCached
@@ -93,28 +61,10 @@ if TYPE_CHECKING:
     )
     from asyncwds.pipeline.shardspec import MultiShardSample, shardspec
     from asyncwds.pipeline.shuffle import detshuffle, shuffle
-    from asyncwds.pipeline.splitters import (
-        single_node_only,
-        split_by_node,
-        split_by_worker,
-    )
+    from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
     from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
-    from asyncwds.pipeline.stages import (
-        decode,
-        map,  # noqa: A004
-        map_tuple,
-        rename,
-        select,
-        slice,  # noqa: A004
-        to_tuple,
-        transform_with,
-    )
-    from asyncwds.pipeline.tarstages import (
-        tar_file_expander,
-        tarfile_samples,
-        tarfile_to_samples,
-        url_opener,
-    )
+    from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
+    from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
     from asyncwds.pipeline.xdecode import xdecode
     from asyncwds.stats import Stats
     from asyncwds.storage.cache.names import pipe_cleaner

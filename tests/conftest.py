@@ -27,7 +27,6 @@ EXTRAS = {
         "av",
         "cbor2",
         "imagecodecs",
-        "lmdb",
         "msgpack",
         "safetensors",
         "simplejpeg",
@@ -37,7 +36,8 @@ EXTRAS = {
         "torchcodec",
         "uvloop",
     ),
-    *("psutil", "webdataset", "zstandard"),
+    *("lmdb", "psutil", "webdataset", "yaml", "zstandard"),
+    *("accelerate", "lightning", "transformers"),
 }
 MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
 if find_library("avdevice") is None:

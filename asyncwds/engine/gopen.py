@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.reader import ReadOptions
+from asyncwds.engine.remote import RemoteOutput
 from asyncwds.engine.schemes import opener_of
 from asyncwds.engine.source import as_prefetch, loop_factory
 from asyncwds.engine.stream import BlockStream, window_bytes
@@ -30,7 +31,8 @@ def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **kw: Any) -> Any:
 
     Paths and `file:` are Python's files (buffered as $GOPEN_BUFFER says), `-` is standard input or output, and all else is
     opened by the function that `gopen_schemes` has for the scheme, which gets url, mode, bufsize and what else was given.
-    `http:` is read with many requests in flight, and takes `prefetch`, `retry` and `http` as `WebDataset` does.
+    `http:` is read with many requests in flight, and takes `prefetch`, `retry` and `http` as `WebDataset` does; what is written
+    to it is a PUT, which is there when the file has been closed.
 
     Urls are rewritten as $GOPEN_REWRITE says; with $GOPEN_VERBOSE=1 each is written to stderr. Raises SpecError for another
     mode, for a scheme that nobody knows, and for local files in secure mode; the rest as the source does.
@@ -102,6 +104,51 @@ class Download(io.RawIOBase):
         if hasattr(self, "_bridge"):
             self._bridge.close()
         super().close()
+
+
+class UploadFile(io.RawIOBase):
+    """An object that is uploaded while it is written. It is there, as a whole, once `close` returns.
+
+    One that is dropped, or left by an exception, leaves nothing.
+    """
+
+    def __init__(self, url: str, *, retry: Retry | None = None, http: Http | None = None) -> None:
+        super().__init__()
+        self.name = redact(url)
+        self._output: RemoteOutput | None = RemoteOutput(url, http or Http(), retry or Retry())
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self._output is None:
+            raise ValueError("the file is closed")
+        written = bytes(data)
+        self._output.write(written)
+        return len(written)
+
+    def close(self) -> None:
+        output, self._output = self._output, None
+        if output is not None:
+            try:
+                output.commit()
+            except BaseException:
+                output.abort()
+                raise
+        super().close()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._abort()
+        self.close()
+
+    def __del__(self) -> None:
+        self._abort()
+
+    def _abort(self) -> None:
+        output, self._output = getattr(self, "_output", None), None
+        if output is not None:
+            output.abort()
 
 
 @asynccontextmanager

@@ -68,9 +68,9 @@ class Scheduler:
         self.reading: list[ShardRun] = []  # in rotation (plan order), or all that are open (arrival order)
         self.turn = 0  # index in `reading` of the shard to be read next
         self.plan_error: Exception | None = None
-        self.exhausted = False  # the plan has ended; before that it may say None: the next shard is not known yet
         self._buffers = Buffers(part_bytes, budget // part_bytes)
         self._usual = 0  # size [bytes] of the shard whose answer came last, if it has ranges
+        self.exhausted = False  # the plan has ended; before that it may say None: the next shard is not known yet
         self._shards = enumerate(shards)
         self._lanes = None if arrival else interleave
         self._ahead: deque[ShardRun] = deque()  # opened before the reader came to them, in plan order
@@ -252,6 +252,8 @@ class Scheduler:
         """The shard to be read next; None when the plan is done or has no shard yet. In arrival order, the first open one."""
         if self._lanes is not None:
             self._fill_rotation(self._lanes)
+            if len(self.reading) < self._lanes and not self.exhausted:
+                return None  # the rotation must not depend on when the next shard becomes known
         elif not self.reading:
             self._open()
         if not self.reading:

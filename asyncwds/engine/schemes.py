@@ -23,11 +23,9 @@ _CURL_PUT = ["curl", "-f", "-s", "-X", "PUT", "-L", "-T", "-", "URL"]
 
 
 def _by_the_engine(url: str, mode: str = "rb", bufsize: int = 8192, **options: Any) -> Any:
-    if mode != "rb":
-        return program(None, _CURL_PUT)(url, mode, bufsize)
-    from asyncwds.engine.gopen import Download  # noqa: PLC0415 - it needs the storage that is made here
+    from asyncwds.engine.gopen import Download, UploadFile  # noqa: PLC0415 - they need the storage that is made here
 
-    return Download.opened(url, bufsize, **options)
+    return Download.opened(url, bufsize, **options) if mode == "rb" else UploadFile(url, **options)
 
 
 def _unknown(url: str, *_: Any, **__: Any) -> Any:

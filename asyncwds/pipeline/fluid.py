@@ -54,13 +54,14 @@ class FluidInterface:
         only: str | Iterable[str] | None = None,
         partial: bool = False,
         handler: Handler = reraise_exception,
+        **options: Any,
     ) -> Self:
         """Decodes fields by extension; "rgb8", "torchrgb", "pil" and the like say what images become."""
-        return self.compose(stages.decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler))
+        return self.compose(stages.decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler, **options))
 
-    def xdecode(self, *decoders: Any, **options: Any) -> Self:
+    def xdecode(self, *args: Any, **options: Any) -> Self:
         """Decodes fields by patterns of their names, with functions of a stream: `xdecode(("*.jpg", f), json=json.load)`."""
-        return self.compose(xdecode(*decoders, **options))
+        return self.compose(xdecode(*args, **options))
 
     def map(self, f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Self:
         """Applies a function to each sample; one for which it returns None is dropped."""

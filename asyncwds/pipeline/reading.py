@@ -52,14 +52,14 @@ class TarSamples:
     def read_within(self, shards: Iterator[Any], current: Pass) -> Iterator[Sample]:
         """The same in a pass over a pipeline, at whose end all is closed."""
         feed = current.hold(Feed(_shards(shards)))
-        bridges: list[Bridge] = []  # the one that the engine's side cannot know before it is made
+        bridges: list[Bridge] = []  # the one, which the engine may be running for before it is known here
         bridges.append(_bridge(partial(self._open, feed, bridges, current.counters), self.source, current))
         yield from _samples_of(bridges[0], self.source, current.counters)
 
     @asynccontextmanager
     async def _open(self, feed: Feed[Drawn], bridges: list[Bridge], counters: Counters) -> AsyncIterator[BlockStream]:
         loop = asyncio.get_running_loop()
-        drawing = Drawing(feed, self.source.prefetch.interleave, counters, lambda: bridges[0].drained)
+        drawing = Drawing(feed, self.source.prefetch.interleave, counters, lambda: any(bridge.drained for bridge in bridges))
         async with self.source.read(drawing, counters) as stream:
             drawing.look_again = partial(loop.call_later, LOOK_AGAIN, stream.more_shards)
             feed.start(loop, stream.more_shards)
@@ -94,6 +94,10 @@ class Drawing(Iterator[Shard | None]):
         drawn = next(self._feed)
         if drawn is None:
             return None
+        if drawn.claimed and self._lanes > 1:
+            raise SpecError(
+                "a folder of shards that come and go is read one after the other, not with interleave", url=drawn.shard.url
+            )
         self._given += 1
         self._latest = drawn
         return drawn.shard

@@ -1,8 +1,8 @@
 """Locks on files, which the kernel frees when their holder dies. None of these functions waits.
 
-`locked_file` (flock) and the locks on spans (OFD locks, Linux) belong to an open file, not to a process: two in one
-process exclude each other, and closing one lets the others be. Over NFS both need a server with locks, and are
-freed when the lease of a machine that died has run out.
+Locks on files (flock) and those on spans (OFD locks, Linux) belong to an open file, not to a process: two in one process
+exclude each other, and closing one lets the others be. Over NFS both need a server with locks, and are freed when the
+lease of a machine that died has run out.
 """
 
 from __future__ import annotations
@@ -28,6 +28,20 @@ def locked_file(path: str) -> Iterator[int]:
         os.close(descriptor)
 
 
+def share_file(descriptor: int) -> None:
+    """Locks an open file together with others that share it. Raises BlockingIOError while one has it alone."""
+    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def has_alone(descriptor: int) -> bool:
+    """Whether nobody else has locked an open file; then it is locked for this one alone."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def lock_span(descriptor: int, start: int, stop: int) -> int:
     """Locks the part of [start, stop) that comes before what others have locked. Returns its end, `start` if there is none.
 
@@ -44,14 +58,8 @@ def lock_span(descriptor: int, start: int, stop: int) -> int:
 
 
 def unlock_span(descriptor: int, start: int, stop: int) -> None:
-    if _OFD:
+    if _OFD and start < stop:  # no length would be the rest of the file
         _set(descriptor, fcntl.F_UNLCK, start, stop)
-
-
-def share_span(descriptor: int, start: int, stop: int) -> None:
-    """Locks it together with others that share it, or turns a lock on it into one that can be shared."""
-    if _OFD:
-        _set(descriptor, fcntl.F_RDLCK, start, stop)
 
 
 def _set(descriptor: int, kind: int, start: int, stop: int) -> None:

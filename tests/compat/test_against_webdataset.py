@@ -376,7 +376,8 @@ add("xdecode without a decoder, allowed", lambda wds, _: wds.xdecode(must_decode
 
 ARRAYS = {
     code: [np.arange(6).reshape(2, 3).astype(code), np.ones(1).astype(code)]
-    for code in set(published.tenbin.short_to_long) - {"u4"}
+    for code in published.tenbin.short_to_long
+    if code != "u4"  # misspelt there
 }
 for code, arrays in ARRAYS.items():
     add(f"tenbin {code}: bytes", lambda wds, _, arrays=arrays: [bytes(wds.tenbin.encode_buffer(arrays))])

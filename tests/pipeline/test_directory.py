@@ -177,6 +177,12 @@ def test_a_dataset_that_waits_can_be_closed_from_elsewhere(tmp_path):
         closing.join()
 
 
+def test_a_folder_cannot_be_interleaved(folder):
+    with leaks(), pytest.raises(SpecError, match="not with interleave"):
+        list(wds.WebDataset(f"{folder}/", prefetch=wds.Prefetch(interleave=2)))
+    assert names(folder) == NAMES
+
+
 def test_separate_stages_over_a_folder(folder):
     pipeline = wds.DataPipeline(
         DirectoryShardList(folder, mode="unlink", poll=None), wds.url_opener, wds.tar_file_expander, wds.group_by_keys

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from asyncwds.storage.locks import lock_span, locked_file, share_span, unlock_span
+from asyncwds.storage.locks import has_alone, lock_span, locked_file, share_file, unlock_span
 
 
 @pytest.fixture
@@ -42,6 +42,8 @@ def test_a_span_is_locked_up_to_what_others_have(opened):
     assert lock_span(other, 110, 300) == 110
     assert lock_span(other, 120, 300) == 140
     assert lock_span(other, 7, 7) == 7
+    unlock_span(one, 110, 110)
+    assert lock_span(other, 190, 200) == 190
 
 
 def test_closing_one_leaves_the_locks_of_the_others(opened, tmp_path):
@@ -51,16 +53,17 @@ def test_closing_one_leaves_the_locks_of_the_others(opened, tmp_path):
     assert lock_span(other, 0, 10) == 0
 
 
-def test_shared_locks_keep_those_out_who_want_it_alone(opened):
+def test_who_shares_a_file_keeps_those_out_who_want_it_alone(opened):
     one, other, third = opened(), opened(), opened()
-    assert lock_span(one, 5, 6) == 6
-    share_span(one, 5, 6)
-    share_span(other, 5, 6)
-    assert lock_span(third, 5, 6) == 5
-    unlock_span(one, 5, 6)
-    assert lock_span(third, 5, 6) == 5
-    unlock_span(other, 5, 6)
+    assert has_alone(one)
+    with pytest.raises(BlockingIOError):
+        share_file(other)
+    share_file(one)
+    share_file(other)
+    assert not has_alone(third)
     assert lock_span(third, 5, 6) == 6
+    os.close(os.dup(one))
+    assert not has_alone(other)
 
 
 def test_the_locks_of_a_killed_process_are_free(opened, tmp_path):

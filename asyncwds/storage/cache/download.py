@@ -22,6 +22,7 @@ from asyncwds.errors import CacheError, ChangedError, ShortBodyError, redact
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
 from asyncwds.storage.body import cropped
+from asyncwds.storage.cache.claims import Claim
 from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.names import url_hash
 from asyncwds.storage.cache.partial import END, HEADER, LOOK, Partial, boot
@@ -59,7 +60,7 @@ class Download:
     buffer: memoryview | None
     stack: AsyncExitStack
     _opened: Body | None = None  # the source's answer, where this had to ask for it
-    _claimed: int = 0  # the end of what was locked then
+    _claimed: Claim | None = None  # its bytes
     _filling: asyncio.Task[None] | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _deadline: float = 0.0  # when others count as stalled
@@ -68,12 +69,12 @@ class Download:
         """What the source says, or said to others. None if this body has to come from the source without the cache."""
         self._progress()
         while (header := self.partial.header) is None:
-            if await self.partial.claim(HEADER, HEADER + 1) > HEADER:
+            if (claim := await self.partial.claim(HEADER, HEADER + 1)) is not None:
                 try:
                     if not self.partial.is_begun:
                         return await self._ask()
                 finally:
-                    await self.partial.release(HEADER, HEADER + 1)
+                    await self.partial.release(claim)
             elif not await self._wait(lambda: self.partial.is_begun):
                 return None
         asked = self.asked
@@ -96,7 +97,7 @@ class Download:
         return answer
 
     async def _keep(self, start: int, header: Header) -> None:
-        self.stack.push_async_callback(self._release_unused, start)
+        self.stack.push_async_callback(self._release_unused)
         # Before the header: whoever has seen that takes what is free.
         self._claimed = await self.partial.claim(start, self._end(header))
         begun = False
@@ -104,22 +105,22 @@ class Download:
             begun = await self.partial.begin(header)
         finally:
             if not begun:
-                await self._release_unused(start)
+                await self._release_unused()
         if not begun:
             self._has_no_room(header.total)
 
     def _has_no_room(self, size: int | None) -> None:
         self.around.failed(CacheError(f"there is no room for {size} bytes", url=self.asked.url), lasting=False)
 
-    async def _release_unused(self, start: int) -> None:
-        claimed, self._claimed = self._claimed, 0
-        if claimed:
-            await self.partial.release(start, claimed)
+    async def _release_unused(self) -> None:
+        claimed, self._claimed = self._claimed, None
+        if claimed is not None:
+            await self.partial.release(claimed)
 
     async def chunks(self, answer: Answer) -> AsyncGenerator[Chunk, None]:
         """The body's bytes, from `answer.start` on."""
         position = answer.start
-        if self._opened is None or self._claimed > position:
+        if self._opened is None or self._claimed is not None:
             pieces = self._ranged(position) if answer.ranged else self._streamed()
             try:
                 async with aclosing(pieces):
@@ -141,8 +142,8 @@ class Download:
         while position < stop:
             if (ready := self._complete.end_of(position)) > position:
                 pieces = self._read(position, min(ready, stop))
-            elif (fetched := await self._next_claim(position, stop)) > position:
-                pieces = self._fetched(position, fetched)
+            elif (claim := await self._next_claim(position, stop)) is not None:
+                pieces = self._fetched(claim)
             else:
                 continue
             async with aclosing(pieces):
@@ -151,13 +152,13 @@ class Download:
                     yield chunk
             self._progress()
 
-    async def _next_claim(self, position: int, stop: int) -> int:
-        """Up to where this has to fetch bytes; `position` if they are there or somebody else may still be at it."""
-        claimed, self._claimed = self._claimed, 0
+    async def _next_claim(self, position: int, stop: int) -> Claim | None:
+        """What this has to fetch from `position` on; None if the byte is there, or somebody else may still be at it."""
+        claimed, self._claimed = self._claimed, None
         claimed = claimed or await self.partial.claim(position, stop)
-        if claimed > position or await self._wait(lambda: self._complete.end_of(position) > position):
+        if claimed is not None or await self._wait(lambda: self._complete.end_of(position) > position):
             return claimed
-        return self._complete.next_start(position, stop)
+        return Claim(position, self._complete.next_start(position, stop), position)  # without a lock
 
     async def _wait(self, has_come: Callable[[], bool]) -> bool:
         """For what others fetch; for so long that it is time to see whether they still do. False if nothing came for too long."""
@@ -181,23 +182,28 @@ class Download:
             self.around.counters.cached += len(chunk)
             yield chunk
 
-    async def _fetched(self, position: int, stop: int) -> AsyncGenerator[Chunk, None]:
+    async def _fetched(self, claim: Claim) -> AsyncGenerator[Chunk, None]:
         """Bytes from the source, which are written on the way."""
-        recorder: Recorder | None = Recorder(self.partial, position)
+        recorder: Recorder | None = Recorder(self.partial, claim.start)
         try:
-            async with self._source(position, stop) as body, aclosing(cropped(body, position, stop)) as chunks:
-                start = position
-                async for chunk in chunks:
-                    start += len(chunk)
-                    if recorder is not None and not await self._recorded(recorder.add(chunk)):
+            async with (
+                self._source(claim.start, claim.stop) as body,
+                aclosing(cropped(body, claim.start, claim.stop)) as chunks,
+            ):
+                async for received in chunks:
+                    chunk = received[: claim.stop - claim.position]  # another body may have taken the rest meanwhile
+                    claim.position += len(chunk)
+                    if chunk and recorder is not None and not await self._recorded(recorder.add(chunk)):
                         recorder = None
-                    yield chunk
-            if start < stop:
-                raise ShortBodyError("the source's body ended early", url=self.asked.url, offset=start)
+                    if chunk:
+                        yield chunk
+                    if claim.position >= claim.stop:
+                        return
+            raise ShortBodyError("the source's body ended early", url=self.asked.url, offset=claim.position)
         finally:
             if recorder is not None:
                 await self._recorded(recorder.finish())
-            await self._recorded(self.partial.release(position, stop))
+            await self._recorded(self.partial.release(claim))
 
     async def _recorded(self, step: Coroutine[None, None, None]) -> bool:
         try:
@@ -219,8 +225,8 @@ class Download:
                 self._progress()
             elif self._filling is not None:
                 await self._wait_for_news(self._filling)
-            elif await self._next_claim(position, END) > position:
-                self._filling = asyncio.create_task(self._fill(position))
+            elif (claim := await self._next_claim(position, END)) is not None:
+                self._filling = asyncio.create_task(self._fill(claim))
                 self.stack.push_async_callback(_ended, self._filling)
 
     async def _wait_for_news(self, filling: asyncio.Task[None]) -> None:
@@ -229,20 +235,19 @@ class Download:
         self._news.clear()
         await self._news.wait()
 
-    async def _fill(self, position: int) -> None:
-        """Reads a source without ranges to its end; what comes before `position` is there already."""
+    async def _fill(self, claim: Claim) -> None:
+        """Reads a source without ranges to its end; what comes before the claim is there already."""
         try:
-            async with self._source(position, None) as body, aclosing(cropped(body, position, None)) as chunks:
-                start = position
+            async with self._source(claim.start, None) as body, aclosing(cropped(body, claim.start, None)) as chunks:
                 async for chunk in chunks:
                     # One at a time: they are large, and whoever follows waits for each.
-                    await self.partial.write(start, [chunk])
-                    start += len(chunk)
+                    await self.partial.write(claim.position, [chunk])
+                    claim.position += len(chunk)
                     self._news.set()
-            if not await self.partial.ends_at(start):
-                self._has_no_room(start)
-            await self.partial.release(position, END)
+            if not await self.partial.ends_at(claim.position):
+                self._has_no_room(claim.position)
         finally:
+            await self.partial.release(claim)
             self._news.set()
 
     @asynccontextmanager

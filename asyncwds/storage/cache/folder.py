@@ -3,7 +3,7 @@
     DIR/NAME                     a shard
     DIR/.asyncwds/NAME.json      its record; the file's time of modification is the shard's last use
     DIR/.asyncwds/NAME.part      one that is being downloaded: as large as the shard, with holes
-    DIR/.asyncwds/NAME.ranges    its journal
+    DIR/.asyncwds/NAME.ranges    its journal; who has it open shares a lock on it
     DIR/.asyncwds/lock           locked while files are made, renamed and removed; holds the sum of all sizes
     DIR/.asyncwds/clock          its time of modification is that of the latest use
 
@@ -26,13 +26,13 @@ from typing import NamedTuple
 from asyncwds.model import Cache
 from asyncwds.storage.cache.names import INDEX
 from asyncwds.storage.file import file_identity
-from asyncwds.storage.locks import lock_span, locked_file
-
-IN_USE = 1 << 62
-"""The byte of a .part file that all who have it open share a lock on."""
+from asyncwds.storage.locks import has_alone, locked_file
 
 LEFTOVER = 24 * 3600 * 10**9
 """[ns] How long a download that nobody goes on with is kept."""
+
+MANY, SPARE = 1000, 64
+"""In a cache of many shards, one in so many [bytes] more than needed is freed: to look at all of them for each is too slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +169,15 @@ class CacheFolder:
             _take(lock, _taken(lock) + status.st_size)
         return self.find(name, use=True)
 
-    def discard(self, name: str, descriptor: int, *, only_idle: bool = False) -> None:
-        """Removes the download that is open as `descriptor`, if it is the present one of that name."""
+    def discard(self, name: str, descriptor: int, *, unless_shared: int | None = None) -> None:
+        """Removes the download that is open as `descriptor`, if it is the present one of that name.
+
+        But not if others have locked its journal, open as `unless_shared`.
+        """
         with self.locked() as lock:
-            if only_idle and lock_span(descriptor, IN_USE, IN_USE + 1) == IN_USE:
-                return
             part = self.part(name)
+            if unless_shared is not None and not has_alone(unless_shared):
+                return
             if part.exists() and os.path.samestat(part.stat(), os.fstat(descriptor)):
                 self._remove(lock, Entry(0, name, part.stat().st_size, part=True))
 
@@ -189,22 +192,33 @@ class CacheFolder:
 
     def entries(self) -> list[Entry]:
         """All shards and downloads, the one that was not used for longest first."""
-        found = []
-        for path in self._index.rglob("*"):
-            name = str(path.relative_to(self._index).with_suffix(""))
+        return sorted(self._entries(""))
+
+    def _entries(self, folder: str) -> Iterator[Entry]:
+        # 0.1 s for 10,000 shards; with pathlib it were five times that.
+        try:
+            found = list(os.scandir(f"{self._index}/{folder}"))
+        except FileNotFoundError:
+            return
+        for file in found:
+            stem, _, kind = file.name.rpartition(".")
+            name = folder + stem
             with suppress(FileNotFoundError):  # another process has removed it
-                if path.suffix == ".json":
-                    found.append(Entry(path.stat().st_mtime_ns, name, _size(self.path(name)), part=False))
-                elif path.suffix == ".part":
-                    found.append(Entry(path.stat().st_mtime_ns, name, path.stat().st_size, part=True))
-        return sorted(found)
+                if file.is_dir():
+                    yield from self._entries(f"{folder}{file.name}/")
+                elif kind == "json":
+                    yield Entry(file.stat().st_mtime_ns, name, _size(f"{self.root}/{name}"), part=False)
+                elif kind == "part":
+                    yield Entry(file.stat().st_mtime_ns, name, file.stat().st_size, part=True)
 
     def _tidy(self, wanted: int) -> int:
         """Removes leftovers, and then what it takes to have room for so many [bytes]. Returns what is left [bytes]."""
         entries = self.entries()
         taken = sum(entry.size for entry in entries)
+        if self._beyond(taken + wanted) and len(entries) >= MANY:
+            wanted += (self.size or 0) // SPARE
         for entry in entries:
-            leftover = entry.part and entry.used < self._now() - LEFTOVER
+            leftover = entry.used < self._now() - LEFTOVER if entry.part else entry.size == 0
             if not leftover and not self._beyond(taken + wanted):
                 continue
             if not entry.part or self._is_idle(entry.name):
@@ -216,11 +230,11 @@ class CacheFolder:
     def _is_idle(self, name: str) -> bool:
         """Nobody has the download open."""
         try:
-            descriptor = os.open(self.part(name), os.O_RDWR)
+            descriptor = os.open(self.ranges(name), os.O_RDWR)
         except FileNotFoundError:
             return True
         try:
-            return lock_span(descriptor, IN_USE, IN_USE + 1) > IN_USE
+            return has_alone(descriptor)
         finally:
             os.close(descriptor)
 
@@ -250,8 +264,11 @@ def _as_json(record: Record) -> bytes:
     return json.dumps(asdict(record)).encode()
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - as fast as it goes
+    except FileNotFoundError:
+        return 0
 
 
 def _taken(lock: int) -> int:

@@ -16,13 +16,13 @@ from pathlib import Path
 from asyncwds.errors import CacheError
 from asyncwds.storage.base import Chunk
 from asyncwds.storage.cache.checks import sums_of
-from asyncwds.storage.cache.folder import IN_USE, CacheFolder, Record
+from asyncwds.storage.cache.claims import Claim, Claims
+from asyncwds.storage.cache.folder import CacheFolder, Record
 from asyncwds.storage.cache.journal import Header, Journal, header_line, span_line
 from asyncwds.storage.cache.threads import CacheThreads
-from asyncwds.storage.locks import lock_span, share_span, unlock_span
-from asyncwds.storage.spans import Spans
+from asyncwds.storage.locks import has_alone, lock_span, share_file, unlock_span
 
-HEADER = IN_USE + 1
+HEADER = 1 << 62
 """The byte of the file that is locked by who asks the source first."""
 
 END = 1 << 61
@@ -50,7 +50,7 @@ class Partial:
         self._file = -1
         self._lines = -1
         self._look_at = 0.0
-        self._own = Spans()  # locked by this process; the kernel's locks do not tell its parts from one another
+        self._claims = Claims()  # the kernel's locks do not tell bodies of one process from one another
 
     @property
     def header(self) -> Header | None:
@@ -92,27 +92,37 @@ class Partial:
             await self.discard()
         return fits
 
-    async def claim(self, start: int, stop: int) -> int:
-        """Locks the part of [start, stop) that comes before all that is there or is locked; returns its end.
+    async def claim(self, start: int, stop: int) -> Claim | None:
+        """Locks the part of [start, stop) that comes before all that is there or locked. None if `start` is.
 
-        Nothing is locked if that is `start`. Afterwards `journal` is up to date.
+        Afterwards `journal` is up to date.
         """
-        stop = self._own.next_start(start, self.journal.complete.next_start(start, stop))
-        if self._own.end_of(start) > start:
-            stop = start
-        self._own.add(start, stop)
+        complete = self.journal.complete
+        if complete.end_of(start) > start:
+            return None
+        taken = self._claims.take(start, complete.next_start(start, stop))
+        if taken is None:
+            await self.look()
+            return None
+        claim, end = taken
         try:
-            got, offset, data = await self._threads.run(self._claim, start, stop)
+            if end > start:  # it is locked already, for a claim that was cut
+                await self._threads.run(unlock_span, self._file, claim.stop, end)
+                return claim
+            got, offset, data = await self._threads.run(self._claim, start, claim.stop)
+            self.journal.absorb(offset, data)
+            # What others had locked may have come by the time that this got the lock.
+            missing = start if complete.end_of(start) > start else complete.next_start(start, got)
+            if missing < claim.stop:
+                await self._threads.run(unlock_span, self._file, missing, min(got, claim.stop))
+                claim.stop = missing
         except BaseException:
-            await self.release(start, stop)
+            await self.release(claim)
             raise
-        self._own.remove(got, stop)
-        self.journal.absorb(offset, data)
-        # What others had locked may have come by the time that this got the lock.
-        missing = start if self.journal.complete.end_of(start) > start else self.journal.complete.next_start(start, got)
-        if missing < got:
-            await self.release(missing, got)
-        return missing
+        if claim.stop == start:
+            self._claims.drop(claim)
+            return None
+        return claim
 
     async def look(self) -> None:
         """Brings `journal` up to date, unless that was just done for another body."""
@@ -121,11 +131,11 @@ class Partial:
             self._look_at = now + LOOK / 2
             self.journal.absorb(*await self._threads.run(self._new_lines))
 
-    async def release(self, start: int, stop: int) -> None:
+    async def release(self, claim: Claim) -> None:
         try:
-            await self._threads.run(unlock_span, self._file, start, stop)
+            await self._threads.run(unlock_span, self._file, claim.start, claim.stop)
         finally:
-            self._own.remove(start, stop)
+            self._claims.drop(claim)
 
     async def write(self, start: int, chunks: Sequence[Chunk]) -> None:
         stop = start + sum(map(len, chunks))
@@ -146,7 +156,7 @@ class Partial:
     async def abandon(self) -> None:
         """As `discard`, unless others have it open or the folder is locked; without errors."""
         with suppress(CacheError, BlockingIOError):
-            await self._threads.run(self._folder.discard, self.name, self._file, only_idle=True)
+            await self._threads.run(self._folder.discard, self.name, self._file, unless_shared=self._lines)
 
     async def publish(self, validator: Callable[[str], bool], *, sums: bool) -> None:
         """To be called when `journal.whole`: makes it a shard, unless others have; discards what the validator refuses."""
@@ -167,13 +177,13 @@ class Partial:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             self._lines = os.open(self._folder.ranges(self.name), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            idle = lock_span(self._file, IN_USE, IN_USE + 1) > IN_USE
+            idle = has_alone(self._lines)
             self.journal.absorb(0, _read_on(self._lines, 0))
             if idle and not self._sound():
                 os.ftruncate(self._file, 0)
                 os.ftruncate(self._lines, 0)
                 self.journal = Journal()
-            share_span(self._file, IN_USE, IN_USE + 1)
+            share_file(self._lines)
         self.left_over = idle
         return True
 
@@ -225,6 +235,8 @@ class Partial:
         return offset, _read_on(self._lines, offset)
 
     def _write(self, start: int, stop: int, chunks: Sequence[Chunk]) -> None:
+        if os.fstat(self._file).st_nlink and not os.fstat(self._lines).st_nlink:
+            return  # a shard by now: these bytes are in it, and another time of modification would make it one that is not trusted
         left, position = [memoryview(chunk) for chunk in chunks], start
         while left:
             written = os.pwritev(self._file, left, position)

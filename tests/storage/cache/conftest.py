@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asyncwds.model import Cache
 from asyncwds.stats import Counters
-from asyncwds.storage.base import Fetcher
 from asyncwds.storage.cache import Cached
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_samples, make_shard
@@ -26,10 +26,12 @@ class Caches:
         self.objects: dict[str, bytes] = {URL: SHARD}
         self.opened: list[Cached] = []
 
-    def new(self, source: Fetcher | None = None, *, patience: float = 20.0, validator=lambda path: True, **cache) -> Cached:
+    def new(
+        self, source: MemoryFetcher | dict[str, Any] | None = None, *, patience: float = 20.0, validator=lambda path: True, **cache
+    ) -> Cached:
         self.counters = Counters()  # of the latest
         cached = Cached(
-            source or self.source(counters=self.counters),
+            source if isinstance(source, MemoryFetcher) else self.source(counters=self.counters, **(source or {})),
             Cache(self.folder, **cache),
             self.counters,
             patience=patience,

@@ -30,5 +30,5 @@ async def test_caches_pass_the_contract(caches, check, cache, source):
         caches.objects[url] = data
         return url
 
-    fetcher = caches.new(caches.source(**source), url_to_name=lambda url: f"{url.rpartition('/')[2]}-{versions.get(url)}", **cache)
+    fetcher = caches.new(source, url_to_name=lambda url: f"{url.rpartition('/')[2]}-{versions.get(url)}", **cache)
     await check(fetcher, put)

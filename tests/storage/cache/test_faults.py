@@ -68,7 +68,7 @@ def unprivileged() -> Iterator[None]:
 
 @pytest.mark.parametrize("source", [{}, {"ranged": False}, {"ranged": False, "sized": False}], ids=str)
 async def test_29_a_disk_that_is_full_from_the_beginning(caches, source):
-    cached = caches.new(caches.source(**source))
+    cached = caches.new(source)
     with no_file_beyond(MiB):
         with pytest.warns(UserWarning, match=WARNING) as warned:
             assert (await read(cached, caches.url))[1] == caches.shard
@@ -87,7 +87,7 @@ async def test_29_a_disk_that_fills_up_under_way(caches, buffer):
         if offset == 20 * 64 * KiB and not caches.counters.cache_failures:
             disk.enter_context(no_file_beyond(2 * MiB))
 
-    cached = caches.new(caches.source(steer=steer))
+    cached = caches.new({"steer": steer})
     with disk, pytest.warns(UserWarning, match=WARNING) as warned:
         assert (await read(cached, caches.url, lent=buffer))[1] == caches.shard
     assert len(warned) == 1
@@ -237,7 +237,7 @@ async def test_30_damage_that_cannot_be_repaired_is_an_error_and_never_a_splice(
 
 @pytest.mark.parametrize("source", [{}, {"ranged": False}], ids=str)
 async def test_30_a_download_that_is_truncated_while_it_is_read(caches, source):
-    first = caches.new(caches.source(**source))
+    first = caches.new(source)
     await read(first, caches.url, 0, 3 * MiB)
     if source:
         return  # it was whole, and is a shard by now

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from asyncwds.model import Cache
-from asyncwds.storage.cache.folder import LEFTOVER, CacheFolder
+from asyncwds.storage.cache.folder import LEFTOVER, MANY, SPARE, CacheFolder
 from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.partial import Partial
 from asyncwds.storage.cache.threads import CacheThreads
@@ -119,6 +119,17 @@ async def test_the_bound_holds_and_what_was_not_used_for_longest_goes(folder_of,
     assert sum(entry.size for entry in folder.entries()) <= 10
 
 
+async def test_a_cache_of_many_shards_frees_some_more_at_a_time(folder_of, keep):
+    folder = folder_of(MANY)
+    index = folder.root / ".asyncwds"
+    index.mkdir(parents=True)
+    for number in range(MANY):
+        (folder.root / f"{number}").write_bytes(b"1")
+        (index / f"{number}.json").write_text("{}")
+    assert await keep("a", b"1", folder=folder)
+    assert len(folder.entries()) == MANY - MANY // SPARE
+
+
 async def test_clock_jumps_do_not_change_the_order_of_use(folder_of, keep, clock):
     folder = folder_of(9)
     for name, jump in (("a", 0), ("b", 10_000 * HOUR), ("c", -20_000 * HOUR)):
@@ -162,7 +173,7 @@ async def test_downloads_in_use_stay_and_idle_ones_go(folder_of, keep, threads):
     await used.close()
 
 
-async def test_leftovers_go_after_a_day(folder_of, keep, threads, clock, tmp_path):
+async def test_leftovers_go(folder_of, keep, threads, clock, tmp_path):
     used = Partial(folder_of(), threads, "used", "hash")
     await used.open()
     await keep("idle", b"1234", publish=False)
@@ -172,6 +183,9 @@ async def test_leftovers_go_after_a_day(folder_of, keep, threads, clock, tmp_pat
     clock.now += 2 * HOUR
     await keep("b", b"1", folder=folder_of())
     assert {entry.name for entry in folder_of().entries()} == {"used", "a", "b"}
+    (tmp_path / "cache" / "a").unlink()
+    await keep("c", b"1", folder=folder_of())
+    assert {entry.name for entry in folder_of().entries()} == {"used", "b", "c"}
     assert not list((tmp_path / "cache" / ".asyncwds").glob("idle*"))
     await used.close()
 
