@@ -43,7 +43,7 @@ gopen_schemes: dict[str, Opener] = {
     "ftps": program(_CURL, _CURL_PUT),
     "scp": program(_CURL, _CURL_PUT),
 }
-_OWN = dict(gopen_schemes)
+OWN = dict(gopen_schemes)
 
 
 def opener_of(scheme: str) -> Opener:
@@ -55,7 +55,7 @@ def opener_of(scheme: str) -> Opener:
 
 def storage(http: Http, retry: Retry, counters: Counters) -> Fetcher:
     """A fetcher for all urls: the library's own sources, but where `gopen_schemes` has another function, and for the rest it."""
-    openers = {scheme: f for scheme, f in gopen_schemes.items() if f is not _OWN.get(scheme) or not knows(scheme)}
+    openers = {scheme: f for scheme, f in gopen_schemes.items() if f is not OWN.get(scheme) or not knows(scheme)}
     if openers["__default__"] is _unknown:
         del openers["__default__"]
     openers |= {scheme: gopen_schemes["ais"] for scheme in os.environ.get("USE_AIS_FOR", "").split(":") if scheme}
