@@ -40,7 +40,7 @@ _HOMES = {
     "asyncwds.codecs.decoders": ("Continue", "Decoder", "handle_extension"),
     "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
     "asyncwds.engine.source": ("Samples", "open_samples"),
-    "asyncwds.model": ("S3", "Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
+    "asyncwds.model": ("Http", "Origin", "Place", "Prefetch", "Retry", "S3", "Sample"),
     "asyncwds.pipeline.batching": ("default_collation_fn",),
     "asyncwds.pipeline.handlers": (
         "ignore_and_continue",
