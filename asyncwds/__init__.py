@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
     from asyncwds.codecs.images import imagehandler, turbojpeg
     from asyncwds.engine.source import Samples, open_samples
-    from asyncwds.model import Http, Origin, Place, Prefetch, Retry, Sample
+    from asyncwds.model import S3, Http, Origin, Place, Prefetch, Retry, Sample
     from asyncwds.pipeline.batching import default_collation_fn
     from asyncwds.pipeline.handlers import (
         ignore_and_continue,
@@ -40,7 +40,7 @@ _HOMES = {
     "asyncwds.codecs.decoders": ("Continue", "Decoder", "handle_extension"),
     "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
     "asyncwds.engine.source": ("Samples", "open_samples"),
-    "asyncwds.model": ("Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
+    "asyncwds.model": ("S3", "Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
     "asyncwds.pipeline.batching": ("default_collation_fn",),
     "asyncwds.pipeline.handlers": (
         "ignore_and_continue",
@@ -55,6 +55,7 @@ _HOMES = {
 _MODULES = ("errors", "testing")
 
 __all__ = [
+    "S3",
     "Continue",
     "Decoder",
     "Http",

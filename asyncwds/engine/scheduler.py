@@ -201,24 +201,24 @@ class Scheduler:
         size = self._size(run)
         stop = None if run.state is ShardState.RANGED and run.total is None else run.next_start + size
         part = Part(run, run.next_start, stop, size)
-        if self._deserves_a_buffer(run, part):
-            part.buffer = self._buffers.lend()
+        if self._deserves_a_buffer(run, part) and (buffer := self._buffers.lend()):
+            part.buffer, part.reserved = buffer, self.part_bytes
         run.next_start = None if stop == run.total else stop
         run.parts.append(part)
         if run.state is ShardState.WAITING:
             run.state = ShardState.PROBING
         if not run.startable:
             self._todo.remove(run)
-        self.reserved += size
+        self.reserved += part.reserved
         self.held += 1
         self.in_flight += 1
         return part
 
     def _deserves_a_buffer(self, run: ShardRun, part: Part) -> bool:
-        """A buffer is as large as parts can be, so one for less would take more memory than is reserved."""
-        if part.stop is None:
+        """A buffer is as large as parts can be, and takes as much of the budget: too much for a small part."""
+        if part.stop is None or self.reserved + self.part_bytes > self.budget:
             return False
-        return (part.stop - part.start if run.total is not None else self._usual) >= self.part_bytes
+        return (part.stop - part.start if run.total is not None else self._usual) * 2 > self.part_bytes
 
     # -- what the tasks report ------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from asyncwds.model import Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.registry import open_storage
 from asyncwds.urls import expand
 
@@ -49,6 +50,7 @@ class Source:
     prefetch: Prefetch = field(default_factory=Prefetch)
     retry: Retry = field(default_factory=Retry)
     http: Http = field(default_factory=Http)
+    storage: Storage = field(default_factory=dict)
     fetcher: Callable[[], Fetcher] | None = None
 
     def shards(self, epoch: int, place: Place) -> Iterator[Shard]:
@@ -65,7 +67,7 @@ class Source:
     @asynccontextmanager
     async def open(self, epoch: int, place: Place, counters: Counters) -> AsyncIterator[BlockStream]:
         """The engine, running on the current loop until the context is left."""
-        fetcher = self.fetcher() if self.fetcher is not None else open_storage(self.http, self.retry, counters)
+        fetcher = self.fetcher() if self.fetcher is not None else open_storage(self.http, self.retry, counters, self.storage)
         options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files)
         stream = BlockStream(self.shards(epoch, place), fetcher, self.prefetch, options, counters)
         try:
@@ -150,6 +152,7 @@ def open_samples(
     prefetch: int | Literal["auto"] | Prefetch | None = None,
     retry: Retry | None = None,
     http: Http | None = None,
+    storage: Storage | Settings | None = None,
     handler: Handler = reraise_exception,
     shardshuffle: int = 0,
     seed: int = 0,
@@ -176,6 +179,7 @@ def open_samples(
         prefetch=as_prefetch(prefetch),
         retry=retry or Retry(),
         http=http or Http(),
+        storage=as_storage(storage),
         handler=handler,
         select_files=select_files,
         rename_files=rename_files,

@@ -22,6 +22,7 @@ from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.plan import Splitter, single_node_only, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.urls import expand
 
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for
@@ -40,6 +41,7 @@ class WebDataset:
     empty_check     no sample at all is an error
     seed            of every random order; without it $WDS_SEED, or drawn once, here
     prefetch        how far to read ahead; `16` is short for `Prefetch(connections=16)`
+    storage         settings of buckets: `S3(...)`, or URL prefixes with settings, `{"s3://mine/": S3(profile="mine")}`
 
     The object describes: it holds no thread, loop or socket, can be pickled and printed, and its methods return new
     ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its
@@ -63,6 +65,7 @@ class WebDataset:
         prefetch: int | Literal["auto"] | Prefetch | None = None,
         retry: Retry | None = None,
         http: Http | None = None,
+        storage: Storage | Settings | None = None,
         fetcher: Callable[[], Fetcher] | None = None,
     ) -> None:
         source = Source(
@@ -78,6 +81,7 @@ class WebDataset:
             prefetch=as_prefetch(prefetch),
             retry=retry or Retry(),
             http=http or Http(),
+            storage=as_storage(storage),
             fetcher=fetcher,
         )
         self._description = Description(source)

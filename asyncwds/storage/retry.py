@@ -31,7 +31,7 @@ class Retrying:
 
     def __init__(self, fetcher: Fetcher, retry: Retry, counters: Counters, *, sleep: Sleep = asyncio.sleep) -> None:
         self._fetcher = fetcher
-        self._patience = _Patience(retry, counters, sleep)
+        self._patience = Patience(retry, counters, sleep)
 
     @asynccontextmanager
     async def open(
@@ -59,7 +59,7 @@ class ResumedBody:
     _chunks: AsyncIterator[Chunk]
 
     def __init__(
-        self, fetcher: Fetcher, source: AsyncExitStack, patience: _Patience, asked: Asked, buffer: memoryview | None
+        self, fetcher: Fetcher, source: AsyncExitStack, patience: Patience, asked: Asked, buffer: memoryview | None
     ) -> None:
         self._fetcher = fetcher
         self._source = source
@@ -148,7 +148,7 @@ class ResumedBody:
         return kind(message, url=self._asked.url, offset=self._position, retryable=retryable)
 
 
-class _Patience:
+class Patience:
     """When to try again, and after how long."""
 
     def __init__(self, retry: Retry, counters: Counters, sleep: Sleep) -> None:

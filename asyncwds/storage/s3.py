@@ -1,0 +1,149 @@
+"""`s3://bucket/key`: S3 and what is compatible with it. Signatures and credentials are botocore's (the extra `s3`).
+
+Sources: "Amazon S3 API Reference" (requests, error codes, ListObjectsV2) and "Amazon S3 User Guide" (hosting styles, redirects).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+from urllib.parse import quote, unquote_plus
+from xml.etree import ElementTree as ET
+
+from asyncwds.errors import FetchError, SpecError
+from asyncwds.extras import needed
+from asyncwds.model import S3, KiB
+from asyncwds.storage.calls import Calls
+from asyncwds.storage.lease import Held
+from asyncwds.storage.s3_login import Login, login
+from asyncwds.storage.sites import Call, Refused, Reply, Request
+from asyncwds.storage.translate import refusal
+from asyncwds.storage.transport import Transport
+
+SAFE = "/-_.~"  # what no key's percent-encoding touches
+_OFF_LOOP = 256 * KiB  # bodies from this size [bytes] on are hashed in a thread
+_ELSEWHERE = frozenset({301, 302, 307, 400})  # with these statuses an answer may name the right region
+_REGION = re.compile(rb"<Region>([\w-]+)</Region>|<Endpoint>[^<]*?\.s3[.-]([\w-]+)\.amazonaws\.com")
+_ENDED = re.compile(rb"<Code>(?:ExpiredToken|InvalidToken|TokenRefreshRequired)</Code>")  # with status 400
+# Names that a host name and a wildcard certificate can begin with.
+_HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+
+
+class Place(NamedTuple):
+    bucket: str
+    key: str
+
+
+class S3Site:
+    def __init__(self, settings: S3, transport: Transport) -> None:
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="asyncwds-s3")
+        self._login = Held(partial(login, settings), self._threads)
+        self._regions: dict[str, str] = {}  # bucket → region, of those that are elsewhere than was thought
+        self._calls = Calls(transport, self)
+
+    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
+        place = place_of(call.url)
+        if refused is None:
+            return await self._signed(call, place, await self._login.get())
+        old = refused.request.lease
+        assert isinstance(old, Login)
+        region = _region(refused.reply)
+        if region is not None and region != self._regions.get(place.bucket, old.region):
+            self._regions[place.bucket] = region
+            return await self._signed(call, place, await self._login.get())
+        new = await self._login.get(refused=old)
+        return None if new == old else await self._signed(call, place, new)
+
+    def renews(self, reply: Reply) -> bool:
+        if reply.status in (401, 403):
+            return not self._settings.anonymous
+        return reply.status in _ELSEWHERE and (_region(reply) is not None or _ENDED.search(reply.page) is not None)
+
+    def refusal(self, call: Call, reply: Reply) -> FetchError:
+        return refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+
+    async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
+        place = place_of(prefix)
+        query = {"list-type": "2", "encoding-type": "url", "prefix": place.key} | ({} if deep else {"delimiter": "/"})
+        while True:
+            reply = await self._calls.send(Call("GET", f"s3://{place.bucket}/", query=query))
+            page = _parsed(prefix, reply.page)
+            decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
+            for path in ("{*}Contents/{*}Key", "{*}CommonPrefixes/{*}Prefix"):
+                for element in page.iterfind(path):
+                    yield f"s3://{place.bucket}/{decode(element.text or '')}"
+            token = page.findtext("{*}NextContinuationToken")
+            if page.findtext("{*}IsTruncated") != "true" or not token:
+                return
+            query["continuation-token"] = token
+
+    async def aclose(self) -> None:
+        await self._login.aclose()
+        self._threads.shutdown(wait=True)
+
+    async def _signed(self, call: Call, place: Place, who: Login) -> Request:
+        region = self._regions.get(place.bucket, who.region)
+        url = address(place, who, region) + query_string(call)
+        headers = dict(call.headers)
+        if self._settings.requester_pays:
+            headers["x-amz-request-payer"] = "requester"
+        if who.keys is None:
+            return Request(url, headers, who)
+        authorize = partial(_authorized, call, url, headers, who, region)
+        if len(call.body) < _OFF_LOOP:
+            return Request(url, authorize(), who)
+        return Request(url, await asyncio.get_running_loop().run_in_executor(self._threads, authorize), who)
+
+
+def place_of(url: str) -> Place:
+    """Bucket and key, both verbatim: `?` and `%` are characters like others. Raises SpecError without a bucket."""
+    bucket, _, key = url.partition("://")[2].partition("/")
+    if not bucket or bucket.startswith("arn:"):
+        raise SpecError("s3://BUCKET/KEY names a bucket, or an access point by its alias", url=url)
+    return Place(bucket, key)
+
+
+def address(place: Place, who: Login, region: str) -> str:
+    """The URL of an object; without a key that of its bucket."""
+    endpoint = who.endpoint or f"https://s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+    virtual = who.addressing == "virtual" or (
+        who.addressing == "auto" and who.endpoint is None and _HOST_LABEL.fullmatch(place.bucket) is not None
+    )
+    key = quote(place.key, safe=SAFE)
+    if not virtual:
+        return f"{endpoint}/{quote(place.bucket, safe=SAFE)}/{key}"
+    scheme, _, host = endpoint.partition("://")
+    return f"{scheme}://{place.bucket}.{host}/{key}"
+
+
+def query_string(call: Call) -> str:
+    pairs = [f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in sorted(call.query.items())]
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+def _authorized(call: Call, url: str, headers: dict[str, str], who: Login, region: str) -> dict[str, str]:
+    request = needed("botocore.awsrequest", "s3").AWSRequest(call.method, url, headers, call.body)
+    needed("botocore.auth", "s3").S3SigV4Auth(who.keys, "s3", region).add_auth(request)
+    return dict(request.headers.items())
+
+
+def _region(reply: Reply) -> str | None:
+    if reply.status not in _ELSEWHERE:
+        return None
+    named = reply.headers.get("x-amz-bucket-region")
+    if named is not None:
+        return named
+    found = _REGION.search(reply.page)
+    return (found[1] or found[2]).decode() if found else None
+
+
+def _parsed(url: str, page: bytes) -> ET.Element:
+    try:
+        return ET.fromstring(page)  # noqa: S314 - expat bounds what entities may grow to
+    except ET.ParseError as error:
+        raise FetchError(f"the listing is no XML: {error}", url=url, retryable=True) from error
