@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from asyncwds.model import S3, KiB
 from asyncwds.storage.calls import Calls
 from asyncwds.storage.lease import Held
 from asyncwds.storage.s3_login import Login, login
+from asyncwds.storage.ranges import Facts, facts_of
 from asyncwds.storage.sites import Call, Refused, Reply, Request
 from asyncwds.storage.translate import refusal
 from asyncwds.storage.transport import Transport
@@ -66,6 +67,10 @@ class S3Site:
 
     def refusal(self, call: Call, reply: Reply) -> FetchError:
         return refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+
+    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+        del request
+        return facts_of(headers)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         place = place_of(prefix)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urlencode
 
 from asyncwds.errors import FetchError
+from asyncwds.storage.ranges import Facts, facts_of
 from asyncwds.storage.sites import Call, Refused, Reply, Request
 from asyncwds.storage.translate import refusal
 from asyncwds.storage.transport import Transport
@@ -26,6 +27,10 @@ class Web:
 
     def refusal(self, call: Call, reply: Reply) -> FetchError:
         return refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+
+    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+        del request
+        return facts_of(headers)
 
     def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         raise NotImplementedError
