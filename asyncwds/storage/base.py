@@ -20,12 +20,14 @@ class Answer:
     total     size [bytes] of the whole object; None where the source does not say (pipes, chunked answers)
     identity  changes when the object is replaced (ETag, or time and size of a file); None where there is none
     ranged    the source serves any range; otherwise the only way is one stream from the beginning
+    checksum  of the whole object, as `sha256:0123…`; None where the source does not say it
     """
 
     start: int
     total: int | None
     identity: str | None
     ranged: bool
+    checksum: str | None = None
 
 
 Chunk = bytes | memoryview

@@ -37,7 +37,7 @@ class Calls:
     async def _once(self, call: Call) -> Reply:
         with ExitStack() as open_now:
             try:
-                response, page = await self._transport.answer(self._site, call, open_now)
+                response, page, _ = await self._transport.answer(self._site, call, open_now)
                 if not is_success(call, response.status):
                     raise self._site.refusal(call, Reply(response.status, response.headers, page))
                 clock = StallClock(self._transport.retry, lambda: hang_up(response))

@@ -66,10 +66,11 @@ class HttpFetcher:
         """The answer at the end of all redirects. Whatever was opened on the way is closed by `open_now`."""
         began = time.monotonic()
         call = Call("GET", asked.url, asked.headers(), offset=asked.start)
-        response, page = await self._transport.answer(self._site, call, open_now)
+        response, page, request = await self._transport.answer(self._site, call, open_now)
+        facts = self._site.facts(request, response.headers)
         if response.status in _GOOD:
             self._counters.first_bytes.append(time.monotonic() - began)
-            return response, promised(asked, response.status, response.headers)
+            return response, promised(asked, response.status, response.headers, facts)
         if response.status == 416:
-            return response, promised_nothing(asked, response.headers, page)
+            return response, promised_nothing(asked, response.headers, page, facts)
         raise self._site.refusal(call, Reply(response.status, response.headers, page))

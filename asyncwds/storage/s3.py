@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -16,9 +16,11 @@ from xml.etree import ElementTree as ET
 
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.extras import needed
-from asyncwds.model import S3, KiB
+from asyncwds.model import KiB
+from asyncwds.settings import S3
 from asyncwds.storage.calls import Calls
 from asyncwds.storage.lease import Held
+from asyncwds.storage.ranges import Facts, facts_of
 from asyncwds.storage.s3_login import Login, login
 from asyncwds.storage.sites import Call, Refused, Reply, Request
 from asyncwds.storage.translate import refusal
@@ -66,6 +68,10 @@ class S3Site:
 
     def refusal(self, call: Call, reply: Reply) -> FetchError:
         return refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+
+    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+        del request
+        return facts_of(headers)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         place = place_of(prefix)

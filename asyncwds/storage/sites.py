@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from asyncwds.errors import FetchError
+from asyncwds.storage.ranges import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,10 @@ class Site(Protocol):
 
     def refusal(self, call: Call, reply: Reply) -> FetchError:
         """The error for an answer that is no success: `asyncwds.storage.translate.refusal`, if codes mean nothing special here."""
+        ...
+
+    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+        """What the good answer to `request` says of the object: `asyncwds.storage.ranges.facts_of`, unless it does so elsewhere here."""
         ...
 
     def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:

@@ -41,8 +41,8 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._pid = 0  # of the process that made the session
 
-    async def answer(self, site: Site, call: Call, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, bytes]:
-        """The answer at the end of all redirects, and its page unless it is a success: then the body is still to be read.
+    async def answer(self, site: Site, call: Call, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, bytes, Request]:
+        """The answer at the end of all redirects, its page unless it is a success (then the body is still to be read), its request.
 
         Whatever was opened on the way is closed by `open_now`. Raises FetchError, but for no status, and `FOREIGN`.
         """
@@ -53,11 +53,12 @@ class Transport:
             reply = Reply(response.status, response.headers, page)
             if is_success(call, response.status) or not site.renews(reply):
                 break
-            request = await _signed(site, call, Refused(request, reply))
-            if request is None:
+            again = await _signed(site, call, Refused(request, reply))
+            if again is None:
                 break
+            request = again
             response, page = await self._follow(site, call, request, open_now)
-        return response, page
+        return response, page, request
 
     async def aclose(self) -> None:
         if self._session is None or self._pid != os.getpid():

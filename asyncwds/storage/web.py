@@ -6,12 +6,13 @@ them: links, of which those count that lead one level down.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlencode, urljoin
 
 from asyncwds.errors import FetchError
 from asyncwds.storage.calls import Calls
+from asyncwds.storage.ranges import Facts, facts_of
 from asyncwds.storage.sites import Call, Refused, Reply, Request
 from asyncwds.storage.translate import refusal
 from asyncwds.storage.transport import Transport
@@ -34,6 +35,10 @@ class Web:
 
     def refusal(self, call: Call, reply: Reply) -> FetchError:
         return refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+
+    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+        del request
+        return facts_of(headers)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         folder, name = _split(prefix)
