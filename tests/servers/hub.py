@@ -88,7 +88,10 @@ class Hub:
         if self.left > 0:
             self.left -= 1
             return None
-        headers = {"RateLimit": f'"resolvers";r=0;t={int(seconds) + 1}', "RateLimit-Policy": '"fixed window";"resolvers";q=3000;w=300'}
+        headers = {
+            "RateLimit": f'"resolvers";r=0;t={int(seconds) + 1}',
+            "RateLimit-Policy": '"fixed window";"resolvers";q=3000;w=300',
+        }
         return web.Response(status=429, headers=headers)
 
     def _resolve(self, request: web.Request, raw: str) -> web.Response:
@@ -106,7 +109,9 @@ class Hub:
             return web.Response(status=307, headers=common | {"Location": f"/api/resolve-cache/{repo}/{rest}"})
         sha = hashlib.sha256(data).hexdigest()
         linked = {"X-Linked-Size": str(len(data)), "X-Linked-ETag": f'"{sha}"', "ETag": f'"{sha[:40]}"'}
-        return web.Response(status=302, headers=common | linked | {"Location": self._signed(repo, rest, request.headers.get("Range"))})
+        return web.Response(
+            status=302, headers=common | linked | {"Location": self._signed(repo, rest, request.headers.get("Range"))}
+        )
 
     def _file(self, request: web.Request, data: bytes, error: web.Response | None) -> web.Response:
         if error is not None:
