@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 sys.path.append(str(Path(__file__).parent.parent))
 
 # Not in every environment of tox.ini: the extras, and the peers to compare with.
-EXTRAS = {"botocore", "psutil", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}
+EXTRAS = {"botocore", "cbor2", "msgpack", "psutil", "safetensors", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}
 MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
 
 

@@ -18,6 +18,7 @@ from asyncwds.testing.content import FolderStore, MemoryStore, Store
 from asyncwds.testing.faults import Fault
 from asyncwds.testing.listener import Listener
 from asyncwds.testing.replies import Reply, Request, parse_request, reply_to
+from asyncwds.testing.uploads import take_upload
 from asyncwds.testing.weather import Weather
 from asyncwds.testing.wire import Pace, Wire, open_wire
 
@@ -74,12 +75,13 @@ class FaultServer:
     bytes_per_second    cap [bytes/s] of each connection
     weather             what requests meet by chance, where no fault applies
     max_in_flight       requests beyond this many at once are answered 503 with the code SlowDown
+    writable            PUT stores an object once all of it has come
     ssl_context         makes it an https server
     host, port          where it listens; port 0 takes a free one
 
-    It knows ranges, `If-Match`, `If-Range`, 416, HEAD and keep-alive. `counters` and `requests` (the latest ones) tell what
-    it was asked, the former also over HTTP, as JSON under the name `COUNTERS`. Leaving the context closes its connections and
-    joins its thread.
+    It knows ranges, `If-Match`, `If-Range`, 416, HEAD and keep-alive, and uploads with a length or chunked. `counters` and
+    `requests` (the latest ones) tell what it was asked, the former also over HTTP, as JSON under the name `COUNTERS`. Leaving
+    the context closes its connections and joins its thread.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class FaultServer:
         bytes_per_second: float | None = None,
         weather: Weather | None = None,
         max_in_flight: int | None = None,
+        writable: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -103,6 +106,7 @@ class FaultServer:
         self._rate = bytes_per_second
         self._weather = weather or Weather()
         self._max_in_flight = max_in_flight
+        self._writable = writable
         self._ssl = ssl_context
         self._listener = Listener(self._serve, host, port)
 
@@ -129,6 +133,16 @@ class FaultServer:
         """Adds or replaces an object. Returns its URL."""
         self._store.put(name, data)
         return self.url(name)
+
+    def get(self, name: str) -> bytes | None:
+        """The object, or None."""
+        content = self._store.find(name)
+        if content is None:
+            return None
+        try:
+            return bytes(content.read(0, content.size))
+        finally:
+            content.close()
 
     def add(self, *faults: Fault) -> None:
         """From the next request on, these faults too; older ones come first."""
@@ -167,7 +181,9 @@ class FaultServer:
             self.counters.in_flight += 1
             self.counters.peak_in_flight = max(self.counters.peak_in_flight, self.counters.in_flight)
             try:
-                keep = await self._answer(wire, request, self._meet(request, reused=reused))
+                fault = self._meet(request, reused=reused)
+                upload = self._writable and request.method == "PUT"
+                keep = await (self._take(wire, request, buffer, fault) if upload else self._answer(wire, request, fault))
             finally:
                 self.counters.in_flight -= 1
             if not keep or request.headers.get("connection") == "close":
@@ -205,6 +221,18 @@ class FaultServer:
         finally:
             if content is not None:
                 content.close()
+
+    async def _take(self, wire: Wire, request: Request, begun: bytes, fault: Fault) -> bool:
+        reply = await take_upload(wire, request, begun, fault, self._store)
+        if reply is None:
+            return False
+        if fault.stall_headers:
+            return await _hold(wire)
+        await asyncio.sleep(self._delay + fault.delay)
+        await wire.send(reply.head())
+        await self._send_body(wire, reply, fault)
+        # A server that closes while a body is still coming resets the connection, and its answer may be lost.
+        return await _hold(wire)
 
     async def _send_body(self, wire: Wire, reply: Reply, fault: Fault) -> bool:
         pace = Pace(fault.drip or self._rate)
