@@ -14,7 +14,7 @@ from asyncwds.storage.clouds import Settings, Storage, http_for, schemes, settin
 from asyncwds.storage.file import FileFetcher
 from asyncwds.storage.pipe import PipeFetcher
 from asyncwds.storage.stdin import StdinFetcher
-from asyncwds.urls import local_path
+from asyncwds.urls import scheme_of
 
 Maker = Callable[[Http, Retry, Counters], Fetcher]
 
@@ -26,6 +26,11 @@ def open_storage(http: Http, retry: Retry, counters: Counters, storage: Storage 
     where the library of a bucket's vendor is not installed.
     """
     return _Storage(http, retry, counters, storage or {})
+
+
+def knows(scheme: str) -> bool:
+    """Whether there is a fetcher for a scheme: see `asyncwds.urls.scheme_of`."""
+    return scheme in _MAKERS or scheme in schemes()
 
 
 class _Storage:
@@ -67,7 +72,7 @@ class _Storage:
 
 
 def _maker(url: str) -> Maker:
-    scheme = "-" if url == "-" else "file" if local_path(url) is not None else url.partition(":")[0].lower()
+    scheme = scheme_of(url)
     if scheme not in _MAKERS:
         known = [*schemes(), *(known for known in _MAKERS if known != "-")]
         raise SpecError(f"no storage for {scheme}: urls; there is {', '.join(f'{name}:' for name in known)}", url=url)
