@@ -5,6 +5,7 @@ import asyncio
 import gc
 import importlib.util
 import inspect
+import signal
 import sys
 import threading
 import time
@@ -20,6 +21,10 @@ from asyncwds.testing import FaultServer
 
 if TYPE_CHECKING:
     from objectstore import ObjectStore
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and children would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Spawned processes import test modules under the names that pytest gives them (`tests.test_…`). At the end of the path,
 # so that the installed wheel is found before the sources.
