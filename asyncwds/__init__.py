@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
     from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
     from asyncwds.pipeline.xdecode import xdecode
+    from asyncwds.settings import S3
     from asyncwds.stats import Stats
     from asyncwds.storage.cache.names import pipe_cleaner
     from asyncwds.storage.command import Pipe
@@ -209,6 +210,7 @@ _HOMES = {
         "url_opener",
     ),
     "asyncwds.pipeline.xdecode": ("xdecode",),
+    "asyncwds.settings": ("S3",),
     "asyncwds.stats": ("Stats",),
     "asyncwds.storage.cache.names": ("pipe_cleaner",),
     "asyncwds.storage.command": ("Pipe",),
@@ -251,6 +253,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "S3",
     "AsyncShardWriter",
     "Cache",
     "Cached",

@@ -14,6 +14,7 @@ from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.clouds import Storage
 from asyncwds.storage.command import program, shell
 from asyncwds.storage.openers import ByScheme, Opener
 from asyncwds.storage.registry import knows, open_storage
@@ -37,6 +38,7 @@ gopen_schemes: dict[str, Opener] = {
     "pipe": shell,
     "http": _by_the_engine,
     "https": _by_the_engine,
+    "s3": _by_the_engine,
     "ais": program(["ais", "get", "URL", "-"], ["ais", "put", "-", "URL"]),
     "gs": program(["gsutil", "cat", "URL"], ["gsutil", "cp", "-", "URL"]),
     "sftp": program(_CURL, _CURL_PUT),
@@ -53,10 +55,10 @@ def opener_of(scheme: str) -> Opener:
     return gopen_schemes.get(scheme, gopen_schemes["__default__"])
 
 
-def storage(http: Http, retry: Retry, counters: Counters) -> Fetcher:
+def storage(http: Http, retry: Retry, counters: Counters, settings: Storage | None = None) -> Fetcher:
     """A fetcher for all urls: the library's own sources, but where `gopen_schemes` has another function, and for the rest it."""
     openers = {scheme: f for scheme, f in gopen_schemes.items() if f is not OWN.get(scheme) or not knows(scheme)}
     if openers["__default__"] is _unknown:
         del openers["__default__"]
     openers |= {scheme: gopen_schemes["ais"] for scheme in os.environ.get("USE_AIS_FOR", "").split(":") if scheme}
-    return ByScheme(open_storage(http, retry, counters), knows, openers, counters)
+    return ByScheme(open_storage(http, retry, counters, settings), knows, openers, counters)

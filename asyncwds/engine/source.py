@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from time import monotonic, perf_counter
 from typing import Literal
@@ -20,6 +20,8 @@ from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.clouds import Settings, Storage, as_storage
+from asyncwds.storage.listing import listed
 from asyncwds.urls import expand
 
 Handler = Callable[[Exception], bool]
@@ -57,6 +59,7 @@ class Source:
     prefetch: Prefetch = field(default_factory=Prefetch)
     retry: Retry = field(default_factory=Retry)
     http: Http = field(default_factory=Http)
+    storage: Storage = field(default_factory=dict)
     fetcher: Callable[[], Fetcher] | None = None
     cache: Cache | None = None
 
@@ -79,7 +82,7 @@ class Source:
     @asynccontextmanager
     async def read(self, shards: Iterator[Shard | None], counters: Counters) -> AsyncIterator[BlockStream]:
         """The same for other shards than the source's own; None among them says that the next one is not known yet."""
-        fetcher = self.fetcher() if self.fetcher is not None else storage(self.http, self.retry, counters)
+        fetcher = self.fetcher() if self.fetcher is not None else storage(self.http, self.retry, counters, self.storage)
         if self.cache is not None:
             from asyncwds.storage.cache import Cached  # noqa: PLC0415 - 15 ms that most do without
 
@@ -175,6 +178,7 @@ def open_samples(
     prefetch: int | Literal["auto"] | Prefetch | None = None,
     retry: Retry | None = None,
     http: Http | None = None,
+    storage: Storage | Settings | None = None,
     handler: Handler = reraise_exception,
     shardshuffle: int = 0,
     seed: int = 0,
@@ -202,6 +206,7 @@ def open_samples(
         prefetch=as_prefetch(prefetch),
         retry=retry or Retry(),
         http=http or Http(),
+        storage=as_storage(storage),
         handler=handler,
         select_files=select_files,
         rename_files=rename_files,
@@ -214,5 +219,7 @@ def open_samples(
 @asynccontextmanager
 async def _open_samples(source: Source, epoch: int, place: Place) -> AsyncIterator[Samples]:
     counters = Counters()
+    if source.fetcher is None:
+        source = replace(source, urls=tuple(await listed(source.urls, source.http, source.retry, source.storage)))
     async with source.open(epoch, place, counters) as stream:
         yield Samples(source, stream, counters)

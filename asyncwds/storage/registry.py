@@ -10,6 +10,7 @@ from asyncwds.model import Http, Retry
 from asyncwds.security import secure_mode
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
+from asyncwds.storage.clouds import Settings, Storage, http_for, schemes, settings_for, site_maker
 from asyncwds.storage.file import FileFetcher
 from asyncwds.storage.pipe import PipeFetcher
 from asyncwds.storage.stdin import StdinFetcher
@@ -18,25 +19,27 @@ from asyncwds.urls import scheme_of
 Maker = Callable[[Http, Retry, Counters], Fetcher]
 
 
-def open_storage(http: Http, retry: Retry, counters: Counters) -> Fetcher:
-    """A fetcher for all urls that the library knows: http:, https:, file:, pipe:, plain paths, and - for standard input.
+def open_storage(http: Http, retry: Retry, counters: Counters, storage: Storage | None = None) -> Fetcher:
+    """A fetcher for all urls that the library knows: those of buckets, http:, https:, file:, pipe:, plain paths, and - for stdin.
 
-    For others, opening raises SpecError; so it does for local files and pipes where the environment has WDS_SECURE=1.
+    For others, opening raises SpecError; so it does for local files and pipes where the environment has WDS_SECURE=1, and
+    where the library of a bucket's vendor is not installed.
     """
-    return _Storage(http, retry, counters)
+    return _Storage(http, retry, counters, storage or {})
 
 
 def knows(scheme: str) -> bool:
     """Whether there is a fetcher for a scheme: see `asyncwds.urls.scheme_of`."""
-    return scheme in _MAKERS
+    return scheme in _MAKERS or scheme in schemes()
 
 
 class _Storage:
-    """Makes the fetcher for a scheme when the first such url is opened, and closes them all."""
+    """Makes the fetcher for a scheme, or for settings, when the first such url is opened, and closes them all."""
 
-    def __init__(self, http: Http, retry: Retry, counters: Counters) -> None:
+    def __init__(self, http: Http, retry: Retry, counters: Counters, storage: Storage) -> None:
         self._arguments = (http, retry, counters)
-        self._fetchers: dict[Maker, Fetcher] = {}
+        self._storage = storage
+        self._fetchers: dict[Maker | int, Fetcher] = {}
 
     def open(
         self,
@@ -47,34 +50,54 @@ class _Storage:
         *,
         buffer: memoryview | None = None,
     ) -> AbstractAsyncContextManager[Body]:
-        maker = _maker(url)
-        if maker not in self._fetchers:
-            self._fetchers[maker] = maker(*self._arguments)
-        return self._fetchers[maker].open(url, start, stop, identity, buffer=buffer)
+        settings = settings_for(url, self._storage)
+        fetcher = self._by_scheme(url) if settings is None else self._by_settings(settings)
+        return fetcher.open(url, start, stop, identity, buffer=buffer)
 
     async def aclose(self) -> None:
         async with AsyncExitStack() as all_of_them:
             for fetcher in self._fetchers.values():
                 all_of_them.push_async_callback(fetcher.aclose)
 
+    def _by_scheme(self, url: str) -> Fetcher:
+        maker = _maker(url)
+        if maker not in self._fetchers:
+            self._fetchers[maker] = maker(*self._arguments)
+        return self._fetchers[maker]
+
+    def _by_settings(self, settings: Settings) -> Fetcher:
+        if id(settings) not in self._fetchers:
+            self._fetchers[id(settings)] = _bucket(settings, *self._arguments)
+        return self._fetchers[id(settings)]
+
 
 def _maker(url: str) -> Maker:
     scheme = scheme_of(url)
-    if not knows(scheme):
-        raise SpecError(
-            f"no storage for {scheme}: urls; there is {', '.join(f'{known}:' for known in _MAKERS if known != '-')}", url=url
-        )
+    if scheme not in _MAKERS:
+        known = [*schemes(), *(known for known in _MAKERS if known != "-")]
+        raise SpecError(f"no storage for {scheme}: urls; there is {', '.join(f'{name}:' for name in known)}", url=url)
     if scheme in ("file", "pipe") and secure_mode():
         raise SpecError(f"{scheme}: urls are not opened, because WDS_SECURE is set", url=url)
     return _MAKERS[scheme]
 
 
 def _http(http: Http, retry: Retry, counters: Counters) -> Fetcher:
-    from asyncwds.storage.hedge import Hedged  # noqa: PLC0415 - they bring aiohttp, 150 ms
+    from asyncwds.storage.http import HttpFetcher  # noqa: PLC0415 - it brings aiohttp, 150 ms
+
+    return _made_again(HttpFetcher(http, retry, counters), retry, counters)
+
+
+def _bucket(settings: Settings, http: Http, retry: Retry, counters: Counters) -> Fetcher:
     from asyncwds.storage.http import HttpFetcher  # noqa: PLC0415 - as above
+
+    return _made_again(HttpFetcher(http_for(settings, http), retry, counters, site_maker(settings)), retry, counters)
+
+
+def _made_again(fetcher: Fetcher, retry: Retry, counters: Counters) -> Fetcher:
+    from asyncwds.storage.hedge import Hedged  # noqa: PLC0415 - as above
     from asyncwds.storage.retry import Retrying  # noqa: PLC0415 - as above
 
-    return Retrying(Hedged(HttpFetcher(http, retry, counters), retry, counters), retry, counters)
+    return Retrying(Hedged(fetcher, retry, counters), retry, counters)
 
 
 def _file(_http: Http, _retry: Retry, counters: Counters) -> Fetcher:

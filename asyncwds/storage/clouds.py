@@ -1,0 +1,63 @@
+"""Which settings hold for which url, and which site they make. The sites bring aiohttp and their vendor's library: on first use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from asyncwds.errors import SpecError
+from asyncwds.model import Http
+from asyncwds.settings import S3
+
+if TYPE_CHECKING:
+    from asyncwds.storage.sites import Site
+    from asyncwds.storage.transport import Transport
+
+Settings = S3
+Storage = Mapping[str, Settings]
+"""URL prefix → settings for the urls that begin with it; the longest one counts."""
+
+# scheme → settings that hold unless others are given
+_SCHEMES: dict[str, Settings] = {"s3": S3()}
+# settings → module and class of the site: called with the settings and a `Transport`
+_SITES: dict[type, tuple[str, str]] = {S3: ("asyncwds.storage.s3", "S3Site")}
+
+
+def schemes() -> tuple[str, ...]:
+    """Schemes that have a site of their own."""
+    return tuple(_SCHEMES)
+
+
+def as_storage(storage: Storage | Settings | None) -> Storage:
+    """`S3(...)` alone is short for `{"s3://": S3(...)}`. Raises SpecError for anything else that is no mapping to settings."""
+    if storage is None:
+        return {}
+    if not isinstance(storage, Mapping):
+        storage = {f"{scheme}://": storage for scheme, known in _SCHEMES.items() if type(known) is type(storage)}
+    if not storage or any(type(settings) not in _SITES for settings in storage.values()):
+        known = ", ".join(kind.__name__ for kind in _SITES)
+        raise SpecError(f"storage must be one of {known}, or a dict of such by URL prefix")
+    return dict(storage)
+
+
+def settings_for(url: str, storage: Storage) -> Settings | None:
+    """The settings for a url; None for urls that need no site."""
+    prefix = max((prefix for prefix in storage if url.startswith(prefix)), key=len, default=None)
+    return _SCHEMES.get(url.partition(":")[0].lower()) if prefix is None else storage[prefix]
+
+
+def site_maker(settings: Settings) -> Callable[[Transport], Site]:
+    module, name = _SITES[type(settings)]
+    kind: Callable[[Any, Transport], Site] = getattr(import_module(module), name)
+    return partial(kind, settings)
+
+
+def http_for(settings: Settings, http: Http) -> Http:
+    """How requests are made to a site, where its vendor's environment has a say in that."""
+    if type(settings) is S3 and http.ca_file is None and os.environ.get("AWS_CA_BUNDLE"):
+        return replace(http, ca_file=os.environ["AWS_CA_BUNDLE"])
+    return http
