@@ -56,7 +56,10 @@ OTHERWISE = {
     "writer.ShardWriter": "manifest, http and retry are added",
     "utils.ObsoleteException": "exceptions have no signature",
 }
-NOT_MODULE_NAMES = {"obsolete", "is_iterable", "pipelinefilter"}  # imported by several of its modules, at home in one
+NOT_MODULE_NAMES = {  # imported by several of its modules, at home in one
+    *("obsolete", "is_iterable", "pipelinefilter"),
+    *("DataLoader", "IterableDataset", "TorchTensor"),
+}
 
 
 def public_names(module: ModuleType) -> list[str]:

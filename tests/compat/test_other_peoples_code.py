@@ -14,7 +14,10 @@ import asyncwds
 import asyncwds.compat
 from asyncwds.testing import make_shard
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # the published one closes no shard
+pytestmark = [
+    pytest.mark.needs("torch"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the published one closes no shard
+]
 
 
 def loaded(name: str) -> ModuleType:
