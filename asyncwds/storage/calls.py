@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from aiohttp import ClientResponse
 
-from asyncwds.errors import FetchError
+from asyncwds.errors import FetchError, WdsError
 from asyncwds.storage.http_body import hang_up
 from asyncwds.storage.retry import Patience, Sleep
 from asyncwds.storage.sites import Call, Reply, Site
@@ -44,8 +44,10 @@ class Calls:
                 if not is_success(call, response.status):
                     raise self._site.refusal(call, Reply(response.status, response.headers, page))
                 return Reply(response.status, response.headers, await self._read(response, open_now))
+            except WdsError:
+                raise
             except FOREIGN as error:
-                raise error if isinstance(error, FetchError) else translate(error, call.url, call.offset) from error
+                raise translate(error, call.url, call.offset) from error
 
     async def _read(self, response: ClientResponse, open_now: ExitStack) -> bytes:
         # Any byte is a sign of life: S3 sends blanks while it puts an object together.

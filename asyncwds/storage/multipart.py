@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from asyncwds.errors import FetchError, SpecError
+from asyncwds.errors import FetchError, NotFoundError, SpecError
 
 AT_ONCE = 4
 """Parts under way at a time, each in memory."""
@@ -120,6 +120,8 @@ class MultipartUpload:
     async def _cancel(self, begun: asyncio.Task[str]) -> None:
         try:
             await self._parts.cancel(self._url, await begun)
+        except NotFoundError:
+            pass  # it is complete, after all
         except FetchError as error:
             if begun.exception() is None:
                 _LOG.warning("an upload could not be cancelled, and its parts take up room until the bucket drops them: %s", error)

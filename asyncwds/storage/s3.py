@@ -56,7 +56,7 @@ class S3Site:
         self._calls = Calls(transport, self)
 
     async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
-        place = place_of(call.url)
+        place = place_of(call.url) if call.query else object_of(call.url)
         if refused is None:
             return await self._signed(call, place, await self._login.get())
         old = refused.request.lease
@@ -101,6 +101,7 @@ class S3Site:
             query["continuation-token"] = token
 
     def upload(self, url: str) -> MultipartUpload:
+        object_of(url)  # an error now, not after a whole part was written
         return MultipartUpload(S3Parts(self._calls, self, self._settings.part_bytes), url)
 
     async def aclose(self) -> None:
@@ -127,6 +128,13 @@ def place_of(url: str) -> Place:
     if not bucket or bucket.startswith("arn:"):
         raise SpecError("s3://BUCKET/KEY names a bucket, or an access point by its alias", url=url)
     return Place(bucket, key)
+
+
+def object_of(url: str) -> Place:
+    place = place_of(url)
+    if not place.key:
+        raise SpecError("this names a bucket, and no object in it", url=url)
+    return place
 
 
 def address(place: Place, who: Login, region: str) -> str:

@@ -56,7 +56,11 @@ class ObjectStore:
         data: bytes = self.client.get_object(Bucket=bucket or self.bucket, Key=key)["Body"].read()
         return data
 
-    def unfinished_uploads(self, bucket: str | None = None) -> list[str]:
+    def keys(self, prefix: str) -> list[str]:
+        found = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        return [item["Key"] for item in found.get("Contents", [])]
+
+    def unfinished_uploads(self, prefix: str) -> list[str]:
         """Keys of multipart uploads that are neither complete nor aborted."""
-        found = self.client.list_multipart_uploads(Bucket=bucket or self.bucket)
-        return [upload["Key"] for upload in found.get("Uploads", [])]
+        found = self.client.list_multipart_uploads(Bucket=self.bucket)
+        return [upload["Key"] for upload in found.get("Uploads", []) if upload["Key"].startswith(prefix)]
