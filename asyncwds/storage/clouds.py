@@ -11,19 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import SpecError
 from asyncwds.model import S3, Http
+from asyncwds.settings import GCS, AIStore, Azure, HuggingFace
 
 if TYPE_CHECKING:
     from asyncwds.storage.sites import Site
     from asyncwds.storage.transport import Transport
 
-Settings = S3
+Settings = S3 | GCS | Azure | HuggingFace | AIStore
 Storage = Mapping[str, Settings]
 """URL prefix → settings for the urls that begin with it; the longest one counts."""
 
 # scheme → settings that hold unless others are given
-_SCHEMES: dict[str, Settings] = {"s3": S3()}
+_AZURE = Azure()
+_SCHEMES: dict[str, Settings] = {
+    "s3": S3(),
+    "gs": GCS(),
+    "az": _AZURE,
+    "abfs": _AZURE,
+    "abfss": _AZURE,
+    "hf": HuggingFace(),
+    "ais": AIStore(),
+}
 # settings → module and class of the site: called with the settings and a `Transport`
-_SITES: dict[type, tuple[str, str]] = {S3: ("asyncwds.storage.s3", "S3Site")}
+_SITES: dict[type, tuple[str, str]] = {
+    S3: ("asyncwds.storage.s3", "S3Site"),
+    GCS: ("asyncwds.storage.gcs", "GcsSite"),
+    Azure: ("asyncwds.storage.azure", "AzureSite"),
+    HuggingFace: ("asyncwds.storage.hf", "HfSite"),
+    AIStore: ("asyncwds.storage.ais", "AisSite"),
+}
 
 
 def schemes() -> tuple[str, ...]:

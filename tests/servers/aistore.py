@@ -82,18 +82,19 @@ class Cluster:
         resource, _, rest = request.raw_path.removeprefix("/v1/").partition("?")[0].partition("/")
         if resource == "objects":
             return web.Response(status=307, headers={"Location": self._location(request)})
-        if resource != "buckets":
-            return _error(404, f"no such resource: {resource}")
-        objects = self.objects.get((request.query.get("provider", "ais"), rest))
+        return await self._bucket(request, rest)
+
+    async def _bucket(self, request: web.Request, bucket: str) -> web.Response:
+        objects = self.objects.get((request.query.get("provider", "ais"), bucket))
         if objects is None:
-            return _error(404, f'bucket "{rest}" does not exist')
+            return _error(404, f'bucket "{bucket}" does not exist')
         message = await request.json()
         if request.method == "GET" and message["action"] == "list":
             return self._listed(objects, message.get("value") or {})
         if request.method == "POST" and message["action"] == "prefetch-listrange":
             if request.query.get("provider", "ais") == "ais":
                 return _error(400, "only remote buckets can be prefetched")
-            self.prefetched.append((rest, message["value"]["objnames"]))
+            self.prefetched.append((bucket, message["value"]["objnames"]))
             return web.Response(status=202, text="prefetch-job")
         return _error(400, f"unknown action {message['action']}")
 
