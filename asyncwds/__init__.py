@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
     from asyncwds.codecs.images import imagehandler, turbojpeg
     from asyncwds.engine.source import Samples, open_samples
-    from asyncwds.model import S3, Http, Origin, Place, Prefetch, Retry, Sample
+    from asyncwds.model import Http, Origin, Place, Prefetch, Retry, Sample
     from asyncwds.pipeline.batching import default_collation_fn
     from asyncwds.pipeline.handlers import (
         ignore_and_continue,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         warn_and_stop,
     )
     from asyncwds.plan import single_node_only, split_by_node, split_by_worker
+    from asyncwds.settings import S3
     from asyncwds.stats import Stats
     from asyncwds.torch import WebDataset
 
@@ -40,7 +41,7 @@ _HOMES = {
     "asyncwds.codecs.decoders": ("Continue", "Decoder", "handle_extension"),
     "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
     "asyncwds.engine.source": ("Samples", "open_samples"),
-    "asyncwds.model": ("S3", "Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
+    "asyncwds.model": ("Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
     "asyncwds.pipeline.batching": ("default_collation_fn",),
     "asyncwds.pipeline.handlers": (
         "ignore_and_continue",
@@ -50,6 +51,7 @@ _HOMES = {
         "warn_and_stop",
     ),
     "asyncwds.plan": ("single_node_only", "split_by_node", "split_by_worker"),
+    "asyncwds.settings": ("S3",),
     "asyncwds.stats": ("Stats",),
 }
 _MODULES = ("errors", "testing")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -174,61 +174,3 @@ class Http:
     verify: bool = True
     ca_file: str | None = None
     client_cert: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class S3:
-    """How `s3://` urls are read and written. What is left out comes from AWS's own environment variables and files.
-
-    endpoint        URL of the service, unless it is AWS: `https://storage.example:9000`
-    region          of the buckets; on AWS another one is found out from the service's answers
-    profile         of ~/.aws/config and ~/.aws/credentials
-    anonymous       send requests unsigned
-    requester_pays  agree to pay for what is read
-    addressing      "path": https://endpoint/bucket/key; "virtual": https://bucket.endpoint/key; "auto" as the profile says,
-                    or else "virtual" on AWS, for buckets whose name allows that, and "path" elsewhere
-    access_key, secret_key, session_token
-                    credentials in place of AWS's chain; settings that hold some refuse to be pickled
-    credentials     a function that returns such a triple, the last one None if there is no token, and may be pickled; it is called
-                    in a thread, and again when the service refuses what it returned
-    part_bytes      size [bytes] of the parts of an upload, at most 10000; four are in memory at a time
-    """
-
-    endpoint: str | None = None
-    region: str | None = None
-    profile: str | None = None
-    anonymous: bool = False
-    requester_pays: bool = False
-    addressing: Literal["auto", "path", "virtual"] = "auto"
-    access_key: str | None = field(default=None, repr=False)
-    secret_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
-    credentials: Callable[[], tuple[str, str, str | None]] | None = field(default=None, repr=False)
-    part_bytes: int = 16 * MiB
-
-    def __post_init__(self) -> None:
-        _require(self.addressing in ("auto", "path", "virtual"), f"addressing must be auto, path or virtual: {self.addressing!r}")
-        _require((self.access_key is None) == (self.secret_key is None), "S3: access_key and secret_key go together")
-        _require(self.part_bytes >= 5 * MiB, f"S3: part_bytes must be at least 5 MiB: {self.part_bytes!r}")
-        ways = (self.anonymous, self.profile is not None, self.access_key is not None, self.credentials is not None)
-        _require(sum(ways) <= 1, "S3: only one of anonymous, profile, access_key and credentials can be given")
-
-    def __reduce__(self) -> str | tuple[Any, ...]:
-        if self.secret_key is not None:
-            raise SpecError(
-                "S3(secret_key=...) is not pickled, so that the key ends up in no file; for other processes put it into the "
-                "environment or a profile, or give a function: S3(credentials=...)"
-            )
-        return S3, (
-            self.endpoint,
-            self.region,
-            self.profile,
-            self.anonymous,
-            self.requester_pays,
-            self.addressing,
-            None,
-            None,
-            None,
-            self.credentials,
-            self.part_bytes,
-        )

@@ -8,13 +8,58 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from asyncwds.errors import SpecError
-from asyncwds.model import KiB, MiB
+from asyncwds.model import GiB, KiB, MiB
 
 Expiring = tuple[str, float]
 """A token and its end [s since 1970]."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3:
+    """How `s3://bucket/key` urls are read and written: Amazon's service and those that are compatible with it.
+
+    What is left out comes from AWS's environment variables and files, credentials from all places that AWS's own tools know.
+
+    endpoint        URL of the service, unless it is AWS: `https://storage.example:9000`
+    region          of the buckets; where the service says that a bucket has another one, that is taken
+    profile         of ~/.aws/config and ~/.aws/credentials
+    anonymous       send requests unsigned
+    requester_pays  agree to pay for what is read
+    addressing      "path": https://endpoint/bucket/key; "virtual": https://bucket.endpoint/key; "auto": as the profile says, or
+                    else "virtual" on AWS, for buckets whose name allows that, and "path" elsewhere
+    access_key, secret_key, session_token
+                    credentials
+    get_keys        a function that returns such a triple (None where there is no session token), and may be pickled; called in a
+                    thread, and again when the service refuses what it returned
+    part_bytes      size [bytes] of the parts of an upload, at most 10000; four are in memory at a time
+    """
+
+    endpoint: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    anonymous: bool = False
+    requester_pays: bool = False
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    get_keys: Callable[[], tuple[str, str, str | None]] | None = field(default=None, repr=False)
+    part_bytes: int = 16 * MiB
+
+    def __post_init__(self) -> None:
+        _one_of(self, "anonymous", "access_key", "get_keys")
+        if (self.access_key is None) != (self.secret_key is None):
+            raise SpecError("S3: access_key and secret_key go together")
+        if self.addressing not in ("auto", "path", "virtual"):
+            raise SpecError(f"S3: addressing must be 'auto', 'path' or 'virtual': {self.addressing!r}")
+        if not 5 * MiB <= self.part_bytes <= 5 * GiB:
+            raise SpecError(f"S3: part_bytes must be between 5 MiB and 5 GiB: {self.part_bytes!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _pickled(self, "secret_key", "session_token")
 
 
 @dataclass(frozen=True, slots=True)

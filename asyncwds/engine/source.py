@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from time import monotonic, perf_counter
 from typing import Literal
@@ -19,6 +19,7 @@ from asyncwds.plan import Splitter, plan, single_node_only, split_by_node, split
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.clouds import Settings, Storage, as_storage
+from asyncwds.storage.listing import listed
 from asyncwds.storage.registry import open_storage
 from asyncwds.urls import expand
 
@@ -191,5 +192,7 @@ def open_samples(
 @asynccontextmanager
 async def _open_samples(source: Source, epoch: int, place: Place) -> AsyncIterator[Samples]:
     counters = Counters()
+    if source.fetcher is None:
+        source = replace(source, urls=tuple(await listed(source.urls, source.http, source.retry, source.storage)))
     async with source.open(epoch, place, counters) as stream:
         yield Samples(source, stream, counters)

@@ -23,6 +23,7 @@ from asyncwds.plan import Splitter, single_node_only, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.clouds import Settings, Storage, as_storage
+from asyncwds.storage.listing import expand_and_list
 from asyncwds.urls import expand
 
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for
@@ -68,8 +69,9 @@ class WebDataset:
         storage: Storage | Settings | None = None,
         fetcher: Callable[[], Fetcher] | None = None,
     ) -> None:
+        http, retry, storage = http or Http(), retry or Retry(), as_storage(storage)
         source = Source(
-            urls=tuple(expand(urls)),
+            urls=tuple(expand(urls) if fetcher is not None else expand_and_list(urls, http, retry, storage)),
             seed=_seed(seed),
             shardshuffle=SHARDSHUFFLE if shardshuffle is True else int(shardshuffle or 0),
             nodesplitter=nodesplitter,
@@ -79,9 +81,9 @@ class WebDataset:
             handler=handler,
             empty_check=empty_check,
             prefetch=as_prefetch(prefetch),
-            retry=retry or Retry(),
-            http=http or Http(),
-            storage=as_storage(storage),
+            retry=retry,
+            http=http,
+            storage=storage,
             fetcher=fetcher,
         )
         self._description = Description(source)

@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import SpecError
-from asyncwds.model import S3, Http
-from asyncwds.settings import GCS, AIStore, Azure, HuggingFace
+from asyncwds.model import Http
+from asyncwds.settings import GCS, S3, AIStore, Azure, HuggingFace
 
 if TYPE_CHECKING:
     from asyncwds.storage.sites import Site

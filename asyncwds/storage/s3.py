@@ -16,11 +16,12 @@ from xml.etree import ElementTree as ET
 
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.extras import needed
-from asyncwds.model import S3, KiB
+from asyncwds.model import KiB
+from asyncwds.settings import S3
 from asyncwds.storage.calls import Calls
 from asyncwds.storage.lease import Held
-from asyncwds.storage.s3_login import Login, login
 from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.s3_login import Login, login
 from asyncwds.storage.sites import Call, Refused, Reply, Request
 from asyncwds.storage.translate import refusal
 from asyncwds.storage.transport import Transport

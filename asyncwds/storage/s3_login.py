@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from asyncwds.errors import AccessError, SpecError, redact
 from asyncwds.extras import needed
-from asyncwds.model import S3
+from asyncwds.settings import S3
 from asyncwds.storage.lease import Lease, for_ever
 
 DEFAULT_REGION = "us-east-1"
@@ -70,8 +70,8 @@ def _login(settings: S3) -> Lease[Login]:
 def _keys(settings: S3, session: Any) -> tuple[Keys | None, Callable[[float], bool]]:
     if settings.anonymous:
         return None, for_ever
-    if settings.credentials is not None:
-        return Keys(*settings.credentials()), for_ever
+    if settings.get_keys is not None:
+        return Keys(*settings.get_keys()), for_ever
     if settings.access_key is not None and settings.secret_key is not None:
         return Keys(settings.access_key, settings.secret_key, settings.session_token), for_ever
     credentials = session.get_credentials()
@@ -96,7 +96,7 @@ def _checked(endpoint: str | None) -> str | None:
     if endpoint is None:
         return None
     parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
         raise SpecError("an S3 endpoint is a URL such as https://storage.example:9000", url=endpoint)
     return endpoint.rstrip("/")
 
