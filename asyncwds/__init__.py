@@ -20,7 +20,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from asyncwds import errors, testing
+    from asyncwds.codecs import tensors as tenbin
     from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
+    from asyncwds.codecs.encoders import numpy_dumps, torch_dumps
     from asyncwds.codecs.images import imagehandler, turbojpeg
     from asyncwds.engine.source import Samples, open_samples
     from asyncwds.model import Http, Origin, Place, Prefetch, Retry, Sample
@@ -36,9 +38,13 @@ if TYPE_CHECKING:
     from asyncwds.settings import S3
     from asyncwds.stats import Stats
     from asyncwds.torch import WebDataset
+    from asyncwds.writer.asyncwriter import AsyncShardWriter
+    from asyncwds.writer.shardwriter import ShardWriter
+    from asyncwds.writer.tarwriter import TarWriter
 
 _HOMES = {
     "asyncwds.codecs.decoders": ("Continue", "Decoder", "handle_extension"),
+    "asyncwds.codecs.encoders": ("numpy_dumps", "torch_dumps"),
     "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
     "asyncwds.engine.source": ("Samples", "open_samples"),
     "asyncwds.model": ("Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
@@ -53,11 +59,15 @@ _HOMES = {
     "asyncwds.plan": ("single_node_only", "split_by_node", "split_by_worker"),
     "asyncwds.settings": ("S3",),
     "asyncwds.stats": ("Stats",),
+    "asyncwds.writer.asyncwriter": ("AsyncShardWriter",),
+    "asyncwds.writer.shardwriter": ("ShardWriter",),
+    "asyncwds.writer.tarwriter": ("TarWriter",),
 }
-_MODULES = ("errors", "testing")
+_MODULES = {"errors": "asyncwds.errors", "tenbin": "asyncwds.codecs.tensors", "testing": "asyncwds.testing"}
 
 __all__ = [
     "S3",
+    "AsyncShardWriter",
     "Continue",
     "Decoder",
     "Http",
@@ -67,7 +77,9 @@ __all__ = [
     "Retry",
     "Sample",
     "Samples",
+    "ShardWriter",
     "Stats",
+    "TarWriter",
     "WebDataset",
     "default_collation_fn",
     "errors",
@@ -75,12 +87,15 @@ __all__ = [
     "ignore_and_continue",
     "ignore_and_stop",
     "imagehandler",
+    "numpy_dumps",
     "open_samples",
     "reraise_exception",
     "single_node_only",
     "split_by_node",
     "split_by_worker",
+    "tenbin",
     "testing",
+    "torch_dumps",
     "turbojpeg",
     "warn_and_continue",
     "warn_and_stop",
@@ -95,7 +110,7 @@ def _home(name: str) -> str | None:
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f"asyncwds.{name}")
+        return import_module(_MODULES[name])
     home = _home(name)
     if home is None:
         raise AttributeError(f"module 'asyncwds' has no attribute {name!r}")

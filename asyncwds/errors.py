@@ -2,7 +2,7 @@
 
 WdsError                       url, offset, key say where, as far as known
 ├─ SpecError                   wrong argument or URL pattern            (is a ValueError)
-├─ FetchError                  a body could not be read                 (is an OSError)
+├─ FetchError                  a body could not be read or written      (is an OSError)
 │  ├─ NotFoundError            there is no such object                  (is a FileNotFoundError)
 │  ├─ AccessError              not allowed: credentials, permissions    (is a PermissionError)
 │  ├─ FetchTimeoutError        no connection or no byte in time         (is a TimeoutError)
@@ -14,7 +14,8 @@ WdsError                       url, offset, key say where, as far as known
 │  └─ TarHeaderError           a header fails its checksum or makes no sense
 ├─ SampleError                 one sample is wrong, the shard goes on   (is a ValueError)
 │  ├─ DuplicateFieldError      two members give the same field
-│  └─ DecodeError              a field's bytes could not be decoded
+│  ├─ DecodeError              a field's bytes could not be decoded
+│  └─ EncodeError              a field's value could not be written as bytes
 ├─ CacheError                  the local cache cannot be used           (is an OSError)
 └─ BridgeError                 an iterator used after a fork, or closed (is a RuntimeError)
 """
@@ -69,7 +70,7 @@ class SpecError(WdsError, ValueError):
 
 
 class FetchError(WdsError, OSError):
-    """A body could not be read, and trying again did not help or would not.
+    """A body could not be read or written, and trying again did not help or would not.
 
     `attempts` counts the requests made; `status` is the HTTP status or a command's exit status.
     `retryable` and `retry_after` [s] are advice to whoever wraps the fetcher that raised it.
@@ -103,7 +104,7 @@ class NotFoundError(FetchError, FileNotFoundError):
 
 
 class AccessError(FetchError, PermissionError):
-    """The object may not be read (401, 403, file permissions)."""
+    """The object may not be read or written (401, 403, file permissions)."""
 
 
 class FetchTimeoutError(FetchError, TimeoutError):
@@ -144,6 +145,12 @@ class DuplicateFieldError(SampleError):
 
 class DecodeError(SampleError):
     """A field's bytes could not be decoded; `field` is its name, the cause is `__cause__`."""
+
+    field: str | None = None
+
+
+class EncodeError(SampleError):
+    """A field's value could not be written as bytes; `field` is its name, the cause is `__cause__`."""
 
     field: str | None = None
 

@@ -29,6 +29,8 @@ class Counters:
     requests: int = 0
     retries: int = 0
     hedges: int = 0
+    splits: int = 0  # slow parts whose second half went to another connection
+    restarts: int = 0  # stalled parts whose rest went to another connection
     throttled: int = 0  # answers 429, 503 and the like
     in_flight: int = 0  # parts being fetched now
     in_flight_peak: int = 0
@@ -43,6 +45,10 @@ class Counters:
     samples_failed: int = 0
     first_bytes: deque[float] = field(default_factory=_recent)  # from request to first byte, the latest ones
 
+    def affords_another(self) -> bool:
+        """Whether one more part may be started anew: a few, and then 5 % of all requests."""
+        return self.restarts < 4 + self.requests * 0.05
+
     def snapshot(self) -> Stats:
         seconds = (self.ended if self.ended is not None else time.monotonic()) - self.started
         return Stats(
@@ -52,6 +58,8 @@ class Counters:
             requests=self.requests,
             retries=self.retries,
             hedges=self.hedges,
+            splits=self.splits,
+            restarts=self.restarts,
             throttled=self.throttled,
             in_flight=self.in_flight,
             in_flight_peak=self.in_flight_peak,
@@ -78,6 +86,8 @@ class Stats:
     requests: int = 0
     retries: int = 0
     hedges: int = 0
+    splits: int = 0
+    restarts: int = 0
     throttled: int = 0
     in_flight: int = 0
     in_flight_peak: int = 0

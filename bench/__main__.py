@@ -12,7 +12,19 @@ from pathlib import Path
 
 from bench.harness import Question, ask, table
 
-NAMES = ("http_throughput", "small_samples", "cloud_box", "cloud_shard", "memory", "bridge", "start_up")
+NAMES = (
+    "http_throughput",
+    "small_samples",
+    "cloud_box",
+    "cloud_shard",
+    "bad_day",
+    "soak",
+    "memory",
+    "bridge",
+    "writing",
+    "writing_small",
+    "start_up",
+)
 
 
 def _arguments() -> argparse.Namespace:

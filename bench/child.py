@@ -45,7 +45,7 @@ def main() -> None:
     contender.run(world, tally)
     seconds, cpu = perf_counter() - began, _cpu() - cpu
     first = seconds if tally.first is None else tally.first - began
-    run = Run(seconds, cpu, first, _resident("VmHWM") - idle, tally.samples, tally.bytes, tally.digest)
+    run = Run(seconds, cpu, first, _resident("VmHWM") - idle, tally.samples, tally.bytes, tally.digest, tally.sent, tally.requests)
     print(json.dumps(asdict(run)))
 
 

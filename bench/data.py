@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,22 @@ def shards(count: int, *, samples: int, size: int, fields: Sequence[str] = ("bin
 
 @contextmanager
 def served(
-    world: dict[str, Any], *, connections: int, first_byte: float = 0.0, rate: float | None = None
+    world: dict[str, Any],
+    *,
+    connections: int,
+    first_byte: float = 0.0,
+    rate: float | None = None,
+    weather: Mapping[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The same world behind an HTTP server in a process of its own: `first_byte` [s] of delay, `rate` [bytes/s] per connection."""
+    """The same world behind an HTTP server in a process of its own: `first_byte` [s] of delay, `rate` [bytes/s] per connection.
+
+    `weather` are arguments of `asyncwds.testing.Weather`.
+    """
     command = [sys.executable, "-m", "asyncwds.testing", world["folder"], "--first-byte-delay", str(first_byte)]
     if rate is not None:
         command += ["--bytes-per-second", str(rate)]
+    if weather is not None:
+        command += ["--weather", json.dumps(weather)]
     paths = [Path(path) for path in world["urls"]]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -37,6 +48,6 @@ def served(
             root = server.stdout.readline().strip()
             urls = [root + path.name for path in paths]
             objects = [[url, path.stat().st_size] for url, path in zip(urls, paths, strict=True)]
-            yield {**world, "urls": urls, "objects": objects, "connections": connections}
+            yield {**world, "urls": urls, "objects": objects, "connections": connections, "server": root}
         finally:
             server.terminate()

@@ -25,7 +25,10 @@ World = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to do it. `needs` ("module" or "module:name") is imported before the clock starts; a `group` must read the same."""
+    """One way to do it. `needs` ("module" or "module:name") is imported before the clock starts; a `group` must read the same.
+
+    The group "" need not: it is for contenders that may lose samples, which are counted.
+    """
 
     run: Callable[[World, Tally], None]
     needs: Sequence[str] = ()
@@ -43,11 +46,16 @@ class Run:
     samples: int
     bytes: int
     digest: int
+    sent: int
+    requests: int
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Medians over the runs of a contender; `bytes` [bytes] and `samples` are what one run reads."""
+    """Medians over the runs of a contender; `bytes` [bytes] and `samples` are what one run reads, or has to read.
+
+    `lost` samples of those were not read in the worst run; `sent` [bytes] and `requests` are what the server saw.
+    """
 
     seconds: float
     cpu: float
@@ -55,6 +63,13 @@ class Figures:
     peak: float
     samples: int
     bytes: int
+    lost: int
+    sent: float
+    requests: float
+
+    @property
+    def extra_bytes(self) -> float:
+        return self.sent / self.bytes - 1
 
     @property
     def mb_per_second(self) -> float:
@@ -150,7 +165,7 @@ def _run(question: str, contender: str, world: World, *, full: bool) -> Run:
 
 
 def _agree(question: Question, world: World, rounds: Sequence[Mapping[str, Run]]) -> None:
-    for group in {contender.group for contender in question.contenders.values()}:
+    for group in {contender.group for contender in question.contenders.values()} - {""}:
         read = {
             name: {(each[name].samples, each[name].bytes, each[name].digest) for each in rounds}
             for name, contender in question.contenders.items()
@@ -163,8 +178,9 @@ def _agree(question: Question, world: World, rounds: Sequence[Mapping[str, Run]]
 
 
 def _medians(runs: Sequence[Run], world: World) -> Figures:
-    seconds, cpu, first, peak = (median(getattr(run, name) for run in runs) for name in ("seconds", "cpu", "first", "peak"))
-    return Figures(seconds, cpu, first, peak, samples=world["samples"], bytes=world["bytes"])
+    middle = {name: median(getattr(run, name) for run in runs) for name in ("seconds", "cpu", "first", "peak", "sent", "requests")}
+    lost = world["samples"] - min(run.samples for run in runs)
+    return Figures(**middle, samples=world["samples"], bytes=world["bytes"], lost=lost)
 
 
 def table(question: Question, report: Report) -> Iterator[str]:
@@ -187,6 +203,9 @@ HEADINGS = {
     "us_per_sample": "µs/sample",
     "first": "first ms",
     "peak": "peak MB",
+    "lost": "lost samples",
+    "extra_bytes": "extra bytes",
+    "requests": "requests",
 }
 SHOWN: Mapping[str, Callable[[float], str]] = {
     "seconds": lambda value: f"{value:.3f}",
@@ -196,4 +215,7 @@ SHOWN: Mapping[str, Callable[[float], str]] = {
     "us_per_sample": lambda value: f"{value:.2f}",
     "first": lambda value: f"{value * 1e3:.0f}",
     "peak": lambda value: f"{value / 1e6:.0f}",
+    "lost": lambda value: f"{value:.0f}",
+    "extra_bytes": lambda value: f"{value:.1%}",
+    "requests": lambda value: f"{value:.0f}",
 }

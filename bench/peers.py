@@ -92,10 +92,10 @@ async def _fetch(session: aiohttp.ClientSession, url: str, start: int, stop: int
 
 
 def read_webdataset(world: World, tally: Tally) -> None:
-    """Every sample of `world["urls"]` by webdataset, undecoded."""
+    """Every sample of `world["urls"]` by webdataset, undecoded; where a shard breaks, on with the next one."""
     import webdataset as wds
 
-    for sample in wds.WebDataset(world["urls"], shardshuffle=False):
+    for sample in wds.WebDataset(world["urls"], shardshuffle=False, handler=wds.ignore_and_continue):
         tally.add(sample)
 
 

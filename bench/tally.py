@@ -24,6 +24,8 @@ class Tally:
         self.bytes = 0
         self.digest = 0
         self.first: float | None = None  # time of the first sample, on perf_counter's clock [s]
+        self.sent = 0  # [bytes] that the server sent for it, where a question asks
+        self.requests = 0
 
     def add(self, sample: Mapping[str, Any]) -> None:
         if self.first is None:

@@ -10,18 +10,22 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from nginx import Nginx, run_nginx
 
 from asyncwds.testing import FaultServer
 
+if TYPE_CHECKING:
+    from objectstore import ObjectStore
+
 # Spawned processes import test modules under the names that pytest gives them (`tests.test_…`). At the end of the path,
 # so that the installed wheel is found before the sources.
 sys.path.append(str(Path(__file__).parent.parent))
 
 # Not in every environment of tox.ini: the extras, and the peers to compare with.
-EXTRAS = {"psutil", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}
+EXTRAS = {"botocore", "cbor2", "msgpack", "psutil", "safetensors", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}
 MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
 
 
@@ -58,6 +62,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     with run_nginx(tmp_path_factory.mktemp("nginx")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator["ObjectStore"]:
+    from seaweedfs import run_seaweedfs  # needs botocore
+
+    with run_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def juicefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator["ObjectStore"]:
+    from juicefs import run_juicefs  # needs botocore
+
+    with run_juicefs(tmp_path_factory.mktemp("juicefs")) as store:
+        yield store
 
 
 @pytest.fixture

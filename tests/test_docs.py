@@ -59,7 +59,7 @@ def host(shards: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (tmp_path / name).write_bytes(data)
     (tmp_path / "truncated.tar").write_bytes(shards["train-000000.tar"][:5000])
     monkeypatch.chdir(tmp_path)
-    with FaultServer(shards) as server:
+    with FaultServer(shards, writable=True) as server:
         yield server.url()
 
 

@@ -16,6 +16,9 @@ Three rules bound memory and cannot deadlock:
    than `ahead` parts beside those that fill all connections are started and not read.
 3. The part that the reader needs next may start whatever the budget says.
 
+A part that is slow while the reader waits for it can be `split`: its second half, or all that is still to come if it has
+stalled, goes to another connection.
+
 A stream without ranges reserves one part's size and pauses when as many bytes wait in it; so it can hold its
 connection for ever. Rule 1 keeps a connection for the shard that is read (its first part started before any part
 of a later shard did), unless the tuner lowered the number meanwhile: then rule 3 also overrides that.
@@ -27,74 +30,15 @@ import sys
 from bisect import insort
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import Enum
-from mmap import mmap
 from operator import attrgetter
 
 from asyncwds.engine.buffers import Buffers
+from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState, next_chunk
 from asyncwds.errors import WdsError
 from asyncwds.model import MiB, Shard
 from asyncwds.storage.base import Answer, Chunk
 
-_TAKEN_AT_ONCE = MiB  # [bytes] of a part's buffer
-
-
-class PartState(Enum):
-    FETCHING = "in flight"
-    COMPLETE = "all its bytes have come"
-    FAILED = "its error waits to be read"
-    DROPPED = "given up while in flight"
-
-
-class ShardState(Enum):
-    WAITING = "nothing asked for"
-    PROBING = "first part in flight, size unknown"
-    RANGED = "read in parts"
-    STREAMED = "no ranges, read as one stream"
-    ENDED = "read to its end, or given up"
-
-
-@dataclass(slots=True, eq=False)
-class Part:
-    """Bytes [start, stop) of a shard; `stop` is None for a stream. `reserved` [bytes] of the budget are held for it.
-
-    With a `buffer` it holds them until all its bytes are read, and else as many as are still to be read.
-    """
-
-    run: ShardRun
-    start: int
-    stop: int | None
-    reserved: int
-    state: PartState = PartState.FETCHING
-    buffer: mmap | None = None  # where its bytes may be
-    chunks: deque[Chunk] = field(default_factory=deque)
-    buffered: int = 0
-    taken: int = 0
-    error: WdsError | None = None
-
-    @property
-    def full(self) -> bool:
-        """A stream with as many bytes waiting as it has reserved; its task pauses. Parts of known size never do."""
-        return self.stop is None and self.state is PartState.FETCHING and self.buffered >= self.reserved
-
-
-@dataclass(slots=True, eq=False)
-class ShardRun:
-    """One shard on its way through the engine; `sequence` is its position in this epoch's plan."""
-
-    shard: Shard
-    sequence: int
-    state: ShardState = ShardState.WAITING
-    total: int | None = None
-    identity: str | None = None
-    next_start: int | None = 0  # first byte of which no part has been started; None if all have
-    parts: deque[Part] = field(default_factory=deque)  # started and not read to their end, in order
-    used: list[Part] = field(default_factory=list)  # read to their end, with a buffer to recycle
-
-    @property
-    def startable(self) -> bool:
-        return self.state in (ShardState.WAITING, ShardState.RANGED) and self.next_start is not None
+LEAST_SPLIT = MiB // 4  # [bytes] still to come that are worth another request
 
 
 class Scheduler:
@@ -209,10 +153,13 @@ class Scheduler:
             run.state = ShardState.PROBING
         if not run.startable:
             self._todo.remove(run)
+        self._count_in(part)
+        return part
+
+    def _count_in(self, part: Part) -> None:
         self.reserved += part.reserved
         self.held += 1
         self.in_flight += 1
-        return part
 
     def _deserves_a_buffer(self, run: ShardRun, part: Part) -> bool:
         """A buffer is as large as parts can be, and takes as much of the budget: too much for a small part."""
@@ -220,11 +167,38 @@ class Scheduler:
             return False
         return (part.stop - part.start if run.total is not None else self._usual) * 2 > self.part_bytes
 
+    def split(self, part: Part) -> Part | None:
+        """Cuts what is still to come of a part in two, and starts the second half; None if it is not worth it or has no connection.
+
+        The part's task ends by itself at its new `stop`.
+        """
+        missing = part.missing
+        if missing is None or missing < LEAST_SPLIT or self.in_flight >= self.connections:
+            return None
+        return self._cut(part, missing // 2)
+
+    def restart(self, part: Part) -> Part | None:
+        """Starts what is still to come of a part anew; None if that is unknown. The caller must cancel the part's own task."""
+        return self._cut(part, 0) if part.missing else None
+
+    def _cut(self, part: Part, keep: int) -> Part:
+        """The part keeps so many [bytes] of those still to come. It may pass the budget, as a part that the reader needs may."""
+        assert part.stop is not None
+        middle = part.start + part.received + keep
+        rest = Part(part.run, middle, part.stop, part.stop - middle, patience=part.patience)
+        if part.buffer is None:
+            self._release(part, min(part.reserved, rest.reserved))
+        part.stop = middle
+        part.run.parts.insert(part.run.parts.index(part) + 1, rest)
+        self._count_in(rest)
+        return rest
+
     # -- what the tasks report ------------------------------------------------------------------------------------
 
     def answered(self, part: Part, answer: Answer) -> None:
         """The first answer of a shard tells its size and whether it has ranges. Answers of later parts change nothing."""
         run = part.run
+        part.answered = True
         if run.state is not ShardState.PROBING:
             return
         run.total, run.identity = answer.total, answer.identity
@@ -243,6 +217,7 @@ class Scheduler:
     def received(self, part: Part, chunk: Chunk) -> None:
         if part.state is PartState.FETCHING:
             part.chunks.append(chunk)
+            part.received += len(chunk)
             part.buffered += len(chunk)
 
     def completed(self, part: Part) -> None:
@@ -257,6 +232,8 @@ class Scheduler:
     def released(self, part: Part) -> None:
         """A part's task has ended, and with it the use of its connection and of its buffer, if the part was dropped."""
         self.in_flight -= 1
+        if part.missing == 0:
+            self.completed(part)  # it was cancelled because the rest of it was started anew
         if part.state is PartState.DROPPED:
             self._recycle_buffer(part)
 
@@ -291,7 +268,7 @@ class Scheduler:
         if not run.parts or not run.parts[0].chunks:
             return None
         part = run.parts[0]
-        chunk = _next_chunk(part)
+        chunk = next_chunk(part)
         part.buffered -= len(chunk)
         if part.stop is not None and part.buffer is None:
             self._release(part, min(len(chunk), part.reserved))
@@ -353,15 +330,3 @@ class Scheduler:
         if part.buffer is not None:
             self._buffers.give_back(part.buffer)
             part.buffer = None
-
-
-def _next_chunk(part: Part) -> Chunk:
-    """The first chunk, together with those that follow it in the part's buffer: few large ones cost the reader less."""
-    chunk = part.chunks.popleft()
-    size = len(chunk)
-    if part.buffer is not None and isinstance(chunk, memoryview):
-        while part.chunks and size < _TAKEN_AT_ONCE and isinstance(part.chunks[0], memoryview):
-            size += len(part.chunks.popleft())
-        chunk = memoryview(part.buffer)[part.taken : part.taken + size]
-    part.taken += size
-    return chunk

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 
+from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.reader import Block, ReadOptions, ShardReader
-from asyncwds.engine.scheduler import Part, PartState, Scheduler, ShardRun
+from asyncwds.engine.scheduler import Scheduler
 from asyncwds.engine.tuner import START, Tuner
+from asyncwds.engine.watch import LOOK_EVERY, Help, Watch
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.model import Prefetch, Shard
 from asyncwds.stats import Counters
@@ -62,6 +64,8 @@ class BlockStream:
         self._awaited: ShardRun | None = None
         self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
         self._waiting_since: float | None = None
+        self._watch = Watch()
+        self._looking: asyncio.TimerHandle | None = None
         self._started = False
         self._closed = False
 
@@ -95,6 +99,8 @@ class BlockStream:
     async def aclose(self) -> None:
         """Stops all fetches and closes the fetcher. Idempotent."""
         self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -183,11 +189,33 @@ class BlockStream:
         self._awaited = None if self._arrival else run
         self._arrived = asyncio.get_running_loop().create_future()
         self._waiting_since = perf_counter()
+        self._look_later()
         try:
             await self._arrived
         finally:
             self._counters.starved += perf_counter() - self._waiting_since
             self._arrived = self._waiting_since = None
+
+    def _look(self) -> None:
+        """Helps the part that the reader waits for, if it is late. Comes again and again while the reader has to wait at all."""
+        self._looking = None
+        run = self._awaited
+        if self._waiting_since is None or run is None or not run.parts:
+            return
+        self._look_later()
+        part = run.parts[0]
+        match self._watch.look(part, perf_counter()):
+            case Help.SPLIT if rest := self._scheduler.split(part):
+                self._counters.splits += 1
+                self._start(rest)
+            case Help.RESTART if self._counters.affords_another() and (rest := self._scheduler.restart(part)):
+                self._counters.restarts += 1
+                self._start(rest)
+                self._tasks[part].cancel()
+
+    def _look_later(self) -> None:
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
 
     # -- the fetches ----------------------------------------------------------------------------------------------
 
@@ -200,11 +228,14 @@ class BlockStream:
         if self._tuner is not None:
             scheduler.connections = max(self._least, self._tuner.observe(now, counters.bytes, starved, counters.throttled))
         for part in scheduler.startable():
-            task = asyncio.create_task(self._fetch(part), name=f"fetch {part.run.shard.index} from {part.start}")
-            # A callback and not a `finally` in the task: a task cancelled before its first step never enters its body.
-            task.add_done_callback(partial(self._finished, part))
-            self._tasks[part] = task
+            self._start(part)
         self._count()
+
+    def _start(self, part: Part) -> None:
+        task = asyncio.create_task(self._fetch(part), name=f"fetch {part.run.shard.index} from {part.start}")
+        # A callback and not a `finally` in the task: a task cancelled before its first step never enters its body.
+        task.add_done_callback(partial(self._finished, part))
+        self._tasks[part] = task
 
     def _finished(self, part: Part, _task: asyncio.Task[None]) -> None:
         del self._tasks[part]
@@ -238,18 +269,16 @@ class BlockStream:
     async def _receive(self, part: Part, body: Body) -> None:
         """Bytes [part.start, part.stop) of a body; one that came without ranges begins at 0 and goes to the end."""
         skip = part.start - body.answer.start
-        left = None if part.stop is None else part.stop - part.start
         async for received in body:
             chunk = received
             if skip:
                 chunk, skip = chunk[skip:], max(0, skip - len(chunk))
-            if left is not None:
-                chunk = chunk if len(chunk) <= left else chunk[:left]
-                left -= len(chunk)
+            if part.stop is not None:  # which a split may have moved meanwhile
+                chunk = chunk[: part.stop - part.start - part.received]
             if chunk:
                 self._scheduler.received(part, chunk)
                 self._wake(part)
-            if left == 0:
+            if part.stop == part.start + part.received:
                 return
             if part.full:
                 await self._wait_for_room(part)

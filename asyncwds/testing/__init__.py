@@ -1,7 +1,7 @@
 """For tests of code that reads shards: shards made to order, a server that misbehaves at an exact byte, and checks.
 
     make_shard, make_pieces, make_samples, write_shards, digest     shards, and samples to compare
-    FaultServer, Fault, ForwardProxy                                 servers, each in a thread of its own
+    FaultServer, Fault, Weather, ForwardProxy                        servers, each in a thread of its own
     check_fetcher, CHECKS, read                                      what every Fetcher must do
     leaks                                                            nothing is left behind
 
@@ -17,6 +17,7 @@ from asyncwds.testing.proxy import ForwardProxy
 from asyncwds.testing.replies import Request
 from asyncwds.testing.server import FaultServer, ServerCounters
 from asyncwds.testing.shards import digest, make_pieces, make_samples, make_shard, write_shards
+from asyncwds.testing.weather import Weather
 
 __all__ = [
     "CHECKS",
@@ -25,6 +26,7 @@ __all__ = [
     "ForwardProxy",
     "Request",
     "ServerCounters",
+    "Weather",
     "check_fetcher",
     "digest",
     "leaks",

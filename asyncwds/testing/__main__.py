@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import stat
@@ -10,6 +11,7 @@ import sys
 import threading
 
 from asyncwds.testing.server import FaultServer
+from asyncwds.testing.weather import Weather
 
 
 def _arguments() -> argparse.Namespace:
@@ -19,6 +21,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--first-byte-delay", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--bytes-per-second", type=float, metavar="RATE", help="cap of each connection, such as 40e6")
+    parser.add_argument("--weather", type=json.loads, default={}, metavar="JSON", help='arguments of Weather: {"reset": 0.01, …}')
     return parser.parse_args()
 
 
@@ -46,6 +49,7 @@ def main() -> None:
         arguments.folder,
         first_byte_delay=arguments.first_byte_delay,
         bytes_per_second=arguments.bytes_per_second,
+        weather=Weather(**arguments.weather),
         host=arguments.host,
         port=arguments.port,
     ) as server:

@@ -90,3 +90,15 @@ class Fault:
 
     content_encoding: str | None = None
     """`Content-Encoding` though nobody asked; for "gzip" the body really is compressed."""
+
+    early: bool = False
+    """Uploads: answers before the body is read."""
+
+    wants_length: bool = False
+    """Uploads: a body without `Content-Length` is answered 411, before it is read."""
+
+    upload_reset_at: int | None = None
+    """Uploads: resets the connection after this byte of the request's body."""
+
+    upload_stall_at: int | None = None
+    """Uploads: reads nothing more after this byte of the request's body, and keeps the connection until the server stops."""

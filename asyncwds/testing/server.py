@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import ssl
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Self
 from urllib.parse import quote
 
@@ -17,9 +18,10 @@ from asyncwds.testing.content import FolderStore, MemoryStore, Store
 from asyncwds.testing.faults import Fault
 from asyncwds.testing.listener import Listener
 from asyncwds.testing.replies import Reply, Request, parse_request, reply_to
+from asyncwds.testing.uploads import take_upload
+from asyncwds.testing.weather import Weather
 from asyncwds.testing.wire import Pace, Wire, open_wire
 
-_NO_FAULT = Fault()
 _TOO_MANY = Fault(status=503, retry_after=0, body=b"<Error><Code>SlowDown</Code></Error>")
 
 
@@ -35,6 +37,13 @@ class ServerCounters:
     peak_connections: int = 0
     connections_made: int = 0
     by_path: Counter[str] = field(default_factory=Counter)  # object name → requests
+
+    def as_json(self) -> bytes:
+        return json.dumps({each.name: getattr(self, each.name) for each in fields(self)}).encode()
+
+
+COUNTERS = "__counters__"
+"""Name of an object that every server has: its counters as JSON. Asking for it is not counted, and meets no fault."""
 
 
 @dataclass(slots=True)
@@ -64,12 +73,15 @@ class FaultServer:
     faults              misbehaviours; the first that applies to a request is what it meets. `add` more at any time
     first_byte_delay    time [s] before each answer
     bytes_per_second    cap [bytes/s] of each connection
+    weather             what requests meet by chance, where no fault applies
     max_in_flight       requests beyond this many at once are answered 503 with the code SlowDown
+    writable            PUT stores an object once all of it has come
     ssl_context         makes it an https server
     host, port          where it listens; port 0 takes a free one
 
-    It knows ranges, `If-Match`, `If-Range`, 416, HEAD and keep-alive. `counters` and `requests` (the latest ones) tell what
-    it was asked. Leaving the context closes its connections and joins its thread.
+    It knows ranges, `If-Match`, `If-Range`, 416, HEAD and keep-alive, and uploads with a length or chunked. `counters` and
+    `requests` (the latest ones) tell what it was asked, the former also over HTTP, as JSON under the name `COUNTERS`. Leaving
+    the context closes its connections and joins its thread.
     """
 
     def __init__(
@@ -79,7 +91,9 @@ class FaultServer:
         faults: Iterable[Fault] = (),
         first_byte_delay: float = 0.0,
         bytes_per_second: float | None = None,
+        weather: Weather | None = None,
         max_in_flight: int | None = None,
+        writable: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -90,7 +104,9 @@ class FaultServer:
         self._armed = [_Armed(fault) for fault in faults]
         self._delay = first_byte_delay
         self._rate = bytes_per_second
+        self._weather = weather or Weather()
         self._max_in_flight = max_in_flight
+        self._writable = writable
         self._ssl = ssl_context
         self._listener = Listener(self._serve, host, port)
 
@@ -117,6 +133,16 @@ class FaultServer:
         """Adds or replaces an object. Returns its URL."""
         self._store.put(name, data)
         return self.url(name)
+
+    def get(self, name: str) -> bytes | None:
+        """The object, or None."""
+        content = self._store.find(name)
+        if content is None:
+            return None
+        try:
+            return bytes(content.read(0, content.size))
+        finally:
+            content.close()
 
     def add(self, *faults: Fault) -> None:
         """From the next request on, these faults too; older ones come first."""
@@ -155,7 +181,9 @@ class FaultServer:
             self.counters.in_flight += 1
             self.counters.peak_in_flight = max(self.counters.peak_in_flight, self.counters.in_flight)
             try:
-                keep = await self._answer(wire, request, self._meet(request, reused=reused))
+                fault = self._meet(request, reused=reused)
+                upload = self._writable and request.method == "PUT"
+                keep = await (self._take(wire, request, buffer, fault) if upload else self._answer(wire, request, fault))
             finally:
                 self.counters.in_flight -= 1
             if not keep or request.headers.get("connection") == "close":
@@ -163,12 +191,15 @@ class FaultServer:
             reused = True
 
     def _meet(self, request: Request, *, reused: bool) -> Fault:
+        if request.name == COUNTERS:
+            return Fault()
         self.counters.requests += 1
         self.counters.by_path[request.name] += 1
         self.requests.append(request)
         if self._max_in_flight is not None and self.counters.in_flight > self._max_in_flight:
             return _TOO_MANY
-        return next((armed.fault for armed in self._armed if armed.claims(request, reused=reused)), _NO_FAULT)
+        fault = next((armed.fault for armed in self._armed if armed.claims(request, reused=reused)), None)
+        return fault or self._weather.fault(request)
 
     async def _answer(self, wire: Wire, request: Request, fault: Fault) -> bool:
         # True if the connection may be used again.
@@ -179,6 +210,8 @@ class FaultServer:
         if self._delay or fault.delay:
             await asyncio.sleep(self._delay + fault.delay)
         content = self._store.find(request.name)
+        if request.name == COUNTERS:
+            content = MemoryStore({COUNTERS: self.counters.as_json()}).find(COUNTERS)
         try:
             reply = reply_to(request, content, fault)
             await wire.send(reply.head())
@@ -189,12 +222,23 @@ class FaultServer:
             if content is not None:
                 content.close()
 
+    async def _take(self, wire: Wire, request: Request, begun: bytes, fault: Fault) -> bool:
+        reply = await take_upload(wire, request, begun, fault, self._store)
+        if reply is None:
+            return False
+        if fault.stall_headers:
+            return await _hold(wire)
+        await asyncio.sleep(self._delay + fault.delay)
+        await wire.send(reply.head())
+        await self._send_body(wire, reply, fault)
+        # A server that closes while a body is still coming resets the connection, and its answer may be lost.
+        return await _hold(wire)
+
     async def _send_body(self, wire: Wire, reply: Reply, fault: Fault) -> bool:
         pace = Pace(fault.drip or self._rate)
         ends = [at for at in (fault.cut_at, fault.reset_at, fault.stall_at) if at is not None]
         limit = min([reply.length, *ends])
-        for start in range(0, limit, pace.piece):
-            stop = min(start + pace.piece, limit)
+        for start, stop in pace.pieces(limit):
             await pace.wait(stop - start)
             await self._send_piece(wire, reply, start, stop)
         if fault.reset_at is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asyncwds.engine.scheduler import Part, PartState, Scheduler, ShardRun, ShardState
+from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState
+from asyncwds.engine.scheduler import Scheduler
 from asyncwds.errors import FetchError
 from asyncwds.model import Shard
 from asyncwds.storage.base import Answer
@@ -23,6 +24,7 @@ class World:
         self.arrival = settings.get("arrival", False)
         self.moving: dict[Part, int] = {}  # in flight → bytes sent so far; -1 before the answer
         self.opened: set[ShardRun] = set()
+        self.splits = 0
         self.read: dict[int, int] = {}
         self.ended: list[int] = []
 
@@ -35,6 +37,8 @@ class World:
             actions = [lambda part=part: self.advance(part) for part in self.moving if not part.full]
             actions += [lambda run=run: self.take(run) for run in self.readable()]
             assert actions, "nothing can move: deadlock"
+            if self.moving:
+                actions.append(self.split)
             actions[self.choose(len(actions))]()
         assert self.ended == sorted(self.ended) or self.arrival or len(self.scheduler.reading) == 0
         assert self.read == {index: size for index, (size, _) in enumerate(self.objects)}
@@ -55,12 +59,25 @@ class World:
         scheduler.ahead = self.choose(4)
         assert scheduler.reserved >= 0
         # Rule 3 may let one part in rotation pass the budget at a time, each as large as a part.
-        assert scheduler.reserved <= scheduler.budget + scheduler.part_bytes * max(1, len(scheduler.reading))
+        most = scheduler.budget + scheduler.part_bytes * max(1, len(scheduler.reading))
+        assert scheduler.reserved <= most + self.splits * scheduler.part_bytes
 
     def readable(self) -> list[ShardRun]:
         scheduler = self.scheduler
         runs = list(scheduler.reading) if self.arrival else [scheduler.current()]
         return [run for run in runs if run and (scheduler.at_end(run) or any(part.chunks for part in list(run.parts)[:1]))]
+
+    def split(self) -> None:
+        part = list(self.moving)[self.choose(len(self.moving))]
+        anew = self.choose(2)
+        rest = self.scheduler.restart(part) if anew else self.scheduler.split(part)
+        if rest is not None:
+            assert rest.start == part.stop
+            self.splits += 1
+            self.moving[rest] = -1
+            if anew:
+                del self.moving[part]
+                self.scheduler.released(part)
 
     def advance(self, part: Part) -> None:
         size, ranged = self.objects[part.run.shard.index]
@@ -112,7 +129,12 @@ def content(shard: int, start: int, count: int) -> bytes:
 objects = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=12)
 
 
-@settings(deadline=None, max_examples=300)
+@pytest.fixture(autouse=True)
+def tiny_parts_are_split(monkeypatch) -> None:
+    monkeypatch.setattr("asyncwds.engine.scheduler.LEAST_SPLIT", 2)
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(objects, st.data(), st.integers(1, 6), st.integers(1, 60), st.integers(1, 9), st.integers(1, 4), st.booleans())
 def test_every_byte_is_read_and_no_rule_is_broken(objects, data, connections, budget, part_bytes, interleave, arrival):
     random = data.draw(st.randoms(use_true_random=False))

@@ -11,7 +11,7 @@ from asyncwds.engine.source import open_samples
 from asyncwds.errors import FetchError, NotFoundError, SpecError, TruncatedTarError
 from asyncwds.model import Place, Prefetch
 from asyncwds.storage.memory import MemoryFetcher
-from asyncwds.testing import make_shard
+from asyncwds.testing import Fault, FaultServer, make_samples, make_shard
 
 SHARDS, SAMPLES = 5, 12
 
@@ -211,6 +211,27 @@ async def test_a_small_budget_never_stops_the_stream():
     for buffer_bytes in (1, 500, 3000):
         prefetch = Prefetch(connections=4, buffer_bytes=buffer_bytes, part_bytes=1000, interleave=2)
         assert sorted(await keys(MemoryFetcher(OBJECTS, chunk_bytes=300), prefetch=prefetch)) == sorted(EXPECTED)
+
+
+async def test_a_part_that_is_slow_while_the_reader_waits_gets_a_second_connection():
+    made = list(make_samples(8, size=500_000, fields=["bin"]))
+    with FaultServer({"big.tar": make_shard(made)}, bytes_per_second=1.5e6) as server:
+        async with open_samples(server.url("big.tar"), prefetch=4) as samples:
+            found = [sample async for sample in samples]
+            stats = samples.stats()
+    assert [(sample["__key__"], sample["bin"]) for sample in found] == [(one["__key__"], one["bin"]) for one in made]
+    assert 1 <= stats.splits <= 6
+    assert server.counters.requests == 1 + stats.splits
+
+
+async def test_a_part_that_stalls_while_the_reader_waits_goes_on_over_another_connection():
+    made = list(make_samples(40, size=100_000, fields=["bin"]))
+    with FaultServer({"a.tar": make_shard(made)}, faults=[Fault(stall_at=1_000_000, times=2)]) as server:
+        async with open_samples(server.url("a.tar"), prefetch=Prefetch(connections=2, part_bytes=3_000_000)) as samples:
+            found = [sample["bin"] async for sample in samples]
+            stats = samples.stats()
+    assert found == [one["bin"] for one in made]
+    assert (stats.restarts, stats.retries) == (2, 0)
 
 
 async def test_auto_connections_read_everything():

@@ -40,6 +40,8 @@ http {{
         location /one-request-each-100-ms/ {{ alias files/; limit_req zone=requests; }}
         location /one-connection/ {{ alias files/; limit_conn connections 1; limit_rate 400k; }}
         location /closed/ {{ return 444; }}
+        location /writable/ {{ alias files/; dav_methods PUT; create_full_put_path on; client_max_body_size 0; }}
+        location /writable-1m/ {{ alias files/; dav_methods PUT; client_max_body_size 1m; }}
         location /moved/ {{ rewrite ^/moved/(.*)$ /plain/$1 redirect; }}
     }}
 }}

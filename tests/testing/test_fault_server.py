@@ -354,3 +354,95 @@ def test_a_proxy_passes_on_http_and_tunnels_https(small, tls_server, client_cont
             ("CONNECT", f"127.0.0.1:{tls_server.port}"),
         ]
         assert small.requests[-1].target == "/a?x"
+
+
+@pytest.fixture
+def writable():
+    with FaultServer({}, writable=True) as server:
+        yield server
+
+
+def put(server: FaultServer, body: object, name: str = "new") -> int:
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    try:
+        connection.request("PUT", f"/{name}", body=body)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("pieces", [[DATA], [DATA[:1], DATA[1:1000], DATA[1000:]], [b""]], ids=["one", "several", "nothing"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_upload_is_stored(writable, pieces, chunked):
+    body = iter([piece for piece in pieces if piece]) if chunked else b"".join(pieces)
+    assert put(writable, body) == 201
+    assert writable.get("new") == b"".join(pieces)
+    assert ("transfer-encoding" in writable.requests[-1].headers) == chunked
+    assert put(writable, b"newer") == 201
+    assert ask(writable, "new")[2] == b"newer"
+
+
+def test_a_folder_takes_uploads_too(tmp_path):
+    with FaultServer(tmp_path, writable=True) as server:
+        assert put(server, b"data", "sub/new") == 201
+    assert (tmp_path / "sub" / "new").read_bytes() == b"data"
+
+
+def test_uploads_are_refused_unless_it_is_writable(small):
+    assert put(small, b"x") == 405
+    assert small.get("new") is None
+
+
+def test_an_upload_that_is_broken_off_is_not_stored(writable):
+    for head in (b"Content-Length: 100\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"):
+        with socket.create_connection((writable.host, writable.port), timeout=10) as sock:
+            sock.sendall(b"PUT /new HTTP/1.1\r\n" + head)
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(100) == b""
+    assert writable.get("new") is None
+
+
+def test_it_says_when_to_go_on(writable):
+    with socket.create_connection((writable.host, writable.port), timeout=10) as sock:
+        sock.sendall(b"PUT /new HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(b"abc")
+        assert sock.recv(100).startswith(b"HTTP/1.1 201 ")
+    assert writable.get("new") == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("fault", "chunked", "status"),
+    [
+        (Fault(status=503), False, 503),
+        (Fault(status=403, early=True), False, 403),
+        (Fault(status=204), False, 204),
+        (Fault(redirect_to="http://elsewhere/"), False, 302),
+        (Fault(wants_length=True), True, 411),
+        (Fault(wants_length=True), False, 201),
+        (Fault(status=507, body=b"full"), True, 507),
+    ],
+    ids=str,
+)
+def test_faults_of_uploads(writable, fault, chunked, status):
+    writable.add(fault)
+    assert put(writable, iter([b"abc"]) if chunked else b"abc") == status
+    assert (writable.get("new") is not None) == (status < 300)
+
+
+def test_an_upload_is_reset_at_a_byte(writable):
+    writable.add(Fault(upload_reset_at=50_000))
+    with pytest.raises(OSError):
+        put(writable, DATA)
+    assert writable.get("new") is None
+
+
+def test_an_upload_stalls_at_a_byte(writable):
+    writable.add(Fault(upload_stall_at=50_000))
+    with socket.create_connection((writable.host, writable.port), timeout=0.5) as sock, pytest.raises(TimeoutError):
+        sock.sendall(b"PUT /new HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n")
+        while True:
+            sock.sendall(DATA)
+    assert writable.get("new") is None

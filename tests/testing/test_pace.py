@@ -21,8 +21,8 @@ class Clock:
 
 async def seconds_for(pace: Pace, clock: Clock, size: int) -> float:
     began = clock.now
-    for start in range(0, size, pace.piece):
-        await pace.wait(min(pace.piece, size - start))
+    for start, stop in pace.pieces(size):
+        await pace.wait(stop - start)
     return clock.now - began
 
 
@@ -45,3 +45,11 @@ async def test_after_a_pause_no_burst_makes_up_for_it():
 async def test_without_a_rate_nothing_waits():
     clock = Clock(1.0)
     assert await seconds_for(Pace(None, clock=clock, sleep=clock.sleep), clock, 10**9) == 0
+
+
+async def test_the_first_bytes_come_at_once_and_none_is_missed():
+    clock = Clock(0.0)
+    pieces = list(Pace(40e6, clock=clock, sleep=clock.sleep).pieces(3_000_000))
+    assert pieces[0] == (0, 40_000)
+    assert [start for start, _ in pieces] == [0, *[stop for _, stop in pieces[:-1]]]
+    assert pieces[-1][1] == 3_000_000

@@ -1,6 +1,7 @@
 """The public API as a user's type checker sees it. Never run: mypy reads it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import assert_type
 
@@ -44,6 +45,26 @@ async def on_the_callers_loop() -> None:
             assert_type(sample, wds.Sample)
             assert_type(sample.origin, wds.Origin)
         assert_type(samples.stats(), wds.Stats)
+
+
+def writers(samples: Iterable[dict[str, object]]) -> None:
+    with wds.ShardWriter("a-%d.tar", 1000, 3e9, post=print, mtime=0, manifest=Path("m.json"), compress="gz") as sink:
+        for sample in samples:
+            assert_type(sink.write(sample), int)
+        assert_type(sink.total, int)
+        assert_type(sink.fname, str | None)
+        assert_type([record.sha256 for record in sink.records], list[str | None])
+    with wds.TarWriter(BytesIO(), encoder={"x": wds.numpy_dumps}, check_names=False) as one, Path("a.tar").open("wb") as file:
+        assert_type(one.write({"__key__": "a", "x": 1}), int)
+        wds.TarWriter(file, encoder=None)
+    assert_type(wds.tenbin.encode_buffer([1]), bytes)
+
+
+async def writers_on_the_callers_loop(post: Callable[[str], Awaitable[None]]) -> None:
+    async with wds.AsyncShardWriter("https://host/a-%d.tar", post=post, http=wds.Http(), retry=wds.Retry()) as sink:
+        assert_type(await sink.write({"__key__": "a", "x": b""}), int)
+        assert_type(sink.total, int)
+        await sink.next_stream()
 
 
 def errors(error: wds.errors.FetchError) -> None:

@@ -1,0 +1,93 @@
+"""What is read of a shard, and how far that has come: `ShardRun` and `Part`, changed by the scheduler alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+from mmap import mmap
+
+from asyncwds.errors import WdsError
+from asyncwds.model import MiB, Shard
+from asyncwds.storage.base import Chunk
+
+_TAKEN_AT_ONCE = MiB  # [bytes] of a part's buffer
+
+
+class PartState(Enum):
+    FETCHING = "in flight"
+    COMPLETE = "all its bytes have come"
+    FAILED = "its error waits to be read"
+    DROPPED = "given up while in flight"
+
+
+class ShardState(Enum):
+    WAITING = "nothing asked for"
+    PROBING = "first part in flight, size unknown"
+    RANGED = "read in parts"
+    STREAMED = "no ranges, read as one stream"
+    ENDED = "read to its end, or given up"
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """Bytes [start, stop) of a shard; `stop` is None for a stream. `reserved` [bytes] of the budget are held for it.
+
+    With a `buffer` it holds them until all its bytes are read, and else as many as are still to be read.
+    """
+
+    run: ShardRun
+    start: int
+    stop: int | None
+    reserved: int
+    state: PartState = PartState.FETCHING
+    buffer: mmap | None = None  # where its bytes may be
+    chunks: deque[Chunk] = field(default_factory=deque)
+    received: int = 0
+    patience: float = 0.5  # [s] without a byte, while the reader waits, until the rest of it is started anew
+    answered: bool = False
+    buffered: int = 0
+    taken: int = 0
+    error: WdsError | None = None
+
+    @property
+    def missing(self) -> int | None:
+        """Bytes of a part in flight still to come; None where that is unknown, or no question any more."""
+        if self.state is not PartState.FETCHING or self.stop is None or self.run.total is None:
+            return None
+        return self.stop - self.start - self.received
+
+    @property
+    def full(self) -> bool:
+        """A stream with as many bytes waiting as it has reserved; its task pauses. Parts of known size never do."""
+        return self.stop is None and self.state is PartState.FETCHING and self.buffered >= self.reserved
+
+
+@dataclass(slots=True, eq=False)
+class ShardRun:
+    """One shard on its way through the engine; `sequence` is its position in this epoch's plan."""
+
+    shard: Shard
+    sequence: int
+    state: ShardState = ShardState.WAITING
+    total: int | None = None
+    identity: str | None = None
+    next_start: int | None = 0  # first byte of which no part has been started; None if all have
+    parts: deque[Part] = field(default_factory=deque)  # started and not read to their end, in order
+    used: list[Part] = field(default_factory=list)  # read to their end, with a buffer to recycle
+
+    @property
+    def startable(self) -> bool:
+        return self.state in (ShardState.WAITING, ShardState.RANGED) and self.next_start is not None
+
+
+def next_chunk(part: Part) -> Chunk:
+    """The first chunk, together with those that follow it in the part's buffer: few large ones cost the reader less."""
+    chunk = part.chunks.popleft()
+    size = len(chunk)
+    if part.buffer is not None and isinstance(chunk, memoryview):
+        while part.chunks and size < _TAKEN_AT_ONCE and isinstance(part.chunks[0], memoryview):
+            size += len(part.chunks.popleft())
+        chunk = memoryview(part.buffer)[part.taken : part.taken + size]
+    part.taken += size
+    return chunk

@@ -1,0 +1,71 @@
+"""The narrow waist for writing: `Sink`, which opens objects to write to, and the `Upload` that it opens.
+
+Everything that writes to a server or a bucket without blocking is a sink. An object becomes visible with `commit`, as a
+whole; whatever ends before that leaves nothing. `write` returns once the bytes are kept, which may be long before they
+have arrived; so errors of the network may come out of a later call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Protocol, TypeVar
+
+from asyncwds.storage.output import Output
+
+T = TypeVar("T")
+
+
+class Upload(Protocol):
+    """One object that is written from its beginning to its end, one call at a time."""
+
+    async def write(self, data: bytes) -> None:
+        """Takes some bytes; waits where more are under way than there is room for. Raises FetchError."""
+        ...
+
+    async def commit(self) -> None:
+        """Returns when the whole object is visible under its URL. Raises FetchError, after which it is not."""
+        ...
+
+    async def abort(self) -> None:
+        """Drops what was written and frees everything. Idempotent; does nothing after `commit`."""
+        ...
+
+
+class Sink(Protocol):
+    """Opens objects to write to; must be used and closed on one event loop."""
+
+    async def open(self, url: str) -> Upload:
+        """An upload to `url`, which replaces what is there. Raises SpecError or FetchError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Frees connections, once no upload is open any more. Idempotent."""
+        ...
+
+
+class ThreadedUpload:
+    """An output that blocks, used in `thread`: an executor with a single one, so that calls come in order even if their
+    callers are cancelled. `interrupt` makes a call that hangs return, from outside the thread.
+    """
+
+    def __init__(self, output: Output, thread: Executor, interrupt: Callable[[], None] | None = None) -> None:
+        self._output = output
+        self._thread = thread
+        self._interrupt = interrupt
+
+    async def write(self, data: bytes) -> None:
+        await in_thread(self._thread, self._output.write, data)
+
+    async def commit(self) -> None:
+        await in_thread(self._thread, self._output.commit)
+
+    async def abort(self) -> None:
+        if self._interrupt is not None:
+            self._interrupt()
+        await in_thread(self._thread, self._output.abort)
+
+
+async def in_thread(thread: Executor, function: Callable[..., T], *arguments: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(thread, function, *arguments)

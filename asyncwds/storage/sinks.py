@@ -1,0 +1,78 @@
+"""Which sink or output writes which url."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from asyncwds.errors import SpecError
+from asyncwds.model import Http, Retry
+from asyncwds.security import secure_mode
+from asyncwds.storage.output import FileOutput, Output, StreamOutput
+from asyncwds.storage.pipe_output import PipeOutput
+from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, in_thread
+from asyncwds.urls import local_path
+
+Maker = Callable[[Http, Retry, Executor], Sink]
+
+
+def blocking_output(url: str) -> Output | None:
+    """The output for urls that are written by blocking calls: file:, plain paths, pipe:, and - for standard output.
+
+    None for those that need a sink. Raises SpecError for urls that nothing writes, and for local files and pipes where the
+    environment has WDS_SECURE=1.
+    """
+    scheme = _scheme(url)
+    if scheme == "-":
+        return StreamOutput(sys.stdout.buffer, "-", close=False)
+    if scheme in ("file", "pipe") and secure_mode():
+        raise SpecError(f"{scheme}: urls are not written to, because WDS_SECURE is set", url=url)
+    if scheme == "pipe":
+        return PipeOutput(url)
+    path = local_path(url)
+    return None if path is None else FileOutput(url, path)
+
+
+def open_sinks(http: Http, retry: Retry, thread: Executor) -> Sink:
+    """A sink for all urls. What blocks is done in `thread`, an executor with a single thread."""
+    return _Sinks(http, retry, thread)
+
+
+class _Sinks:
+    """Makes the sink for a scheme when the first such url is opened, and closes it."""
+
+    def __init__(self, http: Http, retry: Retry, thread: Executor) -> None:
+        self._arguments = (http, retry, thread)
+        self._thread = thread
+        self._sinks: dict[Maker, Sink] = {}
+
+    async def open(self, url: str) -> Upload:
+        output = await in_thread(self._thread, blocking_output, url)
+        if output is not None:
+            return ThreadedUpload(output, self._thread, output.kill if isinstance(output, PipeOutput) else None)
+        maker = _MAKERS[_scheme(url)]
+        if maker not in self._sinks:
+            self._sinks[maker] = maker(*self._arguments)
+        return await self._sinks[maker].open(url)
+
+    async def aclose(self) -> None:
+        for sink in self._sinks.values():
+            await sink.aclose()
+
+
+def _scheme(url: str) -> str:
+    scheme = "-" if url == "-" else "file" if local_path(url) is not None else url.partition(":")[0].lower()
+    if scheme not in {"-", "file", "pipe", *_MAKERS}:
+        known = ", ".join(f"{name}:" for name in ("file", "pipe", *_MAKERS))
+        raise SpecError(f"nothing writes to {scheme}: urls; there is {known}", url=url)
+    return scheme
+
+
+def _http(http: Http, retry: Retry, thread: Executor) -> Sink:
+    from asyncwds.storage.http_sink import HttpSink  # noqa: PLC0415 - it brings aiohttp, 150 ms
+
+    return HttpSink(http, retry, thread)
+
+
+_MAKERS: dict[str, Maker] = {"http": _http, "https": _http}

@@ -1,0 +1,99 @@
+"""An archive in the making: entries in, bytes out. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from asyncwds.errors import SampleError
+from asyncwds.model import MiB
+from asyncwds.tar.building import closed_size, ending
+from asyncwds.tar.compressing import compressor
+from asyncwds.writer.entries import Entry
+
+CHUNK = MiB
+"""How much [bytes] is written at a time, about."""
+
+
+class Archive:
+    """Collects entries until there is a chunk to take.
+
+    kind          compression, or None
+    hashed        keeps a SHA-256 of what is taken
+    check_names   an entry with the key of the one before is a SampleError: read back, the two would be one sample
+    """
+
+    def __init__(self, kind: str | None, *, hashed: bool, check_names: bool) -> None:
+        self.samples = 0
+        self.payload = 0  # [bytes] of fields
+        self.position = 0  # [bytes] of the archive so far, before compression
+        self.taken = 0  # [bytes] of the file so far
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._compressor = None if kind is None else compressor(kind)
+        self._hash = hashlib.sha256() if hashed else None
+        self._check_names = check_names
+        self._last_key: str | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is a chunk to take."""
+        return self._pending_bytes >= CHUNK
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether taking a chunk is no more than joining it."""
+        return self._compressor is None and self._hash is None
+
+    @property
+    def sha256(self) -> str | None:
+        return None if self._hash is None else self._hash.hexdigest()
+
+    def size_with(self, entry: Entry) -> int:
+        """Bytes of the archive, before compression, if it ended with this entry."""
+        return closed_size(self.position + entry.nbytes)
+
+    def append(self, entry: Entry) -> None:
+        if self._check_names and entry.key == self._last_key:
+            raise SampleError("two samples in a row have this key, and would come back as one", key=entry.key)
+        self._last_key = entry.key
+        self._pending += entry.pieces
+        self._pending_bytes += entry.nbytes
+        self.position += entry.nbytes
+        self.payload += entry.payload
+        self.samples += 1
+
+    def take(self) -> Iterator[bytes]:
+        """What has come since the last call, as it goes into the file. To be used up before the next call."""
+        pieces, self._pending = self._pending, []
+        self._pending_bytes = 0
+        for chunk in _joined(pieces):
+            data = chunk if self._compressor is None else self._compressor.compress(chunk)
+            if data:
+                yield self._taken(data)
+
+    def finish(self) -> Iterator[bytes]:
+        """The rest, with the archive's end."""
+        self._pending.append(ending(self.position))
+        yield from self.take()
+        if self._compressor is not None:
+            yield self._taken(self._compressor.flush())
+
+    def _taken(self, data: bytes) -> bytes:
+        self.taken += len(data)
+        if self._hash is not None:
+            self._hash.update(data)
+        return data
+
+
+def _joined(pieces: list[bytes]) -> Iterator[bytes]:
+    """Small pieces as one, large ones without a copy."""
+    small: list[bytes] = []
+    for piece in pieces:
+        if len(piece) < CHUNK:
+            small.append(piece)
+            continue
+        yield b"".join(small)
+        yield piece
+        small = []
+    yield b"".join(small)

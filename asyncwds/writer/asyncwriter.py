@@ -1,0 +1,194 @@
+"""`AsyncShardWriter`: the same for asynchronous code."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import IO, Any, NamedTuple, Self
+
+from asyncwds.errors import SpecError
+from asyncwds.model import Http, Retry
+from asyncwds.storage.output import StreamOutput
+from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, in_thread
+from asyncwds.storage.sinks import open_sinks
+from asyncwds.writer.archive import Archive
+from asyncwds.writer.entries import Entry
+from asyncwds.writer.manifest import ShardRecord, manifest_bytes
+from asyncwds.writer.options import Options
+from asyncwds.writer.shards import Shards, noted, shown, warn_of_loss
+
+
+class _Begun(NamedTuple):
+    """The shard that was begun; `warning` comes if it is neither completed nor aborted."""
+
+    archive: Archive
+    upload: Upload
+    warning: weakref.finalize[Any, Any]
+
+
+class AsyncShardWriter:
+    """`ShardWriter` for a running event loop: `async with AsyncShardWriter("train-%06d.tar") as sink: await sink.write(sample)`.
+
+    Arguments, attributes, shards and errors are those of `ShardWriter`. What takes time is done off the loop: values are encoded
+    and files written in a thread, and an upload goes on while further samples are written. `post` may be a coroutine function;
+    others run in the thread, as does `opener`. Several tasks may write at once; each sample is written whole.
+    """
+
+    def __init__(  # noqa: PLR0917 - as ShardWriter
+        self,
+        pattern: str | os.PathLike[str],
+        maxcount: int = 100000,
+        maxsize: float = 3e9,
+        post: Callable[[str], object] | None = None,
+        start_shard: int = 0,
+        verbose: int = 1,
+        opener: Callable[[str], IO[bytes]] | None = None,
+        *,
+        manifest: str | os.PathLike[str] | None = None,
+        http: Http | None = None,
+        retry: Retry | None = None,
+        **kw: Any,
+    ) -> None:
+        self.post = post
+        self.verbose = verbose
+        self.opener = opener
+        self.kw = kw
+        self._options = Options(**kw)
+        self._packer = self._options.packer()
+        self._shards = Shards(pattern, maxcount, maxsize, start_shard)
+        self._manifest = None if manifest is None else os.fspath(manifest)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-writer")
+        self._sinks: Sink = open_sinks(http or Http(), retry or Retry(), self._thread)
+        self._turn = asyncio.Lock()
+        self._begun: _Begun | None = None
+        self._closed = False
+
+    pattern: str = shown("pattern")
+    maxcount: int = shown("maxcount")
+    maxsize: float = shown("maxsize")
+    shard: int = shown("shard")
+    fname: str | None = shown("fname")
+    count: int = shown("count")
+    size: int = shown("size")
+    total: int = shown("total")
+    records: list[ShardRecord] = shown("records")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await self.close()
+        else:
+            await self._abort()
+
+    async def write(self, obj: Mapping[str, Any]) -> int:
+        """Writes a sample, to a new shard if the present one has no room for it. Returns the bytes of its fields."""
+        async with self._turn:
+            if self._closed:
+                raise SpecError("nothing can be written any more: the writer was closed, or an earlier write failed")
+            entry = self._packer(obj) if self._packer.is_quick(obj) else await in_thread(self._thread, self._packer, obj)
+            if self._begun is not None and not self._shards.has_room(self._begun.archive, entry):
+                await self._finish()
+            if self._begun is None:
+                self._begun = await self._begin()
+            await self._append(entry, self._begun)
+            return entry.payload
+
+    async def next_stream(self) -> None:
+        """Completes the present shard; the next sample begins a new one."""
+        await self.finish()
+
+    async def finish(self) -> None:
+        """Completes the present shard, if there is one, and calls `post`."""
+        async with self._turn:
+            await self._finish()
+
+    async def close(self) -> None:
+        """Completes the last shard and writes the manifest. Idempotent; does nothing after a write that failed."""
+        async with self._turn:
+            if self._closed:
+                return
+            try:
+                await self._finish()
+                if self._manifest is not None:
+                    await self._write_manifest(self._manifest)
+            finally:
+                await self._abort()  # of what is not complete, after an error
+
+    async def _begin(self) -> _Begun:
+        name = self._shards.next_name()
+        archive = self._options.archive(None if self.opener else name, hashed=self._manifest is not None)
+        if self.opener is None:
+            upload = await self._sinks.open(name)
+        else:
+            stream = await in_thread(self._thread, self.opener, name)
+            upload = ThreadedUpload(StreamOutput(stream, name, close=True), self._thread)
+        self._shards.begun(name, verbose=bool(self.verbose))
+        return _Begun(archive, upload, weakref.finalize(self, warn_of_loss, name, os.getpid()))
+
+    async def _append(self, entry: Entry, begun: _Begun) -> None:
+        begun.archive.append(entry)
+        self._shards.wrote(entry)
+        if begun.archive.is_full:
+            async with self._closed_by_failure():
+                await self._send(begun, begun.archive.take())
+
+    async def _finish(self) -> None:
+        begun = self._begun
+        if begun is None:
+            return
+        async with self._closed_by_failure():
+            await self._send(begun, begun.archive.finish())
+            await begun.upload.commit()
+        self._begun = None
+        begun.warning.detach()
+        name = self._shards.ended(begun.archive)
+        if self.post is not None:
+            with noted(f"in the post hook, for {name}"):
+                await self._call(self.post, name)
+
+    async def _send(self, begun: _Begun, chunks: Iterator[bytes]) -> None:
+        # Compressing and hashing a chunk takes milliseconds.
+        ready: Iterable[bytes] = chunks if begun.archive.is_quick else await in_thread(self._thread, list, chunks)
+        for chunk in ready:
+            await begun.upload.write(chunk)
+
+    async def _call(self, post: Callable[[str], object], name: str) -> None:
+        outcome = post(name) if inspect.iscoroutinefunction(post) else await in_thread(self._thread, post, name)
+        if inspect.isawaitable(outcome):
+            await outcome
+
+    async def _abort(self) -> None:
+        self._closed = True
+        begun, self._begun = self._begun, None
+        try:
+            if begun is not None:
+                begun.warning.detach()
+                await begun.upload.abort()
+        finally:
+            await self._sinks.aclose()
+            self._thread.shutdown(wait=False)  # its last call has come back, or belongs to a task that was cancelled
+
+    async def _write_manifest(self, url: str) -> None:
+        upload = await self._sinks.open(url)
+        try:
+            await upload.write(manifest_bytes(url, self.records))
+            await upload.commit()
+        except BaseException:
+            await upload.abort()
+            raise
+
+    @asynccontextmanager
+    async def _closed_by_failure(self) -> AsyncIterator[None]:
+        """Samples are lost with the shard that fails, or whose writing is cancelled, so there can be no others after them."""
+        try:
+            yield
+        except BaseException:
+            await self._abort()
+            raise

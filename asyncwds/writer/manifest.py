@@ -1,0 +1,54 @@
+"""What was written: a record for each shard, and the manifest, a JSON file that lists them.
+
+    {
+     "format": "asyncwds-manifest-1",
+     "samples": 3, "bytes": 30720,
+     "shards": [
+      {"url": "train-000000.tar", "samples": 2, "bytes": 20480, "sha256": "…"},
+      …
+     ]
+    }
+
+Shards stand in the order in which they were written. A url is as the writer gave it to the shard, except that a path in
+the manifest's own folder is relative to it, so that both can move together. `bytes` and `sha256` are those of the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from asyncwds.urls import local_path
+
+FORMAT = "asyncwds-manifest-1"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """One shard that was written: its samples, size [bytes] and, where a manifest is asked for, SHA-256."""
+
+    url: str
+    samples: int
+    bytes: int
+    sha256: str | None = None
+
+
+def manifest_bytes(manifest: str, records: Sequence[ShardRecord]) -> bytes:
+    """The manifest that will be written to the URL `manifest`."""
+    shards = [asdict(record) | {"url": _relative(record.url, manifest)} for record in records]
+    lines = ",\n".join(f"  {json.dumps(shard)}" for shard in shards)
+    samples, size = sum(record.samples for record in records), sum(record.bytes for record in records)
+    return (
+        f'{{\n "format": {json.dumps(FORMAT)},\n "samples": {samples},\n "bytes": {size},\n "shards": [\n{lines}\n ]\n}}\n'
+    ).encode()
+
+
+def _relative(url: str, manifest: str) -> str:
+    path, beside = local_path(url), local_path(manifest)
+    if path is None or beside is None:
+        return url
+    folder = os.path.dirname(os.path.abspath(beside))  # noqa: PTH100, PTH120 - no links resolved
+    inside = os.path.relpath(os.path.abspath(path), folder)  # noqa: PTH100
+    return url if inside.startswith(os.pardir) else inside

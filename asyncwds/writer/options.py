@@ -1,0 +1,61 @@
+"""How archives are written: the arguments that all writers share."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from asyncwds.codecs.encoders import Encoder, FieldEncoder, make_encoder
+from asyncwds.errors import SpecError
+from asyncwds.tar.building import Format, Headers
+from asyncwds.tar.compressing import compression
+from asyncwds.writer.archive import Archive
+from asyncwds.writer.entries import Packer
+
+EncoderSpec = bool | Mapping[str, FieldEncoder] | Encoder | None
+
+_FORMATS: dict[int | str | None, Format | None] = {
+    None: None,
+    tarfile.USTAR_FORMAT: 0,
+    tarfile.GNU_FORMAT: 1,
+    tarfile.PAX_FORMAT: 2,
+    "USTAR_FORMAT": 0,
+    "GNU_FORMAT": 1,
+    "PAX_FORMAT": 2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Arguments of `TarWriter`, which explains them."""
+
+    user: str = "bigdata"
+    group: str = "bigdata"
+    mode: int = 0o0444
+    compress: bool | str | None = None
+    encoder: EncoderSpec = True
+    keep_meta: bool = False
+    mtime: float | None = None
+    format: int | str | None = None
+    check_names: bool = True
+
+    def packer(self) -> Packer:
+        """Raises SpecError for arguments that make no sense."""
+        compression(self.compress, None)
+        if self.format not in _FORMATS:
+            raise SpecError(f"format must be None, one of tarfile's formats or its name, not {self.format!r}")
+        headers = Headers(user=self.user, group=self.group, mode=self.mode, mtime=self.mtime, format=_FORMATS[self.format])
+        return Packer(make_encoder(self.encoder), headers, keep_meta=self.keep_meta, check_names=self.check_names)
+
+    def archive(self, target: object, *, hashed: bool = False) -> Archive:
+        """An archive to be written to `target`, whose name, if it is one, may tell the compression."""
+        name = os.fspath(target) if isinstance(target, str | os.PathLike) else None
+        return Archive(compression(self.compress, _path(name)), hashed=hashed, check_names=self.check_names)
+
+
+def _path(name: Any) -> str | None:
+    """Without the query that signed URLs have."""
+    return name.partition("?")[0] if isinstance(name, str) and name.startswith(("http:", "https:")) else name

@@ -1,0 +1,164 @@
+"""`ShardWriter`: samples into a sequence of tar archives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, Self
+
+from asyncwds.errors import SpecError
+from asyncwds.model import Http, Retry
+from asyncwds.storage.output import StreamOutput
+from asyncwds.writer.archivefile import ArchiveFile, open_output
+from asyncwds.writer.manifest import ShardRecord, manifest_bytes
+from asyncwds.writer.options import Options
+from asyncwds.writer.shards import Shards, noted, shown
+
+
+class ShardWriter:
+    """Writes samples to shards: `with ShardWriter("train-%06d.tar", maxcount=1000) as sink: sink.write(sample)`.
+
+    pattern       path or URL of the shards (see `TarWriter`), with a place for their number
+    maxcount      most samples of a shard
+    maxsize       most bytes of a shard, headers included, before compression; only a sample that is larger has a larger shard
+    post          called with the name of each shard when it is complete; its errors are errors of the writer
+    start_shard   number of the first shard
+    verbose       log each shard that is begun, at level INFO to the logger `asyncwds.writer`
+    opener        called with a name, returns a binary file to write to, which the writer closes
+    manifest      path or URL of a JSON file that lists all shards with samples, bytes and SHA-256; written at the end
+    http, retry   as for `WebDataset`
+    kw            further arguments of `TarWriter`
+
+    A shard begins with its first sample, so none is empty, and appears under its name when it is complete. If the `with` block
+    ends with an error, or a write fails, the shard that was begun is dropped, and there is no manifest. Raises as `TarWriter`.
+    """
+
+    def __init__(  # noqa: PLR0917 - webdataset's order
+        self,
+        pattern: str | os.PathLike[str],
+        maxcount: int = 100000,
+        maxsize: float = 3e9,
+        post: Callable[[str], object] | None = None,
+        start_shard: int = 0,
+        verbose: int = 1,
+        opener: Callable[[str], IO[bytes]] | None = None,
+        *,
+        manifest: str | os.PathLike[str] | None = None,
+        http: Http | None = None,
+        retry: Retry | None = None,
+        **kw: Any,
+    ) -> None:
+        self.post = post
+        self.verbose = verbose
+        self.opener = opener
+        self.kw = kw
+        self.tarstream: ArchiveFile | None = None
+        self._options = Options(**kw)
+        self._packer = self._options.packer()
+        self._shards = Shards(pattern, maxcount, maxsize, start_shard)
+        self._manifest = None if manifest is None else os.fspath(manifest)
+        self._http = http or Http()
+        self._retry = retry or Retry()
+        self._closed = False
+
+    pattern: str = shown("pattern")
+    maxcount: int = shown("maxcount")
+    maxsize: float = shown("maxsize")
+    shard: int = shown("shard")
+    """Number of the next shard."""
+    fname: str | None = shown("fname")
+    """Name of the latest shard; None before the first sample."""
+    count: int = shown("count")
+    """Samples in the latest shard."""
+    size: int = shown("size")
+    """Bytes of their fields."""
+    total: int = shown("total")
+    """Samples in all."""
+    records: list[ShardRecord] = shown("records")
+    """The shards that are complete."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._abort()
+
+    def write(self, obj: Mapping[str, Any]) -> int:
+        """Writes a sample, to a new shard if the present one has no room for it. Returns the bytes of its fields."""
+        if self._closed:
+            raise SpecError("nothing can be written any more: the writer was closed, or an earlier write failed")
+        entry = self._packer(obj)
+        if self.tarstream is not None and not self._shards.has_room(self.tarstream.archive, entry):
+            self.finish()
+        if self.tarstream is None:
+            self.tarstream = self._begin()
+        with self._closed_by_failure(self.tarstream):
+            self.tarstream.append(entry)
+        self._shards.wrote(entry)
+        return entry.payload
+
+    def next_stream(self) -> None:
+        """Completes the present shard; the next sample begins a new one."""
+        self.finish()
+
+    def finish(self) -> None:
+        """Completes the present shard, if there is one, and calls `post`."""
+        file = self.tarstream
+        if file is None:
+            return
+        with self._closed_by_failure(file):
+            file.close()
+        self.tarstream = None
+        name = self._shards.ended(file.archive)
+        if self.post is not None:
+            with noted(f"in the post hook, for {name}"):
+                self.post(name)
+
+    def close(self) -> None:
+        """Completes the last shard and writes the manifest. Idempotent; does nothing after a write that failed."""
+        if self._closed:
+            return
+        try:
+            self.finish()
+        finally:
+            self._closed = True
+        if self._manifest is not None:
+            self._write_manifest(self._manifest)
+
+    def _begin(self) -> ArchiveFile:
+        name = self._shards.next_name()
+        archive = self._options.archive(None if self.opener else name, hashed=self._manifest is not None)
+        output = (
+            open_output(name, self._http, self._retry) if self.opener is None else StreamOutput(self.opener(name), name, close=True)
+        )
+        self._shards.begun(name, verbose=bool(self.verbose))
+        return ArchiveFile(output, archive, name)
+
+    def _abort(self) -> None:
+        self._closed = True
+        if self.tarstream is not None:
+            self.tarstream.abort()
+            self.tarstream = None
+
+    def _write_manifest(self, url: str) -> None:
+        output = open_output(url, self._http, self._retry)
+        try:
+            output.write(manifest_bytes(url, self.records))
+            output.commit()
+        except BaseException:
+            output.abort()
+            raise
+
+    @contextmanager
+    def _closed_by_failure(self, file: ArchiveFile) -> Iterator[None]:
+        """Samples were lost with the shard that failed, so there can be no others after them."""
+        try:
+            yield
+        except BaseException:
+            if not file.is_open:
+                self._abort()
+            raise

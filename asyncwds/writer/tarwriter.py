@@ -1,0 +1,77 @@
+"""`TarWriter`: samples into one tar archive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import IO, Any, Self
+
+from asyncwds.model import Http, Retry
+from asyncwds.tar.compressing import compression
+from asyncwds.writer.archivefile import ArchiveFile, open_output
+from asyncwds.writer.options import EncoderSpec, Options
+
+
+class TarWriter:
+    """Writes samples to a tar archive: `with TarWriter("a.tar") as sink: sink.write({"__key__": "a", "txt": "x"})`.
+
+    fileobj       a path, a URL (http, https, pipe:, - for standard output), or a binary file, which stays open
+    user, group, mode   of all members
+    compress      True or "gz", "bz2", "xz", "zst"; None goes by the end of the name, False never compresses
+    encoder       True encodes each field by its extension, False and None expect bytes; or a dict of encoders by extension, or a
+                  callable sample → sample
+    keep_meta     also write fields that begin with an underscore, as text or JSON (`__key__`, `__url__` and `__local_path__` never)
+    mtime         time [s] of all members; with 0, or any other number, the same samples give the same bytes. None is now
+    format        None writes USTAR, with a PAX header for a member that needs one; or one of tarfile's formats, or its name
+    check_names   refuse keys and fields that would come back as others when they are read
+    http, retry   as for `WebDataset`
+
+    A file appears under its name when the writer is closed, as a whole; if the `with` block ends with an error, or a write fails,
+    there is none. Raises SampleError and EncodeError for samples that cannot be written, after which others can, and FetchError
+    where the target fails.
+    """
+
+    def __init__(  # noqa: PLR0917 - webdataset's order
+        self,
+        fileobj: str | os.PathLike[str] | IO[bytes],
+        user: str = "bigdata",
+        group: str = "bigdata",
+        mode: int = 0o0444,
+        compress: bool | str | None = None,
+        encoder: EncoderSpec = True,
+        keep_meta: bool = False,
+        mtime: float | None = None,
+        format: int | str | None = None,  # noqa: A002 - webdataset's name
+        *,
+        check_names: bool = True,
+        http: Http | None = None,
+        retry: Retry | None = None,
+    ) -> None:
+        options = Options(user, group, mode, compress, encoder, keep_meta, mtime, format, check_names)
+        self._packer = options.packer()
+        archive = options.archive(fileobj)
+        self._file = ArchiveFile(open_output(fileobj, http or Http(), retry or Retry()), archive, str(fileobj))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.abort()
+
+    def write(self, obj: Mapping[str, Any]) -> int:
+        """Writes a sample. Returns the bytes of its fields."""
+        entry = self._packer(obj)
+        self._file.append(entry)
+        return entry.payload
+
+    def close(self) -> None:
+        """Ends the archive and makes it visible. Idempotent; does nothing after a write that failed."""
+        self._file.close()
+
+    @staticmethod
+    def tarmode(fileobj: object, compress: bool | str | None = None) -> str:
+        """The mode for `tarfile.open` that stands for a compression."""
+        return f"w|{compression(compress, fileobj if isinstance(fileobj, str) else None) or ''}"
