@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
+
+from aiohttp import ClientResponse
 
 from asyncwds.errors import FetchError
 from asyncwds.storage.http_body import hang_up
@@ -40,9 +43,18 @@ class Calls:
                 response, page, _ = await self._transport.answer(self._site, call, open_now)
                 if not is_success(call, response.status):
                     raise self._site.refusal(call, Reply(response.status, response.headers, page))
-                clock = StallClock(self._transport.retry, lambda: hang_up(response))
-                open_now.callback(clock.stop)
-                clock.begin()
-                return Reply(response.status, response.headers, await response.read())
+                return Reply(response.status, response.headers, await self._read(response, open_now))
             except FOREIGN as error:
                 raise error if isinstance(error, FetchError) else translate(error, call.url, call.offset) from error
+
+    async def _read(self, response: ClientResponse, open_now: ExitStack) -> bytes:
+        # Any byte is a sign of life: S3 sends blanks while it puts an object together.
+        clock = StallClock(replace(self._transport.retry, stall_bytes=1), lambda: hang_up(response))
+        open_now.callback(clock.stop)
+        page = bytearray()
+        clock.begin()
+        async for chunk in response.content.iter_any():
+            page += chunk
+            clock.end(len(chunk))
+            clock.begin()
+        return bytes(page)

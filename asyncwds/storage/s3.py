@@ -20,8 +20,10 @@ from asyncwds.model import KiB
 from asyncwds.settings import S3
 from asyncwds.storage.calls import Calls
 from asyncwds.storage.lease import Held
+from asyncwds.storage.multipart import MultipartUpload
 from asyncwds.storage.ranges import Facts, facts_of
 from asyncwds.storage.s3_login import Login, login
+from asyncwds.storage.s3_upload import S3Parts
 from asyncwds.storage.sites import Call, Refused, Reply, Request
 from asyncwds.storage.translate import refusal
 from asyncwds.storage.transport import Transport
@@ -87,6 +89,9 @@ class S3Site:
             if page.findtext("{*}IsTruncated") != "true" or not token:
                 return
             query["continuation-token"] = token
+
+    def upload(self, url: str) -> MultipartUpload:
+        return MultipartUpload(S3Parts(self._calls, self, self._settings.part_bytes), url)
 
     async def aclose(self) -> None:
         await self._login.aclose()

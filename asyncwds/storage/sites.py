@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from asyncwds.errors import FetchError
 from asyncwds.storage.ranges import Facts
+from asyncwds.storage.sink import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +96,11 @@ class Site(Protocol):
 
     async def aclose(self) -> None:
         """Idempotent. The transport is not the site's to close."""
+        ...
+
+
+@runtime_checkable
+class WritableSite(Site, Protocol):
+    def upload(self, url: str) -> Upload:
+        """As `Sink.open`."""
         ...

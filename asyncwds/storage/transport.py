@@ -106,10 +106,16 @@ class Transport:
         body = None
         if call.method not in ("GET", "HEAD"):
             sent["Content-Length"] = str(len(call.body))
-            sent.setdefault("Content-Type", "application/octet-stream")
             body = self._pieces(call.body, limit) if call.body else None
         return await session.request(
-            call.method, without_login(hop), data=body, headers=sent, allow_redirects=False, proxy=proxy, ssl=tls
+            call.method,
+            without_login(hop),
+            data=body,
+            headers=sent,
+            skip_auto_headers=("Content-Type",),  # signatures would have to cover it
+            allow_redirects=False,
+            proxy=proxy,
+            ssl=tls,
         )
 
     async def _pieces(self, body: bytes, limit: asyncio.Timeout) -> AsyncIterator[memoryview]:
