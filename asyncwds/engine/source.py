@@ -21,6 +21,7 @@ from asyncwds.storage.base import Fetcher
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.listing import listed
 from asyncwds.storage.registry import open_storage
+from asyncwds.storage.upcoming import announced
 from asyncwds.urls import expand
 
 Handler = Callable[[Exception], bool]
@@ -70,7 +71,7 @@ class Source:
         """The engine, running on the current loop until the context is left."""
         fetcher = self.fetcher() if self.fetcher is not None else open_storage(self.http, self.retry, counters, self.storage)
         options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files)
-        stream = BlockStream(self.shards(epoch, place), fetcher, self.prefetch, options, counters)
+        stream = BlockStream(announced(self.shards(epoch, place), fetcher), fetcher, self.prefetch, options, counters)
         try:
             yield stream
         finally:

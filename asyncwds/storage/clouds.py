@@ -62,7 +62,12 @@ def as_storage(storage: Storage | Settings | None) -> Storage:
 def settings_for(url: str, storage: Storage) -> Settings | None:
     """The settings for a url; None for urls that need no site."""
     prefix = max((prefix for prefix in storage if url.startswith(prefix)), key=len, default=None)
-    return _SCHEMES.get(url.partition(":")[0].lower()) if prefix is None else storage[prefix]
+    if prefix is not None:
+        return storage[prefix]
+    scheme, _, rest = url.partition(":")
+    if scheme.lower() in os.environ.get("USE_AIS_FOR", "").lower().split(":"):
+        return settings_for(f"ais:{rest}", storage)
+    return _SCHEMES.get(scheme.lower())
 
 
 def site_maker(settings: Settings) -> Callable[[Transport], Site]:
@@ -75,4 +80,8 @@ def http_for(settings: Settings, http: Http) -> Http:
     """How requests are made to a site, where its vendor's environment has a say in that."""
     if type(settings) is S3 and http.ca_file is None and os.environ.get("AWS_CA_BUNDLE"):
         return replace(http, ca_file=os.environ["AWS_CA_BUNDLE"])
+    if type(settings) is AIStore:
+        names = os.environ.get("AIS_CRT"), os.environ.get("AIS_CRT_KEY")
+        client_cert = http.client_cert or ((names[0], names[1]) if names[0] and names[1] else None)
+        return replace(http, ca_file=http.ca_file or os.environ.get("AIS_CLIENT_CA"), client_cert=client_cert)
     return http

@@ -163,7 +163,9 @@ def access_token(seconds: float) -> tuple[str, float]:
         "iat": 0,
         "exp": end,
     }
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "none", "typ": "JWT"}, claims)]
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "none", "typ": "JWT"}, claims)
+    ]
     return ".".join([*parts, "c2ln"]), end
 
 
@@ -258,7 +260,9 @@ async def test_pages_of_a_listing_and_what_they_hold_besides_blobs() -> None:
     async def answer(request: web.Request) -> web.Response:
         marker = request.query.get("marker")
         following = "2" if marker is None else ""
-        return web.Response(text=f"<EnumerationResults><Blobs>{pages[marker]}</Blobs><NextMarker>{following}</NextMarker></EnumerationResults>")
+        return web.Response(
+            text=f"<EnumerationResults><Blobs>{pages[marker]}</Blobs><NextMarker>{following}</NextMarker></EnumerationResults>"
+        )
 
     with serve(answer) as (origin,):
         settings = Azure(endpoint=f"{origin}/me", anonymous=True)
@@ -310,7 +314,9 @@ def test_where_settings_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(Azure(sas_token="?sv=1&sig=x")) == gov._replace(way="sas", secret="sv=1&sig=x")
     assert found(Azure(account="other", anonymous=True)) == Login("other", None, "core.windows.net", "anonymous")
     sas = "BlobEndpoint=https://acc.blob.core.windows.net/;SharedAccessSignature=sv=2&sig=y%3D"
-    assert found(Azure(connection_string=sas)) == Login("acc", "https://acc.blob.core.windows.net", "core.windows.net", "sas", "sv=2&sig=y%3D")
+    assert found(Azure(connection_string=sas)) == Login(
+        "acc", "https://acc.blob.core.windows.net", "core.windows.net", "sas", "sv=2&sig=y%3D"
+    )
     assert found(Azure(connection_string="UseDevelopmentStorage=true")).account == ACCOUNT
     for wrong in (Azure(connection_string="nonsense"), Azure(endpoint="ftp://x", account_key=KEY)):
         with pytest.raises(SpecError) as caught:
@@ -325,14 +331,21 @@ def test_a_key_that_is_no_base64() -> None:
 
 
 @pytest.mark.needs("azure.storage.blob")
-@pytest.mark.parametrize("path", ["c/a.tar", "c/%C3%BC%20%2B%25.tar", "c?restype=container&comp=list&prefix=a%2Fb%26c&delimiter=%2F"])
+@pytest.mark.parametrize(
+    "path", ["c/a.tar", "c/%C3%BC%20%2B%25.tar", "c?restype=container&comp=list&prefix=a%2Fb%26c&delimiter=%2F"]
+)
 def test_shared_key_is_what_the_vendors_library_signs(path: str) -> None:
     from azure.core.pipeline import PipelineContext, PipelineRequest
     from azure.core.pipeline.transport import HttpRequest
     from azure.storage.blob._shared.authentication import SharedKeyCredentialPolicy
 
     url = f"http://127.0.0.1/{ACCOUNT}/{path}"
-    headers = {"x-ms-version": "2021-12-02", "x-ms-date": "Tue, 24 Nov 2026 15:33:15 GMT", "x-ms-range": "bytes=0-9", "If-Match": '"e"'}
+    headers = {
+        "x-ms-version": "2021-12-02",
+        "x-ms-date": "Tue, 24 Nov 2026 15:33:15 GMT",
+        "x-ms-range": "bytes=0-9",
+        "If-Match": '"e"',
+    }
     request = PipelineRequest(HttpRequest("GET", url, headers), PipelineContext(None))
     SharedKeyCredentialPolicy(ACCOUNT, KEY).on_request(request)
     assert shared_key(ACCOUNT, KEY, "GET", url, headers) == request.http_request.headers["Authorization"]

@@ -127,7 +127,9 @@ async def test_names_with_any_characters(bucket: Bucket, key: str) -> None:
     assert key in [found.removeprefix(f"gs://{bucket.name}/") for found in await listed(f"gs://{bucket.name}/", deep=True)]
 
 
-async def test_an_emulator_is_asked_without_credentials_or_query(bucket: Bucket, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_emulator_is_asked_without_credentials_or_query(
+    bucket: Bucket, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gate.origin.removeprefix("http://"))
     async with fetching() as fetcher:
         assert await read_in_parts(fetcher, f"gs://{bucket.name}/a.tar") == DATA
