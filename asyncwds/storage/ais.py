@@ -116,7 +116,8 @@ class AisSite:
             message |= {"uuid": page.get("uuid", ""), "continuation_token": page["continuation_token"]}
 
     def upload(self, url: str) -> Upload:
-        place_of(url)
+        if not place_of(url).name:
+            raise SpecError("this names no object", url=url)
         return MultipartUpload(AisParts(self._calls, self._settings.part_bytes), url)
 
     def foresees(self, url: str) -> bool:

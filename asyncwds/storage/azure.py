@@ -18,9 +18,12 @@ from xml.etree import ElementTree as ET
 from asyncwds.errors import AccessError, FetchError, SpecError
 from asyncwds.settings import Azure
 from asyncwds.storage.azure_login import Login, login, shared_key
+from asyncwds.storage.azure_upload import AzureParts
 from asyncwds.storage.calls import Calls
 from asyncwds.storage.lease import Held
+from asyncwds.storage.multipart import MultipartUpload
 from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.sink import Upload
 from asyncwds.storage.sites import Call, Refused, Reply, Request
 from asyncwds.storage.translate import refusal
 from asyncwds.storage.transport import Transport
@@ -47,6 +50,7 @@ class AzureSite:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-azure")
         self._login = Held(partial(login, settings), self._thread)
         self._anonymous = settings.anonymous
+        self._part_bytes = settings.part_bytes
         self._calls = Calls(transport, self)
 
     async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
@@ -85,6 +89,11 @@ class AzureSite:
             if not marker:
                 return
             query["marker"] = marker
+
+    def upload(self, url: str) -> Upload:
+        if not place_of(url).blob:
+            raise SpecError("this names no blob", url=url)
+        return MultipartUpload(AzureParts(self._calls, self._part_bytes), url)
 
     async def aclose(self) -> None:
         await self._login.aclose()
@@ -134,7 +143,7 @@ def _signed(call: Call, who: Login) -> Request:
         headers["Authorization"] = f"Bearer {who.secret}"
     elif who.way == "key":
         if call.method not in ("GET", "HEAD"):
-            headers |= {"Content-Length": str(len(call.body)), "Content-Type": "application/octet-stream"}
+            headers["Content-Length"] = str(len(call.body))
         headers["x-ms-date"] = formatdate(usegmt=True)
         account = place.account or who.account or ""
         headers["Authorization"] = shared_key(account, who.secret, call.method, url, headers)

@@ -16,8 +16,10 @@ from asyncwds.errors import FetchError, SpecError
 from asyncwds.settings import GCS
 from asyncwds.storage.calls import Calls
 from asyncwds.storage.gcs_token import ANONYMOUS, Token, TokenFinder
+from asyncwds.storage.gcs_upload import ResumableUpload
 from asyncwds.storage.lease import Held
 from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.sink import Upload
 from asyncwds.storage.sites import Call, Refused, Reply, Request
 from asyncwds.storage.translate import refusal
 from asyncwds.storage.transport import Transport
@@ -37,6 +39,8 @@ class GcsSite:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-gcs")
         self._anonymous = is_anonymous(settings)
         self._token = Held((lambda: ANONYMOUS) if self._anonymous else TokenFinder(settings), self._thread)
+        self._transport = transport
+        self._part_bytes = settings.part_bytes
         self._calls = Calls(transport, self)
 
     async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
@@ -82,6 +86,12 @@ class GcsSite:
             if not page.get("nextPageToken"):
                 return
             query["pageToken"] = page["nextPageToken"]
+
+    def upload(self, url: str) -> Upload:
+        key = place_of(url).key
+        if not key:
+            raise SpecError("this names no object", url=url)
+        return ResumableUpload(url, key, self._calls, self._transport, self.refusal, self._part_bytes)
 
     async def aclose(self) -> None:
         await self._token.aclose()

@@ -307,9 +307,13 @@ async def upload(settings: AIStore, url: str, data: bytes, *, piece: int = 30_00
         sink = BucketSink(PLAIN, QUICK, site_maker(settings))
         try:
             writing = await sink.open(url)
-            for begin in range(0, len(data), piece):
-                await writing.write(data[begin : begin + piece])
-            await (writing.commit() if commit else writing.abort())
+            try:
+                for begin in range(0, len(data), piece):
+                    await writing.write(data[begin : begin + piece])
+                if commit:
+                    await writing.commit()
+            finally:
+                await writing.abort()
         finally:
             await sink.aclose()
 

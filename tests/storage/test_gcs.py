@@ -22,6 +22,8 @@ from asyncwds.model import Http, Retry
 from asyncwds.settings import GCS
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.bucket_sink import BucketSink
+from asyncwds.storage.clouds import site_maker
 from asyncwds.storage.gcs import GcsSite
 from asyncwds.storage.gcs_token import Token
 from asyncwds.storage.registry import open_storage
@@ -259,6 +261,106 @@ async def test_listings_that_make_no_sense() -> None:
 
         with serve(nonsense) as (origin,), pytest.raises(FetchError, match="listing"):
             await listed("gs://b/", deep=False, settings=GCS(endpoint=origin, anonymous=True))
+
+
+async def upload(settings: GCS, url: str, data: bytes, *, piece: int = 100_000, commit: bool = True) -> None:
+    async with leaks():
+        sink = BucketSink(PLAIN, QUICK, site_maker(settings))
+        try:
+            writing = await sink.open(url)
+            try:
+                for begin in range(0, len(data), piece):
+                    await writing.write(data[begin : begin + piece])
+                if commit:
+                    await writing.commit()
+            finally:
+                await writing.abort()
+        finally:
+            await sink.aclose()
+
+
+LARGE = random.Random(7).randbytes(1_000_000)
+CHUNK = 262_144  # the smallest that there is
+
+
+@pytest.mark.parametrize("size", [0, CHUNK, CHUNK + 1, 2 * CHUNK, len(LARGE)])
+async def test_uploads(bucket: Bucket, gate: Gate, size: int) -> None:
+    gate.tokens = {"t"}
+    settings = GCS(endpoint=gate.origin, get_token=lambda: ("t", time.time() + 3600), part_bytes=CHUNK)
+    await upload(settings, f"gs://{bucket.name}/ü 1?.tar", LARGE[:size])
+    assert bucket.get("ü 1?.tar") == LARGE[:size]
+    assert gate.count("PUT") == (0 if size <= CHUNK else -(-size // CHUNK))
+    assert {headers.get("Authorization") for line, headers in gate.requests if line.startswith("PUT")} <= {None}
+
+
+async def test_an_upload_that_is_aborted_leaves_nothing(bucket: Bucket, gate: Gate) -> None:
+    settings = GCS(endpoint=gate.origin, anonymous=True, part_bytes=CHUNK)
+    for size in (10, len(LARGE)):
+        await upload(settings, f"gs://{bucket.name}/new.tar", LARGE[:size], commit=False)
+    assert bucket.keys() == ["a.tar"]
+    assert gate.count("DELETE") == 1
+
+
+async def test_fault_04_chunks_are_sent_again(bucket: Bucket, gate: Gate) -> None:
+    settings = GCS(endpoint=gate.origin, anonymous=True, part_bytes=CHUNK)
+    gate.faults = [("POST", 503), ("PUT", 503), ("PUT", 500)]
+    await upload(settings, f"gs://{bucket.name}/new.tar", LARGE)
+    assert bucket.get("new.tar") == LARGE
+    gate.faults = [("PUT", 403)]
+    with pytest.raises(AccessError) as caught:
+        await upload(settings, f"gs://{bucket.name}/other.tar", LARGE)
+    assert caught.value.url == f"gs://{bucket.name}/other.tar"
+    assert sorted(bucket.keys()) == ["a.tar", "new.tar"]
+
+
+@dataclass
+class Slow:
+    """An upload session that keeps `keeps` bytes of each chunk at most."""
+
+    keeps: int
+    kept: bytearray = field(default_factory=bytearray)
+    cancelled: bool = False
+
+    async def answer(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        if request.method == "POST":
+            return web.Response(headers={"Location": f"http://{request.host}/session"})
+        if request.method == "DELETE":
+            self.cancelled = True
+            return web.Response(status=499)
+        span, _, total = request.headers["Content-Range"].removeprefix("bytes ").partition("/")
+        begin = int(span.partition("-")[0])
+        self.kept[begin:] = body[: self.keeps]
+        if total == str(len(self.kept)):
+            return web.Response()
+        return web.Response(status=308, headers={"Range": f"bytes=0-{len(self.kept) - 1}"} if self.kept else {})
+
+
+async def test_chunks_that_are_kept_in_part_are_gone_on_with() -> None:
+    session = Slow(keeps=100_000)
+    with serve(session.answer) as (origin,):
+        await upload(GCS(endpoint=origin, anonymous=True, part_bytes=CHUNK), "gs://b/a.tar", LARGE)
+    assert bytes(session.kept) == LARGE
+
+
+async def test_a_session_that_keeps_nothing_is_an_error() -> None:
+    session = Slow(keeps=0)
+    with serve(session.answer) as (origin,):
+        with pytest.raises(FetchError, match="0 bytes of the upload"):
+            await upload(GCS(endpoint=origin, anonymous=True, part_bytes=CHUNK), "gs://b/a.tar", LARGE)
+
+
+async def test_uploads_to_no_object(bucket: Bucket) -> None:
+    with pytest.raises(SpecError, match="names no object"):
+        await upload(GCS(), f"gs://{bucket.name}/", b"")
+
+
+def test_shards_are_written_and_read_again(bucket: Bucket) -> None:
+    with wds.ShardWriter(f"gs://{bucket.name}/out-%02d.tar", maxcount=5, verbose=0) as writer:
+        for sample in make_samples(12, size=100_000):
+            writer.write(sample)
+    ds = wds.WebDataset(f"gs://{bucket.name}/out-*.tar")
+    assert [sample["__key__"] for sample in ds] == [f"{index:06}" for index in range(12)]
 
 
 def test_settings() -> None:
