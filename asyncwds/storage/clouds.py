@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http
-from asyncwds.settings import GCS, S3, AIStore, Azure, HuggingFace
+from asyncwds.security import secure_mode
+from asyncwds.settings import GCS, S3, AIStore, Azure, FileSystem, HuggingFace
 
 if TYPE_CHECKING:
     from asyncwds.storage.sites import Site
     from asyncwds.storage.transport import Transport
 
-Settings = S3 | GCS | Azure | HuggingFace | AIStore
+Settings = S3 | GCS | Azure | HuggingFace | AIStore | FileSystem
 Storage = Mapping[str, Settings]
 """URL prefix → settings for the urls that begin with it; the longest one counts."""
 
@@ -39,7 +40,9 @@ _SITES: dict[type, tuple[str, str]] = {
     Azure: ("asyncwds.storage.azure", "AzureSite"),
     HuggingFace: ("asyncwds.storage.hf", "HfSite"),
     AIStore: ("asyncwds.storage.ais", "AisSite"),
+    FileSystem: ("asyncwds.storage.fsspec", "FsspecSite"),  # which can do no more than list
 }
+_FILE_SYSTEM = FileSystem()
 
 
 def schemes() -> tuple[str, ...]:
@@ -67,7 +70,18 @@ def settings_for(url: str, storage: Storage) -> Settings | None:
     scheme, _, rest = url.partition(":")
     if scheme.lower() in os.environ.get("USE_AIS_FOR", "").lower().split(":"):
         return settings_for(f"ais:{rest}", storage)
-    return _SCHEMES.get(scheme.lower())
+    if scheme.lower() in _SCHEMES:
+        return _SCHEMES[scheme.lower()]
+    return _FILE_SYSTEM if rest.startswith("//") and _is_foreign(scheme) else None
+
+
+def _is_foreign(scheme: str) -> bool:
+    """Whether only fsspec knows it. In secure mode it is not asked: it reads local files and runs commands too."""
+    if scheme.lower() in ("http", "https", "file", "pipe") or secure_mode():
+        return False
+    from asyncwds.storage.fsspec import knows  # noqa: PLC0415 - asyncio, which plans and urls do not need
+
+    return knows(scheme.lower())
 
 
 def site_maker(settings: Settings) -> Callable[[Transport], Site]:

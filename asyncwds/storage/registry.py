@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.security import secure_mode
-from asyncwds.settings import AIStore
+from asyncwds.settings import AIStore, FileSystem
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
 from asyncwds.storage.clouds import Settings, Storage, http_for, schemes, settings_for, site_maker
@@ -85,7 +86,10 @@ class _Storage:
 
     def _by_settings(self, settings: Settings) -> Fetcher:
         if id(settings) not in self._fetchers:
-            self._fetchers[id(settings)], self._sites[id(settings)] = _bucket(settings, *self._arguments)
+            if isinstance(settings, FileSystem):
+                self._fetchers[id(settings)] = _file_system(settings, *self._arguments)
+            else:
+                self._fetchers[id(settings)], self._sites[id(settings)] = _bucket(settings, *self._arguments)
         return self._fetchers[id(settings)]
 
     def _foresighted(self, settings: Settings) -> Foresighted:
@@ -99,7 +103,8 @@ def _maker(url: str) -> Maker:
     scheme = "-" if url == "-" else "file" if local_path(url) is not None else url.partition(":")[0].lower()
     if scheme not in _MAKERS:
         known = [*schemes(), *(known for known in _MAKERS if known != "-")]
-        raise SpecError(f"no storage for {scheme}: urls; there is {', '.join(f'{name}:' for name in known)}", url=url)
+        others = "" if find_spec("fsspec") else "; pip install 'asyncwds[fsspec]' for others"
+        raise SpecError(f"no storage for {scheme}: urls; there is {', '.join(f'{name}:' for name in known)}{others}", url=url)
     if scheme in ("file", "pipe") and secure_mode():
         raise SpecError(f"{scheme}: urls are not opened, because WDS_SECURE is set", url=url)
     return _MAKERS[scheme]
@@ -117,6 +122,15 @@ def _bucket(settings: Settings, http: Http, retry: Retry, counters: Counters) ->
     bare = HttpFetcher(http_for(settings, http), retry, counters, site_maker(settings))
     fetcher = _made_again(bare, retry, counters)
     return Verified(fetcher, whole=settings.verify) if isinstance(settings, AIStore) else fetcher, bare.site
+
+
+def _file_system(settings: FileSystem, _http: Http, retry: Retry, counters: Counters) -> Fetcher:
+    from asyncwds.storage.fsspec import FsspecFetcher  # noqa: PLC0415 - on first use, as all of them
+    from asyncwds.storage.retry import Retrying  # noqa: PLC0415 - as above
+
+    if secure_mode():
+        raise SpecError("fsspec is not used, because WDS_SECURE is set: it reads local files and runs commands too")
+    return Retrying(FsspecFetcher(settings, counters), retry, counters)
 
 
 def _made_again(fetcher: Fetcher, retry: Retry, counters: Counters) -> Fetcher:
