@@ -15,7 +15,7 @@ from asyncwds.errors import SpecError
 
 _WILDCARD = re.compile(r"[*?\[]")
 _WEB_WILDCARD = re.compile(r"[*\[]")  # there, `?` begins the query
-_URL = re.compile(r"(?P<root>[A-Za-z][A-Za-z0-9+.-]*://[^/?]*)(?P<path>/.*)?", re.DOTALL)
+_URL = re.compile(r"(?P<root>[A-Za-z][A-Za-z0-9+.-]*://[^/]*)(?P<path>/.*)?", re.DOTALL)
 
 
 class Glob(NamedTuple):
@@ -49,7 +49,8 @@ def glob_of(url: str) -> Glob | None:
 def literal_start(pattern: str) -> str:
     """The beginning that all names have that fit."""
     found = _WILDCARD.search(pattern)
-    return pattern if found is None else pattern[: found.start()]
+    start = pattern if found is None else pattern[: found.start()]
+    return start if start.strip(".") else ""  # MinIO refuses to look for `.` and `..`
 
 
 def fits(names: Sequence[str], patterns: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Generic, NamedTuple, TypeVar
@@ -10,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 T = TypeVar("T")
 
 EARLY = 300.0  # [s] before their end credentials are renewed, while the old ones are still used
+PAUSE = 10.0  # [s] from an early renewal that failed to the next
 TOO_LATE = 30.0  # [s] before their end they are not used any more: clocks differ, and requests are under way for a while
 
 
@@ -32,14 +34,16 @@ class Held(Generic[T]):
         self._fetch = fetch
         self._threads = threads
         self._lease: Lease[T] | None = None
+        self._early = self._too_late = 0.0
+        self._failed_at = -PAUSE
         self._fetching: asyncio.Future[Lease[T]] | None = None
 
     async def get(self, refused: T | None = None) -> T:
         """What is valid now; not `refused`, unless that is all there is to get."""
         lease = self._lease
-        if lease is None or lease.value is refused or lease.ends_within(TOO_LATE):
+        if lease is None or lease.value is refused or lease.ends_within(self._too_late):
             return (await asyncio.shield(self._begin())).value
-        if lease.ends_within(EARLY):
+        if lease.ends_within(self._early) and time.monotonic() > self._failed_at + PAUSE:
             self._begin()  # the old ones do for now; should it fail, whoever finds them at their end tries again
         return lease.value
 
@@ -56,5 +60,10 @@ class Held(Generic[T]):
 
     def _keep(self, done: asyncio.Future[Lease[T]]) -> None:
         # Looked at in any case: nobody may wait for it, and asyncio complains of exceptions that nobody has seen.
-        if not done.cancelled() and done.exception() is None:
-            self._lease = done.result()
+        if done.cancelled() or done.exception() is not None:
+            self._failed_at = time.monotonic()
+        else:
+            self._lease = lease = done.result()
+            # What lasts for less from the beginning is used to its end: new ones would last no longer.
+            self._early = 0.0 if lease.ends_within(EARLY) else EARLY
+            self._too_late = 0.0 if lease.ends_within(TOO_LATE) else TOO_LATE

@@ -33,13 +33,18 @@ _OFF_LOOP = 256 * KiB  # bodies from this size [bytes] on are hashed in a thread
 _ELSEWHERE = frozenset({301, 302, 307, 400})  # with these statuses an answer may name the right region
 _REGION = re.compile(rb"<Region>([\w-]+)</Region>|<Endpoint>[^<]*?\.s3[.-]([\w-]+)\.amazonaws\.com")
 _ENDED = re.compile(rb"<Code>(?:ExpiredToken|InvalidToken|TokenRefreshRequired)</Code>")  # with status 400
-# Names that a host name and a wildcard certificate can begin with.
-_HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_IP_ADDRESS = re.compile(r"https?://(\d+\.\d+\.\d+\.\d+|\[)")
 
 
 class Place(NamedTuple):
     bucket: str
     key: str
+
+
+class Signer(NamedTuple):
+    login: Login
+    region: str
 
 
 class S3Site:
@@ -55,13 +60,13 @@ class S3Site:
         if refused is None:
             return await self._signed(call, place, await self._login.get())
         old = refused.request.lease
-        assert isinstance(old, Login)
+        assert isinstance(old, Signer)
         region = _region(refused.reply)
-        if region is not None and region != self._regions.get(place.bucket, old.region):
+        if region is not None and region != old.region:
             self._regions[place.bucket] = region
             return await self._signed(call, place, await self._login.get())
-        new = await self._login.get(refused=old)
-        return None if new == old else await self._signed(call, place, new)
+        new = await self._login.get(refused=old.login)
+        return None if new == old.login else await self._signed(call, place, new)
 
     def renews(self, reply: Reply) -> bool:
         if reply.status in (401, 403):
@@ -69,7 +74,12 @@ class S3Site:
         return reply.status in _ELSEWHERE and (_region(reply) is not None or _ENDED.search(reply.page) is not None)
 
     def refusal(self, call: Call, reply: Reply) -> FetchError:
-        return refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+        error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+        if reply.status in (401, 403) and self._settings.anonymous:
+            error.message += "; it was asked for without credentials"
+        if b"<Code>RequestTimeTooSkewed<" in reply.page:
+            error.message += "; the clock of this machine or of the service is wrong"
+        return error
 
     def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
         del request
@@ -98,17 +108,17 @@ class S3Site:
         self._threads.shutdown(wait=True)
 
     async def _signed(self, call: Call, place: Place, who: Login) -> Request:
-        region = self._regions.get(place.bucket, who.region)
-        url = address(place, who, region) + query_string(call)
+        signer = Signer(who, self._regions.get(place.bucket, who.region))
+        url = address(place, who, signer.region) + query_string(call)
         headers = dict(call.headers)
         if self._settings.requester_pays:
             headers["x-amz-request-payer"] = "requester"
         if who.keys is None:
-            return Request(url, headers, who)
-        authorize = partial(_authorized, call, url, headers, who, region)
+            return Request(url, headers, signer)
+        authorize = partial(_authorized, call, url, headers, signer)
         if len(call.body) < _OFF_LOOP:
-            return Request(url, authorize(), who)
-        return Request(url, await asyncio.get_running_loop().run_in_executor(self._threads, authorize), who)
+            return Request(url, authorize(), signer)
+        return Request(url, await asyncio.get_running_loop().run_in_executor(self._threads, authorize), signer)
 
 
 def place_of(url: str) -> Place:
@@ -122,14 +132,20 @@ def place_of(url: str) -> Place:
 def address(place: Place, who: Login, region: str) -> str:
     """The URL of an object; without a key that of its bucket."""
     endpoint = who.endpoint or f"https://s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
-    virtual = who.addressing == "virtual" or (
-        who.addressing == "auto" and who.endpoint is None and _HOST_LABEL.fullmatch(place.bucket) is not None
-    )
     key = quote(place.key, safe=SAFE)
-    if not virtual:
+    if not _is_virtual(place.bucket, who, endpoint):
         return f"{endpoint}/{quote(place.bucket, safe=SAFE)}/{key}"
     scheme, _, host = endpoint.partition("://")
     return f"{scheme}://{place.bucket}.{host}/{key}"
+
+
+def _is_virtual(bucket: str, who: Login, endpoint: str) -> bool:
+    """Whether the bucket becomes a part of the host name: where that is wanted, and possible."""
+    if who.addressing == "path" or (who.addressing == "auto" and who.endpoint is not None):
+        return False
+    # A certificate for *.HOST is none for a.b.HOST.
+    labels = bucket.split(".") if endpoint.startswith("http:") else [bucket]
+    return 3 <= len(bucket) <= 63 and all(map(_HOST_LABEL.fullmatch, labels)) and not _IP_ADDRESS.match(endpoint)
 
 
 def query_string(call: Call) -> str:
@@ -137,9 +153,9 @@ def query_string(call: Call) -> str:
     return "?" + "&".join(pairs) if pairs else ""
 
 
-def _authorized(call: Call, url: str, headers: dict[str, str], who: Login, region: str) -> dict[str, str]:
+def _authorized(call: Call, url: str, headers: dict[str, str], signer: Signer) -> dict[str, str]:
     request = needed("botocore.awsrequest", "s3").AWSRequest(call.method, url, headers, call.body)
-    needed("botocore.auth", "s3").S3SigV4Auth(who.keys, "s3", region).add_auth(request)
+    needed("botocore.auth", "s3").S3SigV4Auth(signer.login.keys, "s3", signer.region).add_auth(request)
     return dict(request.headers.items())
 
 

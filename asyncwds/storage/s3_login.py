@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from asyncwds.errors import AccessError, SpecError, redact
+from asyncwds.errors import AccessError, SpecError, WdsError, redact
 from asyncwds.extras import needed
 from asyncwds.settings import S3
 from asyncwds.storage.lease import Lease, for_ever
@@ -43,11 +43,13 @@ def login(settings: S3) -> Lease[Login]:
     exceptions = needed("botocore.exceptions", "s3")
     try:
         return _login(settings)
+    except WdsError:
+        raise
     except (exceptions.ProfileNotFound, exceptions.ConfigParseError, exceptions.InvalidConfigError) as error:
         raise SpecError(f"AWS's configuration cannot be used: {error}") from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         raise AccessError(f"the service that gives AWS credentials cannot be reached: {_said(error)}", retryable=True) from error
-    except (exceptions.BotoCoreError, exceptions.ClientError, RuntimeError, ValueError) as error:
+    except (exceptions.BotoCoreError, exceptions.ClientError, RuntimeError, ValueError, OSError) as error:
         raise AccessError(f"AWS credentials cannot be had: {_said(error)}") from error
 
 
@@ -71,7 +73,7 @@ def _keys(settings: S3, session: Any) -> tuple[Keys | None, Callable[[float], bo
     if settings.anonymous:
         return None, for_ever
     if settings.get_keys is not None:
-        return Keys(*settings.get_keys()), for_ever
+        return _given(settings.get_keys), for_ever
     if settings.access_key is not None and settings.secret_key is not None:
         return Keys(settings.access_key, settings.secret_key, settings.session_token), for_ever
     credentials = session.get_credentials()
@@ -80,6 +82,13 @@ def _keys(settings: S3, session: Any) -> tuple[Keys | None, Callable[[float], bo
     frozen = credentials.get_frozen_credentials()
     # Only credentials that end have it.
     return Keys(frozen.access_key, frozen.secret_key, frozen.token), getattr(credentials, "refresh_needed", for_ever)
+
+
+def _given(get_keys: Callable[[], tuple[str, str, str | None]]) -> Keys:
+    try:
+        return Keys(*get_keys())
+    except Exception as error:
+        raise AccessError(f"S3(get_keys=...) failed: {error!r}") from error
 
 
 def _configured_endpoint(session: Any) -> str | None:

@@ -79,7 +79,7 @@ class _Sinks:
 def _scheme(url: str) -> str:
     scheme = "-" if url == "-" else "file" if local_path(url) is not None else url.partition(":")[0].lower()
     if scheme not in {"-", "file", "pipe", *_MAKERS}:
-        known = ", ".join(f"{name}:" for name in (*schemes(), "file", "pipe", *_MAKERS))
+        known = ", ".join(f"{name}:" for name in ("file", "pipe", *_MAKERS, *schemes()))
         raise SpecError(f"nothing writes to {scheme}: urls; there is {known}", url=url)
     return scheme
 

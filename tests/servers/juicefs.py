@@ -27,11 +27,12 @@ def run_juicefs(folder: Path, requests_at_once: int | None = None) -> Iterator[O
     store = ObjectStore(f"http://127.0.0.1:{port}", BUCKET)
     with running(command, folder, env, lambda: _has_bucket(store)):
         yield store
+        store.client.close()
 
 
 def _has_bucket(store: ObjectStore) -> bool:
     try:
-        store.client().create_bucket(Bucket=BUCKET)
+        store.client.create_bucket(Bucket=BUCKET)
     except (BotoCoreError, ClientError):
         return False
     return True

@@ -1,6 +1,7 @@
 """What the tests know of an S3-compatible server that is running, and a second client to look into it with: botocore's."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,14 +30,16 @@ class ObjectStore:
     tls_url: str = ""
     ca_file: Path = Path()
 
-    def client(self, identity: Identity = ADMIN) -> Any:
-        config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1})
+    @cached_property
+    def client(self) -> Any:
+        """Making it takes longer than most tests."""
+        config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, signature_version="s3v4")
         return botocore.session.Session().create_client(
             "s3",
             region_name="us-east-1",
             endpoint_url=self.url,
-            aws_access_key_id=identity.access_key,
-            aws_secret_access_key=identity.secret_key,
+            aws_access_key_id=ADMIN.access_key,
+            aws_secret_access_key=ADMIN.secret_key,
             config=config,
         )
 
@@ -46,14 +49,14 @@ class ObjectStore:
     def put(self, key: str, data: bytes, bucket: str | None = None) -> str:
         """Stores an object; returns its s3:// url."""
         bucket = bucket or self.bucket
-        self.client().put_object(Bucket=bucket, Key=key, Body=data)
+        self.client.put_object(Bucket=bucket, Key=key, Body=data)
         return f"s3://{bucket}/{key}"
 
     def get(self, key: str, bucket: str | None = None) -> bytes:
-        data: bytes = self.client().get_object(Bucket=bucket or self.bucket, Key=key)["Body"].read()
+        data: bytes = self.client.get_object(Bucket=bucket or self.bucket, Key=key)["Body"].read()
         return data
 
     def unfinished_uploads(self, bucket: str | None = None) -> list[str]:
         """Keys of multipart uploads that are neither complete nor aborted."""
-        found = self.client().list_multipart_uploads(Bucket=bucket or self.bucket)
+        found = self.client.list_multipart_uploads(Bucket=bucket or self.bucket)
         return [upload["Key"] for upload in found.get("Uploads", [])]

@@ -64,10 +64,11 @@ def run_seaweedfs(folder: Path) -> Iterator[ObjectStore]:
     )
     with running(command, folder, {}, lambda: _has_buckets(store)):
         yield store
+        store.client.close()
 
 
 def _has_buckets(store: ObjectStore) -> bool:
-    client = store.client()
+    client = store.client
     try:
         for bucket in BUCKETS:
             client.create_bucket(Bucket=bucket)
