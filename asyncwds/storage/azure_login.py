@@ -1,4 +1,4 @@
-"""Which account of Azure Blob Storage is meant, and who asks: settings, connection strings, the environment, azure-identity. Blocks.
+"""Which account of Azure Blob Storage is meant, and who asks: settings, connection strings, environment, azure-identity. Blocks.
 
 Sources: "Configure Azure Storage connection strings", "Authorize with Shared Key" (2015-02-21 and later).
 """
@@ -50,7 +50,7 @@ class Login(NamedTuple):
 
 
 def login(settings: Azure) -> Lease[Login]:
-    """All of it looked for anew. Raises SpecError for what makes no sense or without azure-identity, AccessError without a token."""
+    """All of it looked for anew. Raises SpecError for what makes no sense or without azure-identity, AccessError for no token."""
     known = _connection(settings)
     endpoint = (settings.endpoint or known.get("BlobEndpoint") or "").rstrip("/") or None
     named = None if endpoint is None else _account_of(endpoint)

@@ -32,8 +32,8 @@ PIECE = 8 * MiB
 STREAM_PIECE = MiB
 # Of what file systems tell about a file, what changes with its bytes. Not all of it: times of access are there too.
 _TELLING = (
-    "etag", "ETag", "checksum", "md5", "md5Hash", "content_md5", "generation", "version_id", "mtime", "modified", "modificationTime",
-    "LastModified", "last_modified", "updated", "created",
+    "etag", "ETag", "checksum", "md5", "md5Hash", "content_md5", "generation", "version_id",
+    "mtime", "modified", "modificationTime", "LastModified", "last_modified", "updated", "created",
 )  # fmt: skip
 
 
@@ -138,9 +138,10 @@ class _Systems:
         free = self._free.setdefault(f"{scheme}://{rest.partition('/')[0]}", [])
         try:
             system = free.pop()
-            path = system._strip_protocol(url)
         except IndexError:
             system, path = self.make(url)
+        else:
+            path = system._strip_protocol(url)  # noqa: SLF001 - as fsspec itself does it; there is no public way
         try:
             done = work(system, path, *arguments)
         except (FileNotFoundError, PermissionError):
@@ -192,7 +193,7 @@ class _Open:
 async def waited(work: Future[T], url: str, offset: int) -> T:
     try:
         return await asyncio.wrap_future(work)
-    except Exception as error:  # noqa: BLE001 - file systems raise what the libraries below them raise
+    except Exception as error:
         raise _translated(error, url, offset) from error
 
 
@@ -216,7 +217,7 @@ def _look(system: Any, path: str) -> _Look:
     system.invalidate_cache(path)
     info = system.info(path)
     if info.get("type") == "directory":
-        raise IsADirectoryError(path)
+        raise IsADirectoryError("this is a folder")
     size = info.get("size")
     telling = [f"{name}={info[name]}" for name in _TELLING if info.get(name) is not None]
     return _Look(size, " ".join([f"size={size}", *telling]) if telling else None)
@@ -246,20 +247,27 @@ def _disconnect(system: Any) -> None:
 
 
 def _translated(error: Exception, url: str, offset: int) -> FetchError | SpecError:
-    if isinstance(error, SpecError):
-        return error
     message = f"{type(error).__name__}: {redact(str(error))}".rstrip(": ")
     match error:
+        case SpecError():
+            return error
         case ImportError():
             return SpecError(f"this file system wants a library: {message}", url=url)
         case ValueError() | TypeError() | NotImplementedError():
             return SpecError(f"the file system does not take these options or this url: {message}", url=url)
+    kind, retryable = _kind(error)
+    return kind(message, url=url, offset=offset, retryable=retryable)
+
+
+def _kind(error: Exception) -> tuple[type[FetchError], bool]:
+    """And whether another try may help."""
+    match error:
         case FileNotFoundError() | NotADirectoryError():
-            return NotFoundError(message, url=url, offset=offset)
-        case TimeoutError():
-            return FetchTimeoutError(message, url=url, offset=offset, retryable=True)
+            return NotFoundError, False
         case IsADirectoryError():
-            return FetchError("this is a folder", url=url, offset=offset)
+            return FetchError, False
+        case TimeoutError():
+            return FetchTimeoutError, True
     if isinstance(error, PermissionError) or "Auth" in type(error).__name__:
-        return AccessError(message, url=url, offset=offset)
-    return FetchError(message, url=url, offset=offset, retryable=isinstance(error, OSError | EOFError))
+        return AccessError, False
+    return FetchError, isinstance(error, OSError | EOFError)

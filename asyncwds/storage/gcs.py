@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.settings import GCS
+from asyncwds.storage.at import At, Who
 from asyncwds.storage.calls import Calls
 from asyncwds.storage.gcs_token import ANONYMOUS, Token, TokenFinder
 from asyncwds.storage.gcs_upload import ResumableUpload
@@ -91,11 +92,19 @@ class GcsSite:
         key = place_of(url).key
         if not key:
             raise SpecError("this names no object", url=url)
-        return ResumableUpload(url, key, self._calls, self._transport, self.refusal, self._part_bytes)
+        return ResumableUpload(url, key, self._calls, self._session, self._part_bytes)
+
+    def _session(self, location: str) -> Calls:
+        return Calls(self._transport, At(location, _nobody, self.refusal))
 
     async def aclose(self) -> None:
         await self._token.aclose()
         self._thread.shutdown(wait=True)
+
+
+async def _nobody(refused: Refused | None) -> Who | None:
+    """The URL of an upload is its own credential."""
+    return Who({}) if refused is None else None
 
 
 def endpoint(settings: GCS) -> str:

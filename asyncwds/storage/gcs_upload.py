@@ -8,10 +8,8 @@ import re
 from collections.abc import Callable
 
 from asyncwds.errors import FetchError
-from asyncwds.storage.at import At, Who
 from asyncwds.storage.calls import Calls
-from asyncwds.storage.sites import Call, Refused, Reply
-from asyncwds.storage.transport import Transport
+from asyncwds.storage.sites import Call
 
 _TYPE = {"Content-Type": "application/x-tar"}
 _KEPT = re.compile(r"bytes=0-(\d+)")
@@ -22,17 +20,15 @@ _LOG = logging.getLogger("asyncwds.storage")
 class ResumableUpload:
     """One chunk goes out while the next one is collected; the service takes them in order only.
 
-    A chunk that failed is sent again as it is: the service ignores bytes that it has already.
+    A chunk that failed is sent again as it is: the service ignores bytes that it has already. `calls_at` makes calls that go to
+    one URL.
     """
 
-    def __init__(
-        self, url: str, key: str, calls: Calls, transport: Transport, refusal: Callable[[Call, Reply], FetchError], part_bytes: int
-    ) -> None:
+    def __init__(self, url: str, key: str, calls: Calls, calls_at: Callable[[str], Calls], part_bytes: int) -> None:
         self._url = url
         self._key = key
         self._calls = calls
-        self._transport = transport
-        self._refusal = refusal
+        self._calls_at = calls_at
         self._part_bytes = part_bytes
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -85,7 +81,7 @@ class ResumableUpload:
         reply = await self._calls.send(Call("POST", self._url, {"X-Upload-Content-Type": _TYPE["Content-Type"]}, query))
         if "Location" not in reply.headers:
             raise FetchError("the service began an upload that is nowhere (no Location header)", url=self._url)
-        return Calls(self._transport, At(reply.headers["Location"], _nobody, self._refusal))
+        return self._calls_at(reply.headers["Location"])
 
     async def _put(self, begin: int, data: bytes, total: int | None) -> None:
         assert self._session is not None
@@ -119,8 +115,3 @@ class ResumableUpload:
         self._pending = [whole[size:]] if len(whole) > size else []
         self._pending_bytes = len(whole) - size
         return whole[:size]
-
-
-async def _nobody(refused: Refused | None) -> Who | None:
-    """The URL of a session is its own credential."""
-    return Who({}) if refused is None else None

