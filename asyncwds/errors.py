@@ -121,7 +121,7 @@ class ShortBodyError(FetchError):
 
 
 class ChecksumError(FetchError):
-    """The bytes of an object are not those of which the store keeps the checksum. That is known after its samples were given out."""
+    """The bytes of an object are not those of which the store keeps the checksum; known after its samples were given out."""
 
 
 class ChangedError(FetchError):

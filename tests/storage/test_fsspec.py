@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncssh
 import fsspec
-import paramiko  # noqa: F401 - what fsspec speaks sftp with
+import paramiko
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import register_implementation
@@ -76,7 +76,7 @@ def put(name: str, data: bytes, scheme: str = "memory") -> str:
 
 @asynccontextmanager
 async def fetching(settings: FileSystem | None = None, counters: Counters | None = None) -> AsyncIterator[Fetcher]:
-    storage = {} if settings is None else {"odd://": settings, "ftp://": settings, "sftp://": settings}
+    storage = {} if settings is None else {"odd://": settings}
     async with leaks():
         fetcher = open_storage(Http(), QUICK, counters or Counters(), storage)
         try:
@@ -255,6 +255,7 @@ def sftp(tmp_path: Path) -> Iterator[str]:
         loop.run_until_complete(server.wait_closed())
         while left := asyncio.all_tasks(loop):
             loop.run_until_complete(asyncio.wait(left))
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
     thread = threading.Thread(target=run, daemon=True)
@@ -265,20 +266,35 @@ def sftp(tmp_path: Path) -> Iterator[str]:
     thread.join()
 
 
+def connections() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if isinstance(thread, paramiko.Transport)]
+
+
 async def test_an_sftp_server(sftp: str, tmp_path: Path) -> None:
     (tmp_path / "a b.tar").write_bytes(DATA)
     url = f"sftp://me@{sftp}{tmp_path}/a b.tar"
-    async with fetching(FileSystem(options={"password": "secret", "look_for_keys": False, "allow_agent": False})) as fetcher:
-        answer, _ = await read(fetcher, url, 0, 10)
-        starts = range(0, len(DATA), PART)
-        parts = await asyncio.gather(*(read(fetcher, url, at, at + PART, answer.identity) for at in starts))
-        assert b"".join(data for _, data in parts) == DATA
-        with pytest.raises(NotFoundError):
-            await read(fetcher, url + ".none")
-        (tmp_path / "a b.tar").write_bytes(DATA[:-1])
-        with pytest.raises(ChangedError):
-            await read(fetcher, url, 0, 10, answer.identity)
-    # Without a look at what is left: paramiko keeps a connection that was refused until the server closes it.
+    fetcher = ours.FsspecFetcher(
+        FileSystem(options={"password": "secret", "look_for_keys": False, "allow_agent": False}), Counters()
+    )
+    answer, _ = await read(fetcher, url, 0, 10)
+    starts = range(0, len(DATA), PART)
+    parts = await asyncio.gather(*(read(fetcher, url, at, at + PART, answer.identity) for at in starts))
+    assert b"".join(data for _, data in parts) == DATA
+    with pytest.raises(NotFoundError):
+        await read(fetcher, url + ".none")
+    (tmp_path / "a b.tar").write_bytes(DATA[:-1])
+    with pytest.raises(ChangedError):
+        await read(fetcher, url, 0, 10, answer.identity)
+    assert connections()
+    await fetcher.aclose()
+    for thread in connections():
+        thread.join(5)
+    assert not connections()
+
+
+async def test_an_sftp_server_that_refuses_the_password(sftp: str) -> None:
+    # paramiko keeps the connection until the server closes it.
+    url = f"sftp://me@{sftp}/a.tar"
     wrong = FileSystem(options={"password": "wrong-one", "look_for_keys": False, "allow_agent": False})
     fetcher = ours.FsspecFetcher(wrong, Counters())
     with pytest.raises(AccessError) as caught:
