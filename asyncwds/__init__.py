@@ -21,34 +21,127 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from asyncwds import errors, testing
     from asyncwds.codecs import tensors as tenbin
-    from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
+    from asyncwds.codecs.audio import audio, torch_audio
+    from asyncwds.codecs.decoders import Continue, Decoded, Decoder, DecodingError, gzfilter, handle_extension, torch_safetensors
     from asyncwds.codecs.encoders import numpy_dumps, torch_dumps
     from asyncwds.codecs.images import imagehandler, turbojpeg
+    from asyncwds.codecs.loads import torch_loads
+    from asyncwds.codecs.video import Video, torch_video, video
+    from asyncwds.engine.gopen import gopen
+    from asyncwds.engine.schemes import gopen_schemes
     from asyncwds.engine.source import Samples, open_samples
-    from asyncwds.model import Http, Origin, Place, Prefetch, Retry, Sample
-    from asyncwds.pipeline.batching import default_collation_fn
-    from asyncwds.pipeline.handlers import (
-        ignore_and_continue,
-        ignore_and_stop,
-        reraise_exception,
-        warn_and_continue,
-        warn_and_stop,
+    from asyncwds.model import Cache, Http, Origin, Place, Prefetch, Retry, Sample
+    from asyncwds.pipeline.batching import batched, default_collation_fn, listed, unbatched, unlisted
+    from asyncwds.pipeline.cached import Cached
+    from asyncwds.pipeline.collation import collate
+    from asyncwds.pipeline.directory import DirectoryShardList
+    from asyncwds.pipeline.epochs import repeatedly
+    from asyncwds.pipeline.fields import associate, map_dict
+    from asyncwds.pipeline.fluid import FluidInterface
+    from asyncwds.pipeline.grouping import group_by_keys
+    from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop, reraise_exception, warn_and_continue, warn_and_stop
+    from asyncwds.pipeline.inspecting import info, log_keys
+    from asyncwds.pipeline.length import add_length_method
+    from asyncwds.pipeline.lmdb_cached import LMDBCached
+    from asyncwds.pipeline.multi import MultiLoader
+    from asyncwds.pipeline.names import getfirst
+    from asyncwds.pipeline.patterns import extract_keys, rename_keys
+    from asyncwds.pipeline.sampling import rsample
+    from asyncwds.pipeline.shardlists import (
+        ResampledShardList,
+        ResampledShards,
+        SimpleShardList,
+        check_empty,
+        expand_source,
+        expand_urls,
+        non_empty,
+        resampled,
     )
-    from asyncwds.plan import single_node_only, split_by_node, split_by_worker
+    from asyncwds.pipeline.shardspec import MultiShardSample, shardspec
+    from asyncwds.pipeline.shuffle import detshuffle, shuffle
+    from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
+    from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
+    from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
+    from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
+    from asyncwds.pipeline.xdecode import xdecode
     from asyncwds.settings import S3
     from asyncwds.stats import Stats
-    from asyncwds.torch import WebDataset
+    from asyncwds.storage.command import Pipe
+    from asyncwds.torch import (
+        DataPipeline,
+        FluidWrapper,
+        MockDataset,
+        RandomMix,
+        RoundRobin,
+        WebDataset,
+        WebLoader,
+        with_epoch,
+        with_length,
+    )
     from asyncwds.writer.asyncwriter import AsyncShardWriter
     from asyncwds.writer.shardwriter import ShardWriter
     from asyncwds.writer.tarwriter import TarWriter
 
 _HOMES = {
-    "asyncwds.codecs.decoders": ("Continue", "Decoder", "handle_extension"),
-    "asyncwds.codecs.encoders": ("numpy_dumps", "torch_dumps"),
-    "asyncwds.codecs.images": ("imagehandler", "turbojpeg"),
-    "asyncwds.engine.source": ("Samples", "open_samples"),
-    "asyncwds.model": ("Http", "Origin", "Place", "Prefetch", "Retry", "Sample"),
-    "asyncwds.pipeline.batching": ("default_collation_fn",),
+    "asyncwds.codecs.audio": (
+        "audio",
+        "torch_audio",
+    ),
+    "asyncwds.codecs.decoders": (
+        "Continue",
+        "Decoded",
+        "Decoder",
+        "DecodingError",
+        "gzfilter",
+        "handle_extension",
+        "torch_safetensors",
+    ),
+    "asyncwds.codecs.encoders": (
+        "numpy_dumps",
+        "torch_dumps",
+    ),
+    "asyncwds.codecs.images": (
+        "imagehandler",
+        "turbojpeg",
+    ),
+    "asyncwds.codecs.loads": ("torch_loads",),
+    "asyncwds.codecs.video": (
+        "Video",
+        "torch_video",
+        "video",
+    ),
+    "asyncwds.engine.gopen": ("gopen",),
+    "asyncwds.engine.schemes": ("gopen_schemes",),
+    "asyncwds.engine.source": (
+        "Samples",
+        "open_samples",
+    ),
+    "asyncwds.model": (
+        "Cache",
+        "Http",
+        "Origin",
+        "Place",
+        "Prefetch",
+        "Retry",
+        "Sample",
+    ),
+    "asyncwds.pipeline.batching": (
+        "batched",
+        "default_collation_fn",
+        "listed",
+        "unbatched",
+        "unlisted",
+    ),
+    "asyncwds.pipeline.cached": ("Cached",),
+    "asyncwds.pipeline.collation": ("collate",),
+    "asyncwds.pipeline.directory": ("DirectoryShardList",),
+    "asyncwds.pipeline.epochs": ("repeatedly",),
+    "asyncwds.pipeline.fields": (
+        "associate",
+        "map_dict",
+    ),
+    "asyncwds.pipeline.fluid": ("FluidInterface",),
+    "asyncwds.pipeline.grouping": ("group_by_keys",),
     "asyncwds.pipeline.handlers": (
         "ignore_and_continue",
         "ignore_and_stop",
@@ -56,55 +149,201 @@ _HOMES = {
         "warn_and_continue",
         "warn_and_stop",
     ),
-    "asyncwds.plan": ("single_node_only", "split_by_node", "split_by_worker"),
+    "asyncwds.pipeline.inspecting": (
+        "info",
+        "log_keys",
+    ),
+    "asyncwds.pipeline.length": ("add_length_method",),
+    "asyncwds.pipeline.lmdb_cached": ("LMDBCached",),
+    "asyncwds.pipeline.multi": ("MultiLoader",),
+    "asyncwds.pipeline.names": ("getfirst",),
+    "asyncwds.pipeline.patterns": (
+        "extract_keys",
+        "rename_keys",
+    ),
+    "asyncwds.pipeline.sampling": ("rsample",),
+    "asyncwds.pipeline.shardlists": (
+        "ResampledShardList",
+        "ResampledShards",
+        "SimpleShardList",
+        "check_empty",
+        "expand_source",
+        "expand_urls",
+        "non_empty",
+        "resampled",
+    ),
+    "asyncwds.pipeline.shardspec": (
+        "MultiShardSample",
+        "shardspec",
+    ),
+    "asyncwds.pipeline.shuffle": (
+        "detshuffle",
+        "shuffle",
+    ),
+    "asyncwds.pipeline.splitters": (
+        "single_node_only",
+        "split_by_node",
+        "split_by_worker",
+    ),
+    "asyncwds.pipeline.stage": (
+        "PipelineStage",
+        "pipelinefilter",
+    ),
+    "asyncwds.pipeline.stages": (
+        "decode",
+        "map",
+        "map_tuple",
+        "rename",
+        "select",
+        "slice",
+        "to_tuple",
+        "transform_with",
+    ),
+    "asyncwds.pipeline.tarstages": (
+        "tar_file_expander",
+        "tarfile_samples",
+        "tarfile_to_samples",
+        "url_opener",
+    ),
+    "asyncwds.pipeline.xdecode": ("xdecode",),
     "asyncwds.settings": ("S3",),
     "asyncwds.stats": ("Stats",),
+    "asyncwds.storage.command": ("Pipe",),
     "asyncwds.writer.asyncwriter": ("AsyncShardWriter",),
     "asyncwds.writer.shardwriter": ("ShardWriter",),
     "asyncwds.writer.tarwriter": ("TarWriter",),
+}
+# Where torch is installed they are its IterableDatasets, from asyncwds.torch.
+_DATASETS = {
+    "asyncwds.pipeline.datapipeline": ("DataPipeline",),
+    "asyncwds.pipeline.dataset": ("WebDataset",),
+    "asyncwds.pipeline.epochs": (
+        "MockDataset",
+        "with_epoch",
+        "with_length",
+    ),
+    "asyncwds.pipeline.loaders": (
+        "FluidWrapper",
+        "WebLoader",
+    ),
+    "asyncwds.pipeline.mixing": (
+        "RandomMix",
+        "RoundRobin",
+    ),
 }
 _MODULES = {"errors": "asyncwds.errors", "tenbin": "asyncwds.codecs.tensors", "testing": "asyncwds.testing"}
 
 __all__ = [
     "S3",
     "AsyncShardWriter",
+    "Cache",
+    "Cached",
     "Continue",
+    "DataPipeline",
+    "Decoded",
     "Decoder",
+    "DecodingError",
+    "DirectoryShardList",
+    "FluidInterface",
+    "FluidWrapper",
     "Http",
+    "LMDBCached",
+    "MockDataset",
+    "MultiLoader",
+    "MultiShardSample",
     "Origin",
+    "Pipe",
+    "PipelineStage",
     "Place",
     "Prefetch",
+    "RandomMix",
+    "ResampledShardList",
+    "ResampledShards",
     "Retry",
+    "RoundRobin",
     "Sample",
     "Samples",
     "ShardWriter",
+    "SimpleShardList",
     "Stats",
     "TarWriter",
+    "Video",
     "WebDataset",
+    "WebLoader",
+    "add_length_method",
+    "associate",
+    "audio",
+    "batched",
+    "check_empty",
+    "collate",
+    "decode",
     "default_collation_fn",
+    "detshuffle",
     "errors",
+    "expand_source",
+    "expand_urls",
+    "extract_keys",
+    "getfirst",
+    "gopen",
+    "gopen_schemes",
+    "group_by_keys",
+    "gzfilter",
     "handle_extension",
     "ignore_and_continue",
     "ignore_and_stop",
     "imagehandler",
+    "info",
+    "listed",
+    "log_keys",
+    "map",
+    "map_dict",
+    "map_tuple",
+    "non_empty",
     "numpy_dumps",
     "open_samples",
+    "pipelinefilter",
+    "rename",
+    "rename_keys",
+    "repeatedly",
     "reraise_exception",
+    "resampled",
+    "rsample",
+    "select",
+    "shardspec",
+    "shuffle",
     "single_node_only",
+    "slice",
     "split_by_node",
     "split_by_worker",
+    "tar_file_expander",
+    "tarfile_samples",
+    "tarfile_to_samples",
     "tenbin",
     "testing",
+    "to_tuple",
+    "torch_audio",
     "torch_dumps",
+    "torch_loads",
+    "torch_safetensors",
+    "torch_video",
+    "transform_with",
     "turbojpeg",
+    "unbatched",
+    "unlisted",
+    "url_opener",
+    "video",
     "warn_and_continue",
     "warn_and_stop",
+    "with_epoch",
+    "with_length",
+    "xdecode",
 ]
 
 
 def _home(name: str) -> str | None:
-    if name == "WebDataset":
-        return "asyncwds.torch" if find_spec("torch") else "asyncwds.pipeline.dataset"
+    for module, names in _DATASETS.items():
+        if name in names:
+            return "asyncwds.torch" if find_spec("torch") else module
     return next((module for module, names in _HOMES.items() if name in names), None)
 
 

@@ -149,9 +149,20 @@ class DuplicateFieldError(SampleError):
 
 
 class DecodeError(SampleError):
-    """A field's bytes could not be decoded; `field` is its name, the cause is `__cause__`."""
+    """A field's bytes could not be decoded; `field` is its name, the cause is `__cause__`.
+
+    `k` and `sample` are for code that was written for WebDataset's DecodingError. The sample stays in its process.
+    """
 
     field: str | None = None
+    sample: Any = None
+
+    @property
+    def k(self) -> str | None:
+        return self.field
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, {**self.__dict__, "sample": None})
 
 
 class EncodeError(SampleError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -39,8 +40,9 @@ class Sample(dict[str, Any]):
     def copy(self) -> Sample:
         """A shallow copy that keeps the origin."""
         copied = Sample(self)
-        if hasattr(self, "_origin"):
-            copied._origin = self._origin
+        with_origin = getattr(self, "_origin", None)
+        if with_origin is not None:
+            copied._origin = with_origin
         return copied
 
 
@@ -174,3 +176,27 @@ class Http:
     verify: bool = True
     ca_file: str | None = None
     client_cert: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A folder that keeps shards from elsewhere, shared by all processes that name it.
+
+    dir           made when it is needed first; `~` is the home directory
+    size          bound [bytes]: the shards that were not used for longest make room for new ones; None is without bound
+    url_to_name   URL → name of the file in `dir`, in place of the last part of the URL with a hash of all of it
+    revalidate    ask the source, once an iteration, whether a shard that is kept is still the same
+    checksums     keep a checksum of each MiB of a shard and compare it whenever that is read
+    verbose       a line on stderr for each shard that is kept or removed
+    """
+
+    dir: str | os.PathLike[str]
+    size: int | None = None
+    url_to_name: Callable[[str], str] | None = None
+    revalidate: bool = False
+    checksums: bool = False
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        _require(bool(os.fspath(self.dir)), "the cache's dir must not be empty")
+        _require(self.size is None or self.size > 0, f"the cache's size must be None or positive: {self.size!r}")

@@ -7,12 +7,15 @@ A splitter is a callable from the stream of shards to those that it keeps. A sha
 `i` being its position in the full list of urls. What is yielded may be these, also with the url of a mirror in place of
 their own, or urls of the list. If the splitter has an argument `place` that is not bound yet (no default, or None), it is
 called as `splitter(shards, place=place)`, and else as `splitter(shards)`, as WebDataset does.
+
+Before the splits, a draw may take the place of the list: shards with replacement, or so many of each of several sets.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from random import Random
@@ -23,6 +26,8 @@ from asyncwds.model import Place, Shard
 
 T = TypeVar("T")
 Splitter = Callable[..., Iterable[Any]]
+Draw = Callable[[int, int, int, Place], Iterable[int]]
+"""(number of shards, seed, epoch, place) → indexes of the shards of that epoch, in order."""
 
 INITIAL = 100  # WebDataset's: shards that are gathered before the first is drawn
 
@@ -36,12 +41,14 @@ def plan(
     nodesplitter: Splitter | None,
     workersplitter: Splitter | None,
     shardshuffle: int,
+    draw: Draw | None = None,
 ) -> Iterator[Shard]:
     """The shards to read, lazily. They are drawn from a buffer of `shardshuffle` shards; below 2 they keep their order.
 
     Raises SpecError (from `single_node_only` at once) if a splitter refuses the place or yields what is no shard of the list.
     """
-    items: Iterable[Any] = ({"url": url, "index": index} for index, url in enumerate(urls))
+    indexes = range(len(urls)) if draw is None else draw(len(urls), seed, epoch, place)
+    items: Iterable[Any] = ({"url": urls[index], "index": index} for index in indexes)
     for splitter in (nodesplitter, workersplitter):
         if splitter is not None:
             items = _split(splitter, items, place)
@@ -68,6 +75,53 @@ def split_by_worker(shards: Iterable[T], *, place: Place) -> Iterable[T]:
     return islice(shards, place.worker, None, place.num_workers)
 
 
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """Draws shards with replacement, without end: at each place, and in each epoch, others."""
+
+    def __call__(self, count: int, seed: int, epoch: int, place: Place) -> Iterator[int]:
+        # Of text, Random takes a hash that is the same in every process.
+        rng = Random(f"shards {seed} {epoch} {place.rank} {place.worker}")  # noqa: S311 - an order, no secret
+        while True:
+            yield rng.randrange(count)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A run of `count` shards of the list: all of them, or `choose` of them, or as many as `resample` draws with replacement."""
+
+    count: int
+    choose: int | None = None
+    resample: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What each group gives, all together shuffled: the same at every place. Draw for draw WebDataset's after `set_epoch(seed)`."""
+
+    groups: tuple[Group, ...]
+
+    def __call__(self, count: int, seed: int, epoch: int, place: Place) -> list[int]:  # noqa: ARG002 - the interface
+        rng = Random(seed + epoch)  # noqa: S311 - an order, no secret
+        indexes: list[int] = []
+        start = 0
+        for group in self.groups:
+            indexes += _sampled(range(start, start + group.count), group, rng)
+            start += group.count
+        rng.shuffle(indexes)
+        return indexes
+
+
+def _sampled(indexes: Sequence[int], group: Group, rng: Random) -> list[int]:
+    if group.resample is not None:
+        return rng.choices(indexes, k=group.resample)
+    chosen = list(indexes)
+    if group.choose is not None:
+        rng.shuffle(chosen)
+        del chosen[group.choose :]
+    return chosen
+
+
 def shuffled(items: Iterable[T], size: int, initial: int, rng: Random) -> Iterator[T]:
     """WebDataset's shuffle, draw for draw: uniform draws from a buffer of up to `size` items.
 
@@ -79,15 +133,16 @@ def shuffled(items: Iterable[T], size: int, initial: int, rng: Random) -> Iterat
     while len(buffer) + 1 < size and (pair := list(islice(source, 2))):
         buffer += pair
         if len(buffer) >= initial:
-            yield _draw(buffer, rng)
+            yield pick(buffer, rng)
     for item in source:
         buffer.append(item)
-        yield _draw(buffer, rng)
+        yield pick(buffer, rng)
     while buffer:
-        yield _draw(buffer, rng)
+        yield pick(buffer, rng)
 
 
-def _draw(buffer: list[T], rng: Random) -> T:
+def pick(buffer: list[T], rng: Random) -> T:
+    """Takes a random item out of the buffer; the last one moves to its place."""
     index = rng.randrange(len(buffer))
     last = buffer.pop()
     if index == len(buffer):
@@ -97,13 +152,14 @@ def _draw(buffer: list[T], rng: Random) -> T:
 
 
 def _split(splitter: Splitter, items: Iterable[Any], place: Place) -> Iterable[Any]:
-    return splitter(iter(items), place=place) if _takes_place(splitter) else splitter(iter(items))
+    return splitter(iter(items), place=place) if takes_place(splitter) else splitter(iter(items))
 
 
-def _takes_place(splitter: Splitter) -> bool:
+def takes_place(splitter: Callable[..., Any]) -> bool:
+    """Whether there is an argument `place` that is not bound yet."""
     try:
         parameter = inspect.signature(splitter).parameters.get("place")
-    except ValueError:  # some of Python's own callables (`list`) have no signature
+    except (ValueError, TypeError):  # some of Python's own callables (`list`) have no signature; others are no callables
         return False
     return parameter is not None and parameter.default in (None, inspect.Parameter.empty)
 

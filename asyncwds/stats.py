@@ -26,6 +26,8 @@ class Counters:
     ended: float | None = None
     samples: int = 0
     bytes: int = 0  # received from sources
+    cached: int = 0  # of these bytes, those that a cache had
+    cache_failures: int = 0  # the cache could not be used, or had something damaged
     requests: int = 0
     retries: int = 0
     hedges: int = 0
@@ -55,6 +57,8 @@ class Counters:
             seconds=seconds,
             samples=self.samples,
             bytes=self.bytes,
+            cached=self.cached,
+            cache_failures=self.cache_failures,
             requests=self.requests,
             retries=self.retries,
             hedges=self.hedges,
@@ -83,6 +87,8 @@ class Stats:
     seconds: float = 0.0
     samples: int = 0
     bytes: int = 0
+    cached: int = 0
+    cache_failures: int = 0
     requests: int = 0
     retries: int = 0
     hedges: int = 0

@@ -1,34 +1,66 @@
-"""The edge to torch: `WebDataset` as a torch IterableDataset that knows its rank and its DataLoader worker.
+"""The edge to torch: pipelines and datasets as torch IterableDatasets, and its DataLoader as a pipeline.
 
-`asyncwds.WebDataset` is this class wherever torch is installed, and the plain one elsewhere.
+`asyncwds.WebDataset` and its like are these classes wherever torch is installed, and the plain ones elsewhere.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch.distributed
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset
 
-from asyncwds.model import Place
-from asyncwds.pipeline import dataset
-from asyncwds.pipeline.place import place_from_environment
+from asyncwds.pipeline import datapipeline, dataset, directory, epochs, fluid, loaders, mixing, shardlists, shardspec
 
-
-def place_from_torch() -> Place:
-    """Rank and world size of torch.distributed if it is initialised, and the DataLoader's worker; else the environment's."""
-    place = place_from_environment()
-    rank, world_size = place.rank, place.world_size
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    worker = get_worker_info()
-    if worker is not None:
-        return Place(rank, world_size, worker.id, worker.num_workers)
-    return Place(rank, world_size, place.worker, place.num_workers)
+# torch may be absent where types are checked: then its classes are Any.
 
 
-class WebDataset(dataset.WebDataset, IterableDataset[Any]):  # type: ignore[misc,unused-ignore] # torch may be absent here
-    """The same dataset; a DataLoader recognises it and each worker reads its own shards."""
+class DataPipeline(datapipeline.DataPipeline, IterableDataset[Any]):  # type: ignore[misc,unused-ignore]
+    """The same pipeline; a DataLoader recognises it, and each worker runs it at its own place."""
 
-    def _place(self) -> Place:
-        return place_from_torch()
+
+class WebDataset(dataset.WebDataset, DataPipeline):
+    """The same dataset; a DataLoader recognises it, and each worker reads its own shards."""
+
+
+class FluidWrapper(loaders.FluidWrapper, DataPipeline):
+    """The same pipeline; a DataLoader recognises it."""
+
+
+class WebLoader(DataPipeline, fluid.FluidInterface):
+    """A torch DataLoader with the fluent methods, whose stages run in the process that iterates; it takes DataLoader's arguments.
+
+    `with_epoch(n)` counts what the loader gives: batches, where the dataset makes batches.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(DataLoader(*args, **options))
+
+
+class RandomMix(mixing.RandomMix, IterableDataset[Any]):  # type: ignore[misc,unused-ignore]
+    """The same mix; a DataLoader recognises it and each worker draws its own samples."""
+
+
+class RoundRobin(mixing.RoundRobin, IterableDataset[Any]):  # type: ignore[misc,unused-ignore]
+    """The same mix; a DataLoader recognises it."""
+
+
+class MockDataset(epochs.MockDataset, IterableDataset[Any]):  # type: ignore[misc,unused-ignore]
+    """The same dataset; a DataLoader recognises it."""
+
+
+class with_epoch(epochs.with_epoch, IterableDataset[Any]):  # type: ignore[misc,unused-ignore] # noqa: N801 - WebDataset's name
+    """The same dataset; a DataLoader recognises it."""
+
+
+class with_length(epochs.with_length, IterableDataset[Any]):  # type: ignore[misc,unused-ignore] # noqa: N801 - WebDataset's name
+    """The same dataset; a DataLoader recognises it."""
+
+
+# Nobody needs more of these than that `isinstance` says so.
+for _kind in (
+    shardlists.SimpleShardList,
+    shardlists.ResampledShards,
+    shardspec.MultiShardSample,
+    directory.DirectoryShardList,
+):
+    IterableDataset.register(_kind)

@@ -25,6 +25,7 @@ from urllib.parse import unquote
 from braceexpand import braceexpand
 
 from asyncwds.errors import SpecError
+from asyncwds.security import secure_mode
 
 _SEPARATOR = re.compile(r"::(?![^\[]*\])")  # not within [...]: http://[::1]/a.tar is one url
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -56,6 +57,31 @@ def local_path(url: str) -> str | None:
     return None if _SCHEME.match(url) else url
 
 
+def scheme_of(url: str) -> str:
+    """The scheme in lower case; "file" for local paths, "-" for standard input."""
+    return "-" if url == "-" else "file" if local_path(url) is not None else url.partition(":")[0].lower()
+
+
+def rewritten(url: str) -> str:
+    """The url as $GOPEN_REWRITE says: "pattern=replacement;…", the first pattern that matches its beginning counts.
+
+    Raises SpecError in secure mode if that variable is set.
+    """
+    rules = os.environ.get("GOPEN_REWRITE")
+    if not rules or url == "-":
+        return url
+    if secure_mode():
+        raise SpecError("urls are not rewritten by GOPEN_REWRITE, because WDS_SECURE is set", url=url)
+    for rule in filter(None, rules.split(";")):
+        pattern, equals, replacement = rule.partition("=")
+        if not equals:
+            raise SpecError(f"GOPEN_REWRITE has a rule without '=': {rule!r}")
+        new = re.sub(f"^{pattern}", replacement, url)
+        if new != url:
+            return new
+    return url
+
+
 def _entries(urls: object) -> Iterable[Any]:
     if isinstance(urls, str | os.PathLike):
         return [urls]
@@ -85,8 +111,21 @@ def _verbatim(path: str | bytes) -> str:
     return path if local_path(path) == path else os.path.join(os.curdir, path)  # noqa: PTH118 - a Path would drop the dot
 
 
+def with_environment(text: str) -> str:
+    """The text with `${X}` replaced by the environment variable WDS_X, and so on in what that gives, ten times at most.
+
+    Raises SpecError if such a variable is not set.
+    """
+    for _ in range(10):
+        replaced = _VARIABLE.sub(_variable, text)
+        if replaced == text:
+            break
+        text = replaced
+    return text
+
+
 def _patterns(text: str) -> list[str]:
-    patterns = _SEPARATOR.split(_VARIABLE.sub(_variable, text))
+    patterns = _SEPARATOR.split(with_environment(text))
     if not all(patterns):
         raise SpecError("an empty url" + (" beside '::'" if "::" in text else ""), url=text)
     return patterns

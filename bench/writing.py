@@ -2,7 +2,7 @@
 
     python -m bench writing
 
-Samples of one field of 110 KB, bytes already, to shards on the local disk, which in practice is the page cache. By
+Samples of one field of 110 KB, bytes already, to shards in memory (/dev/shm), so that the disk does not count. By
 ShardWriter, with a manifest too (which takes a SHA-256 of each shard), and by AsyncShardWriter.
 """
 

@@ -2,7 +2,7 @@
 
     python -m bench writing_small
 
-Samples of two fields of 400 bytes each, to shards on the local disk. Here the cost is in what is done for each sample: checks
+Samples of two fields of 400 bytes each, to shards in memory (/dev/shm). Here the cost is in what is done for each sample: checks
 of names, headers, padding.
 """
 

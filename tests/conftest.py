@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from ctypes.util import find_library
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,27 @@ if TYPE_CHECKING:
 sys.path.append(str(Path(__file__).parent.parent))
 
 # Not in every environment of tox.ini: the extras, and the peers to compare with.
-EXTRAS = {"botocore", "cbor2", "msgpack", "psutil", "safetensors", "simplejpeg", "torch", "uvloop", "webdataset", "zstandard"}
+EXTRAS = {
+    *(
+        "av",
+        "botocore",
+        "cbor2",
+        "imagecodecs",
+        "msgpack",
+        "safetensors",
+        "simplejpeg",
+        "soundfile",
+        "tifffile",
+        "torch",
+        "torchcodec",
+        "uvloop",
+    ),
+    *("lmdb", "psutil", "webdataset", "yaml", "zstandard"),
+    *("accelerate", "lightning", "transformers"),
+}
 MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
+if find_library("avdevice") is None:
+    MISSING.add("torchcodec")  # installed or not: it cannot be imported without FFmpeg
 
 
 def _top_level_imports(path: Path) -> set[str]:

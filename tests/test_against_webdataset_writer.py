@@ -288,7 +288,11 @@ def test_encoders_refused_by_both(spec: Any) -> None:
 
 
 @pytest.mark.parametrize("compress", [None, False, True, "gz", "bz2", "xz"])
-@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tgz", "a.tar.bz2", "a.tar.xz", io.BytesIO()], ids=str)
+@pytest.mark.parametrize(
+    "name",
+    ["a.tar", "a.tar.gz", "a.tgz", "a.tar.bz2", "a.tar.xz", io.BytesIO()],
+    ids=lambda name: name if isinstance(name, str) else "file",
+)
 def test_modes(name: Any, compress: Any) -> None:
     mode = wds.TarWriter.tarmode(name, compress)
     if compress not in {"bz2", "xz"} or not str(name).endswith(("gz", "bz2")):

@@ -21,15 +21,16 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 HOST = "https://data.example/"  # in the documents; here it is a server of our own
 BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TORCH = importlib.util.find_spec("torch") is not None
+NEEDS = re.compile(r"needs ([\w, ]+)")  # in the title of a block
 
 
 def blocks(page: Path, host: str = HOST) -> list[CodeType]:
-    """The page's Python blocks, each at its own lines, without those that need torch where there is none."""
+    """The page's Python blocks, each at its own lines, without those that need a library that is not installed."""
     text = page.read_text().replace(HOST, host)
     found = []
     for match in BLOCK.finditer(text):
-        if "torch" not in match[1] or TORCH:
+        needed = NEEDS.search(match[1])
+        if needed is None or all(importlib.util.find_spec(name) for name in needed[1].split(", ")):
             above = text[: match.start(2)].count("\n")
             found.append(compile("\n" * above + match[2], page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
     return found

@@ -8,7 +8,8 @@ def test_all_is_sorted_and_every_name_resolves():
 
 
 def test_all_is_what_can_be_resolved():
-    listed = {name for names in asyncwds._HOMES.values() for name in names} | {*asyncwds._MODULES, "WebDataset"}
+    homes = [*asyncwds._HOMES.values(), *asyncwds._DATASETS.values()]
+    listed = {name for names in homes for name in names} | {*asyncwds._MODULES}
     assert set(asyncwds.__all__) == listed
     assert listed <= set(dir(asyncwds))
 

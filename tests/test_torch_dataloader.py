@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, IterableDataset
 import asyncwds as wds
 from asyncwds.errors import TruncatedTarError
 from asyncwds.model import Place
+from asyncwds.pipeline.place import current_place
 from asyncwds.testing import FaultServer, leaks, make_shard
-from asyncwds.torch import place_from_torch
 
 # torch warns of more workers than cores; the tests are about the number of workers, not about speed.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
@@ -124,13 +124,13 @@ def test_fault_35_a_killed_worker_is_an_error_and_no_hang(shards):
 def test_the_place_in_the_main_process_is_the_environments(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    assert place_from_torch() == Place(1, 4)
+    assert current_place() == Place(1, 4)
 
 
 def test_the_place_of_an_initialised_process_group(shards, tmp_path):
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
     try:
-        assert place_from_torch() == Place(0, 1)
+        assert current_place() == Place(0, 1)
     finally:
         torch.distributed.destroy_process_group()
 

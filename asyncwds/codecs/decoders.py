@@ -7,20 +7,20 @@ holds a value that may itself be None. `Decoder` tries handlers in order. Names 
 
 from __future__ import annotations
 
-import gzip
 import json
-import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from types import MappingProxyType
+from functools import partial as bind
 from typing import Any, NamedTuple, NoReturn
 
+from asyncwds.codecs import loads
+from asyncwds.codecs.compression import MAX_UNPACKED, SUFFIXES, unpacked
 from asyncwds.codecs.images import imagehandler
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.model import GiB, whereabouts
-from asyncwds.security import secure_mode
+from asyncwds.extras import needed
+from asyncwds.model import whereabouts
 
+FieldDecoder = Callable[[bytes], Any]
 FieldHandler = Callable[[str, bytes], Any]
 
 
@@ -37,67 +37,60 @@ class Decoded(NamedTuple):
     value: Any
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8")
+# Extension → decoder, for every Decoder: the one registry. It belongs to the user, who may add to it at any time, as to
+# WebDataset's `autodecode.decoders`; asyncwds never changes it. What is added is known to this process and those it
+# forks; `decode(decoders={...})` goes wherever the dataset goes.
+decoders: dict[str, FieldDecoder] = {
+    **dict.fromkeys(("txt", "text", "transcript", "html", "htm"), loads.text_loads),
+    **dict.fromkeys(("cls", "cls2", "class", "count", "index", "inx", "id"), int),
+    **dict.fromkeys(("json", "jsn"), json.loads),
+    **dict.fromkeys(("pkl", "pickle", "pyd"), loads.unpickle_loads),
+    "pth": loads.torch_loads,
+    "npy": loads.npy_loads,
+    "npz": loads.npz_loads,
+    **dict.fromkeys(("ten", "tb", "tenbin"), loads.tenbin_loads),
+    **dict.fromkeys(("mp", "msg", "msgpack"), loads.msgpack_loads),
+    "cbor": loads.cbor_loads,
+    "safetensors": loads.safetensors_loads,
+}
 
 
-def _unpickled(data: bytes) -> Any:
-    if secure_mode():
-        raise SpecError("unpickling can run any code, and WDS_SECURE is set")
-    return pickle.loads(data)  # noqa: S301 - WebDataset's default; WDS_SECURE=1 forbids it
+@dataclass(frozen=True, slots=True)
+class ByExtension:
+    """Decodes fields by extension, in any case: of "seg.png" and "png" the longer one that fits. None is a value too."""
 
+    decoders: Mapping[str, FieldDecoder]
 
-def _npy(data: bytes) -> Any:
-    from numpy.lib import format as npy  # noqa: PLC0415 - heavy
-
-    return npy.read_array(BytesIO(data), allow_pickle=False)
-
-
-def _npz(data: bytes) -> dict[str, Any]:
-    import numpy as np  # noqa: PLC0415 - heavy
-
-    with np.load(BytesIO(data), allow_pickle=False) as archive:
-        return dict(archive)
-
-
-def _pth(data: bytes) -> Any:
-    import torch  # noqa: PLC0415 - heavy
-
-    return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
-
-
-# Extension → decoder; the last extension of a field's name counts.
-DECODERS: Mapping[str, Callable[[bytes], Any]] = MappingProxyType(
-    {
-        **dict.fromkeys(("txt", "text", "transcript"), _text),
-        **dict.fromkeys(("cls", "cls2", "index", "inx", "id"), int),
-        **dict.fromkeys(("json", "jsn"), json.loads),
-        **dict.fromkeys(("pkl", "pickle", "pyd"), _unpickled),
-        "npy": _npy,
-        "npz": _npz,
-        "pth": _pth,
-    }
-)
+    def __call__(self, key: str, data: bytes) -> Any:
+        return _by_extension(self.decoders, key, data)
 
 
 def basichandlers(key: str, data: bytes) -> Any:
-    """The handler that ends every Decoder by default: decodes by `DECODERS`."""
-    decode = DECODERS.get(key.rpartition(".")[2].lower())
-    if decode is None:
-        return None
-    value = decode(data)
-    return Decoded(None) if value is None else value
+    """The handler that ends every Decoder by default: decodes by `decoders`."""
+    return _by_extension(decoders, key, data)
 
 
-def gzfilter(key: str, data: bytes, max_bytes: int = 4 * GiB) -> Continue | None:
+def _by_extension(decoders: Mapping[str, FieldDecoder], key: str, data: bytes) -> Any:
+    extension = key.lower().lstrip(".")
+    while extension:
+        decode = decoders.get(extension)
+        if decode is not None:
+            value = decode(data)
+            return Decoded(None) if value is None else value
+        extension = extension.partition(".")[2]
+    return None
+
+
+def gzfilter(key: str, data: bytes, max_bytes: int = MAX_UNPACKED) -> Continue | None:
     """The handler that begins every Decoder by default: unpacks `.gz` for the others. More than `max_bytes` is a ValueError."""
     if not key.endswith(".gz"):
         return None
-    with gzip.GzipFile(fileobj=BytesIO(data)) as file:
-        unpacked = file.read(max_bytes + 1)
-    if len(unpacked) > max_bytes:
-        raise ValueError(f"unpacks to more than {max_bytes} bytes")
-    return Continue(key.removesuffix(".gz"), unpacked)
+    return Continue(key.removesuffix(".gz"), unpacked("gzip", data, max_bytes))
+
+
+def torch_safetensors(key: str, data: bytes) -> Any:
+    """A handler for `decode`: `.safetensors` → tensors by name, on the CPU."""
+    return needed("safetensors.torch", "safetensors").load(data) if key.lower().endswith(".safetensors") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +98,14 @@ class ExtensionHandler:
     """Calls `f(data)` for fields that end with one of the extensions, part by part and in any case."""
 
     extensions: tuple[tuple[str, ...], ...]
-    f: Callable[[bytes], Any]
+    f: FieldDecoder
 
     def __call__(self, key: str, data: bytes) -> Any:
         parts = tuple(key.lower().split("."))
         return self.f(data) if any(parts[-len(extension) :] == extension for extension in self.extensions) else None
 
 
-def handle_extension(extensions: str, f: Callable[[bytes], Any]) -> ExtensionHandler:
+def handle_extension(extensions: str, f: FieldDecoder) -> ExtensionHandler:
     """A handler for fields by extension: "jpg jpeg" is either, "seg.jpg" only a field whose name ends so."""
     return ExtensionHandler(tuple(tuple(extension.split(".")) for extension in extensions.lower().split()), f)
 
@@ -120,10 +113,14 @@ def handle_extension(extensions: str, f: Callable[[bytes], Any]) -> ExtensionHan
 class Decoder:
     """Decodes all fields of a sample: `Decoder(["rgb8"])(sample)` is a new sample, with the same origin.
 
-    Each field goes through `pre` (default: gzfilter), the handlers (a string is short for `imagehandler`) and `post` (default:
-    basichandlers); a field that none of them takes stays bytes. `only` names the fields to decode (a list, or a string with
-    spaces). Fields that are not bytes are an error unless `partial`. Names that begin with two underscores are
-    metadata: their bytes become text if they are UTF-8. Calling raises DecodeError, with what went wrong as its cause.
+    Each field goes through `pre` (default: gzfilter), `decoders` (extension → function of the bytes), the handlers (a
+    string is short for `imagehandler`) and `post` (default: basichandlers). A field that none of them takes is unpacked
+    if it ends with `.zst`, `.xz` or `.bz2` and goes through all again, else it stays bytes. Unpacked fields have at most
+    `max_unpacked` [bytes]; `pre` replaces all unpacking.
+
+    `only` names the fields to decode (a list, or a string with spaces). Fields that are not bytes are an error unless
+    `partial`. Names that begin with two underscores are metadata: their bytes become text if they are UTF-8. Calling
+    raises DecodeError, with what went wrong as its cause, and SpecError where a library is missing.
     """
 
     def __init__(
@@ -133,20 +130,31 @@ class Decoder:
         post: Sequence[FieldHandler] | None = None,
         only: str | Iterable[str] | None = None,
         partial: bool = False,
+        *,
+        decoders: Mapping[str, FieldDecoder] | None = None,
+        max_unpacked: int = MAX_UNPACKED,
     ) -> None:
         own = [imagehandler(handler) if isinstance(handler, str) else handler for handler in handlers]
-        self.chain = (*([gzfilter] if pre is None else pre), *own, *([basichandlers] if post is None else post))
+        if decoders:
+            own.insert(0, ByExtension({name.lower().lstrip("."): decode for name, decode in decoders.items()}))
+        unpack = [gzfilter if max_unpacked == MAX_UNPACKED else bind(gzfilter, max_bytes=max_unpacked)]
+        self.handlers = [*(unpack if pre is None else pre), *own, *([basichandlers] if post is None else post)]
         self.only = None if only is None else frozenset(only.split() if isinstance(only, str) else only)
         self.partial = partial
-        for handler in self.chain:
+        self.suffixes = SUFFIXES if pre is None else {}
+        self.max_unpacked = max_unpacked
+        for handler in self.handlers:
             if not callable(handler):
                 raise SpecError(f"decode takes image specs and callables h(key, data), not {handler!r}")
 
     def __repr__(self) -> str:
         only = None if self.only is None else sorted(self.only)
-        return f"Decoder(chain={self.chain!r}, only={only!r}, partial={self.partial!r})"
+        return f"Decoder(handlers={self.handlers!r}, only={only!r}, partial={self.partial!r})"
 
     def __call__(self, sample: Any) -> Any:
+        return self.decode(sample)
+
+    def decode(self, sample: Any) -> Any:
         if not isinstance(sample, dict):
             raise SpecError(f"decode needs samples that are dicts, not {type(sample).__name__}; it belongs before to_tuple")
         decoded = sample.copy()
@@ -157,26 +165,49 @@ class Decoder:
                     decoded[field] = _metadata(value)
                 elif self.only is None or field in self.only:
                     if isinstance(value, bytes):
-                        decoded[field] = self.decode1(f".{field}", value)
+                        decoded[field] = self.decode1(field, value)
                     elif not self.partial:
                         _refuse(value)
+        except SpecError:
+            raise  # not this sample is wrong, but the pipeline
         except Exception as cause:
-            message = f"field {field!r} cannot be decoded: {type(cause).__name__}: {cause}"
-            error = DecodeError(message, **whereabouts(sample))
-            error.field = field
-            raise error from cause
+            raise undecodable(sample, field, cause) from cause
         return decoded
 
     def decode1(self, key: str, data: bytes) -> Any:
-        """The value of one field. `key` is its name with a leading dot."""
-        for handler in self.chain:
+        """The value of one field, named without a leading dot."""
+        value = self._ask(f".{key}", data)
+        while isinstance(value, Continue):
+            stem, _, suffix = value.key.rpartition(".")
+            kind = self.suffixes.get(suffix.lower())
+            if kind is None:
+                return value.data
+            value = self._ask(stem, unpacked(kind, value.data, self.max_unpacked))
+        return value.value if isinstance(value, Decoded) else value
+
+    def _ask(self, key: str, data: bytes) -> Any:
+        """What the first handler makes of a field that does not pass it on, else a Continue with what became of it."""
+        for handler in self.handlers:
             value = handler(key, data)
             if value is None:
                 continue
             if not isinstance(value, Continue):
-                return value.value if isinstance(value, Decoded) else value
+                return value
             key, data = value
-        return data
+        return Continue(key, data)
+
+
+default_pre_handlers = [gzfilter]
+default_post_handlers = [basichandlers]
+default_decoder = Decoder()
+DecodingError = DecodeError
+
+
+def undecodable(sample: Any, field: str, cause: Exception) -> DecodeError:
+    error = DecodeError(f"field {field!r} cannot be decoded: {type(cause).__name__}: {cause}", **whereabouts(sample))
+    error.field = field
+    error.sample = sample
+    return error
 
 
 def _refuse(value: object) -> NoReturn:

@@ -80,6 +80,8 @@ class _Crossing:
         # of the loop hands it the interpreter for up to 5 ms.
         self.put = 0
         self.taken = 0
+        self.handed = 0  # blocks
+        self.asked = 0  # times that the consumer asked for one
         self.waiting = False
         self._loop_factory = loop_factory
         self._window = window
@@ -107,6 +109,7 @@ class _Crossing:
             return
         async with open_source() as source:
             while (first := await source.next_block()) is not None:
+                self.handed += 1  # before the source is asked for what comes behind it
                 # The very first goes at once: with 16 connections that begin together a turn of the loop takes 10 ms.
                 block = await gathered(first, source, min(BLOCK_BYTES, self._window // 4)) if self.put else first
                 await self._wait_for_room(block.nbytes)
@@ -142,6 +145,7 @@ class _Crossing:
     def took(self, nbytes: int) -> None:
         """The consumer is done with so many bytes. Wakes a loop that waits once a quarter of the window is free."""
         self.taken += nbytes
+        self.asked += 1
         if self.waiting and self.put - self.taken <= self._window * 3 // 4:
             self.waiting = False
             self._call(self._make_room)
@@ -210,6 +214,11 @@ class Bridge:
             return self._crossing.queue.get()
         finally:
             self._counters.waited += perf_counter() - began
+
+    @property
+    def drained(self) -> bool:
+        """Whether the consumer is done with all that was handed over, and asks for more. To be read on the loop."""
+        return self._crossing.asked > self._crossing.handed
 
     def interrupt(self) -> None:
         """Makes a `next` that waits in another thread raise BridgeError, and does not wait for anything."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asyncwds.errors import WdsError
 from asyncwds.model import Sample, Shard
@@ -22,18 +22,41 @@ class Block(NamedTuple):
     consumes decides whether it ends the stream.
     """
 
-    samples: list[Sample]
+    samples: list[Any]  # of `Sample`; of bytes where an object is read raw
     nbytes: int
     error: WdsError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How members become samples: which are read, under which names, and how large they may be."""
+    """How members become samples: which are read, under which names, and how large they may be.
+
+    `local_paths` adds `__local_path__` to samples of local shards. `raw` reads no tar: the samples are the chunks as they come.
+    """
 
     max_member_bytes: int
     select: Callable[[str], bool] | None = None
     rename: Callable[[str], str] | None = None
+    local_paths: bool = True
+    raw: bool = False
+
+    def reader(self, shard: Shard, total: int | None, local_path: str | None) -> ShardReader | ChunkReader:
+        return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self)
+
+
+class ChunkReader:
+    """Passes the bytes of an object on."""
+
+    failed = False
+
+    def feed(self, chunk: Chunk) -> Iterable[Block]:
+        return (Block([bytes(chunk)], len(chunk)),)
+
+    def own(self) -> None:
+        """Nothing of a chunk is kept."""
+
+    def finish(self) -> Iterator[Block]:
+        return iter(())
 
 
 class ShardReader:

@@ -48,7 +48,14 @@ class Scheduler:
     """
 
     def __init__(
-        self, shards: Iterator[Shard], *, connections: int, budget: int, part_bytes: int, interleave: int = 1, arrival: bool = False
+        self,
+        shards: Iterator[Shard | None],
+        *,
+        connections: int,
+        budget: int,
+        part_bytes: int,
+        interleave: int = 1,
+        arrival: bool = False,
     ) -> None:
         self.connections = connections
         self.ahead = sys.maxsize
@@ -63,8 +70,8 @@ class Scheduler:
         self.plan_error: Exception | None = None
         self._buffers = Buffers(part_bytes, budget // part_bytes)
         self._usual = 0  # size [bytes] of the shard whose answer came last, if it has ranges
+        self.exhausted = False  # the plan has ended; before that it may say None: the next shard is not known yet
         self._shards = enumerate(shards)
-        self._exhausted = False
         self._lanes = None if arrival else interleave
         self._ahead: deque[ShardRun] = deque()  # opened before the reader came to them, in plan order
         self._todo: list[ShardRun] = []  # the startable ones, in plan order
@@ -125,16 +132,18 @@ class Scheduler:
         return run
 
     def _draw(self) -> ShardRun | None:
-        if self._exhausted:
+        if self.exhausted:
             return None
         try:
             sequence, shard = next(self._shards)
         except StopIteration:
-            self._exhausted = True
+            self.exhausted = True
             return None
         except Exception as error:  # noqa: BLE001 - a user's splitter: raised once all shards before it are read
-            self._exhausted = True
+            self.exhausted = True
             self.plan_error = error
+            return None
+        if shard is None:
             return None
         run = ShardRun(shard, sequence)
         self._todo.append(run)
@@ -201,7 +210,7 @@ class Scheduler:
         part.answered = True
         if run.state is not ShardState.PROBING:
             return
-        run.total, run.identity = answer.total, answer.identity
+        run.total, run.identity, run.path = answer.total, answer.identity, answer.path
         if not answer.ranged:
             run.state, run.next_start, part.stop = ShardState.STREAMED, None, None
             return
@@ -240,9 +249,11 @@ class Scheduler:
     # -- what the reader takes ------------------------------------------------------------------------------------
 
     def current(self) -> ShardRun | None:
-        """The shard to be read next; None when the plan is done. In arrival order, the first open one."""
+        """The shard to be read next; None when the plan is done or has no shard yet. In arrival order, the first open one."""
         if self._lanes is not None:
             self._fill_rotation(self._lanes)
+            if len(self.reading) < self._lanes and not self.exhausted:
+                return None  # the rotation must not depend on when the next shard becomes known
         elif not self.reading:
             self._open()
         if not self.reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,16 +13,16 @@ from typing import Literal
 
 from asyncwds.engine.bridge import LoopFactory
 from asyncwds.engine.reader import Block, ReadOptions
+from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
-from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import Http, Place, Prefetch, Retry, Sample, Shard
-from asyncwds.plan import Splitter, plan, single_node_only, split_by_node, split_by_worker
+from asyncwds.errors import SampleError, SpecError, redact
+from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
+from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.listing import listed
-from asyncwds.storage.registry import open_storage
-from asyncwds.storage.upcoming import announced
+from asyncwds.storage.upcoming import foretold
 from asyncwds.urls import expand
 
 Handler = Callable[[Exception], bool]
@@ -37,23 +38,31 @@ class Source:
     """Where samples come from and in which order: with (epoch, place) it determines every sample and its position.
 
     `handler` decides about errors: it raises, or returns True to go on behind what is missing, or False to end.
+    `draw` takes the place of the list of urls: which of them, in which order. `local_paths` gives samples of local shards
+    their `__local_path__`.
     `fetcher` makes the storage instead of the built-in one; it must be picklable where the dataset is pickled.
+    `verbose` writes a line to stderr for each shard that is begun.
+    `cache` keeps what comes from either, unless it is local.
     """
 
     urls: tuple[str, ...]
     seed: int = 0
     shardshuffle: int = 0
+    draw: Draw | None = None
     nodesplitter: Splitter | None = single_node_only
     workersplitter: Splitter | None = split_by_worker
     select_files: Callable[[str], bool] | None = None
     rename_files: Callable[[str], str] | None = None
+    local_paths: bool = True
     handler: Handler = reraise_exception
     empty_check: bool = False
+    verbose: bool = False
     prefetch: Prefetch = field(default_factory=Prefetch)
     retry: Retry = field(default_factory=Retry)
     http: Http = field(default_factory=Http)
     storage: Storage = field(default_factory=dict)
     fetcher: Callable[[], Fetcher] | None = None
+    cache: Cache | None = None
 
     def shards(self, epoch: int, place: Place) -> Iterator[Shard]:
         return plan(
@@ -64,14 +73,24 @@ class Source:
             nodesplitter=self.nodesplitter,
             workersplitter=self.workersplitter,
             shardshuffle=self.shardshuffle,
+            draw=self.draw,
         )
 
-    @asynccontextmanager
-    async def open(self, epoch: int, place: Place, counters: Counters) -> AsyncIterator[BlockStream]:
+    def open(self, epoch: int, place: Place, counters: Counters) -> AbstractAsyncContextManager[BlockStream]:
         """The engine, running on the current loop until the context is left."""
-        fetcher = self.fetcher() if self.fetcher is not None else open_storage(self.http, self.retry, counters, self.storage)
-        options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files)
-        stream = BlockStream(announced(self.shards(epoch, place), fetcher), fetcher, self.prefetch, options, counters)
+        return self.read(self.shards(epoch, place), counters)
+
+    @asynccontextmanager
+    async def read(self, shards: Iterator[Shard | None], counters: Counters) -> AsyncIterator[BlockStream]:
+        """The same for other shards than the source's own; None among them says that the next one is not known yet."""
+        fetcher = self.fetcher() if self.fetcher is not None else storage(self.http, self.retry, counters, self.storage)
+        if self.cache is not None:
+            from asyncwds.storage.cache import Cached  # noqa: PLC0415 - 15 ms that most do without
+
+            fetcher = Cached(fetcher, self.cache, counters, patience=self.retry.stall_timeout)
+        options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files, self.local_paths)
+        shards = foretold(shards, fetcher)
+        stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)
         try:
             yield stream
         finally:
@@ -91,6 +110,13 @@ class Source:
     def check_not_empty(self, counters: Counters) -> None:
         if self.empty_check and counters.samples == 0:
             raise SpecError("no samples found; perhaps there are fewer shards than workers (empty_check=False allows that)")
+
+
+def _announced(shards: Iterator[Shard | None]) -> Iterator[Shard | None]:
+    for shard in shards:
+        if shard is not None:
+            sys.stderr.write(f"asyncwds: reading {redact(shard.url)}\n")
+        yield shard
 
 
 def loop_factory(prefetch: Prefetch) -> LoopFactory:
@@ -163,6 +189,7 @@ def open_samples(
     select_files: Callable[[str], bool] | None = None,
     rename_files: Callable[[str], str] | None = None,
     fetcher: Callable[[], Fetcher] | None = None,
+    cache: Cache | None = None,
 ) -> AbstractAsyncContextManager[Samples]:
     """Streams samples on the caller's own event loop, with no thread of asyncwds's own between (files are read in a few).
 
@@ -186,6 +213,7 @@ def open_samples(
         select_files=select_files,
         rename_files=rename_files,
         fetcher=fetcher,
+        cache=cache,
     )
     return _open_samples(source, epoch, place or Place())
 

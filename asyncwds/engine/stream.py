@@ -14,7 +14,7 @@ from time import perf_counter
 
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
-from asyncwds.engine.reader import Block, ReadOptions, ShardReader
+from asyncwds.engine.reader import Block, ChunkReader, ReadOptions, ShardReader
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.engine.tuner import START, Tuner
 from asyncwds.engine.watch import LOOK_EVERY, Help, Watch
@@ -29,7 +29,7 @@ from asyncwds.urls import local_path
 class _Reading:
     """The reader's side of a shard: its parser, and the blocks of the chunk taken last."""
 
-    reader: ShardReader
+    reader: ShardReader | ChunkReader
     blocks: Iterator[Block] = field(default_factory=lambda: iter(()))
     rest: Block | None = None  # what a turn in the rotation left over
     finishing: bool = False
@@ -39,7 +39,7 @@ class BlockStream:
     """The engine. One consumer calls `next_block` until it returns None, then (or at any time) `aclose`."""
 
     def __init__(
-        self, shards: Iterator[Shard], fetcher: Fetcher, prefetch: Prefetch, options: ReadOptions, counters: Counters
+        self, shards: Iterator[Shard | None], fetcher: Fetcher, prefetch: Prefetch, options: ReadOptions, counters: Counters
     ) -> None:
         self._fetcher = fetcher
         self._options = options
@@ -79,12 +79,19 @@ class BlockStream:
             self._pump()
         while (block := self.ready_block()) is None:
             run = self._scheduler.current()
-            if run is None:
+            if run is None and self._scheduler.exhausted:
                 if self._scheduler.plan_error is not None:
                     raise self._scheduler.plan_error
                 return None
             await self._wait(run)
         return block
+
+    def more_shards(self) -> None:
+        """To be called when a plan that had no shard yet has one, or has ended."""
+        if not self._closed:
+            self._pump()
+            if self._arrived is not None and not self._arrived.done():
+                self._arrived.set_result(None)
 
     def ready_block(self) -> Block | None:
         """The next block if the bytes for it have come; None if more have to come, or at the end."""
@@ -160,7 +167,7 @@ class BlockStream:
     def _reading(self, run: ShardRun) -> _Reading:
         reading = self._readings.get(run)
         if reading is None:
-            reader = ShardReader(run.shard, run.total, local_path(run.shard.url), self._options)
+            reader = self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url))
             reading = self._readings[run] = _Reading(reader)
         return reading
 
@@ -185,7 +192,7 @@ class BlockStream:
         self._counters.shards += not failed
         return _NOTHING
 
-    async def _wait(self, run: ShardRun) -> None:
+    async def _wait(self, run: ShardRun | None) -> None:
         self._awaited = None if self._arrival else run
         self._arrived = asyncio.get_running_loop().create_future()
         self._waiting_since = perf_counter()

@@ -1,44 +1,17 @@
-"""The stage that collects samples in batches, and how their values are combined."""
+"""The stages that collect samples in batches, and that take batches apart."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import whereabouts
-from asyncwds.pipeline.handlers import note
+from asyncwds.pipeline.collation import Collation, default_collation_fn
+from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
 
-Collation = Callable[[list[Any]], Any]
-
-
-def default_collation_fn(samples: list[Any], combine_tensors: bool = True, combine_scalars: bool = True) -> Any:
-    """Samples → one sample of columns: tuples and lists give a tuple, dicts a dict with the first one's order of fields.
-
-    In a column, numbers (int, float, bool) become an array [N], arrays and torch tensors of one shape an array or tensor
-    [N, ...], and all else a list. Raises SampleError for samples of different fields, arrays of different shapes, and a
-    column that has arrays and other values; SpecError for samples that are no tuples, lists or dicts.
-    """
-    if not samples:
-        raise SpecError("there are no samples to collate")
-
-    def combined(field: object, values: list[Any]) -> Any:
-        return _combined(field, values, combine_tensors, combine_scalars)
-
-    first = samples[0]
-    if isinstance(first, dict):
-        _require_equal(samples, [set(sample) if isinstance(sample, dict) else None for sample in samples], "fields")
-        return {field: combined(field, [sample[field] for sample in samples]) for field in first}
-    if not isinstance(first, (tuple, list)):
-        raise SpecError(
-            f"samples to collate must be tuples, lists or dicts, not {type(first).__name__};"
-            " see to_tuple, or batched(..., collation_fn=None) for plain lists"
-        )
-    _require_equal(samples, [len(sample) if isinstance(sample, (tuple, list)) else None for sample in samples], "lengths")
-    return tuple([combined(field, list(column)) for field, column in enumerate(zip(*samples, strict=True))])
+__all__ = ["Batched", "Collation", "Unbatched", "Unlisted", "batched", "default_collation_fn", "listed", "unbatched", "unlisted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,53 +21,109 @@ class Batched:
     batchsize: int = 20
     collation_fn: Collation | None = default_collation_fn
     partial: bool = True
+    handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
         if not hasattr(self.batchsize, "__index__") or self.batchsize < 1:
             raise SpecError(f"batched: batchsize must be at least 1, not {self.batchsize!r}")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        lists = self._lists(source)
+        return lists if self.collation_fn is None else self._collated(lists)
+
+    def _lists(self, source: Iterable[Any]) -> Iterator[list[Any]]:
         samples = iter(source)
         while batch := list(islice(samples, self.batchsize)):
             if len(batch) == self.batchsize or self.partial:
-                yield batch if self.collation_fn is None else self._collated(self.collation_fn, batch)
+                yield batch
 
-    def _collated(self, collation_fn: Collation, batch: list[Any]) -> Any:
-        try:
-            return collation_fn(batch)
-        except Exception as error:
-            note(error, f"batched({self.batchsize})", batch[0])
-            raise
-
-
-def batched(batchsize: int = 20, collation_fn: Collation | None = default_collation_fn, partial: bool = True) -> Batched:
-    return Batched(batchsize, collation_fn, partial)
-
-
-def _require_equal(samples: list[Any], properties: list[Any], what: str) -> None:
-    for sample, value in zip(samples, properties, strict=True):
-        if value != properties[0]:
-            raise SampleError(f"samples of one batch have different {what}: {properties[0]} and {value}", **whereabouts(sample))
+    def _collated(self, lists: Iterator[list[Any]]) -> Iterator[Any]:
+        collation_fn = self.collation_fn
+        assert collation_fn is not None
+        for batch in lists:
+            try:
+                collated = collation_fn(batch)
+            except Exception as error:  # noqa: BLE001 - user code and samples that don't match; the handler decides
+                if handled(error, self.handler, f"batched({self.batchsize})", batch[0]):
+                    continue
+                return
+            yield collated
 
 
-def _combined(field: object, values: list[Any], combine_tensors: bool, combine_scalars: bool) -> Any:
-    import numpy as np  # noqa: PLC0415 - heavy
+@dataclass(frozen=True, slots=True)
+class Unbatched:
+    """Batches of columns → samples: a tuple or list gives tuples, a dict gives dicts. Nested dicts of columns come apart too."""
 
-    # Where torch has not been imported there are no tensors.
-    tensor: Any = getattr(sys.modules.get("torch"), "Tensor", ())
-    if all(isinstance(value, (int, float)) for value in values):
-        return np.array(values) if combine_scalars else values
-    if not combine_tensors or not any(isinstance(value, (np.ndarray, tensor)) for value in values):
-        return values
-    for kind in (np.ndarray, tensor):
-        if all(isinstance(value, kind) for value in values):
-            _require_one_shape(field, values)
-            return np.stack(values) if kind is np.ndarray else sys.modules["torch"].stack(values)
-    kinds = sorted({type(value).__name__ for value in values})
-    raise SampleError(f"field {field!r} has values of different kinds in one batch: {', '.join(kinds)}")
+    handler: Handler = reraise_exception
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        for batch in source:
+            try:
+                rows = _rows(batch)
+            except Exception as error:  # noqa: BLE001 - batches that are none; the handler decides
+                if handled(error, self.handler, "unbatched", batch):
+                    continue
+                return
+            yield from rows
 
 
-def _require_one_shape(field: object, values: list[Any]) -> None:
-    shapes = sorted({tuple(value.shape) for value in values})
-    if len(shapes) > 1:
-        raise SampleError(f"field {field!r} has different shapes in one batch: {', '.join(map(str, shapes))}")
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Lists → their items."""
+
+    handler: Handler = reraise_exception
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        for batch in source:
+            try:
+                _require_list(batch)
+            except SampleError as error:
+                if handled(error, self.handler, "unlisted", batch):
+                    continue
+                return
+            yield from batch
+
+
+def _rows(batch: Any) -> Iterator[Any]:
+    if not isinstance(batch, (tuple, list, dict)):
+        raise SampleError(f"unbatched needs tuples, lists or dicts of columns, not {type(batch).__name__}")
+    columns = [_entries(column) for column in (batch.values() if isinstance(batch, dict) else batch)]
+    lengths = [len(column) for column in columns]
+    if len(set(lengths)) != 1:
+        raise SampleError(f"the columns of a batch must be of one length, not {lengths}")
+    rows = zip(*columns, strict=True)
+    return (dict(zip(batch, row, strict=True)) for row in rows) if isinstance(batch, dict) else rows
+
+
+def _entries(column: Any) -> Any:
+    return list(_rows(column)) if isinstance(column, dict) else column
+
+
+def _require_list(batch: Any) -> None:
+    if not isinstance(batch, list):
+        raise SampleError(f"unlisted needs lists, not {type(batch).__name__}; unbatched takes columns apart")
+
+
+def batched(
+    batchsize: int = 20,
+    collation_fn: Collation | None = default_collation_fn,
+    partial: bool = True,
+    handler: Handler = reraise_exception,
+) -> Batched:
+    """Batches of `batchsize` samples; the handler is asked about those that cannot be collated."""
+    return Batched(batchsize, collation_fn, partial, handler)
+
+
+def listed(batchsize: int = 20, partial: bool = True) -> Batched:
+    """Lists of `batchsize` samples."""
+    return Batched(batchsize, None, partial)
+
+
+def unbatched(handler: Handler = reraise_exception) -> Unbatched:
+    """Batches of columns → samples. Columns of different lengths are a SampleError."""
+    return Unbatched(handler)
+
+
+def unlisted(handler: Handler = reraise_exception) -> Unlisted:
+    """Lists of samples → samples."""
+    return Unlisted(handler)

@@ -2,16 +2,25 @@
 
 True skips the item and goes on; False ends the stage, as if its source had ended. Unlike WebDataset's, the warning
 ones do not sleep, and the exception is left as it is.
+
+For whoever writes a stage: make it a dataclass with a field `handler`, and pass each error of a sample to `handled`. That
+is all: a run gives the stage a handler that also counts (`counted`), so that what was skipped stands in
+`ds.stats().samples_failed`, and stages know nothing of counters.
 """
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any
 
 from asyncwds.engine.source import Handler, reraise_exception
+from asyncwds.errors import SpecError
+from asyncwds.stats import Counters
 
 __all__ = [
     "Handler",
+    "counted",
     "handled",
     "ignore_and_continue",
     "ignore_and_stop",
@@ -46,9 +55,32 @@ def _warn(error: Exception) -> None:
 
 
 def handled(error: Exception, handler: Handler, stage: str, sample: object) -> bool:
-    """Asks the handler about an error of user code, after noting in it which stage had which sample."""
+    """Asks the handler about an error with a sample, after noting in it which stage had which sample.
+
+    A SpecError is raised, whatever the handler: it says that the pipeline is wrong, as where a library is missing, and
+    skipping would lose every sample one by one.
+    """
     note(error, stage, sample)
+    if isinstance(error, SpecError):
+        raise error
     return handler(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    handler: Handler
+    counters: Counters
+
+    def __call__(self, error: Exception) -> bool:
+        self.counters.samples_failed += 1
+        return self.handler(error)
+
+
+def counted(stage: Any, counters: Counters) -> Any:
+    """The stage as it runs: one that has a handler gets one that counts each sample it is asked about."""
+    if not is_dataclass(stage) or isinstance(stage, type) or not hasattr(stage, "handler"):
+        return stage
+    return replace(stage, handler=_Counting(stage.handler, counters))
 
 
 def note(error: Exception, stage: str, sample: object) -> None:

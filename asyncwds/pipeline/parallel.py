@@ -3,7 +3,8 @@
 Stages are plain iterators, and a user's stage may block for as long as it likes. So they run neither on the user's
 loop nor on the engine's, but here. Items cross in lots: as many as the iterator gives in `LOT_SECONDS`, so that tiny
 samples share the price of a wake-up of the loop (50 to 110 µs if each paid its own), and slow large batches cross one
-by one. At most two lots are ahead of the consumer; that bounds memory without knowing the items' sizes.
+by one. At most two lots are ahead of the consumer; that bounds memory without knowing the items' sizes. A consumer who has
+waited for a while takes what there is of a lot: the next item may be long in coming.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -25,6 +26,7 @@ T_co = TypeVar("T_co", covariant=True)
 LOT_SECONDS = 0.002
 LOT_ITEMS = 512
 LOTS_AHEAD = 2
+LOOK_SECONDS = 0.01  # between two looks of a consumer who waits at the lot that is being made
 EXIT_SECONDS = 5.0  # [s] that an interpreter at its end waits for a user's stage to return
 
 
@@ -43,7 +45,8 @@ class _Crossing(Generic[T]):
         self.loop = loop
         self.wanted = threading.Semaphore(LOTS_AHEAD)
         self.stopped = threading.Event()
-        self.lots: deque[list[T]] = deque()  # from here on used on the loop only
+        self.making: deque[T] = deque()  # the thread appends, the loop takes
+        self.lots: deque[tuple[list[T], bool]] = deque()  # and whether another is wanted for it; from here on for the loop only
         self.ended = False
         self.error: BaseException | None = None
         self.arrived: asyncio.Future[None] | None = None
@@ -64,18 +67,19 @@ class _Crossing(Generic[T]):
     def _deliver_lot(self) -> bool:
         """False at the end of the iterator, or when nobody wants more."""
         self.wanted.acquire()
-        lot: list[T] = []
+        made, append = 0, self.making.append
         until = monotonic() + LOT_SECONDS
         try:
             for item in self.iterator:
-                lot.append(item)
-                if len(lot) == LOT_ITEMS or monotonic() >= until or self.stopped.is_set():
+                append(item)
+                made += 1
+                if made == LOT_ITEMS or monotonic() >= until or self.stopped.is_set():
                     return not self.stopped.is_set()
             return False
         finally:
             # Items before an error are delivered before it.
-            if lot:
-                self._call(self._arrive, lot)
+            if made:
+                self._call(self._arrive)
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
         try:
@@ -85,10 +89,23 @@ class _Crossing(Generic[T]):
 
     # -- on the loop
 
-    def _arrive(self, lot: list[T]) -> None:
+    def _arrive(self) -> None:
+        if not self._take(wants_more=True):
+            self.wanted.release()  # all of it was taken before it was complete
+
+    def _take(self, *, wants_more: bool) -> bool:
+        """Takes what there is of the lots that are being made. False if that is nothing."""
+        lot = [self.making.popleft() for _ in range(len(self.making))]
+        if not lot:
+            return False
         lot.reverse()  # so that taking the first is a pop from the end
-        self.lots.append(lot)
+        self.lots.append((lot, wants_more))
         self._wake()
+        return True
+
+    def _look(self) -> None:
+        if self.arrived is not None and not self.arrived.done() and not self._take(wants_more=False):
+            self.looking = self.loop.call_later(LOOK_SECONDS, self._look)
 
     def _end(self, error: BaseException | None) -> None:
         self.ended, self.error = True, error
@@ -103,9 +120,11 @@ class _Crossing(Generic[T]):
         if self.arrived is not None:
             raise BridgeError("two tasks wait for the same asynchronous iterator; give each its own")
         self.arrived = self.loop.create_future()
+        self.looking = self.loop.call_later(LOOK_SECONDS, self._look)
         try:
             await self.arrived
         finally:
+            self.looking.cancel()
             self.arrived = None
 
     # -- on any thread
@@ -155,8 +174,9 @@ class ThreadedIterator(AsyncIterator[T]):
         while not crossing.lots and not crossing.ended:
             await crossing.wait()
         if crossing.lots:
-            self._lot = crossing.lots.popleft()
-            crossing.wanted.release()
+            self._lot, wants_more = crossing.lots.popleft()
+            if wants_more:
+                crossing.wanted.release()
             return
         await self.aclose()
         if crossing.error is not None:
@@ -172,4 +192,78 @@ class ThreadedIterator(AsyncIterator[T]):
             await crossing.wait()
         crossing.thread.join()
         crossing.lots.clear()
+        crossing.making.clear()
         self._lot = []
+
+
+class Feed(Iterator[T | None]):
+    """The items of a blocking iterator for a loop that must not wait for it: None says that the next has not come yet.
+
+    Each is drawn by a thread of its own, once the loop has asked for it; `arrived` is called on the loop when it is there.
+    A step of the iterator cannot be interrupted: `close` waits up to `EXIT_SECONDS` for one under way. The thread closes the
+    iterator and ends when the step returns.
+    """
+
+    def __init__(self, iterator: ClosableIterator[T]) -> None:
+        self._iterator = iterator
+        self._wanted = threading.Semaphore(0)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="asyncwds shards", daemon=True)
+        self._asked = False  # from here on used on the loop only
+        self._items: deque[T] = deque()
+        self._end: BaseException | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop, arrived: Callable[[], None]) -> None:
+        self._loop, self._arrived = loop, arrived
+        self._thread.start()
+
+    def __next__(self) -> T | None:
+        if self._items:
+            return self._items.popleft()
+        if self._end is not None:
+            raise self._end
+        if not self._asked:
+            self._asked = True
+            self._wanted.release()
+        return None
+
+    # -- on the thread
+
+    def _run(self) -> None:
+        end: BaseException
+        try:
+            with closing(self._iterator):
+                while self._wanted.acquire() and not self._stopped.is_set():
+                    self._call(self._take, next(self._iterator))
+            end = BridgeError("the iterator is closed")
+        except BaseException as error:  # noqa: BLE001 - it belongs to the loop, which raises it where the item should be
+            end = error
+        self._call(self._finish, end)
+
+    def _call(self, function: Callable[[Any], None], arrival: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody asks any more
+            self._loop.call_soon_threadsafe(function, arrival)
+
+    # -- on the loop
+
+    def _take(self, item: T) -> None:
+        self._asked = False
+        self._items.append(item)
+        self._arrived()
+
+    def _finish(self, end: BaseException) -> None:
+        self._end = end
+        self._arrived()
+
+    # -- on any thread
+
+    def interrupt(self) -> None:
+        self._stopped.set()
+        self._wanted.release()
+
+    def close(self) -> None:
+        self.interrupt()
+        if self._thread.ident is not None:
+            self._thread.join(EXIT_SECONDS)
+        else:
+            self._iterator.close()

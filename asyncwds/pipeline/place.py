@@ -1,8 +1,10 @@
-"""Where this process stands among the ranks, without torch: from the variables that launchers set."""
+"""Where this process stands among the ranks and workers: torch's word if it has one, else the launcher's variables."""
 
 from __future__ import annotations
 
 import os
+import sys
+from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Place
@@ -26,3 +28,33 @@ def place_from_environment() -> Place:
     if os.environ.get("WORKER") and os.environ.get("NUM_WORKERS"):
         place = Place(place.rank, place.world_size, _number("WORKER", 0), _number("NUM_WORKERS", 1))
     return place
+
+
+def current_place(group: Any = None) -> Place:
+    """Rank and world size of torch.distributed if it is initialised, and the DataLoader's worker; else the environment's.
+
+    With a process group of torch, rank and world size are those in it.
+    """
+    place = place_from_environment()
+    rank, world_size = place.rank, place.world_size
+    # Where torch.distributed has not been imported it is not initialised either.
+    distributed: Any = sys.modules.get("torch.distributed")
+    if group is not None:
+        rank, world_size = group.rank(), group.size()
+    elif distributed is not None and distributed.is_available() and distributed.is_initialized():
+        rank, world_size = distributed.get_rank(), distributed.get_world_size()
+    worker = _loader_worker()
+    if worker is not None:
+        return Place(rank, world_size, worker.id, worker.num_workers)
+    return Place(rank, world_size, place.worker, place.num_workers)
+
+
+def in_worker() -> bool:
+    """Whether this process is a worker of a torch DataLoader or of a `MultiLoader`."""
+    return _loader_worker() is not None or bool(os.environ.get("WORKER") and os.environ.get("NUM_WORKERS"))
+
+
+def _loader_worker() -> Any:
+    """What torch knows of the worker that this process is; None where it is none, or where torch has not been imported."""
+    data: Any = sys.modules.get("torch.utils.data")
+    return None if data is None else data.get_worker_info()

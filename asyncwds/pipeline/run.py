@@ -1,20 +1,25 @@
-"""Runs a description: passes over the source, each through its stages, for `for` and for `async for`."""
+"""Runs a description: passes over the data, each through the stages, for `for` and for `async for`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
 from typing import Any, Protocol, runtime_checkable
 
-from asyncwds.engine.bridge import OTHER_PROCESS, Bridge
-from asyncwds.engine.source import Source, loop_factory
-from asyncwds.engine.stream import window_bytes
-from asyncwds.errors import BridgeError
-from asyncwds.model import Place, Sample
+from asyncwds.engine.bridge import OTHER_PROCESS
+from asyncwds.engine.source import Source
+from asyncwds.errors import BridgeError, SpecError
+from asyncwds.model import Place
+from asyncwds.pipeline.handlers import counted
+from asyncwds.pipeline.passes import Pass
+from asyncwds.pipeline.reading import samples_from
+from asyncwds.pipeline.shuffle import Shuffle
+from asyncwds.pipeline.stage import Composed, PipelineStage
+from asyncwds.plan import takes_place
 from asyncwds.stats import Counters
 
 Stage = Callable[[Iterator[Any]], Iterator[Any]]
@@ -22,99 +27,154 @@ Stage = Callable[[Iterator[Any]], Iterator[Any]]
 
 @runtime_checkable
 class Bindable(Protocol):
-    """A stage whose random order depends on where and when it runs."""
+    """A stage, or what a pipeline begins with, whose random order depends on where and when it runs."""
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Stage: ...
+    def bound(self, seed: int, epoch: int, place: Place) -> Any: ...
+
+
+@runtime_checkable
+class Keeping(Bindable, Protocol):
+    """A stage that keeps what it gave at a place: once that is complete, it needs nothing from the stages before it."""
+
+    def is_complete(self) -> bool: ...
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """A stage that keeps something open while it reads, which the pass must be able to close and to interrupt."""
+
+    def read_within(self, source: Iterator[Any], current: Pass) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
 class Description:
-    """A dataset as data: the source, the stages, and how often it is passed over.
+    """A dataset as data: the stages, and how often the data are passed over.
 
+    The first stage is where items come from: a `Source`, anything that can be iterated, or a function without arguments.
     `passes` and `items` (after the stages) bound one iteration; None is without end.
     """
 
-    source: Source
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[Any, ...] = ()
+    seed: int = 0
     passes: int | None = 1
     items: int | None = None
 
 
 class Run:
-    """One iteration in progress. Owns at most one bridge at a time; the first exists as soon as the run does."""
+    """One iteration in progress. Owns one pass at a time; the first begins to fetch as soon as the run exists."""
 
     def __init__(self, description: Description, epoch: int, place: Place, counters: Counters) -> None:
+        if not description.stages:
+            raise SpecError("a pipeline without stages has nothing to iterate over")
         self._description = description
         self._epoch = epoch
         self._place = place
         self._counters = counters
-        self._loop_factory = loop_factory(description.source.prefetch)
         self._closed = False
-        self._bridge = self._open(epoch)
+        self._pass, self._samples = self._begin(0)
 
     def items(self) -> Iterator[Any]:
         """All passes. A pass that gives nothing ends them, so that repeating an empty dataset does not spin."""
-        passes = self._description.passes
-        items = self._passes(passes)
+        items = self._passes(self._description.passes)
         return items if self._description.items is None else islice(items, self._description.items)
 
     def interrupt(self) -> None:
         """Makes whatever waits in another thread for the source raise BridgeError."""
         self._closed = True
-        self._bridge.interrupt()
+        self._pass.interrupt()
 
     def close(self) -> None:
         self._closed = True
-        self._bridge.close()
+        self._pass.close()
+
+    def _begin(self, number: int) -> tuple[Pass, Iterator[Any] | None]:
+        """A new pass, and its samples if they come from a source of our own. What is the users' is left to who consumes."""
+        # The passes of one iteration must not have the orders of the next iterations.
+        current = Pass(self._description.seed, self._epoch + (number << 32), self._place, self._counters)
+        head = self._description.stages[0]
+        self._kept = self._last_complete(current)
+        return current, samples_from(head, current) if isinstance(head, Source) and self._kept is None else None
+
+    def _last_complete(self, current: Pass) -> int | None:
+        """The last of the stages behind the first that has all it gives: nothing before it needs to run."""
+        stages = self._description.stages[1:]
+        for number in reversed(range(len(stages))):
+            stage = stages[number]
+            if isinstance(stage, Keeping) and stage.bound(current.seed, current.epoch, current.place).is_complete():
+                return number
+        return None
 
     def _passes(self, passes: int | None) -> Iterator[Any]:
         for number in count() if passes is None else range(passes):
             if number:
-                self._bridge = self._open(self._epoch + number)
-                self._interrupt_if_closed()
+                self._pass, self._samples = self._begin(number)
+                if self._closed:  # by another thread, perhaps meanwhile
+                    self._pass.interrupt()
             empty = True
-            for item in self._pass(self._epoch + number):
-                empty = False
-                yield item
+            with closing(self._pass) as current:
+                for item in self._staged(current):
+                    empty = False
+                    yield item
             if empty:
                 return
 
-    def _interrupt_if_closed(self) -> None:
-        """Another thread may have closed the run while a bridge was being made."""
-        if self._closed:
-            self._bridge.interrupt()
-
-    def _pass(self, epoch: int) -> Iterator[Any]:
-        with closing(self._bridge) as bridge:
-            items: Iterator[Any] = samples_of(bridge, self._description.source, self._counters)
-            for position, stage in enumerate(self._description.stages):
-                items = iter(self._bind(stage, position, epoch)(items))
-            yield from items
-
-    def _bind(self, stage: Stage | Bindable, position: int, epoch: int) -> Stage:
-        if not isinstance(stage, Bindable):
-            return stage
-        # Two unseeded shuffles in one pipeline must not pick alike.
-        return stage.bound(self._description.source.seed + position, epoch, self._place)
-
-    def _open(self, epoch: int) -> Bridge:
-        if self._closed:
-            raise BridgeError("the iterator is closed")
-        source = self._description.source
-        return Bridge(
-            partial(source.open, epoch, self._place, self._counters),
-            window=window_bytes(source.prefetch),
-            counters=self._counters,
-            loop_factory=self._loop_factory,
-        )
+    def _staged(self, current: Pass) -> Iterator[Any]:
+        head, *stages = self._description.stages
+        items, self._samples = self._samples, None
+        if items is None:
+            items = opened(head, current) if self._kept is None else iter(())
+        split = max([number for number, stage in enumerate(stages) if takes_place(stage)], default=0)
+        for number, stage in list(enumerate(stages))[self._kept :]:
+            place = self._place
+            if isinstance(stage, Shuffle) and number < split:
+                place = Place()  # or the places would share out orders that are not the same
+            # Two unseeded shuffles in one pipeline must not pick alike.
+            items = _staged(stage, items, current, current.seed + number, place)
+        return items
 
 
-def samples_of(bridge: Bridge, source: Source, counters: Counters) -> Iterator[Sample]:
-    for block in bridge:
-        yield from block.samples
-        if block.error is not None and not source.goes_on_after(block, counters):
-            return
-    source.check_not_empty(counters)
+def opened(head: Any, current: Pass) -> Iterator[Any]:
+    """What a pipeline begins with, as an iterator. Raises SpecError if that is nothing that gives items."""
+    if isinstance(head, Bindable):
+        head = head.bound(current.seed, current.epoch, current.place)
+    items = iter(invoke(head))
+    current.hold_if_it_can_be(items)
+    return items
+
+
+def _staged(stage: Any, items: Iterator[Any], current: Pass, seed: int, place: Place) -> Iterator[Any]:
+    if isinstance(stage, Reading):
+        return stage.read_within(items, current)
+    stage = _counted(stage, current.counters)
+    if isinstance(stage, Bindable):
+        stage = stage.bound(seed, current.epoch, place)
+    elif takes_place(stage):
+        stage = partial(stage, place=place)
+    return iter(invoke(stage, items))
+
+
+def _counted(stage: Any, counters: Counters) -> Any:
+    if isinstance(stage, Composed):
+        return Composed(tuple([_counted(function, counters) for function in stage.functions]))
+    return counted(stage, counters)
+
+
+def invoke(stage: Any, *source: Any) -> Iterable[Any]:
+    """A stage applied to its source; without one, what it gives as the beginning of a pipeline.
+
+    There it may be anything that can be iterated (a list, dataset, DataLoader, list of shards) or a function; elsewhere a
+    function of the source, or an object with `run(source)`. Raises SpecError for all else.
+    """
+    if not source and hasattr(stage, "__iter__"):
+        return stage  # type: ignore[no-any-return]
+    if is_stage(stage):
+        runs = isinstance(stage, PipelineStage) or not callable(stage)
+        return stage.run(*source) if runs else stage(*source)  # type: ignore[no-any-return]
+    raise SpecError(f"{type(stage).__name__} is not a valid pipeline stage" + ("" if source else " to begin with") + f": {stage!r}")
+
+
+def is_stage(stage: object) -> bool:
+    return callable(stage) or callable(getattr(stage, "run", None))
 
 
 class Iteration(Iterator[Any]):
@@ -135,6 +195,10 @@ class Iteration(Iterator[Any]):
         except BaseException:
             self.close()
             raise
+
+    def interrupt(self) -> None:
+        """Makes a `next` that waits in another thread raise BridgeError, and does not wait for anything."""
+        self._run.interrupt()
 
     def close(self) -> None:
         """Stops the engine and waits for its end. Idempotent; afterwards the iterator is exhausted."""

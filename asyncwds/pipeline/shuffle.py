@@ -1,14 +1,16 @@
-"""The stage that shuffles samples in a bounded buffer."""
+"""The stages that shuffle samples in a bounded buffer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from asyncwds.errors import SpecError
 from asyncwds.model import Place
+from asyncwds.pipeline.handlers import Handler
+from asyncwds.pipeline.randomness import bound_stage, check_seed
+from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.plan import shuffled
 
 T = TypeVar("T")
@@ -16,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Shuffle:
-    """Draws uniformly from a buffer of `size` items, the first once `initial` are in it; below 2 the order is kept.
+    """Draws uniformly from a buffer of `bufsize` items, the first once `initial` are in it; below 2 the order is kept.
 
     Called by itself it draws as WebDataset does: from `rng`, from `Random(seed)`, or at random. In a dataset `bound`
     makes the order depend on the epoch: a seeded shuffle is WebDataset's in epoch 0 and another one in each later epoch,
@@ -24,25 +26,48 @@ class Shuffle:
     Raises SpecError if both are given.
     """
 
-    size: int = 1000
+    bufsize: int = 1000
     initial: int = 100
     rng: Random | None = None
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.seed is not None and self.rng is not None:
-            raise SpecError("shuffle takes a seed or an rng, not both")
-        if not isinstance(self.seed, int | None):
-            raise SpecError(f"the seed of shuffle must be a whole number, not {self.seed!r}")
+        check_seed("shuffle", self.seed, self.rng)
 
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
-        return shuffled(source, self.size, self.initial, self.rng or Random(self.seed))  # noqa: S311 - an order, no secret
+        return shuffled(source, self.bufsize, self.initial, self.rng or Random(self.seed))  # noqa: S311 - an order, no secret
 
     def bound(self, seed: int, epoch: int, place: Place) -> Shuffle:
         """This stage as it runs in an epoch, at a place, of a dataset with that seed."""
-        if self.rng is not None:
-            return self
-        if self.seed is not None:
-            return replace(self, seed=self.seed + epoch)
-        # Of text, Random takes a hash that is the same in every process.
-        return replace(self, rng=Random(f"{seed} {epoch} {place.rank} {place.worker}"))  # noqa: S311 - an order, no secret
+        return bound_stage(self, seed, epoch, place)
+
+
+@dataclass
+class detshuffle(PipelineStage):  # noqa: N801 - WebDataset's name
+    """A shuffle with the order of `Random(seed + epoch)`; each `run` is the next epoch. In a dataset its epoch is added."""
+
+    bufsize: int = 1000
+    initial: int = 100
+    seed: int = 0
+    epoch: int = -1
+
+    def __post_init__(self) -> None:
+        check_seed("detshuffle", self.seed)
+
+    def run(self, src: Iterable[T]) -> Iterator[T]:
+        self.epoch += 1
+        return Shuffle(self.bufsize, self.initial, seed=self.seed + self.epoch)(src)
+
+    def bound(self, seed: int, epoch: int, place: Place) -> Shuffle:  # noqa: ARG002 - the interface
+        return Shuffle(self.bufsize, self.initial, seed=self.seed + self.epoch + 1 + epoch)
+
+
+def shuffle(
+    bufsize: int = 1000,
+    initial: int = 100,
+    rng: Random | None = None,
+    seed: int | None = None,
+    handler: Handler | None = None,  # noqa: ARG001 - WebDataset's; nothing in a shuffle can fail
+) -> Shuffle:
+    """Shuffles in a buffer of `bufsize` samples, giving out from the time `initial` are in."""
+    return Shuffle(bufsize, initial, rng, seed)

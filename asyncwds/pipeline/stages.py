@@ -1,4 +1,4 @@
-"""The stages that work on one sample at a time.
+"""The stages that make another thing of each sample, or leave it out.
 
 A stage is a callable from an iterator to an iterator. These are plain data, so that they can be printed and pickled
 (as far as the user's functions can), and lazy. The functions at the end make them, with WebDataset's arguments.
@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from asyncwds.codecs.decoders import Decoder, FieldHandler
+from asyncwds.codecs.compression import MAX_UNPACKED
+from asyncwds.codecs.decoders import Decoder, FieldDecoder, FieldHandler
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import whereabouts
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
-
-Names = tuple[str, ...]  # alternatives: the first one that a sample has counts
+from asyncwds.pipeline.names import Names, alternatives, getfirst
+from asyncwds.pipeline.stage import each
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,9 @@ class Map:
 
     f: Callable[[Any], Any]
     handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        _require_callable("map", self.f)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         f = self.f
@@ -48,6 +52,9 @@ class Select:
 
     predicate: Callable[[Any], Any]
     handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        _require_callable("select", self.predicate)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         predicate = self.predicate
@@ -72,17 +79,20 @@ class ToTuple:
     none_is_error: bool = True
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        for sample in source:
-            try:
-                values = tuple([self._value(sample, names) for names in self.fields])
-            except Exception as error:  # noqa: BLE001 - the handler decides
-                if handled(error, self.handler, "to_tuple", sample):
-                    continue
-                return
-            yield values
+        fields = [(names[0], names) for names in self.fields]
+
+        def values(sample: Any) -> tuple[Any, ...]:
+            get = sample.get if isinstance(sample, dict) else _nothing
+            found = []
+            for first_name, names in fields:  # 20 % faster than a comprehension
+                value = get(first_name)
+                found.append(self._value(sample, names) if value is None else value)
+            return tuple(found)
+
+        return each(source, values, self.handler, "to_tuple")
 
     def _value(self, sample: Any, names: Names) -> Any:
-        value = sample[names[0]] if names[0] in sample else getfirst(sample, names, missing_is_error=self.missing_is_error)
+        value = getfirst(sample, names, missing_is_error=self.missing_is_error)
         if value is None and self.none_is_error:
             raise SampleError(f"field {';'.join(names)!r} is None", **whereabouts(sample))
         return value
@@ -95,24 +105,23 @@ class MapTuple:
     functions: tuple[Callable[[Any], Any] | None, ...]
     handler: Handler = reraise_exception
 
-    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        for sample in source:
-            try:
-                result = self._apply(sample)
-            except Exception as error:  # noqa: BLE001 - user code; the handler decides
-                if handled(error, self.handler, f"map_tuple({', '.join(_name(f) for f in self.functions)})", sample):
-                    continue
-                return
-            yield result
+    def __post_init__(self) -> None:
+        if not all(f is None or callable(f) for f in self.functions):
+            raise SpecError(f"map_tuple takes functions and None, not {self.functions!r}")
 
-    def _apply(self, sample: Any) -> tuple[Any, ...]:
-        if not isinstance(sample, (tuple, list)):
-            raise SampleError(f"map_tuple needs tuples or lists, not {type(sample).__name__}", **whereabouts(sample))
-        values = list(sample)
-        for index, f in enumerate(self.functions[: len(values)]):
-            if f is not None:
-                values[index] = f(values[index])
-        return tuple(values)
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        functions = [(index, f) for index, f in enumerate(self.functions) if f is not None]
+
+        def applied(sample: Any) -> tuple[Any, ...]:
+            if not isinstance(sample, (tuple, list)):
+                raise SampleError(f"map_tuple needs tuples or lists, not {type(sample).__name__}", **whereabouts(sample))
+            values = list(sample)
+            for index, f in functions:
+                if index < len(values):
+                    values[index] = f(values[index])
+            return tuple(values)
+
+        return each(source, applied, self.handler, f"map_tuple({', '.join([_name(f) for f in self.functions])})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +134,12 @@ class Rename:
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         old_names = {name for _, names in self.fields for name in names}
-        for sample in source:
-            try:
-                renamed = {new: getfirst(sample, names) for new, names in self.fields}
-            except Exception as error:  # noqa: BLE001 - the handler decides
-                if handled(error, self.handler, "rename", sample):
-                    continue
-                return
-            yield _replaced(sample, old_names, renamed) if self.keep else renamed
+
+        def renamed(sample: Any) -> Any:
+            fields = {new: sample[names[0]] if names[0] in sample else getfirst(sample, names) for new, names in self.fields}
+            return _replaced(sample, old_names, fields) if self.keep else fields
+
+        return each(source, renamed, self.handler, "rename")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +165,20 @@ def keyed(sample: Any, result: Any) -> Any:
     return result
 
 
-def getfirst(sample: Any, keys: str | Sequence[str], default: Any = None, missing_is_error: bool = True) -> Any:
-    """The value of the first of the fields ("jpg;png", or a list) that the sample has.
+def transform_with(sample: Sequence[Any], transformers: Sequence[Callable[[Any], Any] | None] | None) -> Sequence[Any]:
+    """A list of the values, each passed through the function at its place; None, and a function that is not there, leaves it.
 
-    If it has none: SampleError, or `default` where `missing_is_error` is False.
+    The sample itself where there are no functions. Raises SampleError if there are more functions than values.
     """
-    for name in keys.split(";") if isinstance(keys, str) else keys:
-        if name in sample:
-            return sample[name]
-    if not missing_is_error:
-        return default
-    wanted = keys if isinstance(keys, str) else ";".join(keys)
-    there = " ".join(str(field) for field in sample) if isinstance(sample, Mapping) else f"a {type(sample).__name__}"
-    raise SampleError(f"no field {wanted!r} in {there}", **whereabouts(sample))
+    if not transformers:
+        return sample
+    if len(transformers) > len(sample):
+        raise SampleError(f"{len(transformers)} functions for a sample of {len(sample)} values")
+    values = list(sample)
+    for index, f in enumerate(transformers):
+        if f is not None:
+            values[index] = f(values[index])
+    return values
 
 
 def map(f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Map:  # noqa: A001 - WebDataset's name
@@ -187,10 +195,12 @@ def decode(
     post: Sequence[FieldHandler] | None = None,
     only: str | Iterable[str] | None = None,
     partial: bool = False,
+    decoders: Mapping[str, FieldDecoder] | None = None,
+    max_unpacked: int = MAX_UNPACKED,
     handler: Handler = reraise_exception,
 ) -> Map:
     """Decodes the fields of each sample, see `Decoder`. A sample with a field that cannot be decoded is a DecodeError."""
-    return Map(Decoder(handlers, pre, post, only, partial), handler)
+    return Map(Decoder(handlers, pre, post, only, partial, decoders=decoders, max_unpacked=max_unpacked), handler)
 
 
 def to_tuple(
@@ -208,7 +218,7 @@ def to_tuple(
         fields = tuple(fields[0].split())
     if not fields or not all(fields) or any(" " in field for field in fields):
         raise SpecError(f"to_tuple takes names of fields, or one string of names with spaces between, not {fields!r}")
-    names = tuple([_names(field) for field in fields])
+    names = tuple([alternatives(field) for field in fields])
     return ToTuple(names, handler, missing_is_error, missing_is_error if none_is_error is None else none_is_error)
 
 
@@ -216,17 +226,13 @@ def map_tuple(*functions: Callable[[Any], Any] | None, handler: Handler = rerais
     return MapTuple(functions, handler)
 
 
-def rename(*, handler: Handler = reraise_exception, keep: bool = True, **fields: str | Sequence[str]) -> Rename:
+def rename(handler: Handler = reraise_exception, keep: bool = True, **fields: str | Sequence[str]) -> Rename:
     """`rename(image="jpg;png")`: the new name, and the old ones to look for. A sample that has none of them is a SampleError."""
-    return Rename(tuple([(new, _names(old)) for new, old in fields.items()]), keep, handler)
+    return Rename(tuple([(new, alternatives(old)) for new, old in fields.items()]), keep, handler)
 
 
 def slice(*bounds: int | None) -> Slice:  # noqa: A001 - WebDataset's name
     return Slice(bounds)
-
-
-def _names(field: str | Sequence[str]) -> Names:
-    return tuple(field.split(";") if isinstance(field, str) else field)
 
 
 def _replaced(sample: Any, old_names: set[str], renamed: dict[str, Any]) -> Any:
@@ -235,6 +241,15 @@ def _replaced(sample: Any, old_names: set[str], renamed: dict[str, Any]) -> Any:
         result.pop(name, None)
     result.update(renamed)
     return result
+
+
+def _nothing(name: str) -> None:  # noqa: ARG001 - instead of a dict's `get`
+    return None
+
+
+def _require_callable(stage: str, f: object) -> None:
+    if not callable(f):
+        raise SpecError(f"{stage} takes a function, not {f!r}")
 
 
 def _name(f: Callable[..., Any] | None) -> str:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import SpecError
+from asyncwds.extras import needed
 from asyncwds.model import Http
 from asyncwds.security import secure_mode
 from asyncwds.settings import GCS, S3, AIStore, Azure, FileSystem, HuggingFace
@@ -72,16 +73,26 @@ def settings_for(url: str, storage: Storage) -> Settings | None:
         return settings_for(f"ais:{rest}", storage)
     if scheme.lower() in _SCHEMES:
         return _SCHEMES[scheme.lower()]
-    return _FILE_SYSTEM if rest.startswith("//") and _is_foreign(scheme) else None
+    return _FILE_SYSTEM if rest.startswith("//") and is_foreign(scheme.lower()) else None
 
 
-def _is_foreign(scheme: str) -> bool:
-    """Whether only fsspec knows it. In secure mode it is not asked: it reads local files and runs commands too."""
-    if scheme.lower() in ("http", "https", "file", "pipe") or secure_mode():
+def is_foreign(scheme: str) -> bool:
+    """Whether fsspec has a file system for it, and nobody else. In secure mode it is not asked: it reads local files too."""
+    if scheme in ("http", "https", "file", "pipe", "-") or secure_mode():
         return False
     from asyncwds.storage.fsspec import knows  # noqa: PLC0415 - asyncio, which plans and urls do not need
 
-    return knows(scheme.lower())
+    return knows(scheme)
+
+
+def why_not(scheme: str) -> str:
+    """What to add where a scheme is not known."""
+    try:
+        registry = needed("fsspec.registry", "fsspec")
+    except SpecError:
+        return "; pip install 'asyncwds[fsspec]' for others"
+    wants = registry.known_implementations.get(scheme, {}).get("err")
+    return f"; {wants}" if wants else ""
 
 
 def site_maker(settings: Settings) -> Callable[[Transport], Site]:

@@ -147,12 +147,16 @@ def _close_unused(opening: Future[_File]) -> None:
         opening.result().close()
 
 
+def file_identity(status: os.stat_result) -> str:
+    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
 def _answer(url: str, status: os.stat_result, start: int, identity: str | None) -> Answer:
     if stat.S_ISDIR(status.st_mode):
         raise FetchError(os.strerror(errno.EISDIR), url=url)
     if not stat.S_ISREG(status.st_mode):
         return Answer(0, None, None, ranged=False)
-    current = f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+    current = file_identity(status)
     if identity not in (None, current):
         raise ChangedError("the file was replaced or written to while it was read", url=url, offset=start)
     return Answer(start, status.st_size, current, ranged=True)

@@ -198,12 +198,12 @@ async def waited(work: Future[T], url: str, offset: int) -> T:
 
 
 def knows(scheme: str) -> bool:
-    """Whether fsspec is installed and has a file system of this name."""
+    """Whether fsspec is installed and has a file system of this name, with the libraries that it wants."""
     try:
-        registry = needed("fsspec.registry", "fsspec")
-    except SpecError:
+        needed("fsspec.registry", "fsspec").get_filesystem_class(scheme)
+    except (SpecError, ImportError, ValueError):
         return False
-    return scheme in registry.known_implementations or scheme in registry.registry
+    return True
 
 
 class _Look(NamedTuple):

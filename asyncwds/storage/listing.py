@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
@@ -24,16 +24,17 @@ T = TypeVar("T")
 FOLDERS_AT_ONCE = 16
 
 
-def expand_and_list(urls: Urls, http: Http, retry: Retry, storage: Storage) -> list[str]:
+def expand_and_list(urls: Urls, http: Http | None = None, retry: Retry | None = None, storage: Storage | None = None) -> list[str]:
     """As `asyncwds.urls.expand`, with the wildcards in the urls of buckets and web servers expanded too.
 
     Blocks; the requests are made by a loop in a thread of its own, so that it does not matter whether one runs in this thread.
     Raises SpecError also where nothing fits a pattern, and FetchError if it cannot be looked up.
     """
     expanded = expand(urls)
-    if not any(map(_glob, expanded, [storage] * len(expanded))):
+    storage = storage or {}
+    if not any(_glob(url, storage) for url in expanded):
         return expanded
-    return _blocking(listed(expanded, http, retry, storage))
+    return _blocking(partial(listed, expanded, http or Http(), retry or Retry(), storage))
 
 
 async def listed(urls: Sequence[str], http: Http, retry: Retry, storage: Storage) -> list[str]:
@@ -126,20 +127,25 @@ def _path(url: str, folder: str) -> str:
     return unquote(path) if url[:4].lower() == "http" else path
 
 
-def _blocking(work: Coroutine[Any, Any, T]) -> T:
+def _blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Waits for it in a thread with a loop of its own. Ctrl-C ends it."""
-    interrupted: Future[None] = Future()
+    wanted: Future[None] = Future()
     with ThreadPoolExecutor(1, thread_name_prefix="asyncwds-listing") as thread:
-        running = thread.submit(asyncio.run, _unless(interrupted, work))
         try:
-            return running.result()
+            return thread.submit(_run, wanted, work).result()
         except BaseException:
-            if not running.done():
-                interrupted.set_result(None)
+            wanted.cancel()
             raise
 
 
-async def _unless(interrupted: Future[None], work: Coroutine[Any, Any, T]) -> T:
-    task = asyncio.ensure_future(work)
-    asyncio.wrap_future(interrupted).add_done_callback(lambda _: task.cancel())
-    return await task
+def _run(wanted: Future[None], work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def while_wanted() -> T:
+        task = asyncio.create_task(work())
+        unwanted = asyncio.wrap_future(wanted)
+        unwanted.add_done_callback(lambda _: task.cancel())
+        try:
+            return await task
+        finally:
+            unwanted.cancel()
+
+    return asyncio.run(while_wanted())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from asyncwds.errors import SpecError
@@ -13,13 +12,13 @@ from asyncwds.security import secure_mode
 from asyncwds.settings import AIStore, FileSystem
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
-from asyncwds.storage.clouds import Settings, Storage, http_for, schemes, settings_for, site_maker
+from asyncwds.storage.clouds import Settings, Storage, http_for, is_foreign, schemes, settings_for, site_maker, why_not
 from asyncwds.storage.file import FileFetcher
 from asyncwds.storage.pipe import PipeFetcher
 from asyncwds.storage.stdin import StdinFetcher
 from asyncwds.storage.upcoming import Foresighted
 from asyncwds.storage.verified import Verified
-from asyncwds.urls import local_path
+from asyncwds.urls import scheme_of
 
 if TYPE_CHECKING:
     from asyncwds.storage.sites import Site
@@ -34,6 +33,11 @@ def open_storage(http: Http, retry: Retry, counters: Counters, storage: Storage 
     where the library of a bucket's vendor is not installed.
     """
     return _Storage(http, retry, counters, storage or {})
+
+
+def knows(scheme: str) -> bool:
+    """Whether there is a fetcher for a scheme: see `asyncwds.urls.scheme_of`."""
+    return scheme in _MAKERS or scheme in schemes() or is_foreign(scheme)
 
 
 class _Storage:
@@ -100,11 +104,11 @@ class _Storage:
 
 
 def _maker(url: str) -> Maker:
-    scheme = "-" if url == "-" else "file" if local_path(url) is not None else url.partition(":")[0].lower()
+    scheme = scheme_of(url)
     if scheme not in _MAKERS:
         known = [*schemes(), *(known for known in _MAKERS if known != "-")]
-        others = "" if find_spec("fsspec") else "; pip install 'asyncwds[fsspec]' for others"
-        raise SpecError(f"no storage for {scheme}: urls; there is {', '.join(f'{name}:' for name in known)}{others}", url=url)
+        known_ones = ", ".join(f"{name}:" for name in known)
+        raise SpecError(f"no storage for {scheme}: urls; there is {known_ones}{why_not(scheme)}", url=url)
     if scheme in ("file", "pipe") and secure_mode():
         raise SpecError(f"{scheme}: urls are not opened, because WDS_SECURE is set", url=url)
     return _MAKERS[scheme]

@@ -30,37 +30,45 @@ class Foresighted(Protocol):
         ...
 
 
-def announced(shards: Iterator[Shard], fetcher: object) -> Iterator[Shard]:
+def foretold(shards: Iterator[Shard | None], fetcher: object) -> Iterator[Shard | None]:
     """The same shards; each is announced to the fetcher when it is `FAR` or less away. What the plan raises comes in its place.
 
-    Nothing is taken from the plan early where the fetcher does not care for the first shard.
+    None among them says that the next one is not known yet. Nothing is taken from the plan early where the fetcher does not care
+    for the first shard.
     """
     if not isinstance(fetcher, Foresighted):
         yield from shards
         return
     for first in shards:
-        yield from _announced(chain([first], shards), fetcher) if fetcher.foresees(first.url) else chain([first], shards)
+        if first is None:
+            yield None
+        elif fetcher.foresees(first.url):
+            yield from _announced(first, shards, fetcher)
+        else:
+            yield from chain([first], shards)
 
 
-def _announced(shards: Iterator[Shard], fetcher: Foresighted) -> Iterator[Shard]:
-    known: deque[Shard] = deque()
+def _announced(first: Shard, shards: Iterator[Shard | None], fetcher: Foresighted) -> Iterator[Shard | None]:
+    known = deque([first])
     told = NEAR  # how many of the known shards have been announced
     failure: Exception | None = None
     exhausted = False
-    while True:
+    while known or not exhausted:
         while not exhausted and len(known) <= FAR:
             try:
-                known.append(next(shards))
+                shard = next(shards)
             except StopIteration:
                 exhausted = True
             except Exception as error:  # noqa: BLE001 - a user's splitter: raised after the shards before it
                 exhausted, failure = True, error
+            else:
+                if shard is None:
+                    break
+                known.append(shard)
         if len(known) - told >= AT_ONCE or (exhausted and len(known) > told):
             fetcher.upcoming([shard.url for shard in list(known)[told:]])
             told = len(known)
-        if not known:
-            break
-        yield known.popleft()
+        yield known.popleft() if known else None
         told = max(told - 1, 0)
     if failure is not None:
         raise failure

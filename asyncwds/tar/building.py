@@ -25,7 +25,6 @@ _SIZE = slice(124, 136)
 _CHECKSUM = slice(148, 156)
 _LARGEST = 0o77777777777  # that eleven octal digits hold
 _REMEMBERED = 4096
-_NUL = bytes(_NAME)
 
 
 def closed_size(position: int) -> int:
@@ -62,13 +61,13 @@ class Headers:
         if self._mtime is None and (now := int(time.time())) != self._time:
             self._time = now
             self._lay_out(now)
-        found = self._sizes.get(size) or self._digits(size)
+        found = self._sizes.get(size) or self._middle(size)
         if found is not None and self._simple and len(name) <= _NAME and name.isascii():
             raw = name.encode("ascii")
-            digits, total = found
+            middle, total = found
             # The low half of adler32 is the sum of the bytes plus one, as 100 bytes cannot reach its modulus.
             total += (adler32(raw) & 0xFFFF) - 1
-            return b"%b%b%b%b%b%06o\0 %b" % (raw, _NUL[len(raw) :], self._owners, digits, self._times, total, self._rest)
+            return b"%b%b%06o\0 %b" % (raw.ljust(_NAME, b"\0"), middle, total, self._rest)
         return self._by_tarfile(name, size)
 
     def _lay_out(self, mtime: float) -> None:
@@ -87,12 +86,12 @@ class Headers:
         self._total = sum(map(byte_sum, (self._owners, self._times, self._rest))) + 8 * ord(" ")
         self._sizes.clear()
 
-    def _digits(self, size: int) -> tuple[bytes, int] | None:
-        """The size field, and the sum of all bytes but the name's; None if the size does not fit."""
+    def _middle(self, size: int) -> tuple[bytes, int] | None:
+        """What stands between name and checksum, and the sum of all bytes but the name's; None if the size does not fit."""
         if size > _LARGEST:
             return None
         digits = b"%011o\0" % size
-        entry = digits, self._total + byte_sum(digits)
+        entry = self._owners + digits + self._times, self._total + byte_sum(digits)
         if len(self._sizes) < _REMEMBERED:
             self._sizes[size] = entry
         return entry

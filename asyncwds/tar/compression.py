@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from typing import Any, Protocol
+from collections.abc import Iterator
 
-from asyncwds.errors import SpecError, TarHeaderError, TruncatedTarError
+from asyncwds.compression import STREAMS, Stream
+from asyncwds.errors import TarHeaderError, TruncatedTarError
 from asyncwds.model import KiB, MiB
 
 _HEAD = 10  # bytes that tell a bz2 stream from a name that begins with BZh; the others need fewer
 _INPUT = 64 * KiB  # at a time: zlib copies what it did not get to
 _PIECE = MiB
-_XZ_MEMORY = 256 * MiB  # `xz -9` needs 65 MiB
-_ZSTD_INPUT = 512  # 4 bytes of zstd can stand for 128 KiB: so at most 16 MiB come at once. 290 MB/s, as with 64 KiB at once
 
 
 def detect(head: bytes) -> str | None:
@@ -43,7 +39,7 @@ class Decompressor:
         self._url = url
         self._kind = ""
         self._head: bytes | None = b""  # None once the kind is known
-        self._stream: _Stream | None = None  # None between streams
+        self._stream: Stream | None = None  # None between streams
         self._corrupt: type[Exception] = zlib.error
         self._offset = 0  # in the decompressed bytes
 
@@ -85,7 +81,7 @@ class Decompressor:
                 data = data.lstrip(b"\0")
                 if not data:
                     return
-                self._stream, self._corrupt = _STREAMS[self._kind]()
+                self._stream, self._corrupt = STREAMS[self._kind]()
             piece = self._decompress(self._stream, data)
             if piece:
                 yield piece
@@ -97,106 +93,10 @@ class Decompressor:
             else:
                 data = b""  # the stream holds what it did not get to
 
-    def _decompress(self, stream: _Stream, data: bytes) -> bytes:
+    def _decompress(self, stream: Stream, data: bytes) -> bytes:
         try:
             piece = stream.decompress(data, _PIECE)
         except self._corrupt as error:
             raise TarHeaderError(f"the {self._kind} stream is corrupt: {error}", url=self._url, offset=self._offset) from error
         self._offset += len(piece)
         return piece
-
-
-class _Stream(Protocol):
-    """One stream, as the standard library's decompressors are: output that does not fit into `max_length` waits inside."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
-
-
-class _Gzip:
-    """zlib leaves the input that it did not get to with its caller; here it is kept."""
-
-    def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(wbits=31)
-
-    @property
-    def eof(self) -> bool:
-        return self._zlib.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._zlib.unused_data
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
-
-
-class _Zstandard:
-    """`zstandard` cannot limit its output, so its input comes in small portions."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._input = b""
-        self._output = b""
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._stream.eof) and not self._output
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._stream.unused_data) + self._input
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        waiting = self._input + data
-        made, size, pos = [self._output], len(self._output), 0
-        while size < max_length and pos < len(waiting) and not self._stream.eof:
-            made.append(self._stream.decompress(waiting[pos : pos + _ZSTD_INPUT]))
-            size += len(made[-1])
-            pos += _ZSTD_INPUT
-        self._input = waiting[pos:]
-        output = b"".join(made)
-        self._output = output[max_length:]
-        return output[:max_length]
-
-
-# Each gives a new stream, and what that raises when it is corrupt. The modules are imported on first use: builds of
-# Python may lack them, and most shards are not compressed.
-
-
-def _xz() -> tuple[_Stream, type[Exception]]:
-    import lzma  # noqa: PLC0415 - see above
-
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY), lzma.LZMAError
-
-
-def _bz2() -> tuple[_Stream, type[Exception]]:
-    import bz2  # noqa: PLC0415 - see above
-
-    return bz2.BZ2Decompressor(), OSError
-
-
-def _zstd() -> tuple[_Stream, type[Exception]]:
-    if sys.version_info >= (3, 14):
-        with suppress(ImportError):
-            from compression import zstd  # noqa: PLC0415 - see above
-
-            return zstd.ZstdDecompressor(), zstd.ZstdError
-    try:
-        import zstandard  # noqa: PLC0415 - see above
-    except ImportError:
-        raise SpecError("zstd needs a library: install asyncwds[zstd]") from None
-    return _Zstandard(zstandard.ZstdDecompressor().decompressobj(write_size=_INPUT)), zstandard.ZstdError
-
-
-_STREAMS: dict[str, Callable[[], tuple[_Stream, type[Exception]]]] = {
-    "gzip": lambda: (_Gzip(), zlib.error),
-    "zstd": _zstd,
-    "xz": _xz,
-    "bz2": _bz2,
-}

@@ -26,7 +26,7 @@ def open_output(target: str | os.PathLike[str] | IO[bytes] | Any, http: Http, re
     output = blocking_output(url, storage)
     if output is not None:
         return output
-    from asyncwds.writer.remote import RemoteOutput  # noqa: PLC0415 - it brings the engine and a thread
+    from asyncwds.engine.remote import RemoteOutput  # noqa: PLC0415 - it brings the engine and a thread
 
     return RemoteOutput(url, http, retry, storage)
 

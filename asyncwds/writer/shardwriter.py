@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import IO, Any, Self
 
 from asyncwds.errors import SpecError
@@ -99,8 +98,11 @@ class ShardWriter:
             self.finish()
         if self.tarstream is None:
             self.tarstream = self._begin()
-        with self._closed_by_failure(self.tarstream):
+        try:
             self.tarstream.append(entry)
+        except BaseException:
+            self._check(self.tarstream)
+            raise
         self._shards.wrote(entry)
         return entry.payload
 
@@ -113,8 +115,11 @@ class ShardWriter:
         file = self.tarstream
         if file is None:
             return
-        with self._closed_by_failure(file):
+        try:
             file.close()
+        except BaseException:
+            self._check(file)
+            raise
         self.tarstream = None
         name = self._shards.ended(file.archive)
         if self.post is not None:
@@ -157,12 +162,7 @@ class ShardWriter:
     def _opened(self, url: str) -> Output:
         return open_output(url, self._http, self._retry, self._storage)
 
-    @contextmanager
-    def _closed_by_failure(self, file: ArchiveFile) -> Iterator[None]:
-        """Samples were lost with the shard that failed, so there can be no others after them."""
-        try:
-            yield
-        except BaseException:
-            if not file.is_open:
-                self._abort()
-            raise
+    def _check(self, file: ArchiveFile) -> None:
+        """After a failure: if samples were lost with the shard, there can be no others after them."""
+        if not file.is_open:
+            self._abort()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import pickle
 from collections.abc import Callable
 from io import BytesIO
@@ -13,41 +14,21 @@ import pytest
 import webdataset
 from hypothesis import given
 from hypothesis import strategies as st
-from webdataset.autodecode import IMAGE_EXTENSIONS as THEIR_EXTENSIONS
+from webdataset import filters
 
+from asyncwds.codecs import loads
 from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
-from asyncwds.codecs.images import IMAGE_EXTENSIONS, imagehandler
-
-MODES = [("png", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")]
-MODES += [("jpeg", mode) for mode in ("L", "RGB", "CMYK")] + [("webp", "RGBA"), ("gif", "P"), ("tiff", "I;16"), ("ppm", "RGB")]
-NUMPY_SPECS = ["l8", "rgb8", "rgba8", "l", "rgb", "rgba"]
-PIL_SPECS = ["pil", "pill", "pilrgb", "pilrgba"]
-TORCH_SPECS = ["torchl8", "torchrgb8", "torchrgba8", "torchl", "torchrgb", "torch", "torchrgba"]
+from asyncwds.errors import DecodeError
+from asyncwds.pipeline import handlers, stages
+from asyncwds.pipeline.xdecode import default_decoders, find_decoder, xdecode
 
 
-@pytest.mark.parametrize(("kind", "mode"), MODES)
-@pytest.mark.parametrize("spec", NUMPY_SPECS + PIL_SPECS)
-def test_images(encoded: Callable[..., bytes], kind: str, mode: str, spec: str) -> None:
-    data = encoded(mode, kind)
-    ours, theirs = imagehandler(spec)(f".{kind}", data), webdataset.imagehandler(spec)(f".{kind}", data)
-    assert getattr(ours, "mode", None) == getattr(theirs, "mode", None)
-    ours, theirs = np.asarray(ours), np.asarray(theirs)
-    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
-    assert ours.tobytes() == theirs.tobytes()
+def our_field(field: str, data: bytes, handlers: list[Any]) -> Any:
+    return Decoder(handlers)({"__key__": "k", field: data})[field]
 
 
-@pytest.mark.needs("torch")
-@pytest.mark.parametrize(("kind", "mode"), MODES)
-@pytest.mark.parametrize("spec", TORCH_SPECS)
-def test_tensors(encoded: Callable[..., bytes], kind: str, mode: str, spec: str) -> None:
-    data = encoded(mode, kind)
-    ours, theirs = imagehandler(spec)(f".{kind}", data), webdataset.imagehandler(spec)(f".{kind}", data)
-    assert (ours.dtype, ours.shape, ours.stride()) == (theirs.dtype, theirs.shape, theirs.stride())
-    assert ours.numpy().tobytes() == theirs.numpy().tobytes()
-
-
-def test_no_extension_is_added() -> None:
-    assert set(THEIR_EXTENSIONS) >= IMAGE_EXTENSIONS
+def their_field(field: str, data: bytes, handlers: list[Any]) -> Any:
+    return next(webdataset.decode(*handlers)(iter([{"__key__": "k", field: data}])))[field]
 
 
 def array_file(save: Callable[..., None], *arrays: Any) -> bytes:
@@ -69,9 +50,149 @@ FIELDS: dict[str, bytes] = {
     "a.b.txt": b"x",
     "other": b"\xff",
     "other.gz": gzip.compress(b"x"),
-    "class": b"3",
     "__meta__": b"x",
 }
+
+
+def array_of_tensors() -> bytes:
+    return bytes(webdataset.tenbin.encode_buffer([np.arange(6, dtype="int16").reshape(2, 3), np.ones(2, "float32")]))
+
+
+def torch_file() -> bytes:
+    import torch
+
+    file = BytesIO()
+    torch.save({"a": torch.arange(3), "b": [1, "x"]}, file)
+    return file.getvalue()
+
+
+def message() -> bytes:
+    import msgpack
+
+    return msgpack.packb({"a": [1, 2.5, None, "é", b"x"], "b": {"c": True}})
+
+
+CONTENTS: dict[str, list[Any]] = {
+    **{key: [b"", "h\u00e9\n".encode(), b"a\0b"] for key in ("txt", "text", "transcript")},
+    **{key: [b"3", b" -7\n", b"1_000", b"9" * 40] for key in ("cls", "cls2", "index", "inx", "id")},
+    **{key: [b"[1, 2.50, true]", b'{"a": {"b": null}}', b'"x"', b"NaN", b"0"] for key in ("json", "jsn")},
+    **{key: [pickle.dumps({"a": (1, {2})}, protocol) for protocol in (0, 2, 4, 5)] for key in ("pkl", "pickle", "pyd")},
+    **{key: [array_of_tensors] for key in ("ten", "tb")},
+    **{key: [message] for key in ("mp", "msg")},
+    "npy": [array_file(np.save, np.array(array)) for array in (3.5, [[1, 2]], [1 + 2j], ["a", "bc"], np.zeros((0, 3)))],
+    "npz": [array_file(np.savez, np.arange(3)), array_file(np.savez_compressed, np.ones(2), np.arange(4))],
+    "pth": [torch_file],
+    "unknown": [b"\xff"],
+}
+NEEDS = {"pth": "torch", "mp": "msgpack", "msg": "msgpack"}
+CASES = [
+    pytest.param(extension, content, marks=pytest.mark.needs(NEEDS[extension]) if extension in NEEDS else [])
+    for extension, contents in CONTENTS.items()
+    for content in contents
+]
+
+
+def comparable(value: Any) -> Any:
+    """With types, and with arrays as bytes."""
+    if hasattr(value, "dtype"):
+        array = np.asarray(value)
+        return (type(value), str(value.dtype), array.shape, array.tobytes())
+    if isinstance(value, dict):
+        return [(key, comparable(entry)) for key, entry in value.items()]
+    if isinstance(value, (list, tuple)):
+        return (type(value), [comparable(entry) for entry in value])
+    return (type(value), repr(value))
+
+
+@pytest.mark.parametrize(("extension", "content"), CASES)
+@pytest.mark.parametrize("name", ["{}", "a.b.{}", "{}.gz"])
+def test_every_extension(extension: str, content: Any, name: str) -> None:
+    data = content() if callable(content) else content
+    if name.endswith("gz"):
+        data = gzip.compress(data)
+    field = name.format(extension)
+    assert comparable(our_field(field, data, [])) == comparable(their_field(field, data, []))
+
+
+BROKEN = [("txt", b"\xff"), ("cls", b"x"), ("cls", b""), ("id", b"\xd9\xa3"), ("json", b"{"), ("pyd", b"")]
+BROKEN += [("npy", b"junk"), ("png", b"junk")]
+BROKEN += [("txt", "a str"), ("cls", 3), ("txt", None)]
+
+
+@pytest.mark.parametrize(("field", "data"), BROKEN)
+def test_what_is_an_error_there_is_one_here(field: str, data: Any) -> None:
+    with pytest.raises(webdataset.autodecode.DecodingError) as theirs:
+        their_field(field, data, ["rgb8"])
+    with pytest.raises(DecodeError) as ours:
+        our_field(field, data, ["rgb8"])
+    assert (ours.value.k, ours.value.key) == (theirs.value.k, theirs.value.key)
+    for handler, left in (("ignore_and_continue", 2), ("ignore_and_stop", 1)):
+        samples = [{"__key__": "a", "cls": b"1"}, {"__key__": "b", field: data}, {"__key__": "c", "cls": b"1"}]
+        kept = list(webdataset.decode("rgb8", handler=getattr(webdataset, handler))(iter(samples)))
+        assert list(stages.decode("rgb8", handler=getattr(handlers, handler))(iter(samples))) == kept
+        assert len(kept) == left
+
+
+@pytest.mark.parametrize("name", ["unpickle_loads", pytest.param("torch_loads", marks=pytest.mark.needs("torch"))])
+def test_secure_mode(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webdataset.utils, "enforce_security", True)
+    monkeypatch.setenv("WDS_SECURE", "1")
+    with pytest.raises(ValueError, match="security") as theirs:
+        getattr(webdataset.autodecode, name)(pickle.dumps(1))
+    with pytest.raises(ValueError, match="security") as ours:
+        getattr(loads, name)(pickle.dumps(1))
+    assert str(ours.value) == str(theirs.value)
+
+
+XDECODERS: list[tuple[list[Any], dict[str, Any]]] = [
+    ([], {}),
+    ([], {"must_decode": False}),
+    ([("*.cls", lambda stream: int(stream.read()))], {"must_decode": False}),
+    ([("*", len)], {"defaults": [], "txt": lambda stream: stream.read().upper()}),
+    ([("?.txt", lambda _: 1), ("b.*", lambda _: 2), ("*.b.*", lambda _: 3)], {"must_decode": False}),
+    ([], {"json": json.load, "cls": False, "jpg": False, "other": False}),
+    ([("*.TXT", lambda _: 1)], {"must_decode": False}),
+]
+XSAMPLES: list[dict[str, Any]] = [
+    {"__key__": "k", "__x__": b"x", "txt": b"x", "bin": b"\xff"},
+    {"__key__": "k", "a.txt": b"x", "b.txt": b"y", "a.b.cls": b"3", "B.Txt": b"z", "other": b"o"},
+    {"__key__": "k", "json": b"[1]", "cls": b"3", "jpg": b"j", "pyd": pickle.dumps((1, 2)), "txt": b""},
+    {"txt": b"\xff"},
+    {"a/b.txt": b"x", "c/d.bin": b"x"},
+    {"bin": BytesIO(b"from a stream")},
+]
+
+
+@pytest.mark.parametrize(("pairs", "options"), XDECODERS)
+@pytest.mark.parametrize("sample", XSAMPLES)
+def test_xdecode(sample: dict[str, Any], pairs: list[Any], options: dict[str, Any]) -> None:
+    def decoded(stage: Callable[..., Any]) -> Any:
+        for value in sample.values():
+            if isinstance(value, BytesIO):
+                value.seek(0)
+        (made,) = stage(*pairs, **options)(iter([dict(sample)]))
+        return comparable(made)
+
+    theirs = outcome(lambda: decoded(webdataset.xdecode))
+    ours = outcome(lambda: decoded(xdecode))
+    if isinstance(theirs, Exception):
+        assert isinstance(ours, DecodeError)
+        assert str(theirs) in str(ours)
+    else:
+        assert ours == theirs
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize("path", ["txt", "a.txt", "A.TXT", "x/y.bin", "pyd", "jpg", "txt.gz", ""])
+def test_find_decoder(path: str) -> None:
+    ours, theirs = find_decoder(default_decoders, path), filters.find_decoder(filters.default_decoders, path)
+    assert getattr(ours, "__name__", None) == getattr(theirs, "__name__", None)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_the_extensions_can_be_chosen(encoded: Encoded) -> None:
 def test_every_extension_is_one_that_pillow_reads() -> None:
     Image.init()
     readable = {extension[1:] for extension, kind in Image.EXTENSION.items() if kind in Image.OPEN}
-    assert readable >= IMAGE_EXTENSIONS
+    assert readable | {"img", "image"} >= IMAGE_EXTENSIONS
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x89PNG\r\n\x1a\n", None])
@@ -78,7 +78,7 @@ def test_what_is_no_whole_image_raises(encoded: Encoded, content: bytes | None) 
         imagehandler("rgb8")(".png", data)
 
 
-@pytest.mark.parametrize("spec", ["", "RGB8", "rgb16", "torchrgb16", "numpy"])
+@pytest.mark.parametrize("spec", ["", "RGB8", "rgb32", "torchrgbraw", "numpy"])
 def test_an_unknown_spec_is_an_error_at_once(spec: str) -> None:
     for make in (imagehandler, turbojpeg):
         with pytest.raises(SpecError, match="torchrgb8"):
@@ -109,3 +109,43 @@ for make, spec in ((imagehandler, "torchrgb"), (turbojpeg, "rgb8")):
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "asyncwds[torch]" in done.stdout
     assert "asyncwds[turbo]" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("mode", "dtype", "channels"),
+    [("1", "bool", 0), ("L", "uint8", 0), ("P", "uint8", 0), ("LA", "uint8", 2), ("RGB", "uint8", 3), ("RGBA", "uint8", 4)],
+)
+def test_raw_is_what_the_file_has(encoded: Encoded, mode: str, dtype: str, channels: int) -> None:
+    pixels = imagehandler("raw")(".png", encoded(mode))
+    assert pixels.dtype == dtype
+    assert pixels.shape == ((24, 40, channels) if channels else (24, 40))
+    assert np.array_equal(pixels, np.asarray(Image.open(BytesIO(encoded(mode)))))
+    image = imagehandler("pilraw")(".png", encoded(mode))
+    assert image.mode == mode
+    assert np.array_equal(np.asarray(image), pixels)
+
+
+def test_grey_of_16_bits_needs_pillow_only(encoded: Encoded) -> None:
+    for kind in ("png", "tiff"):
+        deep = imagehandler("raw")(f".{kind}", encoded("I;16", kind))
+        assert deep.dtype == np.uint16
+        assert deep.max() > 255
+        assert np.array_equal(deep, np.asarray(Image.open(BytesIO(encoded("I;16", kind)))))
+        assert np.array_equal(imagehandler("l16")(f".{kind}", encoded("I;16", kind)), deep)
+        assert imagehandler("rgb16")(f".{kind}", encoded("I;16", kind)).shape == (24, 40, 3)
+
+
+def test_images_under_the_names_that_webdataset_writes(encoded: Encoded) -> None:
+    for field in (".img", ".image", ".a.IMG"):
+        assert imagehandler("rgb8")(field, encoded("RGB", "jpeg")).shape == (24, 40, 3)
+
+
+def test_secure_mode_runs_no_ghostscript(monkeypatch: pytest.MonkeyPatch, encoded: Encoded) -> None:
+    """Pillow goes by the content and would start it for a field of any image extension."""
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    assert Image.open(BytesIO(eps)).format == "EPS"
+    monkeypatch.setenv("WDS_SECURE", "1")
+    for spec in ("rgb8", "pil", "l16", "raw"):
+        with pytest.raises(OSError, match="cannot identify"):
+            imagehandler(spec)(".jpg", eps)
+        assert imagehandler(spec)(".jpg", encoded("RGB", "jpeg")) is not None

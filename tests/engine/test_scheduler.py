@@ -134,7 +134,7 @@ def tiny_parts_are_split(monkeypatch) -> None:
     monkeypatch.setattr("asyncwds.engine.scheduler.LEAST_SPLIT", 2)
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(objects, st.data(), st.integers(1, 6), st.integers(1, 60), st.integers(1, 9), st.integers(1, 4), st.booleans())
 def test_every_byte_is_read_and_no_rule_is_broken(objects, data, connections, budget, part_bytes, interleave, arrival):
     random = data.draw(st.randoms(use_true_random=False))

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import Sample
-from asyncwds.pipeline.batching import batched, default_collation_fn
+from asyncwds.pipeline.batching import batched, default_collation_fn, listed, unbatched, unlisted
+from asyncwds.pipeline.collation import collate
+from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
 
 
 def column(*values: Any, **options: Any) -> Any:
@@ -144,3 +146,62 @@ def test_it_is_data() -> None:
 def test_torch_is_not_imported() -> None:
     code = "from asyncwds.pipeline.batching import *; list(batched(2)([(1,), (2,)])); import sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- taking batches apart
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(1, "a", [1]), (2, "b", [2, 3])],
+        [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}],
+        [{"a": 1, "meta": {"b": 1, "c": {"d": "x"}}}, {"a": 2, "meta": {"b": 2, "c": {"d": "y"}}}],
+    ],
+    ids=["tuples", "dicts", "nested dicts"],
+)
+def test_a_batch_comes_apart_as_it_was(rows: list[Any]) -> None:
+    assert list(unbatched()(batched(2, collate(ragged="list"))(rows * 2))) == rows * 2
+
+
+def test_lists_come_apart_as_they_were() -> None:
+    assert list(listed(3)(range(7))) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(listed(3, partial=False)(range(7))) == [[0, 1, 2], [3, 4, 5]]
+    assert list(unlisted()(listed(3)(range(7)))) == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (([1, 2], [1]), r"one length, not \[2, 1\]"),  # WebDataset gives the first two rows, or an IndexError
+        (([1], [1, 2]), r"one length, not \[1, 2\]"),  # and here one row, and loses the other
+        ({"__key__": "abc", "a": [1, 2]}, r"one length, not \[3, 2\]"),
+        ((), r"one length, not \[\]"),
+        ("ab", "unbatched needs tuples, lists or dicts of columns, not str"),
+    ],
+)
+def test_batches_that_do_not_come_apart(batch: Any, message: str) -> None:
+    with pytest.raises(SampleError, match=message):
+        list(unbatched()([batch]))
+    assert list(unbatched(ignore_and_continue)([batch, ([1],)])) == [(1,)]
+    assert list(unbatched(ignore_and_stop)([batch, ([1],)])) == []
+
+
+def test_what_is_no_list_does_not_come_apart() -> None:
+    with pytest.raises(SampleError, match="unlisted needs lists, not tuple; unbatched") as caught:
+        list(unlisted()([(1, 2)]))
+    assert caught.value.__notes__ == ["in stage unlisted"]
+    assert list(unlisted(ignore_and_continue)([(1, 2), [3]])) == [3]
+    assert list(unlisted(ignore_and_stop)([(1, 2), [3]])) == []
+
+
+def test_a_handler_skips_batches_that_cannot_be_collated() -> None:
+    rows = [(1,), (1, 2), (3,), (4,)]
+    assert [batch[0].tolist() for batch in batched(2, handler=ignore_and_continue)(rows)] == [[3, 4]]
+    assert list(batched(2, handler=ignore_and_stop)(rows)) == []
+
+
+@pytest.mark.parametrize("stage", [unbatched(), unlisted(ignore_and_stop), listed(3)])
+def test_they_are_data(stage: Any) -> None:
+    assert pickle.loads(pickle.dumps(stage)) == stage
+    assert repr(stage).startswith(type(stage).__name__ + "(")

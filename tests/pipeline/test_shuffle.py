@@ -65,4 +65,4 @@ def test_arguments_that_make_no_sense() -> None:
 def test_it_is_data() -> None:
     stage = Shuffle(10, seed=3)
     assert pickle.loads(pickle.dumps(stage)) == stage
-    assert repr(stage) == "Shuffle(size=10, initial=100, rng=None, seed=3)"
+    assert repr(stage) == "Shuffle(bufsize=10, initial=100, rng=None, seed=3)"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asyncwds.errors import DecodeError, SampleError, SpecError
 from asyncwds.model import Origin, Sample
-from asyncwds.pipeline import stages
+from asyncwds.pipeline import names, stages
 from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
 
 Stage = Callable[[Iterator[Any]], Iterator[Any]]
@@ -136,6 +136,12 @@ def test_bounds_that_make_no_sense(bounds: Any) -> None:
         stages.slice(*bounds)
 
 
+@pytest.mark.parametrize("make", [stages.map, stages.select, stages.map_tuple])
+def test_functions_are_functions(make: Any) -> None:
+    with pytest.raises(SpecError, match="takes"):
+        make(3)
+
+
 # -- to_tuple
 
 
@@ -179,11 +185,11 @@ def test_missing_fields_and_none() -> None:
 
 
 def test_getfirst() -> None:
-    assert stages.getfirst({"a": 1, "b": 2}, "q;b;a") == 2
-    assert stages.getfirst({"a": None}, ["q", "a"]) is None
-    assert stages.getfirst({"a": 1}, "q", default=7, missing_is_error=False) == 7
+    assert names.getfirst({"a": 1, "b": 2}, "q;b;a") == 2
+    assert names.getfirst({"a": None}, ["q", "a"]) is None
+    assert names.getfirst({"a": 1}, "q", default=7, missing_is_error=False) == 7
     with pytest.raises(SampleError):
-        stages.getfirst({"a": 1}, "q", default=7)
+        names.getfirst({"a": 1}, "q", default=7)
 
 
 # -- map_tuple
@@ -211,11 +217,23 @@ def test_map_tuple_leaves_its_input_and_wants_tuples() -> None:
         run(stages.map_tuple(str), sample(a=1))
 
 
+def test_transform_with() -> None:
+    values = (1, 2, 3)
+    assert stages.transform_with(values, [str, None]) == ["1", 2, 3]
+    assert stages.transform_with(values, []) is stages.transform_with(values, None) is values
+    with pytest.raises(SampleError, match="2 functions for a sample of 1 values"):
+        stages.transform_with((1,), [str, str])
+
+
+def test_field_specs() -> None:
+    assert names.parse_field_spec("jpg;png cls") == names.parse_field_spec(("jpg;png", "cls")) == [["jpg", "png"], ["cls"]]
+
+
 # -- rename
 
 
 @pytest.mark.parametrize(
-    ("names", "renamed"),
+    ("new_names", "renamed"),
     [
         ({"x": "a", "y": "q;b"}, {"x": 1, "y": 2, "n": None}),
         ({"x": "a;b"}, {"x": 1, "n": None}),
@@ -227,10 +245,10 @@ def test_map_tuple_leaves_its_input_and_wants_tuples() -> None:
         ({"x": ["q", "b"]}, {"x": 2, "a": 1, "n": None}),
     ],
 )
-def test_rename(names: dict[str, Any], renamed: dict[str, Any]) -> None:
+def test_rename(new_names: dict[str, Any], renamed: dict[str, Any]) -> None:
     item = sample(a=1, b=2, n=None)
-    (result,) = run(stages.rename(**names), item)
+    (result,) = run(stages.rename(**new_names), item)
     assert result == {"__key__": "k", "__url__": "u", **renamed}
     assert result.origin == item.origin
     assert item == sample(a=1, b=2, n=None)
-    assert run(stages.rename(keep=False, **names), item) == [{new: renamed[new] for new in names}]
+    assert run(stages.rename(keep=False, **new_names), item) == [{new: renamed[new] for new in new_names}]

@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
-# Makes sure that the servers the tests start are there. tox calls it before the tests.
+# Makes sure that what the tests need of the system is there: the servers that they start, and FFmpeg for TorchCodec, the tests of
+# which are left out where it is missing. tox calls it before the tests.
 set -euo pipefail
 
-PATH=$PATH:/usr/sbin
+PATH=$PATH:/usr/sbin:/sbin
 
-install_nginx() {
+install_packages() {
   local sudo=()
   if [ "$(id -u)" -ne 0 ]; then
     sudo=(sudo -n)
   fi
-  if ! command -v apt-get >/dev/null || ! "${sudo[@]}" true 2>/dev/null; then
+  if command -v apt-get >/dev/null && "${sudo[@]}" true 2>/dev/null; then
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  elif ! command -v nginx >/dev/null; then
     echo "The tests need nginx on PATH (Debian: nginx-light), and this user cannot install it." >&2
     exit 1
   fi
-  "${sudo[@]}" apt-get update -qq
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light >/dev/null
 }
 
 # Into a folder of its own, which all working copies share: it takes a minute and 370 MB.
@@ -26,7 +28,10 @@ install_azurite() {
   npm install --silent --no-audit --no-fund --no-save --prefix "$1" azurite@3.37.0 >/dev/null
 }
 
-command -v nginx >/dev/null || install_nginx
+missing=()
+command -v nginx >/dev/null || missing+=(nginx-light)
+ldconfig -p 2>/dev/null | grep 'libavdevice\.so' >/dev/null || missing+=(ffmpeg)
+[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 
 azurite=${XDG_CACHE_HOME:-$HOME/.cache}/asyncwds/azurite
 [ -e "$azurite/node_modules/azurite/dist/src/blob/main.js" ] || install_azurite "$azurite"

@@ -15,6 +15,7 @@ import asyncssh
 import fsspec
 import paramiko
 import pytest
+from fsspec import registry
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import register_implementation
 
@@ -206,8 +207,15 @@ async def test_schemes_that_nobody_knows() -> None:
 async def test_without_fsspec_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec.registry", None)
     async with fetching() as fetcher:
-        with pytest.raises(SpecError, match="no storage for odd:"):
+        with pytest.raises(SpecError, match=r"no storage for odd: .*asyncwds\[fsspec\]"):
             await read(fetcher, "odd://a.tar")
+
+
+async def test_a_scheme_whose_library_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.known_implementations, "needy", {"class": "nosuch.Needy", "err": "install nosuch to use it"})
+    async with fetching() as fetcher:
+        with pytest.raises(SpecError, match="no storage for needy: .*install nosuch"):
+            await read(fetcher, "needy://a.tar")
 
 
 async def test_in_secure_mode_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,13 @@ async def opened(url: str, retry: Retry = QUICK, http: Http | None = None) -> As
     async with leaks():
         with ThreadPoolExecutor(1) as thread:
             sink = HttpSink(http or Http(), retry, thread)
-            upload = await sink.open(url)
             try:
-                yield upload
+                upload = await sink.open(url)
+                try:
+                    yield upload
+                finally:
+                    await upload.abort()
             finally:
-                await upload.abort()
                 await sink.aclose()
 
 
@@ -130,7 +133,7 @@ async def test_dropped_nothing_is_visible(bucket: FaultServer) -> None:
     ids=str,
 )
 async def test_what_may_pass_is_tried_again_with_the_length(bucket: FaultServer, fault: Fault, pieces: list[bytes]) -> None:
-    bucket.add(Fault(**{field: getattr(fault, field) for field in fault.__dataclass_fields__} | {"times": 1}))
+    bucket.add(replace(fault, times=1))
     await send(bucket.url("a"), pieces)
     assert bucket.get("a") == b"".join(pieces)
     assert framings(bucket) == ["length" if pieces == [b"small"] else "chunked", "length"]
@@ -231,10 +234,10 @@ async def test_an_answer_that_does_not_come(bucket: FaultServer) -> None:
 
 
 async def test_a_slow_writer_is_no_stall(bucket: FaultServer) -> None:
-    async with opened(bucket.url("a"), IMPATIENT) as upload:
+    async with opened(bucket.url("a"), replace(IMPATIENT, stall_timeout=0.8)) as upload:
         for piece in (b"a", b"b", b"c"):
             await upload.write(piece)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.2)
         await upload.commit()
     assert bucket.get("a") == b"abc"
     assert framings(bucket) == ["chunked"]

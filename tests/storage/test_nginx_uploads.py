@@ -30,11 +30,13 @@ async def opened(url: str, http: Http | None = None) -> AsyncIterator[Upload]:
     async with leaks():
         with ThreadPoolExecutor(1) as thread:
             sink = HttpSink(http or Http(), QUICK, thread)
-            upload = await sink.open(url)
             try:
-                yield upload
+                upload = await sink.open(url)
+                try:
+                    yield upload
+                finally:
+                    await upload.abort()
             finally:
-                await upload.abort()
                 await sink.aclose()
 
 

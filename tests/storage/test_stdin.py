@@ -25,7 +25,7 @@ READ = """
 
     asyncio.run(main())
 """
-ANSWER = "Answer(start=0, total=None, identity=None, ranged=False)"
+ANSWER = "Answer(start=0, total=None, identity=None, ranged=False, path=None)"
 
 
 def run(program: str, shell: str) -> str:

@@ -38,6 +38,21 @@ def each_stage_returns_the_same_type(dataset: wds.WebDataset) -> None:
     assert_type(dataset.stats(), wds.Stats)
 
 
+@wds.pipelinefilter
+def every(samples: Iterator[int], n: int) -> Iterator[int]:
+    yield from list(samples)[::n]
+
+
+def stages_alone(samples: Iterator[dict[str, int]]) -> None:
+    numbers = wds.map(lambda sample: sample["cls"])(samples)
+    wds.shuffle(100, seed=1)(wds.rsample(0.5)(every(3)(numbers)))
+    wds.rename_keys(("image", "*jpg"), label="cls", keep_unselected=True)(samples)
+    wds.extract_keys("*.jpg;*.png", ["cls"], handler=wds.ignore_and_continue)(samples)
+    wds.batched(16, collation_fn=wds.collate(ragged={"ids": "pad"}, pad_value={"ids": -1}))(samples)
+    wds.associate({"a": {"x": 1}})(wds.map_dict(cls=float)(samples))
+    wds.RandomMix([wds.RoundRobin([[1], [2]], longest=True), wds.MockDataset(3, 5)], probs=[1, 2], seed=3)
+
+
 async def on_the_callers_loop() -> None:
     async with wds.open_samples("a.tar", prefetch=4, place=wds.Place(rank=1, world_size=2)) as samples:
         assert_type(samples, wds.Samples)

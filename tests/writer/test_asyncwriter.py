@@ -5,7 +5,6 @@ import gc
 import io
 import logging
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,9 @@ async def write(pattern: Any, samples: Any, *arguments: Any, **options: Any) -> 
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"compress": "gz"}, {"encoder": lambda sample: sample | {"cls": str(sample["cls"]).encode()}}], ids=str
+    "options",
+    [{}, {"compress": "gz"}, {"encoder": lambda sample: sample | {"cls": str(sample["cls"]).encode()}}],
+    ids=["plain", "compressed", "own encoder"],
 )
 async def test_the_shards_are_those_of_the_other_writer(tmp_path: Path, samples: Any, options: dict[str, Any]) -> None:
     options |= {"mtime": 0, "maxcount": 7, "maxsize": 3_000_000, "start_shard": 3}
@@ -152,26 +153,17 @@ async def test_several_tasks_write_at_once(tmp_path: Path, samples: Any, read: A
 
 
 async def test_encoding_is_off_the_loop(tmp_path: Path) -> None:
-    threads = set()
-
     def encode(value: Any) -> bytes:
-        threads.add(threading.current_thread())
-        time.sleep(0.3)
+        begun.set()
+        assert goes_on.wait(20), "the loop stands still"
         return bytes(value)
 
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            await asyncio.sleep(0.01)
-            ticks += 1
-
-    ticks = 0
-    ticking = asyncio.create_task(tick())
-    await write(tmp_path / "%d.tar", [{"__key__": "a", "x": 3}], encoder={"x": encode})
-    ticking.cancel()
-    await asyncio.wait([ticking])
-    assert ticks > 5
-    assert threading.current_thread() not in threads
+    begun, goes_on = threading.Event(), threading.Event()
+    writing = asyncio.create_task(write(tmp_path / "%d.tar", [{"__key__": "a", "x": 3}], encoder={"x": encode}))
+    while not begun.is_set():  # noqa: ASYNC110 - set by another thread
+        await asyncio.sleep(0.001)
+    goes_on.set()
+    await writing
 
 
 async def test_bytes_need_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_keys(key: object, name: str) -> None:
     assert list(members(entry({"__key__": key, "x": b""}))) == [name]
 
 
-@pytest.mark.parametrize("key", [None, 1.5, ["a"], object()], ids=str)
+@pytest.mark.parametrize("key", [None, 1.5, ["a"], {}], ids=str)
 def test_what_is_no_key(key: object) -> None:
     with pytest.raises(SampleError, match="text or a number"):
         entry({"__key__": key, "x": b""})

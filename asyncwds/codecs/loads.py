@@ -1,0 +1,79 @@
+"""The decoders of single fields: bytes → value. Broken data raise whatever the format's library raises.
+
+Libraries of extras are imported on first use; a SpecError names the extra that is missing.
+"""
+
+from __future__ import annotations
+
+import pickle
+from io import BytesIO
+from typing import Any
+from zipfile import ZipFile
+
+from asyncwds.codecs.compression import MAX_UNPACKED
+from asyncwds.errors import DecodeError
+from asyncwds.extras import needed
+from asyncwds.security import secure_mode, weights_only
+
+
+def text_loads(data: bytes) -> str:
+    """UTF-8."""
+    return data.decode("utf-8")
+
+
+def unpickle_loads(data: bytes) -> Any:
+    """Can run any code that is in the data: DecodeError in secure mode."""
+    if secure_mode():
+        raise DecodeError("Unpickling is not allowed for security reasons when enforce_security is set.")
+    return pickle.loads(data)  # noqa: S301 - WebDataset's default; the secure mode forbids it
+
+
+def torch_loads(data: bytes) -> Any:
+    """What `torch.save` wrote, on the CPU; tensors and plain data only, unless `security.weights_only` is off.
+
+    DecodeError in secure mode, as in WebDataset: torch's restricted unpickler has had holes.
+    """
+    if secure_mode():
+        raise DecodeError("torch.loads is not allowed for security reasons when enforce_security is set.")
+    return needed("torch", "torch").load(BytesIO(data), map_location="cpu", weights_only=weights_only())
+
+
+def npy_loads(data: bytes) -> Any:
+    """An array. Arrays of objects, which are pickles, are a ValueError."""
+    from numpy.lib import format as npy  # noqa: PLC0415 - heavy
+
+    return npy.read_array(BytesIO(data), allow_pickle=False)
+
+
+def npz_loads(data: bytes) -> dict[str, Any]:
+    """Arrays by name, also compressed ones. Arrays of objects, and more than 4 GiB of all, are a ValueError."""
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    with ZipFile(BytesIO(data)) as archive:
+        if sum([member.file_size for member in archive.infolist()]) > MAX_UNPACKED:
+            raise ValueError(f"unpacks to more than {MAX_UNPACKED} bytes")
+    with np.load(BytesIO(data), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def tenbin_loads(data: bytes) -> list[Any]:
+    """A list of arrays in WebDataset's own format, see `asyncwds.codecs.tensors`."""
+    from asyncwds.codecs.tensors import decode_buffer  # noqa: PLC0415 - NumPy is heavy
+
+    arrays: list[Any] = decode_buffer(data)
+    return arrays
+
+
+def msgpack_loads(data: bytes) -> Any:
+    return needed("msgpack", "msgpack").unpackb(data)
+
+
+def cbor_loads(data: bytes) -> Any:
+    """CBOR (RFC 8949), by cbor2."""
+    return needed("cbor2", "cbor").loads(data)
+
+
+def safetensors_loads(data: bytes) -> dict[str, Any]:
+    """Arrays by name. NumPy has no bfloat16: for such files see `torch_safetensors`."""
+    arrays: dict[str, Any] = needed("safetensors.numpy", "safetensors").load(data)
+    return arrays

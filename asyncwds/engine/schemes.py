@@ -1,0 +1,64 @@
+"""`gopen_schemes`: by which function the urls of a scheme are opened. Users may change it, for datasets too.
+
+    wds.gopen_schemes["mine"] = lambda url, mode, bufsize: open_somehow(url)
+
+A function that stands here in place of the library's own is called in a thread, and read there.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from asyncwds.errors import SpecError
+from asyncwds.model import Http, Retry
+from asyncwds.stats import Counters
+from asyncwds.storage.base import Fetcher
+from asyncwds.storage.clouds import Storage, schemes
+from asyncwds.storage.command import program, shell
+from asyncwds.storage.openers import ByScheme, Opener
+from asyncwds.storage.registry import knows, open_storage
+
+_CURL = ["curl", "--connect-timeout", "30", "--retry", "30", "--retry-delay", "2", "-f", "-s", "-L", "URL"]
+_CURL_PUT = ["curl", "-f", "-s", "-X", "PUT", "-L", "-T", "-", "URL"]
+
+
+def _by_the_engine(url: str, mode: str = "rb", bufsize: int = 8192, **options: Any) -> Any:
+    from asyncwds.engine.gopen import Download, UploadFile  # noqa: PLC0415 - they need the storage that is made here
+
+    return Download.opened(url, bufsize, **options) if mode == "rb" else UploadFile(url, **options)
+
+
+def _unknown(url: str, *_: Any, **__: Any) -> Any:
+    raise SpecError("no gopen handler is defined for urls of this scheme", url=url)
+
+
+gopen_schemes: dict[str, Opener] = {
+    "__default__": _unknown,
+    "pipe": shell,
+    "http": _by_the_engine,
+    "https": _by_the_engine,
+    **dict.fromkeys(schemes(), _by_the_engine),
+    "sftp": program(_CURL, _CURL_PUT),
+    "ftps": program(_CURL, _CURL_PUT),
+    "scp": program(_CURL, _CURL_PUT),
+}
+_OWN = dict(gopen_schemes)
+
+
+def opener_of(scheme: str) -> Opener:
+    """The function for a scheme: what $USE_AIS_FOR names ("s3:gs") is read by way of AIStore."""
+    if scheme in os.environ.get("USE_AIS_FOR", "").split(":"):
+        return gopen_schemes["ais"]
+    default = _by_the_engine if knows(scheme) else gopen_schemes["__default__"]
+    return gopen_schemes.get(scheme, default)
+
+
+def storage(http: Http, retry: Retry, counters: Counters, settings: Storage | None = None) -> Fetcher:
+    """A fetcher for all urls: the library's own sources, but where `gopen_schemes` has another function, and for the rest it."""
+    openers = {scheme: f for scheme, f in gopen_schemes.items() if f is not _OWN.get(scheme) or not knows(scheme)}
+    if openers["__default__"] is _unknown:
+        del openers["__default__"]
+    if "ais" in openers:
+        openers |= {scheme: openers["ais"] for scheme in os.environ.get("USE_AIS_FOR", "").split(":") if scheme}
+    return ByScheme(open_storage(http, retry, counters, settings), knows, openers, counters)

@@ -1,0 +1,197 @@
+"""How the values of a batch are combined: WebDataset's way, and one for nested and ragged data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Any, Literal
+
+from asyncwds.errors import SampleError, SpecError
+from asyncwds.model import whereabouts
+
+Collation = Callable[[list[Any]], Any]
+Ragged = Literal["raise", "list", "pad"]
+
+
+def default_collation_fn(samples: list[Any], combine_tensors: bool = True, combine_scalars: bool = True) -> Any:
+    """Samples → one sample of columns: tuples and lists give a tuple, dicts a dict with the first one's order of fields.
+
+    In a column, numbers (int, float, bool) become an array [N], arrays and torch tensors of one shape an array or tensor
+    [N, ...], and all else a list. Raises SampleError for samples of different fields, arrays of different shapes, and a
+    column that has arrays and other values; SpecError for samples that are no tuples, lists or dicts.
+    """
+    return _columns(samples, partial(_combined, combine_tensors=combine_tensors, combine_scalars=combine_scalars))
+
+
+def combine_values(b: Sequence[Any], combine_tensors: bool = True, combine_scalars: bool = True) -> Any:
+    """One column, combined as in `default_collation_fn`."""
+    return _combined("", list(b), combine_tensors, combine_scalars)
+
+
+def tuple2dict(values: Any) -> dict[Any, Any]:
+    """(a, b) → {0: a, 1: b}; a dict is left as it is."""
+    return values if isinstance(values, dict) else dict(enumerate(values))
+
+
+def dict2tuple(values: Mapping[int, Any]) -> tuple[Any, ...]:
+    """{0: a, 1: b} → (a, b)."""
+    return tuple([values[index] for index in range(len(values))])
+
+
+@dataclass(frozen=True, slots=True)
+class Collate:
+    """What `collate` gives."""
+
+    ragged: Ragged | Mapping[str, Ragged] = "raise"
+    pad_value: float | Mapping[str, float] = 0
+
+    def __post_init__(self) -> None:
+        for choice in self.ragged.values() if isinstance(self.ragged, Mapping) else [self.ragged]:
+            if choice not in {"raise", "list", "pad"}:
+                raise SpecError(f"ragged must be 'raise', 'list' or 'pad', not {choice!r}")
+
+    def __call__(self, samples: list[Any]) -> Any:
+        return _columns(samples, self._column)
+
+    def _column(self, field: object, values: list[Any]) -> Any:
+        choice = self.ragged.get(str(field), "raise") if isinstance(self.ragged, Mapping) else self.ragged
+        if all(isinstance(value, dict) for value in values):
+            ragged = len({frozenset(value) for value in values}) > 1
+            if ragged and choice == "list":
+                return values
+            return _columns(values, lambda name, inner: self._column(f"{field}.{name}", inner))
+        arrays = [_as_array(value) for value in values]
+        if any(array is None for array in arrays):
+            return _combined(field, values)
+        if choice == "raise" or len({tuple(array.shape) for array in arrays}) == 1:
+            return _combined(field, arrays)
+        return values if choice == "list" else _padded(field, arrays, self._pad_value(str(field)))
+
+    def _pad_value(self, field: str) -> float:
+        return self.pad_value.get(field, 0) if isinstance(self.pad_value, Mapping) else self.pad_value
+
+
+def collate(ragged: Ragged | Mapping[str, Ragged] = "raise", pad_value: float | Mapping[str, float] = 0) -> Collate:
+    """A collation for nested and ragged data: `batched(16, collation_fn=collate(ragged="pad", pad_value=0))`.
+
+    As `default_collation_fn`, and besides fields that are dicts become dicts of columns, and lists and tuples of numbers count
+    as arrays. Where the values of a field differ in shape, `ragged` says what becomes of them: "raise" raises SampleError,
+    "list" leaves the list, "pad" fills each with `pad_value` at the end of every axis, up to the largest: [N, ...].
+    Both may be dicts by field: "0", "1", … of tuples, "meta.size" of nested dicts; fields not in them are "raise" and 0.
+    """
+    return Collate(ragged, pad_value)
+
+
+def _columns(samples: list[Any], column: Callable[[Any, list[Any]], Any]) -> Any:
+    """Rows → columns, each made by `column` of the field (a name or a number) and its values."""
+    if not samples:
+        raise SpecError("there are no samples to collate")
+    first = samples[0]
+    if isinstance(first, dict):
+        _require_equal(samples, [set(sample) if isinstance(sample, dict) else None for sample in samples], "fields")
+        return {field: column(field, [sample[field] for sample in samples]) for field in first}
+    if not isinstance(first, (tuple, list)):
+        raise SpecError(
+            f"samples to collate must be tuples, lists or dicts, not {type(first).__name__};"
+            " see to_tuple, or batched(..., collation_fn=None) for plain lists"
+        )
+    _require_equal(samples, [len(sample) if isinstance(sample, (tuple, list)) else None for sample in samples], "lengths")
+    return tuple([column(field, list(values)) for field, values in enumerate(zip(*samples, strict=True))])
+
+
+def _require_equal(samples: list[Any], properties: list[Any], what: str) -> None:
+    for sample, value in zip(samples, properties, strict=True):
+        if value != properties[0]:
+            raise SampleError(f"samples of one batch have different {what}: {properties[0]} and {value}", **whereabouts(sample))
+
+
+def _combined(field: object, values: list[Any], combine_tensors: bool = True, combine_scalars: bool = True) -> Any:
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    if all(isinstance(value, (int, float)) for value in values):
+        return np.array(values) if combine_scalars else values
+    kinds = (np.ndarray, _tensor_type())
+    if not combine_tensors or not any(isinstance(value, kinds) for value in values):
+        return values
+    tensors = _are_tensors(field, values)
+    shapes = sorted({tuple(value.shape) for value in values})
+    if len(shapes) > 1:
+        raise SampleError(f"field {field!r} has different shapes in one batch: {', '.join(map(str, shapes))}")
+    return sys.modules["torch"].stack(values) if tensors else np.stack(values)
+
+
+def _tensor_type() -> Any:
+    # Where torch has not been imported there are no tensors.
+    return getattr(sys.modules.get("torch"), "Tensor", ())
+
+
+def _are_tensors(field: object, values: list[Any]) -> bool:
+    """Whether the values are all tensors, or all arrays; if neither, SampleError."""
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    for kind in (np.ndarray, _tensor_type()):
+        if all(isinstance(value, kind) for value in values):
+            return kind is not np.ndarray
+    kinds = sorted({type(value).__name__ for value in values})
+    raise SampleError(f"field {field!r} has values of different kinds in one batch: {', '.join(kinds)}")
+
+
+def _as_array(value: Any) -> Any:
+    """The value as an array or tensor, if it is one or a (nested) list or tuple of numbers; else None."""
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    if isinstance(value, (np.ndarray, _tensor_type())):
+        return value
+    if not isinstance(value, (list, tuple)):
+        return None
+    innermost: Any = value
+    while isinstance(innermost, (list, tuple)) and innermost:
+        innermost = innermost[0]
+    if not isinstance(innermost, (int, float, complex, np.number, np.bool_, list, tuple)):
+        return None
+    try:
+        array = np.array(value)
+    except ValueError:  # lists of different lengths in one value
+        return None
+    # bool leaves the type of a batch to the values that are not empty
+    return array.astype(bool) if array.size == 0 else array if array.dtype.kind in "biufc" else None
+
+
+def _padded(field: object, arrays: list[Any], pad_value: float) -> Any:
+    """Arrays (or tensors) of one number of axes, each filled up to the largest: [N, ...]."""
+    tensors = _are_tensors(field, arrays)
+    axes = max(len(array.shape) for array in arrays)
+    # `[]` stands for no rows, of whatever shape.
+    arrays = [array.reshape((0,) * axes) if 0 in array.shape else array for array in arrays]
+    if any(len(array.shape) != axes for array in arrays):
+        raise SampleError(f"field {field!r} has values of different numbers of axes in one batch")
+    shape = (len(arrays), *[max(sizes) for sizes in zip(*[array.shape for array in arrays], strict=True)])
+    filled = (_full_tensor if tensors else _full_array)(shape, arrays, pad_value)
+    if filled is None:
+        raise SampleError(f"field {field!r} cannot be padded with {pad_value!r}: its values are of type {arrays[0].dtype}")
+    for row, array in zip(filled, arrays, strict=True):
+        row[tuple([slice(size) for size in array.shape])] = array
+    return filled
+
+
+def _full_array(shape: tuple[int, ...], arrays: list[Any], value: float) -> Any:
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    dtype = np.result_type(*arrays)
+    with np.errstate(invalid="ignore"):
+        one = np.array(value).astype(dtype)
+    return np.full(shape, one) if _holds(one.item(), value) else None
+
+
+def _full_tensor(shape: tuple[int, ...], arrays: list[Any], value: float) -> Any:
+    import torch  # noqa: PLC0415 - heavy
+
+    dtype = reduce(torch.promote_types, [array.dtype for array in arrays])
+    one = torch.tensor(value).to(dtype)
+    return torch.full(shape, one.item(), dtype=dtype, device=arrays[0].device) if _holds(one.item(), value) else None
+
+
+def _holds(kept: Any, value: float) -> bool:
+    return isinstance(kept, (float, complex)) or bool(kept == value)

@@ -1,0 +1,194 @@
+"""`DataPipeline`: the description that users compose of stages, and the iterators it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import replace
+from typing import Any, Self
+from weakref import WeakSet
+
+from asyncwds.engine.source import Source
+from asyncwds.errors import SpecError
+from asyncwds.pipeline import run
+from asyncwds.pipeline.epoch_counter import EpochCounter
+from asyncwds.pipeline.length import add_length_method
+from asyncwds.pipeline.parallel import ThreadedIterator
+from asyncwds.pipeline.run import Bindable, Description, Iteration, Run, is_stage
+from asyncwds.seeds import dataset_seed
+from asyncwds.stats import Counters, Stats
+
+
+class DataPipeline:
+    """Items of what stands first, passed through the stages behind it, for `for`, `async for` and torch's DataLoader.
+
+        DataPipeline(SimpleShardList(urls), split_by_worker, tarfile_to_samples(), shuffle(1000), decode(), batched(16))
+
+    First stands anything that can be iterated (a list in brackets, a dataset, DataLoader or list of shards) or a function
+    without arguments; behind it functions from an iterator to an iterator, or objects with such a method `run`. Lists of
+    stages count as their stages, None as nothing. `seed` is that of all stages with random orders that have none of their own;
+    without it $WDS_SEED, or drawn once, here.
+
+    The object describes: it holds no thread, loop or socket, can be pickled if its stages can, and its methods return new
+    ones (but for `append`, which changes it). Every iteration is an epoch of its own, counted from 0 or from `set_epoch`.
+
+    Raises SpecError (a ValueError) for what is no stage.
+    """
+
+    size: int  # where there is a `len()`
+
+    def __init__(self, *args: Any, seed: int | None = None) -> None:
+        stages = [stage for arg in args for stage in (arg if isinstance(arg, list) else [arg]) if stage is not None]
+        for stage in stages[1:]:
+            _require_stage(stage)
+        self._describe(Description(tuple(stages), dataset_seed(seed)))
+
+    def _describe(self, description: Description) -> None:
+        self._description = description
+        self._epochs = EpochCounter()
+        self._counters: Counters | None = None
+        self._running: WeakSet[Iteration] = WeakSet()
+
+    # -- iterating ------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iteration:
+        return self._iteration(self._start(self._description))
+
+    def __aiter__(self) -> ThreadedIterator[Any]:
+        started = self._start(self._description)
+        return ThreadedIterator(self._iteration(started), started.interrupt)
+
+    def iterator(self) -> Iteration:
+        """An iteration that the number of items given to `repeat` or `with_epoch` does not bound."""
+        return self._iteration(self._start(replace(self._description, items=None)))
+
+    def iterator1(self) -> Iteration:
+        """An iteration of one pass over the data."""
+        return self._iteration(self._start(replace(self._description, passes=1, items=None)))
+
+    def _start(self, description: Description) -> Run:
+        epoch, place = self._epochs.begin()
+        self._counters = Counters()
+        return Run(description, epoch, place, self._counters)
+
+    def _iteration(self, started: Run) -> Iteration:
+        iteration = Iteration(started)
+        self._running.add(iteration)
+        return iteration
+
+    def invoke(self, f: Any, *args: Any) -> Iterable[Any]:
+        """A stage applied to its source, or what it gives as the first."""
+        return run.invoke(f, *args)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The number of the next iteration, which every random order depends on. To be called alike on every rank.
+
+        It reaches the workers of a DataLoader, also those that stay, when their next iteration begins. What the pipeline begins
+        with, or the dataset of a DataLoader that it begins with, is told too.
+        """
+        self._epochs.set(epoch)
+        head: Any = self._description.stages[0] if self._description.stages else None
+        told: Any
+        for told in (head, getattr(head, "dataset", None)):
+            if hasattr(told, "set_epoch") and not isinstance(told, Bindable):
+                told.set_epoch(epoch)
+
+    def stats(self) -> Stats:
+        """Counts of the latest iteration in this process, also while it runs. In a DataLoader the workers count, not this."""
+        return self._counters.snapshot() if self._counters is not None else Stats()
+
+    def close(self) -> None:
+        """Ends the iterations that run in this process, and closes the stages that can be closed. It can be iterated again."""
+        for iteration in tuple(self._running):
+            iteration.close()
+        for stage in self._description.stages:
+            if hasattr(stage, "close"):
+                stage.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- composing ------------------------------------------------------------------------------------------------
+
+    @property
+    def pipeline(self) -> tuple[Any, ...]:
+        """The stages."""
+        return self._description.stages
+
+    @property
+    def seed(self) -> int:
+        return self._description.seed
+
+    def stage(self, i: int) -> Any:
+        return self._description.stages[i]
+
+    def compose(self, *args: Any) -> Self:
+        """Adds stages: any callables from an iterator to an iterator, a generator function for one."""
+        other = self._with()
+        for stage in args:
+            other.append(stage)
+        return other
+
+    def append(self, f: Any) -> None:
+        """Adds a stage to this pipeline itself."""
+        if self._description.stages:
+            _require_stage(f)
+        self._description = replace(self._description, stages=(*self._description.stages, f))
+
+    def repeat(self, nepochs: int | None = None, nbatches: int | None = None) -> Self:
+        """Passes over the data `nepochs` times, without end if that is not above 0; at most `nbatches` items in all."""
+        return self._with(passes=_positive(nepochs), items=_positive(nbatches))
+
+    def with_epoch(self, nsamples: int = -1, nbatches: int = -1) -> Self:
+        """One iteration is exactly so many items of the last stage, passing over the data as often as that takes.
+
+        The two are the same, and the larger counts; without end if that is not above 0. Each iteration begins anew.
+        """
+        return self._with(passes=None, items=_positive(max(nsamples, nbatches)))
+
+    def with_length(self, n: int, silent: bool = False) -> Self:  # noqa: ARG002 - WebDataset's, to silence its warning
+        """Gives it a `len()`, for those who ask for one. It changes nothing else."""
+        if not hasattr(n, "__index__") or n < 0:
+            raise SpecError(f"with_length: the length must be a number of items, not {n!r}")
+        other = self._with()
+        other.size = n
+        return add_length_method(other)
+
+    def _with(self, **changes: Any) -> Self:
+        other = copy(self)
+        state = {"_description": replace(self._description, **changes), "_epochs": self._epochs.copy()}
+        other.__dict__.update(state, _counters=None, _running=WeakSet())
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_counters": None, "_running": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _running=WeakSet())
+
+    def __repr__(self) -> str:
+        stages = self._description.stages
+        lines = [f"{type(self).__name__}({', '.join(map(_shown, stages[:1]))}, seed={self.seed})"]
+        lines += [f"    .compose({stage!r})" for stage in stages[1:]]
+        if self._description.passes != 1 or self._description.items is not None:
+            lines.append(f"    # passes: {self._description.passes}, items: {self._description.items}")
+        return "\n".join(lines)
+
+
+def _require_stage(stage: object) -> None:
+    if not is_stage(stage):
+        raise SpecError(f"a stage must be callable with an iterator, or have a method run, not {stage!r}")
+
+
+def _shown(head: object) -> str:
+    if not isinstance(head, Source):
+        return repr(head)
+    urls = repr(head.urls[0]) if len(head.urls) == 1 else f"{head.urls[0]!r} … ({len(head.urls)} shards)"
+    return f"{urls}, prefetch={head.prefetch}"
+
+
+def _positive(number: int | None) -> int | None:
+    return number if number is not None and number > 0 else None

@@ -1,0 +1,109 @@
+"""Counts a dataset's iterations, also where they run in the workers of a loader.
+
+A loader iterates over a dataset in its workers only, so the copy in the process that made the loader would never move:
+workers that are started anew for each epoch would all read epoch 0, and `set_epoch` would not reach workers that stay.
+So the counts stand in memory that a process shares with its children. Each worker counts for itself, at a place of its
+own for each number of workers: no two processes write to one, and loaders of different sizes don't disturb each other.
+"""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+import os
+import tempfile
+import weakref
+from multiprocessing.context import get_spawning_popen
+from typing import Any
+
+from asyncwds.model import Place
+from asyncwds.pipeline.place import current_place, in_worker
+
+WORKERS = 128
+"""The largest number of workers that share counts; with more, those started anew begin at their parent's epoch."""
+_CELLS = 1 + WORKERS * (WORKERS + 1) // 2  # the owner's epoch, then the counts of 1 worker, of 2, … of `WORKERS`
+_BYTES = 8 * _CELLS
+
+
+class _Memory:
+    """Numbers that a process, the owner, shares with its children."""
+
+    def __init__(self, memory: mmap.mmap, owner: int) -> None:
+        self.cells = memoryview(memory).cast("q")
+        self.owner = owner
+
+    def is_parents(self) -> bool:
+        parent = multiprocessing.parent_process()
+        return parent is not None and parent.pid == self.owner
+
+
+def _anonymous(epoch: int) -> _Memory:
+    # It passes to forked children by itself, and costs no descriptor.
+    memory = _Memory(mmap.mmap(-1, _BYTES), os.getpid())
+    memory.cells[0] = epoch
+    return memory
+
+
+class EpochCounter:
+    """The number of the next iteration. A pickle keeps it; a process that is being started shares it."""
+
+    def __init__(self, epoch: int = 0, inherited: _Memory | None = None) -> None:
+        self._own = _anonymous(epoch)
+        self._inherited = inherited
+        self._descriptor: int | None = None  # of the memory, once a spawned process has needed one
+
+    def begin(self) -> tuple[int, Place]:
+        """The epoch that begins now, and the place here."""
+        place = current_place()
+        cells, cell = self._cell(place)
+        epoch = cells[0] + (cells[cell] if cell else 0)
+        cells[cell] += 1
+        return epoch, place
+
+    def set(self, epoch: int) -> None:
+        """For this process and its workers; in a worker for that one."""
+        cells, cell = self._cell(current_place())
+        if cell:
+            cells[cell] = epoch - cells[0]
+        else:
+            cells[1:] = memoryview(bytes(_BYTES - 8)).cast("q")
+            cells[0] = epoch
+
+    def copy(self) -> EpochCounter:
+        return EpochCounter(self._own.cells[0])
+
+    def _cell(self, place: Place) -> tuple[memoryview[int], int]:
+        forked = self._own.owner != os.getpid()
+        memory = self._own if forked else self._inherited
+        if memory is not None and in_worker() and memory.is_parents() and place.num_workers <= WORKERS:
+            return memory.cells, 1 + place.num_workers * (place.num_workers - 1) // 2 + place.worker
+        if forked:  # a rank, say: it counts for itself and its own workers from here on
+            self._own, self._descriptor = _anonymous(self._own.cells[0]), None
+        return self._own.cells, 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if get_spawning_popen() is None:
+            return EpochCounter, (self._own.cells[0],)
+        from multiprocessing.reduction import DupFd  # noqa: PLC0415 - only where processes are spawned
+
+        if self._descriptor is None:
+            self._descriptor = self._moved_to_file()
+        return _attached, (DupFd(self._descriptor), self._own.owner)
+
+    def _moved_to_file(self) -> int:
+        with tempfile.TemporaryFile() as file:
+            file.write(self._own.cells)
+            file.flush()
+            descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, descriptor)
+        self._own = _Memory(mmap.mmap(descriptor, _BYTES), self._own.owner)
+        return descriptor
+
+
+def _attached(duplicate: Any, owner: int) -> EpochCounter:
+    descriptor = duplicate.detach()
+    try:
+        memory = _Memory(mmap.mmap(descriptor, _BYTES), owner)
+    finally:
+        os.close(descriptor)
+    return EpochCounter(memory.cells[0], memory)

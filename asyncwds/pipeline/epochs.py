@@ -1,0 +1,112 @@
+"""Passing over data more than once, and giving an epoch another length than the data have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import count, islice, repeat
+from typing import Any
+
+from asyncwds.errors import SpecError
+
+
+@contextmanager
+def opened(iterable: Iterable[Any]) -> Iterator[Iterator[Any]]:
+    """An iterator over it, closed at the end; one that was given is left to whoever gave it."""
+    iterator = iter(iterable)
+    try:
+        yield iterator
+    finally:
+        if iterator is not iterable and hasattr(iterator, "close"):
+            iterator.close()
+
+
+def guess_batchsize(batch: Any) -> int:
+    """The length of a batch's first column."""
+    return len(next(iter(batch.values())) if isinstance(batch, dict) else batch[0])
+
+
+def repeatedly(
+    source: Iterable[Any],
+    nepochs: int | None = None,
+    nbatches: int | None = None,
+    nsamples: int | None = None,
+    batchsize: Callable[[Any], int] = guess_batchsize,
+) -> Iterator[Any]:
+    """Iterates over the source again and again: `nepochs` times, or up to `nbatches` items, or until they hold `nsamples` samples.
+
+    None is without limit. A pass that gives nothing is the last: repeating it would never end.
+    """
+    if nbatches == 0 or nsamples == 0:
+        return
+    samples = 0
+    for batches, item in enumerate(repeatedly0(source, nepochs), start=1):
+        yield item
+        samples += 0 if nsamples is None else batchsize(item)
+        if batches == nbatches or (nsamples is not None and samples >= nsamples):
+            return
+
+
+def repeatedly0(loader: Iterable[Any], nepochs: int | None = None, nbatches: int | None = None) -> Iterator[Any]:
+    """Iterates over the loader `nepochs` times, each time over its first `nbatches` items. None is without limit."""
+    for _ in count() if nepochs is None else range(nepochs):
+        empty = True
+        with opened(loader) as items:
+            for item in islice(items, nbatches):
+                empty = False
+                yield item
+        if empty:
+            return
+
+
+class MockDataset:
+    """The same sample again and again, `length` times, in every worker: for measuring what comes after the data."""
+
+    def __init__(self, sample: Any, length: int) -> None:
+        _require_length("MockDataset", length)
+        self.sample = sample
+        self.length = length
+
+    def __iter__(self) -> Iterator[Any]:
+        return repeat(self.sample, self.length)
+
+    def __repr__(self) -> str:
+        return f"MockDataset({type(self.sample).__name__}, length={self.length})"
+
+
+class with_epoch:  # noqa: N801 - WebDataset's name
+    """A dataset whose iterations are `length` items long: the data as often as that takes, from their beginning each time."""
+
+    def __init__(self, dataset: Iterable[Any], length: int) -> None:
+        _require_length("with_epoch", length)
+        self.dataset = dataset
+        self.length = length
+
+    def __iter__(self) -> Iterator[Any]:
+        return repeatedly(self.dataset, nbatches=self.length)
+
+    def __repr__(self) -> str:
+        return f"with_epoch({self.dataset!r}, {self.length})"
+
+
+class with_length:  # noqa: N801 - WebDataset's name
+    """A dataset with a `len()` for those who ask for one. It changes nothing else."""
+
+    def __init__(self, dataset: Iterable[Any], length: int) -> None:
+        _require_length("with_length", length)
+        self.dataset = dataset
+        self.length = length
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.dataset)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __repr__(self) -> str:
+        return f"with_length({self.dataset!r}, {self.length})"
+
+
+def _require_length(name: str, length: object) -> None:
+    if not isinstance(length, int) or length < 0:
+        raise SpecError(f"{name}: the length must be a number of items, not {length!r}")

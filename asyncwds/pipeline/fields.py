@@ -1,0 +1,72 @@
+"""The stages that add and change fields of samples that are dicts.
+
+None of them changes the sample it was given: it may stand in a cache, or come again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from asyncwds.errors import SpecError
+from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.names import getfirst, require_dict
+from asyncwds.pipeline.stage import each
+
+Associator = Callable[[Any], Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Associate:
+    """Adds the fields that `associator(key)`, or `associator[key]` where there is such a key, has for a sample's key."""
+
+    associator: Associator = field(repr=False)  # may be a table of millions
+    handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        if not callable(self.associator) and not hasattr(self.associator, "get"):
+            raise SpecError(f"associate takes a function or a mapping, not {type(self.associator).__name__}")
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return each(source, self._associated, self.handler, "associate")
+
+    def _associated(self, sample: Any) -> Any:
+        require_dict(sample)
+        key = getfirst(sample, ("__key__",))
+        added = self.associator(key) if callable(self.associator) else self.associator.get(key, {})
+        associated = sample.copy()
+        associated.update(added)
+        return associated
+
+
+@dataclass(frozen=True, slots=True)
+class MapDict:
+    """Replaces fields by functions of their values."""
+
+    functions: tuple[tuple[str, Callable[[Any], Any]], ...]
+    handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        if not self.functions or not all(callable(f) for _, f in self.functions):
+            raise SpecError(f"map_dict takes functions by the names of fields, not {dict(self.functions)!r}")
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return each(source, self._mapped, self.handler, f"map_dict({', '.join(name for name, _ in self.functions)})")
+
+    def _mapped(self, sample: Any) -> Any:
+        require_dict(sample)
+        mapped = sample.copy()
+        for name, f in self.functions:
+            mapped[name] = f(mapped[name] if name in mapped else getfirst(mapped, (name,)))
+        return mapped
+
+
+def associate(associator: Associator, handler: Handler = reraise_exception) -> Associate:
+    """Adds fields to each sample: `associator(sample["__key__"])`, or what a mapping has for that key, if anything."""
+    return Associate(associator, handler)
+
+
+def map_dict(handler: Handler = reraise_exception, **functions: Callable[[Any], Any]) -> MapDict:
+    """`map_dict(jpg=resize, cls=int)`: replaces fields by functions of their values. A sample that lacks one is a SampleError."""
+    return MapDict(tuple(functions.items()), handler)

@@ -1,0 +1,140 @@
+"""The stages as methods: `dataset.shuffle(1000).decode("rgb8").to_tuple("jpg", "cls")`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from typing import Any, Self
+
+from asyncwds.pipeline import batching, fields, inspecting, patterns, sampling, stages
+from asyncwds.pipeline.cached import Cached
+from asyncwds.pipeline.collation import Collation, default_collation_fn
+from asyncwds.pipeline.fields import Associator
+from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.lmdb_cached import LMDBCached
+from asyncwds.pipeline.shuffle import Shuffle, detshuffle
+from asyncwds.pipeline.xdecode import xdecode
+
+
+class FluidInterface:
+    """For classes with a method `compose(*stages)` that returns a new pipeline with the stages added, such as `DataPipeline`."""
+
+    compose: Callable[..., Self]
+
+    # -- order and number
+
+    def shuffle(self, size: int, *, initial: int = 100, rng: random.Random | None = None, seed: int | None = None) -> Self:
+        """Shuffles in a buffer of `size` samples, giving out from the time `initial` are in. Size 0 is none."""
+        return self if size < 1 else self.compose(Shuffle(size, initial=initial, rng=rng, seed=seed))
+
+    def detshuffle(self, bufsize: int = 1000, initial: int = 100, seed: int = 0, epoch: int = -1) -> Self:
+        """Shuffles in the order of `Random(seed + epoch)`."""
+        return self.compose(detshuffle(bufsize, initial, seed, epoch))
+
+    def select(self, predicate: Callable[[Any], Any], handler: Handler = reraise_exception) -> Self:
+        """Keeps the samples for which the predicate is true."""
+        return self.compose(stages.select(predicate, handler))
+
+    def rsample(self, p: float = 0.5, *, seed: int | None = None, rng: random.Random | None = None) -> Self:
+        """Keeps each sample with probability `p`."""
+        return self.compose(sampling.rsample(p, seed=seed, rng=rng))
+
+    def slice(self, *args: int | None) -> Self:
+        """As `itertools.islice`: `slice(n)`, `slice(start, stop)`, `slice(start, stop, step)`."""
+        return self.compose(stages.slice(*args))
+
+    # -- samples and their fields
+
+    def decode(
+        self,
+        *args: Any,
+        pre: Sequence[Any] | None = None,
+        post: Sequence[Any] | None = None,
+        only: str | Iterable[str] | None = None,
+        partial: bool = False,
+        handler: Handler = reraise_exception,
+        **options: Any,
+    ) -> Self:
+        """Decodes fields by extension; "rgb8", "torchrgb", "pil" and the like say what images become."""
+        return self.compose(stages.decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler, **options))
+
+    def xdecode(self, *args: Any, **options: Any) -> Self:
+        """Decodes fields by patterns of their names, with functions of a stream: `xdecode(("*.jpg", f), json=json.load)`."""
+        return self.compose(xdecode(*args, **options))
+
+    def map(self, f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Self:
+        """Applies a function to each sample; one for which it returns None is dropped."""
+        return self.compose(stages.map(f, handler))
+
+    def map_dict(self, handler: Handler = reraise_exception, **functions: Callable[[Any], Any]) -> Self:
+        """`map_dict(jpg=resize, cls=int)`: replaces fields by functions of their values."""
+        return self.compose(fields.map_dict(handler, **functions))
+
+    def rename(self, handler: Handler = reraise_exception, keep: bool = True, **names: str) -> Self:
+        """`rename(image="jpg;png")`: the first of the fields that is there gets the new name."""
+        return self.compose(stages.rename(handler, keep, **names))
+
+    def rename_keys(self, *renamings: Sequence[str], **options: Any) -> Self:
+        """`rename_keys(("image", "*jpg"), label="cls")`: new names for the fields that match, all others dropped."""
+        return self.compose(patterns.rename_keys(*renamings, **options))
+
+    def associate(self, associator: Associator, handler: Handler = reraise_exception) -> Self:
+        """Adds the fields that a function or a mapping has for the sample's key."""
+        return self.compose(fields.associate(associator, handler))
+
+    # -- tuples
+
+    def to_tuple(self, *args: str | Sequence[str], **options: Any) -> Self:
+        """`to_tuple("jpg;png", "json")`: tuples of fields, each the first of its alternatives that is there."""
+        return self.compose(stages.to_tuple(*args, **options))
+
+    def extract_keys(self, *patterns_: str | Sequence[str], **options: Any) -> Self:
+        """`extract_keys("*.jpg;*.png", "cls")`: tuples of the fields that match."""
+        return self.compose(patterns.extract_keys(*patterns_, **options))
+
+    def map_tuple(self, *args: Callable[[Any], Any] | None, handler: Handler = reraise_exception) -> Self:
+        """Applies one function to each element; None leaves it."""
+        return self.compose(stages.map_tuple(*args, handler=handler))
+
+    # -- batches
+
+    def batched(
+        self,
+        batchsize: int,
+        collation_fn: Collation | None = default_collation_fn,
+        partial: bool = True,
+        handler: Handler = reraise_exception,
+    ) -> Self:
+        """Batches, by default as tuples (or dicts) of columns; `partial=False` drops a last one that is not full."""
+        return self.compose(batching.batched(batchsize, collation_fn, partial, handler))
+
+    def unbatched(self, handler: Handler = reraise_exception) -> Self:
+        """Batches of columns → samples."""
+        return self.compose(batching.unbatched(handler))
+
+    def listed(self, batchsize: int, partial: bool = True) -> Self:
+        """Lists of `batchsize` samples; `partial=False` drops a last one that is not full."""
+        return self.compose(batching.listed(batchsize, partial))
+
+    def unlisted(self, handler: Handler = reraise_exception) -> Self:
+        """Lists of samples → samples."""
+        return self.compose(batching.unlisted(handler))
+
+    # -- looking on, and keeping
+
+    def info(self, fmt: str | None = None, n: int = 3, every: int = -1, **options: Any) -> Self:
+        """Writes the first `n` samples, and every `every`-th, to stderr."""
+        return self.compose(inspecting.info(fmt, n, every, **options))
+
+    def log_keys(self, logfile: str | PathLike[str] | None = None) -> Self:
+        """Appends number, worker, rank and key of each sample to a file; without one it does nothing."""
+        return self.compose(inspecting.log_keys(logfile))
+
+    def mcached(self) -> Self:
+        """Keeps the samples of the first complete pass in memory."""
+        return self.compose(Cached())
+
+    def lmdb_cached(self, *args: Any, **options: Any) -> Self:
+        """Keeps the samples of the first complete pass in an LMDB database, see `LMDBCached`."""
+        return self.compose(LMDBCached(*args, **options))

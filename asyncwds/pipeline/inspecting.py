@@ -1,0 +1,109 @@
+"""The stages that show and record what passes through."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+from asyncwds.model import Place
+from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+
+
+class Writable(Protocol):
+    def write(self, text: str, /) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Writes about some of the samples that pass through: the first `n`, and with `every` above 0 every so many."""
+
+    fmt: str | None = None
+    n: int = 3
+    every: int = -1
+    width: int = 50
+    stream: Writable | None = None
+    name: str = ""
+    handler: Handler = reraise_exception
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        for number, sample in enumerate(source):
+            if number < self.n or (self.every > 0 and (number + 1) % self.every == 0):
+                try:
+                    self._write(sample)
+                except Exception as error:  # noqa: BLE001 - a format that does not fit; the handler decides
+                    if handled(error, self.handler, "info", sample):
+                        continue
+                    return
+            yield sample
+
+    def _write(self, sample: Any) -> None:
+        stream = sys.stderr if self.stream is None else self.stream
+        fields = (
+            dict(sample) if isinstance(sample, dict) else dict(enumerate(sample)) if isinstance(sample, (tuple, list)) else None
+        )
+        if self.fmt is not None:
+            text = self.fmt.format(
+                *([sample] if fields is None else fields.values()), **(sample if isinstance(sample, dict) else {})
+            )
+        else:
+            shown = {"": sample} if fields is None else fields
+            text = "\n".join([f"--- {self.name}", *[f"{name} {self._short(value)}" for name, value in shown.items()]])
+        stream.write(text + "\n")
+
+    def _short(self, value: Any) -> str:
+        # Of a field of megabytes, all would be turned into text to show its beginning.
+        return repr(value[: self.width] if isinstance(value, (bytes, str)) else value)[: self.width]
+
+
+@dataclass(frozen=True, slots=True)
+class LogKeys:
+    """Appends a line for each sample to a file: number, worker, rank, key, with tabs between.
+
+    Worker and rank are the sample's `__worker__` and `__rank__` if it has them, else the place. Any number of processes may
+    write to one file: each line is one write at its end.
+    """
+
+    logfile: str | PathLike[str] | None = None
+    place: Place | None = None
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return self._logged(source) if self.logfile else iter(source)
+
+    def _logged(self, source: Iterable[Any]) -> Iterator[Any]:
+        assert self.logfile is not None
+        place = self.place or Place()
+        with Path(self.logfile).open("ab", buffering=0) as file:
+            for number, sample in enumerate(source):
+                fields = sample if isinstance(sample, dict) else {}
+                worker, rank = fields.get("__worker__", place.worker), fields.get("__rank__", place.rank)
+                file.write(f"{number}\t{worker}\t{rank}\t{fields.get('__key__')}\n".encode())
+                yield sample
+
+    def bound(self, seed: int, epoch: int, place: Place) -> LogKeys:  # noqa: ARG002 - the interface
+        return replace(self, place=place)
+
+
+def info(  # noqa: PLR0917 - WebDataset's
+    fmt: str | None = None,
+    n: int = 3,
+    every: int = -1,
+    width: int = 50,
+    stream: Writable | None = None,
+    name: str = "",
+    handler: Handler = reraise_exception,
+) -> Info:
+    """Writes the first `n` samples, and every `every`-th, to a stream (standard error by default).
+
+    `fmt` is filled with the fields, as `"{__key__} {cls}"`; without it each field is a line, cut to `width` characters, under the
+    `name` of this place in the pipeline.
+    """
+    return Info(fmt, n, every, width, stream, name, handler)
+
+
+def log_keys(logfile: str | PathLike[str] | None = None) -> LogKeys:
+    """Appends number, worker, rank and key of each sample to a file; without one it does nothing."""
+    return LogKeys(logfile)

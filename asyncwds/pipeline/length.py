@@ -1,0 +1,35 @@
+"""A `len()` for those who ask for one. An iterable dataset has none by itself: where there is a `__len__`, loaders call it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def add_length_method(obj: T) -> T:
+    """Gives the object a `len()`, which is its attribute `size`. Its class becomes NAME_Length; it can still be pickled."""
+    kind: Any = type(obj)
+    if getattr(kind, "__len__", None) is not _length:
+        obj.__class__ = _with_length(kind)
+    return obj
+
+
+@cache
+def _with_length(kind: Any) -> Any:
+    # Only a class can have a `__len__`, and one that is made here can only be pickled by way of the one that it is made of.
+    members = {"__len__": _length, "__reduce__": _reduced, "__module__": kind.__module__}
+    return type(f"{kind.__name__}_Length", (kind,), members)
+
+
+def _length(self: Any) -> int:
+    return int(self.size)
+
+
+def _reduced(self: Any) -> tuple[Any, ...]:
+    return _restored, (type(self).__mro__[1],), self.__getstate__()
+
+
+def _restored(kind: Any) -> Any:
+    return add_length_method(kind.__new__(kind))

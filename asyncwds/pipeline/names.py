@@ -1,0 +1,41 @@
+"""Names of fields, and alternatives of such: "jpg;png"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asyncwds.errors import SampleError
+from asyncwds.model import whereabouts
+
+Names = tuple[str, ...]  # alternatives: the first one that a sample has counts
+
+
+def alternatives(field: str | Sequence[str]) -> Names:
+    """ "jpg;png" → ("jpg", "png")."""
+    return tuple(field.split(";") if isinstance(field, str) else field)
+
+
+def parse_field_spec(fields: str | Sequence[str]) -> list[list[str]]:
+    """ "jpg;png cls", or ["jpg;png", "cls"] → the alternatives of each field: [["jpg", "png"], ["cls"]]."""
+    return [list(alternatives(field)) for field in (fields.split() if isinstance(fields, str) else fields)]
+
+
+def getfirst(sample: Any, keys: str | Sequence[str], default: Any = None, missing_is_error: bool = True) -> Any:
+    """The value of the first of the fields ("jpg;png", or a list) that the sample has.
+
+    If it has none: SampleError, or `default` where `missing_is_error` is False.
+    """
+    for name in keys.split(";") if isinstance(keys, str) else keys:
+        if name in sample:
+            return sample[name]
+    if not missing_is_error:
+        return default
+    wanted = keys if isinstance(keys, str) else ";".join(keys)
+    there = " ".join(str(field) for field in sample) if isinstance(sample, Mapping) else f"a {type(sample).__name__}"
+    raise SampleError(f"no field {wanted!r} in {there}", **whereabouts(sample))
+
+
+def require_dict(sample: object) -> None:
+    if not isinstance(sample, dict):
+        raise SampleError(f"this stage needs samples that are dicts, not {type(sample).__name__}")

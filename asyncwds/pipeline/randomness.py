@@ -1,0 +1,39 @@
+"""How random stages draw: as WebDataset by themselves, and in a dataset by its seed, epoch and place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any, TypeVar
+
+from asyncwds.errors import SpecError
+from asyncwds.model import Place
+
+T = TypeVar("T")
+
+
+def rng_at(seed: int, epoch: int, place: Place) -> Random:
+    """Draws for one epoch at one place. The same in every process and release: of text, Random takes a hash that is."""
+    return Random(f"{seed} {epoch} {place.rank} {place.worker}")  # noqa: S311 - an order, no secret
+
+
+def bound_stage(stage: T, seed: int, epoch: int, place: Place) -> T:
+    """A dataclass with `seed` and `rng` as it runs in a dataset.
+
+    Its own seed gives WebDataset's draws in epoch 0, at every place, and others in each later epoch; its own rng goes on;
+    with neither it follows the dataset.
+    """
+    own: Any = stage
+    if own.rng is not None:
+        return stage
+    changes = {"rng": rng_at(seed, epoch, place)} if own.seed is None else {"seed": own.seed + epoch}
+    bound: T = replace(own, **changes)
+    return bound
+
+
+def check_seed(stage: str, seed: object, rng: object = None) -> None:
+    """Raises SpecError for a seed that is no whole number, and for a seed beside an rng."""
+    if seed is not None and rng is not None:
+        raise SpecError(f"{stage} takes a seed or an rng, not both")
+    if not isinstance(seed, int | None):
+        raise SpecError(f"the seed of {stage} must be a whole number, not {seed!r}")

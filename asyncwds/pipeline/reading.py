@@ -1,0 +1,138 @@
+"""Shards into samples, by the engine: as the beginning of a pipeline, and as a stage behind one that gives shards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
+
+from asyncwds.engine.bridge import Bridge, OpenSource
+from asyncwds.engine.source import Source, loop_factory
+from asyncwds.engine.stream import BlockStream, window_bytes
+from asyncwds.errors import SpecError
+from asyncwds.model import Place, Sample, Shard
+from asyncwds.pipeline.directory import ClaimedShard
+from asyncwds.pipeline.parallel import Feed
+from asyncwds.pipeline.passes import Pass
+from asyncwds.stats import Counters
+from asyncwds.urls import local_path
+
+LOOK_AGAIN = 0.005  # [s]
+
+
+def samples_from(source: Source, current: Pass) -> Iterator[Sample]:
+    """The source's samples of an epoch at a place. It begins to fetch before the first is asked for."""
+    bridge = _bridge(partial(source.open, current.epoch, current.place, current.counters), source, current)
+    return _samples_of(bridge, source, current.counters)
+
+
+@dataclass(frozen=True)
+class TarSamples:
+    """Shards → their samples, in the order in which the shards come: urls, or dicts with a `url`.
+
+    The engine reads ahead over the shards to come, and takes no more of them than it can begin to read. They are drawn by a
+    thread of their own: whoever gives them may block. While a local file is read the next shard is not asked for, since it may
+    be another one's turn to delete the file then; and those of a `DirectoryShardList` are let go when their samples are used.
+
+    `source` says how shards are read; its urls are not used.
+    """
+
+    source: Source
+
+    def __call__(self, shards: Iterable[Any]) -> Iterator[Sample]:
+        items = iter(shards)
+        with closing(Pass(0, 0, Place(), Counters())) as current:
+            current.hold_if_it_can_be(items)
+            yield from self.read_within(items, current)
+
+    def read_within(self, shards: Iterator[Any], current: Pass) -> Iterator[Sample]:
+        """The same in a pass over a pipeline, at whose end all is closed."""
+        feed = current.hold(Feed(_shards(shards)))
+        bridges: list[Bridge] = []  # the one, which the engine may be running for before it is known here
+        bridges.append(_bridge(partial(self._open, feed, bridges, current.counters), self.source, current))
+        yield from _samples_of(bridges[0], self.source, current.counters)
+
+    @asynccontextmanager
+    async def _open(self, feed: Feed[Drawn], bridges: list[Bridge], counters: Counters) -> AsyncIterator[BlockStream]:
+        loop = asyncio.get_running_loop()
+        drawing = Drawing(feed, self.source.prefetch.interleave, counters, lambda: any(bridge.drained for bridge in bridges))
+        async with self.source.read(drawing, counters) as stream:
+            drawing.look_again = partial(loop.call_later, LOOK_AGAIN, stream.more_shards)
+            feed.start(loop, stream.more_shards)
+            yield stream
+
+
+class Drawn(NamedTuple):
+    shard: Shard
+    claimed: bool
+
+
+class Drawing(Iterator[Shard | None]):
+    """The shards of a feed, with None in place of asking for the next one too early.
+
+    That is while `lanes` shards are open and the latest is a local file; and for one that was claimed, until the consumer is
+    done with its samples (`drained`). When that is nobody says: `look_again` calls for another look in a while.
+    """
+
+    def __init__(self, feed: Iterator[Drawn | None], lanes: int, counters: Counters, drained: Callable[[], bool]) -> None:
+        self.look_again: Callable[[], object] = lambda: None
+        self._feed = feed
+        self._lanes = lanes
+        self._counters = counters
+        self._drained = drained
+        self._before = counters.shards + counters.shards_failed
+        self._given = 0
+        self._latest: Drawn | None = None
+
+    def __next__(self) -> Shard | None:
+        if self._latest is not None and not self._may_go_on(self._latest):
+            return None
+        drawn = next(self._feed)
+        if drawn is None:
+            return None
+        if drawn.claimed and self._lanes > 1:
+            raise SpecError(
+                "a folder of shards that come and go is read one after the other, not with interleave", url=drawn.shard.url
+            )
+        self._given += 1
+        self._latest = drawn
+        return drawn.shard
+
+    def _may_go_on(self, latest: Drawn) -> bool:
+        open_now = self._given - (self._counters.shards + self._counters.shards_failed - self._before)
+        if latest.claimed and not open_now and not self._drained():
+            self.look_again()
+            return False
+        return open_now < self._lanes or local_path(latest.shard.url) is None
+
+
+def _bridge(opened: OpenSource, source: Source, current: Pass) -> Bridge:
+    return current.hold(
+        Bridge(
+            opened,
+            window=window_bytes(source.prefetch),
+            counters=current.counters,
+            loop_factory=loop_factory(source.prefetch),
+        )
+    )
+
+
+def _samples_of(bridge: Bridge, source: Source, counters: Counters) -> Iterator[Sample]:
+    for block in bridge:
+        yield from block.samples
+        if block.error is not None and not source.goes_on_after(block, counters):
+            return
+    source.check_not_empty(counters)
+
+
+def _shards(items: Iterator[Any]) -> Generator[Drawn]:
+    number = count()
+    for item in items:
+        url = item.get("url") if isinstance(item, Mapping) else item
+        if not isinstance(url, str):
+            raise SpecError(f"shards to read are urls, or dicts with a url, not {type(item).__name__}: {item!r}")
+        yield Drawn(Shard(url, next(number)), isinstance(item, ClaimedShard))

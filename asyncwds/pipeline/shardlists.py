@@ -1,0 +1,194 @@
+"""Lists of shards, for the beginning of a pipeline: each gives `{"url": url}`.
+
+In a pipeline their random orders follow its seed, the epoch and the place. By themselves they are WebDataset's, in every
+iteration: `set_epoch` gives others.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from random import Random
+from typing import Any
+
+from asyncwds.errors import SpecError
+from asyncwds.model import Place
+from asyncwds.pipeline.place import current_place
+from asyncwds.pipeline.randomness import check_seed, rng_at
+from asyncwds.seeds import make_seed
+from asyncwds.storage.listing import expand_and_list
+from asyncwds.urls import Urls
+
+ENDLESS = sys.maxsize
+
+Item = dict[str, Any]
+
+
+class SimpleShardList:
+    """The urls in order, or with a seed shuffled; `seed=True` is a seed from the clock.
+
+    urls are a pattern (braces, `::`, `@list`, wildcards) or a list of such. `len()` is their number.
+    Raises SpecError for urls that make no sense, and when nothing matches a pattern.
+    """
+
+    def __init__(self, urls: Urls, seed: int | bool | None = None) -> None:
+        self.urls = expand_and_list(urls)
+        self.seed = time.time_ns() if seed is True else None if seed is False else seed
+        check_seed("SimpleShardList", self.seed)
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.urls)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self._order(self._epoch))
+
+    def bound(self, seed: int, epoch: int, place: Place) -> list[Item]:  # noqa: ARG002 - the interface
+        """The shards of an epoch, alike at every place."""
+        return self._order(self._epoch + epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def _order(self, epoch: int) -> list[Item]:
+        urls = list(self.urls)
+        if self.seed is not None:
+            Random(self.seed + epoch).shuffle(urls)  # noqa: S311 - an order, no secret
+        return [{"url": url} for url in urls]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_short(self.urls)}, seed={self.seed})"
+
+
+class ResampledShards:
+    """Draws shards with replacement: `nshards` of them, without end by default. Each place draws its own.
+
+    With `deterministic`, WebDataset's draws for (`worker_seed()`, epoch, `seed`); without `worker_seed` that is rank * 1000 +
+    worker. Else the draws follow the pipeline's seed, or are other ones in each iteration where there is no pipeline.
+    `max_urls` bounds what is taken of an iterable. $WDS_SHOW_SEED=1 writes the seed to stderr.
+    """
+
+    def __init__(  # noqa: PLR0917 - WebDataset's
+        self,
+        urls: Urls,
+        nshards: int = ENDLESS,
+        seed: int = 0,
+        worker_seed: Callable[[], int] | None = None,
+        deterministic: bool = False,
+        max_urls: int = 1_000_000,
+        empty_check: bool = True,
+    ) -> None:
+        self.urls = expand_source(urls, max_urls)
+        if empty_check and not self.urls:
+            raise SpecError("ResampledShards has no shards to draw from")
+        check_seed("ResampledShards", seed)
+        self.nshards = nshards
+        self.seed = seed
+        self.worker_seed = worker_seed
+        self.deterministic = deterministic
+        self.epoch = -1
+
+    def __iter__(self) -> Iterator[Item]:
+        self.epoch += 1
+        return self._drawn(self._seed(self.epoch, current_place(), os.urandom(16)))
+
+    def bound(self, seed: int, epoch: int, place: Place) -> Iterator[Item]:
+        """The shards of an epoch at a place of a pipeline with that seed."""
+        return self._drawn(
+            self._seed(self.epoch + 1 + epoch, place, f"shards {seed} {self.seed} {epoch} {place.rank} {place.worker}")
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch - 1
+
+    def _seed(self, epoch: int, place: Place, otherwise: bytes | str) -> int | bytes | str:
+        if not self.deterministic:
+            return otherwise
+        own = place.rank * 1000 + place.worker if self.worker_seed is None else self.worker_seed()
+        return make_seed(own, epoch, self.seed)
+
+    def _drawn(self, seed: int | bytes | str) -> Iterator[Item]:
+        if os.environ.get("WDS_SHOW_SEED", "0") == "1":
+            sys.stderr.write(f"# ResampledShards seed {seed!r}\n")
+        rng = Random(seed)  # noqa: S311 - an order, no secret
+        urls, last = self.urls, len(self.urls) - 1
+        # WebDataset's draw is randint; `last` is -1 only where an empty list was allowed.
+        return ({"url": urls[rng.randint(0, last)]} for _ in range(self.nshards if urls else 0))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_short(self.urls)}, seed={self.seed}, deterministic={self.deterministic})"
+
+
+ResampledShardList = ResampledShards
+
+
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """Draws from all items of its source with replacement: `n` of them, without end by default.
+
+    In a pipeline the draws follow its seed, the epoch and the place; a seed of its own gives the same at every place.
+    """
+
+    n: int = ENDLESS
+    seed: int | None = None
+    rng: Random | None = None
+
+    def __post_init__(self) -> None:
+        check_seed("resampled", self.seed, self.rng)
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        items = list(source)
+        rng = self.rng or Random(self.seed)  # noqa: S311 - an order, no secret
+        return (rng.choice(items) for _ in range(self.n if items else 0))
+
+    def bound(self, seed: int, epoch: int, place: Place) -> Resampled:
+        if self.rng is not None:
+            return self
+        if self.seed is not None:
+            return replace(self, seed=self.seed + epoch)
+        return replace(self, rng=rng_at(seed, epoch, place))
+
+
+def resampled(n: int = ENDLESS, *, seed: int | None = None, rng: Random | None = None) -> Resampled:
+    """Draws from all items of the source with replacement: `n` of them, without end by default."""
+    return Resampled(n, seed, rng)
+
+
+def non_empty(src: Iterable[Any]) -> Iterator[Any]:
+    """Passes everything on. Raises SpecError at the end if that was nothing."""
+    return _checked(src, "a stage received no data at all, and this pipeline declares that an error (non_empty)")
+
+
+def check_empty(source: Iterable[Any]) -> Iterator[Any]:
+    """As `non_empty`, for samples."""
+    return _checked(source, "no samples found; perhaps there are fewer shards than workers (empty_check=False allows that)")
+
+
+def _checked(source: Iterable[Any], message: str) -> Iterator[Any]:
+    empty = True
+    for item in source:
+        empty = False
+        yield item
+    if empty:
+        raise SpecError(message)
+
+
+expand_urls = expand_and_list
+
+
+def expand_source(source: Urls, max_urls: int = 1_000_000_000) -> list[str]:
+    """The urls that a pattern or a list of patterns stands for; of another iterable, at most `max_urls` entries are taken."""
+    if isinstance(source, str | os.PathLike):
+        return expand_and_list(source)
+    if not isinstance(source, Iterable):
+        raise SpecError(f"urls must be a string, a Path or a list of these, not {type(source).__name__}")
+    entries = source if isinstance(source, list) else list(islice(source, max_urls))
+    return expand_and_list(entries) if entries else []
+
+
+def _short(urls: list[str]) -> str:
+    return repr(urls[0]) if len(urls) == 1 else f"{urls[0]!r} … ({len(urls)} shards)" if urls else "no urls"

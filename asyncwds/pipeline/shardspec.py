@@ -1,0 +1,165 @@
+"""Shards of several data sets, so many of each in an epoch: what a YAML file or a dict says.
+
+prefix: s3://bucket/            before every shard; ~ and $VARIABLES are replaced here and below
+buckets: train                  folder of the data sets that name none
+datasets:
+  - name: a
+    shards: a-{000..099}.tar    a pattern or a list of patterns
+    choose: 10                  so many in an epoch, each at most once
+  - buckets: other
+    shards: [b-{00..09}.tar]
+    resample: 20                so many, drawn with replacement; without either, all
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from braceexpand import braceexpand
+
+from asyncwds.errors import SpecError
+from asyncwds.model import Place
+from asyncwds.pipeline.shardlists import Item, SimpleShardList
+from asyncwds.plan import Group, Sampled
+from asyncwds.seeds import dataset_seed
+
+_TOP = {"prefix", "datasets", "buckets"}
+_DATASET = {"buckets", "name", "shards", "resample", "choose"}
+
+
+@dataclass(frozen=True)
+class MSSource:
+    """One of the data sets: `perepoch` shards without, or `resample` with replacement in an epoch, or all where both are None."""
+
+    name: str
+    urls: tuple[str, ...]
+    perepoch: int | None = None
+    resample: int | None = None
+
+
+class MultiShardSample:
+    """The shards of a spec: a path of a YAML file, or what such a file holds, as a dict.
+
+    Each iteration gives the shards of an epoch, all data sets shuffled together, which depend on `set_epoch` (or on the
+    seed and epoch of the pipeline) only, so that they can be split between ranks. For an epoch they are WebDataset's.
+    Raises SpecError for a spec that makes no sense, and without the extra `yaml` for a file.
+    """
+
+    def __init__(self, fname: str | os.PathLike[str] | Mapping[str, Any]) -> None:
+        self.sources = sources_of(fname)
+        self._seed = dataset_seed(None)
+        self._epoch: int | None = None
+
+    def set_epoch(self, seed: int) -> None:
+        """What the order and the choice depend on from now on. To be called alike on every rank."""
+        self._epoch = seed
+
+    def get_shards_for_epoch(self) -> list[str]:
+        """The urls of the epoch in order."""
+        return self._urls(self._seed if self._epoch is None else self._epoch)
+
+    def __iter__(self) -> Iterator[Item]:
+        return ({"url": url} for url in self.get_shards_for_epoch())
+
+    def bound(self, seed: int, epoch: int, place: Place) -> list[Item]:  # noqa: ARG002 - the interface
+        return [{"url": url} for url in self._urls((seed if self._epoch is None else self._epoch) + epoch)]
+
+    def _urls(self, seed: int) -> list[str]:
+        urls = all_urls(self.sources)
+        return [urls[index] for index in sampled(self.sources)(len(urls), seed, 0, Place())]
+
+    def __repr__(self) -> str:
+        return f"MultiShardSample({', '.join(source.name for source in self.sources)})"
+
+
+def all_urls(sources: list[MSSource]) -> list[str]:
+    return [url for source in sources for url in source.urls]
+
+
+def sampled(sources: list[MSSource]) -> Sampled:
+    """How an epoch draws from `all_urls`."""
+    return Sampled(tuple([Group(len(source.urls), source.perepoch, source.resample) for source in sources]))
+
+
+def sources_of(spec: str | os.PathLike[str] | Mapping[str, Any]) -> list[MSSource]:
+    """The data sets of a spec, or of a YAML file with one."""
+    if not isinstance(spec, Mapping):
+        return _sources(_loaded(spec), os.fspath(spec))
+    return _sources(spec, "the spec")
+
+
+def shardspec(spec: str) -> MultiShardSample | SimpleShardList:
+    """The shards of a YAML file (`.yaml`, `.yml`), or of a pattern."""
+    return MultiShardSample(spec) if is_spec(spec) else SimpleShardList(spec)
+
+
+def is_spec(urls: object) -> bool:
+    return isinstance(urls, Mapping) or (isinstance(urls, str | os.PathLike) and str(urls).endswith((".yaml", ".yml")))
+
+
+def _loaded(path: str | os.PathLike[str]) -> Any:
+    try:
+        import yaml  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SpecError("specs in YAML need PyYAML: pip install 'asyncwds[yaml]'", url=os.fspath(path)) from error
+    try:
+        return yaml.safe_load(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SpecError(f"the spec cannot be read: {error}", url=os.fspath(path)) from error
+
+
+def _sources(spec: Any, where: str) -> list[MSSource]:
+    _require_keys(spec, _TOP, where)
+    datasets = spec.get("datasets")
+    if not isinstance(datasets, list) or not datasets:
+        raise SpecError(f"{where} must have a list `datasets`")
+    return [_source(dataset, spec, f"data set {number} of {where}") for number, dataset in enumerate(datasets)]
+
+
+def _source(dataset: Any, spec: Mapping[str, Any], where: str) -> MSSource:
+    _require_keys(dataset, _DATASET, where)
+    bucket = _bucket(dataset.get("buckets", spec.get("buckets", [])), where)
+    prefix = _expanded(spec.get("prefix", ""))
+    patterns = dataset.get("shards")
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(patterns, list) or not patterns:
+        raise SpecError(f"{where} must have `shards`")
+    shards = [shard for pattern in patterns for shard in braceexpand(_expanded(pattern))]
+    urls = tuple([prefix + os.path.join(bucket, shard) for shard in shards])  # noqa: PTH118 - urls, or paths as they were given
+    choose, resample = _number(dataset, "choose", where), _number(dataset, "resample", where)
+    if choose is not None and resample is not None:
+        raise SpecError(f"{where} has both `choose` and `resample`")
+    if choose is not None and choose > len(urls):
+        raise SpecError(f"{where} is to choose {choose} of {len(urls)} shards")
+    return MSSource(str(dataset.get("name", f"@{bucket}")), urls, choose, resample)
+
+
+def _bucket(buckets: Any, where: str) -> str:
+    buckets = [buckets] if isinstance(buckets, str) else buckets
+    if not isinstance(buckets, list) or len(buckets) > 1:
+        raise SpecError(f"{where} must have one bucket, not {buckets!r}")
+    return _expanded(buckets[0]) if buckets else ""
+
+
+def _number(dataset: Mapping[str, Any], key: str, where: str) -> int | None:
+    """WebDataset takes what is not above 0 for unset."""
+    number = dataset.get(key, -1)
+    if not isinstance(number, int):
+        raise SpecError(f"{where}: `{key}` must be a whole number, not {number!r}")
+    return number if number > 0 else None
+
+
+def _require_keys(mapping: Any, known: set[str], where: str) -> None:
+    if not isinstance(mapping, Mapping):
+        raise SpecError(f"{where} must be a mapping, not {type(mapping).__name__}")
+    unknown = set(mapping) - known
+    if unknown:
+        raise SpecError(f"{where} has unknown keys: {', '.join(sorted(map(str, unknown)))}; known are {', '.join(sorted(known))}")
+
+
+def _expanded(text: Any) -> str:
+    return os.path.expanduser(os.path.expandvars(str(text)))  # noqa: PTH111 - of urls a Path would make something else

@@ -1,0 +1,172 @@
+"""Tar archives as stages: all in one, by the engine, or opening, unpacking and grouping one by one, as WebDataset has them.
+
+    url_opener → {url, stream} → tar_file_expander → {fname, data, __url__} → group_by_keys → samples
+
+One by one they run in the thread that consumes them, one shard at a time; `http:` streams are read ahead all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from os import PathLike
+from typing import Any, Literal
+
+from asyncwds.engine.gopen import gopen
+from asyncwds.engine.source import Source, as_prefetch
+from asyncwds.errors import SpecError
+from asyncwds.model import Cache, Http, MiB, Prefetch, Retry, Sample
+from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.reading import TarSamples
+from asyncwds.storage.base import Fetcher
+from asyncwds.storage.cache_settings import cache_settings
+from asyncwds.tar.compression import Decompressor
+from asyncwds.tar.grouping import is_meta
+from asyncwds.tar.parser import Member, TarParser
+
+PIECE = MiB  # [bytes] read from a stream at a time
+META = r"__[^/]*__($|/)"  # names that WebDataset reserves
+
+Selects = Callable[[str], bool] | None
+Renames = Callable[[str], str] | None
+
+
+def tarfile_to_samples(
+    handler: Handler = reraise_exception,
+    select_files: Selects = None,
+    rename_files: Renames = None,
+    *,
+    prefetch: int | Literal["auto"] | Prefetch | None = None,
+    retry: Retry | None = None,
+    http: Http | None = None,
+    cache_dir: str | PathLike[str] | None = None,
+    cache_size: float = -1,
+    cache: Cache | None = None,
+    fetcher: Callable[[], Fetcher] | None = None,
+) -> TarSamples:
+    """The stage from shards (urls, or dicts with a `url`) to samples, read by the engine. Its arguments are `WebDataset`'s."""
+    source = Source(
+        urls=(),
+        handler=handler,
+        select_files=select_files,
+        rename_files=rename_files,
+        local_paths=False,  # as WebDataset's
+        prefetch=as_prefetch(prefetch),
+        retry=retry or Retry(),
+        http=http or Http(),
+        cache=cache or cache_settings(cache_dir, cache_size),
+        fetcher=fetcher,
+    )
+    return TarSamples(source)
+
+
+def tarfile_samples(
+    src: Iterable[Any], handler: Handler = reraise_exception, select_files: Selects = None, rename_files: Renames = None
+) -> Iterator[Sample]:
+    """The samples of the shards of `src`, as `tarfile_to_samples`."""
+    return tarfile_to_samples(handler, select_files, rename_files)(src)
+
+
+def url_opener(data: Iterable[Any], handler: Handler = reraise_exception, **kw: Any) -> Iterator[dict[str, Any]]:
+    """Opens urls, or the `url` of dicts, by `gopen(url, **kw)`, and adds the `stream`. The handler is asked about failures."""
+    for item in data:
+        sample = dict(item) if isinstance(item, Mapping) else {"url": item}
+        if not isinstance(sample.get("url"), str):
+            raise SpecError(f"url_opener needs urls, or dicts with a url, not {item!r}")
+        try:
+            sample["stream"] = gopen(sample["url"], **kw)
+        except Exception as error:  # noqa: BLE001 - users' openers; the handler decides
+            if handler(error):
+                continue
+            return
+        yield sample
+
+
+class ArchiveFile(dict[str, Any]):
+    """A file of an archive: `fname`, `data`, `__url__`. Outside the mapping it has the number of the archive in the stream.
+
+    By that `group_by_keys` keeps the samples of archives apart, and nobody else has to know of ends of archives.
+    """
+
+    __slots__ = ("archive",)
+    archive: int
+
+
+def tar_file_expander(
+    data: Iterable[Mapping[str, Any]],
+    handler: Handler = reraise_exception,
+    select_files: Selects = None,
+    rename_files: Renames = None,
+    eof_value: Any = None,
+) -> Iterator[Any]:
+    """Unpacks the `stream` of each item, and closes it: `{fname, data, __url__}` for each file, then `eof_value` unless it is None.
+
+    The handler is asked about archives that are cut short or damaged: it may go on with the next.
+    """
+    for number, source in enumerate(data):
+        url, local_path = source["url"], source.get("local_path")
+        try:
+            for item in _files(source["stream"], url, META, handler, select_files, rename_files):
+                file = ArchiveFile(item, __url__=url, **({} if local_path is None else {"__local_path__": local_path}))
+                file.archive = number
+                yield file
+        except Exception as error:  # noqa: BLE001 - streams of any kind; the handler decides
+            if not handler(error):
+                return
+            continue
+        finally:
+            if hasattr(source["stream"], "close"):
+                source["stream"].close()
+        if eof_value is not None:
+            yield eof_value
+
+
+def tar_file_iterator(
+    fileobj: Any,
+    skip_meta: str | None = META,
+    handler: Handler = reraise_exception,
+    select_files: Selects = None,
+    rename_files: Renames = None,
+) -> Iterator[dict[str, Any]]:
+    """The regular files of an archive, `{fname, data}`, but those whose name the pattern `skip_meta` matches at its beginning.
+
+    The handler is asked about errors of `select_files` and `rename_files`; those of the archive are raised.
+    """
+    yield from _files(fileobj, str(getattr(fileobj, "name", "")), skip_meta, handler, select_files, rename_files)
+
+
+def _files(  # noqa: PLR0917 - as above
+    stream: Any, url: str, skip_meta: str | None, handler: Handler, select_files: Selects, rename_files: Renames
+) -> Iterator[dict[str, Any]]:
+    for name, data, _ in _members(stream, url):
+        if (is_meta(name) and "/" not in name) or (skip_meta is not None and re.match(skip_meta, name)):
+            continue
+        try:
+            fname = name if rename_files is None else rename_files(name)
+            wanted = select_files is None or select_files(fname)
+        except Exception as error:  # noqa: BLE001 - users' functions; the handler decides
+            if not handler(error):
+                return
+            continue
+        if wanted:
+            yield {"fname": fname, "data": data}
+
+
+def _members(stream: Any, url: str) -> Iterator[Member]:
+    """The regular files of an archive, then the error that ends it early, if any."""
+    decompressor = Decompressor(url)
+    parser = TarParser(url, max_member_bytes=Prefetch().max_member_bytes)
+    while chunk := stream.read(PIECE):
+        for piece in decompressor.feed(chunk):
+            yield from _parsed(parser, piece)
+    for piece in decompressor.finish():
+        yield from _parsed(parser, piece)
+    early = parser.finish()
+    if early is not None:
+        raise early
+
+
+def _parsed(parser: TarParser, piece: bytes) -> Iterator[Member]:
+    yield from parser.feed(piece)
+    if parser.error is not None:
+        raise parser.error

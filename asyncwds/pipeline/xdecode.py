@@ -1,0 +1,105 @@
+"""The stage that decodes by patterns of field names, with functions that get a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from io import BytesIO
+from typing import IO, Any, Literal
+
+from asyncwds.codecs.decoders import undecodable
+from asyncwds.codecs.loads import text_loads, unpickle_loads
+from asyncwds.errors import DecodeError, SpecError
+from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+
+StreamDecoder = Callable[[Any], Any] | Literal[False]
+Decoders = Sequence[tuple[str, StreamDecoder]]
+
+
+def decode_bin(stream: IO[bytes]) -> bytes:
+    return stream.read()
+
+
+def decode_text(stream: IO[bytes]) -> str:
+    """UTF-8."""
+    return text_loads(stream.read())
+
+
+def decode_pickle(stream: IO[bytes]) -> Any:
+    """Can run any code that is in the data: DecodeError in secure mode."""
+    return unpickle_loads(stream.read())
+
+
+default_decoders: Decoders = (("*.bin", decode_bin), ("*.txt", decode_text), ("*.pyd", decode_pickle))
+
+
+def find_decoder(decoders: Decoders, path: str) -> StreamDecoder | None:
+    """The last of the decoders whose pattern matches the field's name, with or without a leading dot; metadata stay."""
+    name = path.rpartition("/")[2]
+    if name.startswith("__"):
+        return False
+    name = name.lower()
+    matching = (decode for pattern, decode in reversed(decoders) if fnmatchcase(name, pattern) or fnmatchcase(f".{name}", pattern))
+    return next(matching, None)
+
+
+@dataclass(frozen=True, slots=True)
+class XDecode:
+    """Replaces each field's bytes by what its decoder makes of a stream of them. Made by `xdecode`."""
+
+    decoders: tuple[tuple[str, StreamDecoder], ...]
+    must_decode: bool = True
+    handler: Handler = reraise_exception
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        for sample in source:
+            try:
+                decoded = self._decoded(sample)
+            except Exception as error:  # noqa: BLE001 - user code; the handler decides
+                if handled(error, self.handler, "xdecode", sample):
+                    continue
+                return
+            yield decoded
+
+    def _decoded(self, sample: Any) -> Any:
+        if not isinstance(sample, dict):
+            raise SpecError(f"xdecode needs samples that are dicts, not {type(sample).__name__}; it belongs before to_tuple")
+        decoded = sample.copy()
+        for field, data in sample.items():
+            if field.startswith("__"):
+                continue
+            try:
+                decoded[field] = self._value(field, data)
+            except SpecError:
+                raise  # not this sample is wrong, but the pipeline
+            except Exception as cause:
+                raise undecodable(sample, field, cause) from cause
+        return decoded
+
+    def _value(self, field: str, data: Any) -> Any:
+        decode = find_decoder(self.decoders, field)
+        if decode is None and self.must_decode:
+            raise DecodeError(f"No decoder found for {field}.")
+        return decode(BytesIO(data) if isinstance(data, bytes) else data) if decode else data
+
+
+def xdecode(
+    *decoders: tuple[str, StreamDecoder],
+    must_decode: bool = True,
+    defaults: Decoders = default_decoders,
+    handler: Handler = reraise_exception,
+    **by_extension: StreamDecoder,
+) -> XDecode:
+    """Decodes fields by pattern: `xdecode(("*.jpg", f), json=json.load)`; functions get a stream of the field's bytes.
+
+    The last pattern that matches counts, of keywords, arguments and `defaults` in this order. False in place of a function
+    leaves a field as it is. A field without any is a DecodeError, or stays bytes where `must_decode` is False; so is
+    one whose function fails. The defaults are *.bin (bytes), *.txt (UTF-8) and *.pyd (a pickle; not in secure mode).
+    """
+    extensions = [(f"*.{extension}", decode) for extension, decode in by_extension.items()]
+    pairs: list[Any] = [*defaults, *decoders, *extensions]
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not (callable(pair[1]) or pair[1] is False):
+            raise SpecError(f"xdecode takes pairs of a pattern and a function, not {pair!r}")
+    return XDecode(tuple(pairs), must_decode, handler)

@@ -1,0 +1,49 @@
+"""Where random orders begin: numbers that are the same in every process and release."""
+
+from __future__ import annotations
+
+import os
+import random
+from zlib import crc32
+
+from asyncwds.errors import SpecError
+
+
+def make_seed(*parts: object) -> int:
+    """A seed [31 bits] made of numbers, text, bytes, None and tuples of such. For numbers it is WebDataset's.
+
+    Unlike there, text counts by its content and not by its hash, which is another one in every process.
+    Raises SpecError for other things.
+    """
+    seed = 0
+    for part in parts:
+        seed = (seed * 31 + _number(part)) & 0x7FFFFFFF
+    return seed
+
+
+def _number(part: object) -> int:
+    match part:
+        case int() | float():
+            return hash(part)
+        case str():
+            return crc32(part.encode("utf-8", "surrogatepass"))
+        case bytes():
+            return crc32(part)
+        case None:
+            return 0
+        case tuple():
+            return make_seed(*part)
+    raise SpecError(f"a seed is made of numbers, text, bytes, None and tuples of such, not of {type(part).__name__}")
+
+
+def dataset_seed(seed: int | None) -> int:
+    """The seed given, else $WDS_SEED, else one that is drawn."""
+    if seed is not None:
+        return seed
+    text = os.environ.get("WDS_SEED")
+    if not text:
+        return random.randrange(1_000_000)  # noqa: S311 - an order, not a secret; follows random.seed() as WebDataset does
+    try:
+        return int(text)
+    except ValueError:
+        raise SpecError(f"the environment variable WDS_SEED must be a whole number, not {text!r}") from None

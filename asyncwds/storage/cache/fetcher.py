@@ -1,0 +1,208 @@
+"""Keeps what comes from elsewhere in a folder: `Cached`, a fetcher around a fetcher."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+
+from asyncwds.errors import CacheError, ChangedError, FetchError, redact
+from asyncwds.model import Cache
+from asyncwds.stats import Counters
+from asyncwds.storage.base import Answer, Body, Fetcher
+from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.cache.checks import is_shard
+from asyncwds.storage.cache.download import Download, Surroundings
+from asyncwds.storage.cache.folder import CacheFolder, Whole
+from asyncwds.storage.cache.health import Health
+from asyncwds.storage.cache.journal import Header
+from asyncwds.storage.cache.names import checked_name, shard_name, url_hash
+from asyncwds.storage.cache.partials import Partials
+from asyncwds.storage.cache.threads import CacheThreads
+from asyncwds.storage.cache.whole import file_chunks, whole_chunks
+from asyncwds.storage.file import FileFetcher
+from asyncwds.storage.ranges import Asked
+from asyncwds.urls import local_path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TRIES = 3  # between two looks a shard may become whole, or be removed
+
+
+class Cached:
+    """Serves from `cache.dir` what is there, and keeps there what it fetches while that is read. Local files pass through.
+
+    patience    [s] how long others that fetch the same are waited for while nothing comes of it
+    validator   called with the path of what has come whole: whether to keep it
+
+    Where the cache fails, on a full disk for one, reading goes on without it until `aclose`, with one warning; failures are
+    counted. Opening raises CacheError only if the folder is not there and cannot be made.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        cache: Cache,
+        counters: Counters,
+        *,
+        patience: float = 20.0,
+        validator: Callable[[str], bool] = is_shard,
+    ) -> None:
+        self._fetcher = fetcher
+        self._cache = cache
+        self._counters = counters
+        self._folder = CacheFolder(cache)
+        self._threads = CacheThreads(patience)
+        self._files = FileFetcher(counters)
+        self._health = Health(counters, str(self._folder.root))
+        self._around = Surroundings(fetcher, counters, patience, self._is_confirmed, self._health.failed)
+        self._partials = Partials(self._folder, self._threads, self._health, validator, sums=cache.checksums)
+        self._confirmed: set[tuple[str, str | None]] = set()  # URLs with the identities that the source has confirmed
+        self._prepared = False
+
+    @asynccontextmanager
+    async def open(
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
+    ) -> AsyncGenerator[Body, None]:
+        async with AsyncExitStack() as stack:
+            body: Body | None = None
+            if url != "-" and local_path(url) is None:
+                body = await self._cached(stack, Asked(url, start, stop, identity), buffer)
+            if body is None:
+                body = await stack.enter_async_context(self._fetcher.open(url, start, stop, identity, buffer=buffer))
+            yield body
+
+    async def aclose(self) -> None:
+        try:
+            await self._partials.aclose()
+        finally:
+            self._threads.close()
+            try:
+                await self._files.aclose()
+            finally:
+                await self._fetcher.aclose()
+
+    async def _cached(self, stack: AsyncExitStack, asked: Asked, buffer: memoryview | None) -> Body | None:
+        """A body that the cache has to do with; None if it has nothing and can keep nothing."""
+        name = self._name(asked.url)
+        await self._prepare()
+        try:
+            for _ in range(_TRIES):
+                if not self._partials.has(name) and (whole := await self._whole(name, asked)) is not None:
+                    return await self._from_file(stack, asked, whole)
+                if not self._health.writable:
+                    return None
+                download = await self._partials.enter(stack, name, asked.url, self._is_confirmed)
+                if download is not None:
+                    return await self._in_parts(Download(self._around, download, asked, buffer, stack))
+        except CacheError as error:
+            self._health.failed(error)
+        return None
+
+    def _name(self, url: str) -> str:
+        given = self._cache.url_to_name
+        return shard_name(url) if given is None else checked_name(given(url), url)
+
+    async def _prepare(self) -> None:
+        """Makes the folder. Raises CacheError where there can be none, which is no matter of room."""
+        if self._prepared:
+            return
+        try:
+            await self._threads.run(self._folder.prepare)
+        except CacheError as error:
+            reason = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+            if reason not in _FULL and not self._folder.root.is_dir():
+                raise
+            self._health.failed(error)
+        self._prepared = True
+
+    # -- whole shards ---------------------------------------------------------------------------------------------
+
+    async def _whole(self, name: str, asked: Asked) -> Whole | None:
+        first = asked.identity is None
+        whole = await self._threads.run(self._folder.find, name, use=first)
+        if whole is None and first and self._cache.url_to_name is not None:
+            return await self._adopted(name, asked.url)
+        if whole is None or await self._is_trusted(whole, asked.url):
+            return whole
+        await self._threads.run_locked(self._folder.forget, whole)
+        return None
+
+    async def _adopted(self, name: str, url: str) -> Whole | None:
+        """A file that was put under the user's name for the URL by others, if it is as large as the source says."""
+        size = await self._threads.run(self._folder.unrecorded, name)
+        if size is None:
+            return None
+        async with self._fetcher.open(url, 0, 1) as body:
+            answer = body.answer
+        if answer.total != size:
+            return None
+        return await self._threads.run_locked(self._folder.adopt, name, redact(url), url_hash(url), answer.identity)
+
+    async def _is_trusted(self, whole: Whole, url: str) -> bool:
+        record = whole.record
+        known = record.url_hash == url_hash(url) and not self._cache.revalidate
+        return known or await self._is_same(url, record.url_hash, record.size, record.identity)
+
+    async def _is_same(self, url: str, stored_for: str, total: int | None, identity: str | None) -> bool:
+        """Whether an object of that size and identity, stored for the URL with the hash `stored_for`, is what `url` stands for."""
+        if stored_for != url_hash(url) and identity is None:
+            return False
+        if (url, identity) not in self._confirmed:
+            if not await self._agrees(url, total, identity):
+                return False
+            self._confirmed.add((url, identity))
+        return True
+
+    async def _agrees(self, url: str, total: int | None, identity: str | None) -> bool:
+        """Whether the source still has the object of that size and identity."""
+        try:
+            async with self._fetcher.open(url, 0, 1, identity) as body:
+                return total is not None and body.answer.total == total
+        except ChangedError:
+            return False
+
+    async def _from_file(self, stack: AsyncExitStack, asked: Asked, whole: Whole) -> Body | None:
+        record = whole.record
+        if asked.identity not in (None, record.identity):
+            return None
+        stop = record.size if asked.stop is None else min(asked.stop, record.size)
+        try:
+            file = await stack.enter_async_context(file_chunks(self._files, whole, asked.start, stop))
+        except FetchError:  # removed, or replaced, a moment ago
+            return None
+
+        async def damaged() -> str | None:
+            await self._damaged(whole)
+            return record.identity
+
+        chunks = whole_chunks(file, asked, self._fetcher, self._counters, damaged)
+        await stack.enter_async_context(aclosing(chunks))
+        return ChunkBody(Answer(asked.start, record.size, record.identity, ranged=True, path=whole.path), chunks)
+
+    async def _damaged(self, whole: Whole) -> None:
+        self._health.damaged()
+        self._folder.say(f"finds {whole.name} damaged")
+        try:
+            await self._threads.run_locked(self._folder.forget, whole)
+        except CacheError as error:
+            self._health.failed(error)
+
+    # -- shards that are being downloaded -------------------------------------------------------------------------------
+
+    async def _is_confirmed(self, url: str, header: Header) -> bool:
+        return await self._is_same(url, header.url_hash, header.total, header.identity)
+
+    async def _in_parts(self, download: Download) -> Body | None:
+        answer = await download.begin()
+        if answer is None:
+            return None
+        self._confirmed.add((download.asked.url, answer.identity))
+        chunks = download.chunks(answer)
+        await download.stack.enter_async_context(aclosing(chunks))
+        return ChunkBody(answer, chunks)

@@ -1,0 +1,79 @@
+"""What is known of an object while it is being downloaded, as lines that any process may append. No I/O.
+
+A line is its text, a space, and the text's CRC-32. The text is a header (JSON; the last one counts), or a span of bytes
+that are there ("start stop", hexadecimal). A line that was cut when its writer was killed, or that another one ran into,
+fails its checksum and is passed over: what it said is then fetched again.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from zlib import crc32
+
+from asyncwds.storage.spans import Spans
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the source said of the object. `boot` tells in which run of which machine this was written.
+
+    url is what may be shown of it; url_hash stands for all of it; total is None until the end of a stream has come.
+    """
+
+    url: str
+    url_hash: str
+    total: int | None
+    identity: str | None
+    ranged: bool
+    boot: str
+
+
+class Journal:
+    """What the lines read so far say."""
+
+    def __init__(self) -> None:
+        self.header: Header | None = None
+        self.complete = Spans()
+        self.read = 0
+        """How much of the journal was read [bytes]."""
+        self._rest = b""
+
+    @property
+    def whole(self) -> bool:
+        """Every byte of the object is there."""
+        total = None if self.header is None else self.header.total
+        return total is not None and self.complete.end_of(0) >= total
+
+    def absorb(self, offset: int, data: bytes) -> None:
+        """Takes the journal's bytes from `offset` on; what another thread has read meanwhile is no news."""
+        if offset != self.read or not data:
+            return
+        self.read += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            text, _, check = line.rpartition(b" ")
+            if check == b"%08x" % crc32(text):
+                self._take(text)
+
+    def _take(self, text: bytes) -> None:
+        if text.startswith(b"{"):
+            with suppress(TypeError):  # another version's
+                self.header = Header(**json.loads(text))
+        else:
+            start, stop = text.split(b" ")
+            self.complete.add(int(start, 16), int(stop, 16))
+
+
+def header_line(header: Header) -> bytes:
+    return _line(json.dumps(asdict(header)).encode())
+
+
+def span_line(start: int, stop: int) -> bytes:
+    return _line(b"%x %x" % (start, stop))
+
+
+def _line(text: bytes) -> bytes:
+    # It begins with a line end too, for the case that the line before it was cut.
+    return b"\n%s %08x\n" % (text, crc32(text))

@@ -1,0 +1,67 @@
+"""What shards are called in a cache. Plain functions of URLs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import PurePosixPath
+from urllib.parse import quote, urlparse
+
+from asyncwds.errors import SpecError
+
+INDEX = ".asyncwds"
+"""The folder, within the cache's, for what it has to remember."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+=,@-]+")
+_PATH_SCHEMES = frozenset({"", "file", "http", "https", "ftp", "ftps", "gs", "s3", "ais"})
+_URL = re.compile(r"(https?|hdfs|gs|ais|s3):")
+# With the hash and the suffixes of the cache's own files, the longest name has less than 255 bytes.
+_STEM, _SUFFIX, _HASH = 100, 50, 16
+
+
+def url_hash(url: str) -> str:
+    """128 bits, so that two URLs never share them by chance."""
+    return hashlib.blake2b(url.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def shard_name(url: str) -> str:
+    """`train-000.tar` of any URL → `train-000-HASH.tar`, with a hash of the whole URL. Of a command, its first URL is shown."""
+    path = re.split("[?#]", pipe_cleaner(url), maxsplit=1)[0]
+    last = _UNSAFE.sub("_", path.rstrip("/").rpartition("/")[2])
+    stem, dot, suffix = last.partition(".")
+    return f"{stem[-_STEM:]}-{url_hash(url)[:_HASH]}{dot}{suffix[-_SUFFIX:]}".removeprefix("-")
+
+
+def checked_name(name: object, url: str) -> str:
+    """A name that a user's `url_to_name` returned, if it stays within the folder. Raises SpecError otherwise."""
+    if not isinstance(name, str):
+        raise SpecError(f"url_to_name must return text, not {type(name).__name__}", url=url)
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or parts[0].startswith("/") or parts[0] == INDEX or "\0" in name:
+        raise SpecError(f"url_to_name must return the name of a file in the cache's folder, not {name!r}", url=url)
+    return "/".join(parts)
+
+
+def url_to_cache_name(url: str, ndir: int = 0) -> str:
+    """WebDataset's name: the last `ndir` + 1 components of the path; of URLs that have none, the end of the URL, quoted.
+
+    URLs that end alike get the same name.
+    """
+    assert isinstance(url, str), f"a URL must be text, not {type(url).__name__}"
+    parts = urlparse(url)  # not urlsplit: a ";" ends the path, as it does for WebDataset
+    if parts.scheme in _PATH_SCHEMES:
+        return "/".join(parts.path.lstrip("/").split("/")[-1 - ndir :])
+    return quote(url, safe="_+{}*,-")[-128:]
+
+
+def pipe_cleaner(spec: str) -> str:
+    """The first URL in a `pipe:` command; the command if there is none; anything else as it is."""
+    command = spec.removeprefix("pipe:")
+    if command == spec:
+        return spec
+    return next((word for word in command.split(" ") if _URL.match(word)), command)
+
+
+def islocal(url: str) -> bool:
+    """Whether WebDataset takes it for a local file: it has no scheme, or `file:`."""
+    return urlparse(url).scheme in ("", "file")

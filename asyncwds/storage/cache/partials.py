@@ -1,0 +1,90 @@
+"""The downloads that an iterator has open, each once for all of its parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from asyncwds.errors import CacheError
+from asyncwds.storage.cache.folder import CacheFolder
+from asyncwds.storage.cache.health import Health
+from asyncwds.storage.cache.journal import Header
+from asyncwds.storage.cache.names import url_hash
+from asyncwds.storage.cache.partial import Partial
+from asyncwds.storage.cache.threads import CacheThreads
+
+
+class Partials:
+    """`validator` and `sums` as for `Partial.publish`."""
+
+    def __init__(
+        self, folder: CacheFolder, threads: CacheThreads, health: Health, validator: Callable[[str], bool], *, sums: bool
+    ) -> None:
+        self._folder = folder
+        self._threads = threads
+        self._health = health
+        self._validator = validator
+        self._sums = sums
+        self._open: dict[str, Partial] = {}
+        self._publishing: set[asyncio.Task[None]] = set()
+
+    def has(self, name: str) -> bool:
+        return name in self._open and self._open[name].is_open
+
+    async def enter(
+        self, stack: AsyncExitStack, name: str, url: str, is_confirmed: Callable[[str, Header], Awaitable[bool]]
+    ) -> Partial | None:
+        """The download of that name, open until `stack` is left. None if it has become whole.
+
+        One that was left by others is begun anew unless it `is_confirmed`.
+        """
+        partial = self._open.setdefault(name, Partial(self._folder, self._threads, name, url_hash(url)))
+        partial.users += 1
+        stack.push_async_callback(self._leave, partial)
+        async with partial.opening:
+            if not partial.is_open and not await partial.open():
+                return None
+            if partial.left_over and partial.header is not None and not await is_confirmed(url, partial.header):
+                await partial.discard()
+                await partial.close()
+                if not await partial.open():
+                    return None
+            partial.left_over = False
+        return partial
+
+    async def aclose(self) -> None:
+        """Waits until what has come whole is a shard."""
+        if self._publishing:
+            await asyncio.wait(self._publishing)
+
+    async def _leave(self, partial: Partial) -> None:
+        partial.users -= 1
+        if partial.users:
+            return
+        if self._open.get(partial.name) is partial:
+            del self._open[partial.name]
+        if partial.is_open and partial.journal.whole:
+            # In the background: to wait for the disk here would keep a connection idle.
+            task = asyncio.create_task(self._publish(partial))
+            self._publishing.add(task)
+            task.add_done_callback(self._publishing.discard)
+        elif partial.is_open:
+            if not (self._health.writable and partial.is_begun):
+                await partial.abandon()
+            await self._close(partial)
+
+    async def _publish(self, partial: Partial) -> None:
+        try:
+            await partial.publish(self._validator, sums=self._sums)
+        except CacheError as error:
+            self._health.failed(error)
+            await partial.abandon()
+        finally:
+            await self._close(partial)
+
+    async def _close(self, partial: Partial) -> None:
+        try:
+            await partial.close()
+        except CacheError as error:  # over a network, writes may fail only now
+            self._health.failed(error)

@@ -1,0 +1,70 @@
+"""Runs a cache's blocking calls in threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from asyncwds.errors import CacheError, WdsError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 8
+"""As many as `FileFetcher` has, for the same reason."""
+
+_PAUSE = 0.002  # [s] between two tries to lock the folder, which is locked for some hundred microseconds each time
+
+
+class CacheThreads:
+    """`patience` [s] is how long a file that others have locked is waited for."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._pool: ThreadPoolExecutor | None = None
+        self._closed = False
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `function` returns. Raises CacheError for its OSErrors.
+
+        It always runs to its end, also where this is cancelled: what it opens or locks must not be lost.
+        """
+        if self._closed:
+            raise CacheError("the cache is closed")
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="asyncwds-cache")
+        running = asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
+        cancelled: asyncio.CancelledError | None = None
+        while not running.done():
+            try:
+                await asyncio.wait([running])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        failed = running.exception()
+        if cancelled is not None:
+            raise cancelled
+        if isinstance(failed, OSError) and not isinstance(failed, WdsError | BlockingIOError):
+            raise CacheError(f"the cache cannot be used: {failed}") from failed
+        return running.result()
+
+    async def run_locked(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a function that raises BlockingIOError while another process has locked a file it needs."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
+        while True:
+            try:
+                return await self.run(function, *args, **kwargs)
+            except BlockingIOError as error:
+                if loop.time() > deadline:
+                    message = f"another process has kept the cache locked for {self._patience:g} s"
+                    raise CacheError(message) from error
+            await asyncio.sleep(_PAUSE)
+
+    def close(self) -> None:
+        """Waits for what is running. Idempotent."""
+        self._closed = True
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True)
