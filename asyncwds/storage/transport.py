@@ -122,8 +122,8 @@ class Transport:
         tls = self._outgoing.tls if "https" in (hop.scheme, proxy and proxy.scheme) else True
         self.counters.requests += 1
         body = None
-        if call.method not in ("GET", "HEAD"):
-            sent["Content-Length"] = str(len(call.body))
+        if call.body or call.method not in ("GET", "HEAD"):
+            sent.setdefault("Content-Length", str(len(call.body)))
             body = self._pieces(call.body, limit) if call.body else None
         return await session.request(
             call.method,
