@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
     from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
     from asyncwds.pipeline.xdecode import xdecode
+    from asyncwds.security import enforce_security
     from asyncwds.settings import S3
     from asyncwds.stats import Stats
     from asyncwds.storage.cache.names import pipe_cleaner
@@ -211,6 +212,7 @@ _HOMES = {
     ),
     "asyncwds.pipeline.xdecode": ("xdecode",),
     "asyncwds.settings": ("S3",),
+    "asyncwds.security": ("enforce_security",),
     "asyncwds.stats": ("Stats",),
     "asyncwds.storage.cache.names": ("pipe_cleaner",),
     "asyncwds.storage.command": ("Pipe",),
@@ -302,6 +304,7 @@ __all__ = [
     "decode",
     "default_collation_fn",
     "detshuffle",
+    "enforce_security",
     "errors",
     "expand_source",
     "expand_urls",

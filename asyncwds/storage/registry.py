@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
-from asyncwds.security import secure_mode
+from asyncwds.security import refused, secure_mode
 from asyncwds.settings import AIStore, FileSystem
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
@@ -58,6 +58,8 @@ class _Storage:
         *,
         buffer: memoryview | None = None,
     ) -> AbstractAsyncContextManager[Body]:
+        if reason := refused(scheme_of(url)):
+            raise SpecError(f"{scheme_of(url)}: urls are not opened, because {reason}", url=url)
         settings = settings_for(url, self._storage)
         fetcher = self._by_scheme(url) if settings is None else self._by_settings(settings)
         return fetcher.open(url, start, stop, identity, buffer=buffer)
@@ -109,8 +111,6 @@ def _maker(url: str) -> Maker:
         known = [*schemes(), *(known for known in _MAKERS if known != "-")]
         known_ones = ", ".join(f"{name}:" for name in known)
         raise SpecError(f"no storage for {scheme}: urls; there is {known_ones}{why_not(scheme)}", url=url)
-    if scheme in ("file", "pipe") and secure_mode():
-        raise SpecError(f"{scheme}: urls are not opened, because WDS_SECURE is set", url=url)
     return _MAKERS[scheme]
 
 
