@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
     from asyncwds.pipeline.xdecode import xdecode
     from asyncwds.security import enforce_security
-    from asyncwds.settings import S3
+    from asyncwds.settings import GCS, S3, AIStore, Azure, FileSystem, HuggingFace
     from asyncwds.stats import Stats
     from asyncwds.storage.cache.names import pipe_cleaner
     from asyncwds.storage.command import Pipe
@@ -211,8 +211,8 @@ _HOMES = {
         "url_opener",
     ),
     "asyncwds.pipeline.xdecode": ("xdecode",),
-    "asyncwds.settings": ("S3",),
     "asyncwds.security": ("enforce_security",),
+    "asyncwds.settings": ("AIStore", "Azure", "FileSystem", "GCS", "HuggingFace", "S3"),
     "asyncwds.stats": ("Stats",),
     "asyncwds.storage.cache.names": ("pipe_cleaner",),
     "asyncwds.storage.command": ("Pipe",),
@@ -255,8 +255,11 @@ _MODULES = {
 }
 
 __all__ = [
+    "GCS",
     "S3",
+    "AIStore",
     "AsyncShardWriter",
+    "Azure",
     "Cache",
     "Cached",
     "Continue",
@@ -265,9 +268,11 @@ __all__ = [
     "Decoder",
     "DecodingError",
     "DirectoryShardList",
+    "FileSystem",
     "FluidInterface",
     "FluidWrapper",
     "Http",
+    "HuggingFace",
     "LMDBCached",
     "LRUCleanup",
     "MockDataset",

