@@ -5,17 +5,26 @@ import asyncio
 import gc
 import importlib.util
 import inspect
+import signal
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from ctypes.util import find_library
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from nginx import Nginx, run_nginx
 
 from asyncwds.testing import FaultServer
+
+if TYPE_CHECKING:
+    from objectstore import ObjectStore
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and children would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Spawned processes import test modules under the names that pytest gives them (`tests.test_…`). At the end of the path,
 # so that the installed wheel is found before the sources.
@@ -25,6 +34,7 @@ sys.path.append(str(Path(__file__).parent.parent))
 EXTRAS = {
     *(
         "av",
+        "botocore",
         "cbor2",
         "imagecodecs",
         "msgpack",
@@ -77,6 +87,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     with run_nginx(tmp_path_factory.mktemp("nginx")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator["ObjectStore"]:
+    from seaweedfs import run_seaweedfs  # needs botocore
+
+    with run_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def juicefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator["ObjectStore"]:
+    from juicefs import run_juicefs  # needs botocore
+
+    with run_juicefs(tmp_path_factory.mktemp("juicefs")) as store:
+        yield store
 
 
 @pytest.fixture

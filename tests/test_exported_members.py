@@ -2,7 +2,7 @@ import asyncwds
 
 
 def test_all_is_sorted_and_every_name_resolves():
-    assert asyncwds.__all__ == sorted(asyncwds.__all__, key=lambda name: (not name[0].isupper(), name))
+    assert asyncwds.__all__ == sorted(asyncwds.__all__, key=lambda name: (not name[0].isupper(), not name.isupper(), name))
     for name in asyncwds.__all__:
         assert getattr(asyncwds, name) is not None
 

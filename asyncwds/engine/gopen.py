@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal
@@ -20,6 +20,8 @@ from asyncwds.errors import SpecError, redact
 from asyncwds.model import Http, Prefetch, Retry, Shard
 from asyncwds.security import secure_mode
 from asyncwds.stats import Counters
+from asyncwds.storage.base import Fetcher
+from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.registry import open_storage
 from asyncwds.urls import local_path, rewritten, scheme_of
 
@@ -31,8 +33,8 @@ def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **kw: Any) -> Any:
 
     Paths and `file:` are Python's files (buffered as $GOPEN_BUFFER says), `-` is standard input or output, and all else is
     opened by the function that `gopen_schemes` has for the scheme, which gets url, mode, bufsize and what else was given.
-    `http:` is read with many requests in flight, and takes `prefetch`, `retry` and `http` as `WebDataset` does; what is written
-    to it is a PUT, which is there when the file has been closed.
+    Web servers and buckets are read with many requests in flight; `prefetch`, `retry`, `http` and `storage` are as for
+    `WebDataset`. What is written to them is there when the file has been closed.
 
     Urls are rewritten as $GOPEN_REWRITE says; with $GOPEN_VERBOSE=1 each is written to stderr. Raises SpecError for another
     mode, for a scheme that nobody knows, and for local files in secure mode; the rest as the source does.
@@ -63,13 +65,13 @@ class Download(io.RawIOBase):
     Dropping it without closing it stops the engine as well.
     """
 
-    def __init__(self, url: str, prefetch: Prefetch, retry: Retry, http: Http) -> None:
+    def __init__(self, url: str, prefetch: Prefetch, retry: Retry, http: Http, storage: Storage) -> None:
         super().__init__()
         self.name = redact(url)
         counters = Counters()
         self._chunk = memoryview(b"")
         self._bridge = Bridge(
-            partial(_opened, url, prefetch, retry, http, counters),
+            partial(_opened, url, prefetch, partial(open_storage, http, retry, storage=storage), counters),
             window=window_bytes(prefetch),
             counters=counters,
             loop_factory=loop_factory(prefetch),
@@ -85,8 +87,10 @@ class Download(io.RawIOBase):
         prefetch: int | Literal["auto"] | Prefetch | None = None,
         retry: Retry | None = None,
         http: Http | None = None,
+        storage: Storage | Settings | None = None,
     ) -> io.BufferedReader:
-        return io.BufferedReader(cls(url, as_prefetch(prefetch), retry or Retry(), http or Http()), max(bufsize, BUFFER))
+        raw = cls(url, as_prefetch(prefetch), retry or Retry(), http or Http(), as_storage(storage))
+        return io.BufferedReader(raw, max(bufsize, BUFFER))
 
     def readable(self) -> bool:
         return True
@@ -112,10 +116,17 @@ class UploadFile(io.RawIOBase):
     One that is dropped, or left by an exception, leaves nothing.
     """
 
-    def __init__(self, url: str, *, retry: Retry | None = None, http: Http | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        retry: Retry | None = None,
+        http: Http | None = None,
+        storage: Storage | Settings | None = None,
+    ) -> None:
         super().__init__()
         self.name = redact(url)
-        self._output: RemoteOutput | None = RemoteOutput(url, http or Http(), retry or Retry())
+        self._output: RemoteOutput | None = RemoteOutput(url, http or Http(), retry or Retry(), as_storage(storage))
 
     def writable(self) -> bool:
         return True
@@ -152,9 +163,11 @@ class UploadFile(io.RawIOBase):
 
 
 @asynccontextmanager
-async def _opened(url: str, prefetch: Prefetch, retry: Retry, http: Http, counters: Counters) -> AsyncIterator[BlockStream]:
+async def _opened(
+    url: str, prefetch: Prefetch, fetcher: Callable[[Counters], Fetcher], counters: Counters
+) -> AsyncIterator[BlockStream]:
     options = ReadOptions(prefetch.max_member_bytes, raw=True)
-    stream = BlockStream(iter([Shard(url, 0)]), open_storage(http, retry, counters), prefetch, options, counters)
+    stream = BlockStream(iter([Shard(url, 0)]), fetcher(counters), prefetch, options, counters)
     try:
         yield stream
     finally:

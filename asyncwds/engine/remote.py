@@ -15,6 +15,7 @@ from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.reader import Block
 from asyncwds.model import Http, MiB, Retry
 from asyncwds.stats import Counters
+from asyncwds.storage.clouds import Storage
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.sinks import open_sinks
 
@@ -28,10 +29,11 @@ class _Calls:
     _loop: asyncio.AbstractEventLoop
     _upload: Upload
 
-    def __init__(self, url: str, http: Http, retry: Retry) -> None:
+    def __init__(self, url: str, http: Http, retry: Retry, storage: Storage) -> None:
         self._url = url
         self._http = http
         self._retry = retry
+        self._storage = storage
         self._waiting: asyncio.Queue[Call] = asyncio.Queue()
 
     @asynccontextmanager
@@ -39,7 +41,7 @@ class _Calls:
         """For as long as it is open the upload is; unless it was committed by then, it is aborted."""
         self._loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="asyncwds-upload") as thread:
-            sink = open_sinks(self._http, self._retry, thread)
+            sink = open_sinks(self._http, self._retry, thread, self._storage)
             try:
                 self._upload = await sink.open(self._url)
                 try:
@@ -66,8 +68,8 @@ class _Calls:
 class RemoteOutput:
     """An `Output` for urls that need a sink. Each call waits until the sink has taken it, not until the bytes have arrived."""
 
-    def __init__(self, url: str, http: Http, retry: Retry) -> None:
-        self._calls = _Calls(url, http, retry)
+    def __init__(self, url: str, http: Http, retry: Retry, storage: Storage) -> None:
+        self._calls = _Calls(url, http, retry, storage)
         self._bridge = Bridge(self._calls.open, window=MiB, counters=Counters(), loop_factory=asyncio.new_event_loop)
         next(self._bridge)
 

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from time import monotonic, perf_counter
 from typing import Literal
@@ -20,6 +20,9 @@ from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.clouds import Settings, Storage, as_storage
+from asyncwds.storage.listing import listed
+from asyncwds.storage.upcoming import foretold
 from asyncwds.urls import expand
 
 Handler = Callable[[Exception], bool]
@@ -57,6 +60,7 @@ class Source:
     prefetch: Prefetch = field(default_factory=Prefetch)
     retry: Retry = field(default_factory=Retry)
     http: Http = field(default_factory=Http)
+    storage: Storage = field(default_factory=dict)
     fetcher: Callable[[], Fetcher] | None = None
     cache: Cache | None = None
 
@@ -79,12 +83,13 @@ class Source:
     @asynccontextmanager
     async def read(self, shards: Iterator[Shard | None], counters: Counters) -> AsyncIterator[BlockStream]:
         """The same for other shards than the source's own; None among them says that the next one is not known yet."""
-        fetcher = self.fetcher() if self.fetcher is not None else storage(self.http, self.retry, counters)
+        fetcher = self.fetcher() if self.fetcher is not None else storage(self.http, self.retry, counters, self.storage)
         if self.cache is not None:
             from asyncwds.storage.cache import Cached  # noqa: PLC0415 - 15 ms that most do without
 
             fetcher = Cached(fetcher, self.cache, counters, patience=self.retry.stall_timeout)
         options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files, self.local_paths)
+        shards = foretold(shards, fetcher)
         stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)
         try:
             yield stream
@@ -175,6 +180,7 @@ def open_samples(
     prefetch: int | Literal["auto"] | Prefetch | None = None,
     retry: Retry | None = None,
     http: Http | None = None,
+    storage: Storage | Settings | None = None,
     handler: Handler = reraise_exception,
     shardshuffle: int = 0,
     seed: int = 0,
@@ -202,6 +208,7 @@ def open_samples(
         prefetch=as_prefetch(prefetch),
         retry=retry or Retry(),
         http=http or Http(),
+        storage=as_storage(storage),
         handler=handler,
         select_files=select_files,
         rename_files=rename_files,
@@ -214,5 +221,7 @@ def open_samples(
 @asynccontextmanager
 async def _open_samples(source: Source, epoch: int, place: Place) -> AsyncIterator[Samples]:
     counters = Counters()
+    if source.fetcher is None:
+        source = replace(source, urls=tuple(await listed(source.urls, source.http, source.retry, source.storage)))
     async with source.open(epoch, place, counters) as stream:
         yield Samples(source, stream, counters)

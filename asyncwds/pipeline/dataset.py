@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from os import PathLike
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from asyncwds.plan import Draw, Resampled, Splitter
 from asyncwds.seeds import dataset_seed
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.cache_settings import cache_settings
+from asyncwds.storage.clouds import Settings, Storage, as_storage
+from asyncwds.storage.listing import expand_and_list
 from asyncwds.urls import expand, local_path
 
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for
@@ -31,7 +34,7 @@ Urls = str | PathLike[str] | Mapping[str, Any] | Iterable[str | PathLike[str]]
 class WebDataset(DataPipeline, FluidInterface):
     """Samples of tar shards, as one object for `for`, `async for` and torch's DataLoader.
 
-    urls            path or URL, with braces, '::', '@list.txt' and globs on local paths; a list of such; a YAML file or dict
+    urls            path or URL, with braces, '::', '@list.txt' and wildcards; a list of such; a YAML file or dict
                     that says how many shards of several data sets an epoch has, see `MultiShardSample`; or a folder, with a
                     slash at its end, see `DirectoryShardList`
     handler         called with each error of a shard: raises it, or returns True to go on behind it, False to end
@@ -52,6 +55,7 @@ class WebDataset(DataPipeline, FluidInterface):
     seed            of every random order; without it $WDS_SEED, or drawn once, here
     prefetch        how far to read ahead; `16` is short for `Prefetch(connections=16)`
     retry, http     how requests are made, and made again
+    storage         settings of buckets: `S3(...)`, or URL prefixes with settings, `{"s3://mine/": S3(profile="mine")}`
     cache           settings of the cache, in place of the three above
     fetcher         makes the storage in place of the built-in one
 
@@ -85,12 +89,15 @@ class WebDataset(DataPipeline, FluidInterface):
         prefetch: int | Literal["auto"] | Prefetch | None = None,
         retry: Retry | None = None,
         http: Http | None = None,
+        storage: Storage | Settings | None = None,
         cache: Cache | None = None,
         fetcher: Callable[[], Fetcher] | None = None,
     ) -> None:
         resampled = resampled or mode == "resampled"
         folder = _folder(urls)
-        expanded, draw = ((), None) if folder else _shards(urls, resampled)
+        http, retry, storage = http or Http(), retry or Retry(), as_storage(storage)
+        look_up = expand if fetcher is not None else partial(expand_and_list, http=http, retry=retry, storage=storage)
+        expanded, draw = ((), None) if folder else _shards(urls, resampled, look_up)
         source = Source(
             urls=tuple(expanded),
             seed=dataset_seed(seed),
@@ -104,8 +111,9 @@ class WebDataset(DataPipeline, FluidInterface):
             empty_check=empty_check,
             verbose=verbose,
             prefetch=as_prefetch(prefetch),
-            retry=retry or Retry(),
-            http=http or Http(),
+            retry=retry,
+            http=http,
+            storage=storage,
             cache=cache or cache_settings(cache_dir, cache_size, url_to_name),
             fetcher=fetcher,
         )
@@ -113,14 +121,14 @@ class WebDataset(DataPipeline, FluidInterface):
         self._describe(Description(stages, source.seed, passes=None if repeat is True else int(repeat) or 1))
 
 
-def _shards(urls: Any, resampled: bool) -> tuple[list[str], Draw | None]:
+def _shards(urls: Any, resampled: bool, look_up: Callable[[Any], list[str]]) -> tuple[list[str], Draw | None]:
     """All urls, and how an epoch draws from them, if it does not read them all."""
     if is_spec(urls):
         sources = sources_of(urls)
         return all_urls(sources), sampled(sources)
     if isinstance(urls, str) and urls.endswith(".json"):
         raise SpecError("specs in JSON are not supported, only in YAML", url=urls)
-    return expand(urls), Resampled() if resampled else None
+    return look_up(urls), Resampled() if resampled else None
 
 
 def _folder(urls: Any) -> str | None:

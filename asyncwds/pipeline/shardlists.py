@@ -20,7 +20,8 @@ from asyncwds.model import Place
 from asyncwds.pipeline.place import current_place
 from asyncwds.pipeline.randomness import check_seed, rng_at
 from asyncwds.seeds import make_seed
-from asyncwds.urls import Urls, expand
+from asyncwds.storage.listing import expand_and_list
+from asyncwds.urls import Urls
 
 ENDLESS = sys.maxsize
 
@@ -30,12 +31,12 @@ Item = dict[str, Any]
 class SimpleShardList:
     """The urls in order, or with a seed shuffled; `seed=True` is a seed from the clock.
 
-    urls are a pattern (braces, `::`, `@list`, globs on local paths) or a list of such. `len()` is their number.
+    urls are a pattern (braces, `::`, `@list`, wildcards) or a list of such. `len()` is their number.
     Raises SpecError for urls that make no sense, and when nothing matches a pattern.
     """
 
     def __init__(self, urls: Urls, seed: int | bool | None = None) -> None:
-        self.urls = expand(urls)
+        self.urls = expand_and_list(urls)
         self.seed = time.time_ns() if seed is True else None if seed is False else seed
         check_seed("SimpleShardList", self.seed)
         self._epoch = 0
@@ -176,17 +177,17 @@ def _checked(source: Iterable[Any], message: str) -> Iterator[Any]:
         raise SpecError(message)
 
 
-expand_urls = expand
+expand_urls = expand_and_list
 
 
 def expand_source(source: Urls, max_urls: int = 1_000_000_000) -> list[str]:
     """The urls that a pattern or a list of patterns stands for; of another iterable, at most `max_urls` entries are taken."""
     if isinstance(source, str | os.PathLike):
-        return expand(source)
+        return expand_and_list(source)
     if not isinstance(source, Iterable):
         raise SpecError(f"urls must be a string, a Path or a list of these, not {type(source).__name__}")
     entries = source if isinstance(source, list) else list(islice(source, max_urls))
-    return expand(entries) if entries else []
+    return expand_and_list(entries) if entries else []
 
 
 def _short(urls: list[str]) -> str:

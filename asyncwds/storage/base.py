@@ -21,6 +21,7 @@ class Answer:
     identity  changes when the object is replaced (ETag, or time and size of a file); None where there is none
     ranged    the source serves any range; otherwise the only way is one stream from the beginning
     path      of a local file that has the whole object, where a cache has one
+    checksum  of the whole object, as `sha256:0123…`; None where the source does not say it
     """
 
     start: int
@@ -28,6 +29,7 @@ class Answer:
     identity: str | None
     ranged: bool
     path: str | None = None
+    checksum: str | None = None
 
 
 Chunk = bytes | memoryview

@@ -16,12 +16,12 @@ from yarl import URL
 from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError
 from asyncwds.model import Http, KiB, Retry
 from asyncwds.stats import Counters
-from asyncwds.storage.http import MAX_REDIRECTS
 from asyncwds.storage.outgoing import Outgoing, http_url, redirected, without_login
 from asyncwds.storage.retry import Patience
 from asyncwds.storage.spool import Spool
 from asyncwds.storage.stall import StallClock
 from asyncwds.storage.translate import FOREIGN, refusal, translate
+from asyncwds.storage.transport import MAX_REDIRECTS
 
 # Not 303, which asks for a GET.
 _REDIRECTS = frozenset({301, 302, 307, 308})

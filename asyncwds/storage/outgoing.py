@@ -46,11 +46,13 @@ def _verbatim(text: str) -> URL:
 class Outgoing:
     """Answers for one URL at a time, so that a redirect to another host takes nothing along that is not for that host.
 
-    aiohttp reads the environment too (`trust_env`), but in two executor threads for each request.
+    aiohttp reads the environment too (`trust_env`), but in two executor threads for each request. Without `logins` those of
+    ~/.netrc are left out.
     """
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: Http, *, logins: bool = True) -> None:
         self._http = http
+        self._reads_netrc = http.trust_env and logins
         prefixes = {_plain(URL(prefix, encoded=True)): headers for prefix, headers in http.headers.items()}
         self._prefixes = sorted(prefixes.items(), key=lambda item: len(item[0]))  # the closest one has the last word
         self._proxies: dict[tuple[str, str, int | None], URL | None] = {}
@@ -81,7 +83,7 @@ class Outgoing:
 
     @cached_property
     def _logins(self) -> dict[str, tuple[str, str]]:
-        return _netrc_logins() if self._http.trust_env else {}
+        return _netrc_logins() if self._reads_netrc else {}
 
     @cached_property
     def tls(self) -> ssl.SSLContext:

@@ -50,56 +50,64 @@ class Promise(NamedTuple):
     end: int | None
 
 
+class Facts(NamedTuple):
+    """What an answer says of the object as a whole: `Answer.identity` and `Answer.checksum`."""
+
+    identity: str | None
+    checksum: str | None = None
+
+
+def facts_of(headers: Mapping[str, str]) -> Facts:
+    """Where HTTP says it."""
+    return Facts(headers.get("ETag") or headers.get("Last-Modified"))
+
+
 class _Span(NamedTuple):
     start: int
     stop: int
     total: int | None
 
 
-def promised(asked: Asked, status: int, headers: Mapping[str, str]) -> Promise:
+def promised(asked: Asked, status: int, headers: Mapping[str, str], facts: Facts | None = None) -> Promise:
     """Checks the answer to a request that succeeded (200 or 206) against what was asked.
 
     Raises ChangedError if it is another object than before, FetchError if it is not the range asked for or in an encoding
     that nothing here can read.
     """
+    facts = facts or facts_of(headers)
     _check_encoding(asked, headers)
-    identity = _identity(headers)
-    check_identity(asked, identity)
+    check_identity(asked, facts.identity)
     span = _span(asked, headers)
     if span is None:
         if status == PARTIAL:
             raise FetchError("answer 206 without a Content-Range header", url=asked.url, offset=asked.start, retryable=True)
         total = int(headers["Content-Length"]) if "Content-Length" in headers else None
-        return Promise(Answer(start=0, total=total, identity=identity, ranged=False), total)
+        return Promise(Answer(0, total, facts.identity, ranged=False, checksum=facts.checksum), total)
     # Also with status 200: `rclone serve s3` answers ranges so.
     if span.start != asked.start:
         message = f"the server sent a range from byte {span.start} where {asked.start} was asked for"
         raise FetchError(message, url=asked.url, offset=asked.start, retryable=True)
     end = _least(asked.stop, span.stop if span.total is None else span.total)
-    return Promise(Answer(start=span.start, total=span.total, identity=identity, ranged=True), end)
+    return Promise(Answer(span.start, span.total, facts.identity, ranged=True, checksum=facts.checksum), end)
 
 
-def promised_nothing(asked: Asked, headers: Mapping[str, str], page: bytes) -> Promise:
+def promised_nothing(asked: Asked, headers: Mapping[str, str], page: bytes, facts: Facts | None = None) -> Promise:
     """The same for status 416: the object ends at or before `asked.start`, so there are no bytes."""
     size = _UNSATISFIED.fullmatch(headers.get("Content-Range", "")) or _ACTUAL_SIZE.search(page)
     total = int(size[1]) if size else 0 if asked.start == 0 else None
     if total is None or total > asked.start:
         message = "answer 416 (range not satisfiable), but the object does not end there"
         raise FetchError(message, url=asked.url, offset=asked.start, status=416)
-    identity = _identity(headers)
-    if identity is not None:  # most servers leave it out here
-        check_identity(asked, identity)
-    return Promise(Answer(start=asked.start, total=total, identity=identity, ranged=True), asked.start)
+    facts = facts or facts_of(headers)
+    if facts.identity is not None:  # most servers leave it out here
+        check_identity(asked, facts.identity)
+    return Promise(Answer(asked.start, total, facts.identity, ranged=True, checksum=facts.checksum), asked.start)
 
 
 def check_identity(asked: Asked, identity: str | None) -> None:
     if asked.identity is not None and _weak(asked.identity) != _weak(identity):
         message = f"the object was replaced while it was read: it was {asked.identity} and is {identity or 'without ETag'} now"
         raise ChangedError(message, url=asked.url, offset=asked.start)
-
-
-def _identity(headers: Mapping[str, str]) -> str | None:
-    return headers.get("ETag") or headers.get("Last-Modified")
 
 
 def _weak(identity: str | None) -> str | None:
@@ -114,6 +122,8 @@ def _span(asked: Asked, headers: Mapping[str, str]) -> _Span | None:
     value = headers.get("Content-Range")
     if value is None:
         return None
+    if value == "bytes 0--1/0":  # azurite, of an empty blob
+        return _Span(0, 0, 0)
     found = _SATISFIED.fullmatch(value.strip())
     if found is not None:
         start, stop, total = int(found[1]), int(found[2]) + 1, None if found[3] == "*" else int(found[3])

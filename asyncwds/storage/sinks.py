@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.security import secure_mode
+from asyncwds.storage.clouds import Settings, Storage, http_for, schemes, settings_for, site_maker
 from asyncwds.storage.output import FileOutput, Output, StreamOutput
 from asyncwds.storage.pipe_output import PipeOutput
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, in_thread
@@ -17,12 +18,14 @@ from asyncwds.urls import local_path
 Maker = Callable[[Http, Retry, Executor], Sink]
 
 
-def blocking_output(url: str) -> Output | None:
+def blocking_output(url: str, storage: Storage) -> Output | None:
     """The output for urls that are written by blocking calls: file:, plain paths, pipe:, and - for standard output.
 
-    None for those that need a sink. Raises SpecError for urls that nothing writes, and for local files and pipes where the
-    environment has WDS_SECURE=1.
+    None for those that need a sink, which are all that `storage` has settings for. Raises SpecError for urls that nothing writes,
+    and for local files and pipes where the environment has WDS_SECURE=1.
     """
+    if settings_for(url, storage) is not None:
+        return None
     scheme = _scheme(url)
     if scheme == "-":
         return StreamOutput(sys.stdout.buffer, "-", close=False)
@@ -34,27 +37,39 @@ def blocking_output(url: str) -> Output | None:
     return None if path is None else FileOutput(url, path)
 
 
-def open_sinks(http: Http, retry: Retry, thread: Executor) -> Sink:
+def open_sinks(http: Http, retry: Retry, thread: Executor, storage: Storage) -> Sink:
     """A sink for all urls. What blocks is done in `thread`, an executor with a single thread."""
-    return _Sinks(http, retry, thread)
+    return _Sinks(http, retry, thread, storage)
 
 
 class _Sinks:
-    """Makes the sink for a scheme when the first such url is opened, and closes it."""
+    """Makes the sink for a scheme, or for settings, when the first such url is opened, and closes it."""
 
-    def __init__(self, http: Http, retry: Retry, thread: Executor) -> None:
+    def __init__(self, http: Http, retry: Retry, thread: Executor, storage: Storage) -> None:
         self._arguments = (http, retry, thread)
         self._thread = thread
-        self._sinks: dict[Maker, Sink] = {}
+        self._storage = storage
+        self._sinks: dict[Maker | int, Sink] = {}
 
     async def open(self, url: str) -> Upload:
-        output = await in_thread(self._thread, blocking_output, url)
+        settings = settings_for(url, self._storage)
+        if settings is not None:
+            return await self._bucket(settings).open(url)
+        output = await in_thread(self._thread, blocking_output, url, self._storage)
         if output is not None:
             return ThreadedUpload(output, self._thread, output.kill if isinstance(output, PipeOutput) else None)
         maker = _MAKERS[_scheme(url)]
         if maker not in self._sinks:
             self._sinks[maker] = maker(*self._arguments)
         return await self._sinks[maker].open(url)
+
+    def _bucket(self, settings: Settings) -> Sink:
+        if id(settings) not in self._sinks:
+            from asyncwds.storage.bucket_sink import BucketSink  # noqa: PLC0415 - it brings aiohttp, 150 ms
+
+            http, retry, _ = self._arguments
+            self._sinks[id(settings)] = BucketSink(http_for(settings, http), retry, site_maker(settings))
+        return self._sinks[id(settings)]
 
     async def aclose(self) -> None:
         for sink in self._sinks.values():
@@ -64,7 +79,7 @@ class _Sinks:
 def _scheme(url: str) -> str:
     scheme = "-" if url == "-" else "file" if local_path(url) is not None else url.partition(":")[0].lower()
     if scheme not in {"-", "file", "pipe", *_MAKERS}:
-        known = ", ".join(f"{name}:" for name in ("file", "pipe", *_MAKERS))
+        known = ", ".join(f"{name}:" for name in ("file", "pipe", *_MAKERS, *schemes()))
         raise SpecError(f"nothing writes to {scheme}: urls; there is {known}", url=url)
     return scheme
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Mapping
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -16,11 +17,13 @@ from asyncwds.testing.wire import RECEIVE
 class ForwardProxy:
     """Passes requests on, from a thread of its own: `with ForwardProxy() as proxy: Http(proxy=proxy.url)`.
 
-    `requests` holds what it was asked for, in order; a CONNECT is one request, whatever goes through it.
+    `requests` holds what it was asked for, in order; a CONNECT is one request, whatever goes through it. `hosts` says which
+    "address:port" stands for a name of a host: so a server of the test's can play any host.
     """
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", hosts: Mapping[str, str] | None = None) -> None:
         self.requests: list[Request] = []
+        self._hosts = hosts or {}
         self._listener = Listener(self._serve, host, 0)
 
     def __enter__(self) -> Self:
@@ -48,7 +51,11 @@ class ForwardProxy:
     async def _pass_on(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tunnel = request.method == "CONNECT"
         parts = urlsplit(f"//{request.target}" if tunnel else request.target)
-        up_reader, up_writer = await asyncio.open_connection(parts.hostname, parts.port or (443 if tunnel else 80))
+        host, port = parts.hostname or "", parts.port or (443 if tunnel else 80)
+        if host in self._hosts:
+            host, _, other = self._hosts[host].rpartition(":")
+            port = int(other)
+        up_reader, up_writer = await asyncio.open_connection(host, port)
         try:
             if tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")

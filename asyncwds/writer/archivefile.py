@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.model import Http, Retry
+from asyncwds.storage.clouds import Storage
 from asyncwds.storage.output import Output, StreamOutput
 from asyncwds.storage.sinks import blocking_output
 from asyncwds.writer.archive import Archive
@@ -17,17 +18,17 @@ from asyncwds.writer.entries import Entry
 from asyncwds.writer.shards import warn_of_loss
 
 
-def open_output(target: str | os.PathLike[str] | IO[bytes] | Any, http: Http, retry: Retry) -> Output:
+def open_output(target: str | os.PathLike[str] | IO[bytes] | Any, http: Http, retry: Retry, storage: Storage) -> Output:
     """An output for a path, a URL, or a binary file of the caller's, who closes it."""
     if not isinstance(target, str | os.PathLike):
         return StreamOutput(target, None, close=False)
     url = os.fspath(target)
-    output = blocking_output(url)
+    output = blocking_output(url, storage)
     if output is not None:
         return output
     from asyncwds.engine.remote import RemoteOutput  # noqa: PLC0415 - it brings the engine and a thread
 
-    return RemoteOutput(url, http, retry)
+    return RemoteOutput(url, http, retry, storage)
 
 
 class ArchiveFile:

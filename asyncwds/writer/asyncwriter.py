@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple, Self
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
+from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.output import StreamOutput
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, in_thread
 from asyncwds.storage.sinks import open_sinks
@@ -52,6 +53,7 @@ class AsyncShardWriter:
         manifest: str | os.PathLike[str] | None = None,
         http: Http | None = None,
         retry: Retry | None = None,
+        storage: Storage | Settings | None = None,
         **kw: Any,
     ) -> None:
         self.post = post
@@ -63,7 +65,7 @@ class AsyncShardWriter:
         self._shards = Shards(pattern, maxcount, maxsize, start_shard)
         self._manifest = None if manifest is None else os.fspath(manifest)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-writer")
-        self._sinks: Sink = open_sinks(http or Http(), retry or Retry(), self._thread)
+        self._sinks: Sink = open_sinks(http or Http(), retry or Retry(), self._thread, as_storage(storage))
         self._turn = asyncio.Lock()
         self._begun: _Begun | None = None
         self._closed = False

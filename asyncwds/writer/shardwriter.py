@@ -8,7 +8,8 @@ from typing import IO, Any, Self
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
-from asyncwds.storage.output import StreamOutput
+from asyncwds.storage.clouds import Settings, Storage, as_storage
+from asyncwds.storage.output import Output, StreamOutput
 from asyncwds.writer.archivefile import ArchiveFile, open_output
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes
 from asyncwds.writer.options import Options
@@ -26,7 +27,7 @@ class ShardWriter:
     verbose       log each shard that is begun, at level INFO to the logger `asyncwds.writer`
     opener        called with a name, returns a binary file to write to, which the writer closes
     manifest      path or URL of a JSON file that lists all shards with samples, bytes and SHA-256; written at the end
-    http, retry   as for `WebDataset`
+    http, retry, storage   as for `WebDataset`
     kw            further arguments of `TarWriter`
 
     A shard begins with its first sample, so none is empty, and appears under its name when it is complete. If the `with` block
@@ -46,6 +47,7 @@ class ShardWriter:
         manifest: str | os.PathLike[str] | None = None,
         http: Http | None = None,
         retry: Retry | None = None,
+        storage: Storage | Settings | None = None,
         **kw: Any,
     ) -> None:
         self.post = post
@@ -59,6 +61,7 @@ class ShardWriter:
         self._manifest = None if manifest is None else os.fspath(manifest)
         self._http = http or Http()
         self._retry = retry or Retry()
+        self._storage = as_storage(storage)
         self._closed = False
 
     pattern: str = shown("pattern")
@@ -137,9 +140,7 @@ class ShardWriter:
     def _begin(self) -> ArchiveFile:
         name = self._shards.next_name()
         archive = self._options.archive(None if self.opener else name, hashed=self._manifest is not None)
-        output = (
-            open_output(name, self._http, self._retry) if self.opener is None else StreamOutput(self.opener(name), name, close=True)
-        )
+        output = self._opened(name) if self.opener is None else StreamOutput(self.opener(name), name, close=True)
         self._shards.begun(name, verbose=bool(self.verbose))
         return ArchiveFile(output, archive, name)
 
@@ -150,13 +151,16 @@ class ShardWriter:
             self.tarstream = None
 
     def _write_manifest(self, url: str) -> None:
-        output = open_output(url, self._http, self._retry)
+        output = self._opened(url)
         try:
             output.write(manifest_bytes(url, self.records))
             output.commit()
         except BaseException:
             output.abort()
             raise
+
+    def _opened(self, url: str) -> Output:
+        return open_output(url, self._http, self._retry, self._storage)
 
     def _check(self, file: ArchiveFile) -> None:
         """After a failure: if samples were lost with the shard, there can be no others after them."""

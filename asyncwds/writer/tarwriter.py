@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import IO, Any, Self
 
 from asyncwds.model import Http, Retry
+from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.tar.compressing import compression
 from asyncwds.writer.archivefile import ArchiveFile, open_output
 from asyncwds.writer.options import EncoderSpec, Options
@@ -15,7 +16,7 @@ from asyncwds.writer.options import EncoderSpec, Options
 class TarWriter:
     """Writes samples to a tar archive: `with TarWriter("a.tar") as sink: sink.write({"__key__": "a", "txt": "x"})`.
 
-    fileobj       a path, a URL (http, https, pipe:, - for standard output), or a binary file, which stays open
+    fileobj       a path, a URL (of a bucket, http, https, pipe:, - for standard output), or a binary file, which stays open
     user, group, mode   of all members
     compress      True or "gz", "bz2", "xz", "zst"; None goes by the end of the name, False never compresses
     encoder       True encodes each field by its extension, False and None expect bytes; or a dict of encoders by extension, or a
@@ -24,7 +25,7 @@ class TarWriter:
     mtime         time [s] of all members; with 0, or any other number, the same samples give the same bytes. None is now
     format        None writes USTAR, with a PAX header for a member that needs one; or one of tarfile's formats, or its name
     check_names   refuse keys and fields that would come back as others when they are read
-    http, retry   as for `WebDataset`
+    http, retry, storage   as for `WebDataset`
 
     A file appears under its name when the writer is closed, as a whole; if the `with` block ends with an error, or a write fails,
     there is none. Raises SampleError and EncodeError for samples that cannot be written, after which others can, and FetchError
@@ -46,11 +47,13 @@ class TarWriter:
         check_names: bool = True,
         http: Http | None = None,
         retry: Retry | None = None,
+        storage: Storage | Settings | None = None,
     ) -> None:
         options = Options(user, group, mode, compress, encoder, keep_meta, mtime, format, check_names)
         self._packer = options.packer()
         archive = options.archive(fileobj)
-        self._file = ArchiveFile(open_output(fileobj, http or Http(), retry or Retry()), archive, str(fileobj))
+        output = open_output(fileobj, http or Http(), retry or Retry(), as_storage(storage))
+        self._file = ArchiveFile(output, archive, str(fileobj))
 
     def __enter__(self) -> Self:
         return self

@@ -36,6 +36,7 @@ http {{
         ssl_certificate_key server.key;
         location /plain/ {{ alias files/; }}
         location /no-ranges/ {{ alias files/; max_ranges 0; }}
+        location /index/ {{ alias files/; autoindex on; }}
         location /slow/ {{ alias files/; limit_rate 400k; }}
         location /one-request-each-100-ms/ {{ alias files/; limit_req zone=requests; }}
         location /one-connection/ {{ alias files/; limit_conn connections 1; limit_rate 400k; }}

@@ -314,24 +314,24 @@ def test_no_command(url: str) -> None:
 
 def test_which_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for url in (f"{tmp_path}/a%20b", f"file:{tmp_path}/a%20b"):
-        output = blocking_output(url)
+        output = blocking_output(url, {})
         assert isinstance(output, FileOutput)
         output.commit()
     assert names(tmp_path) == ["a b", "a%20b"]
-    assert blocking_output("https://host/a.tar") is None
+    assert blocking_output("https://host/a.tar", {}) is None
     with pytest.raises(SpecError, match="nothing writes to ftp: urls; there is file:, pipe:, http:, https:"):
-        blocking_output("ftp://host/a")
+        blocking_output("ftp://host/a", {})
     monkeypatch.setenv("WDS_SECURE", "1")
     for url in (f"{tmp_path}/c", "pipe:cat"):
         with pytest.raises(SpecError, match="WDS_SECURE"):
-            blocking_output(url)
-    assert blocking_output("https://host/a.tar") is None
+            blocking_output(url, {})
+    assert blocking_output("https://host/a.tar", {}) is None
 
 
 def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     standard = io.TextIOWrapper(io.BytesIO())
     monkeypatch.setattr(sys, "stdout", standard)
-    output = blocking_output("-")
+    output = blocking_output("-", {})
     assert output is not None
     output.write(b"abc")
     output.commit()
@@ -344,7 +344,7 @@ async def test_a_sink_for_every_url(tmp_path: Path) -> None:
 
     async with leaks():
         with ThreadPoolExecutor(1) as thread:
-            sinks = open_sinks(Http(), Retry(), thread)
+            sinks = open_sinks(Http(), Retry(), thread, {})
             for url in (f"{tmp_path}/a", f"file:{tmp_path}/b", f"pipe:cat > {tmp_path}/c"):
                 upload = await sinks.open(url)
                 await upload.write(b"abc")
