@@ -16,7 +16,7 @@ from asyncwds.storage.cache.download import Download, Surroundings
 from asyncwds.storage.cache.folder import CacheFolder, Whole
 from asyncwds.storage.cache.health import Health
 from asyncwds.storage.cache.journal import Header
-from asyncwds.storage.cache.names import checked_name, shard_name, url_hash
+from asyncwds.storage.cache.names import name_in_cache, url_hash
 from asyncwds.storage.cache.partials import Partials
 from asyncwds.storage.cache.threads import CacheThreads
 from asyncwds.storage.cache.whole import file_chunks, whole_chunks
@@ -91,7 +91,7 @@ class Cached:
 
     async def _cached(self, stack: AsyncExitStack, asked: Asked, buffer: memoryview | None) -> Body | None:
         """A body that the cache has to do with; None if it has nothing and can keep nothing."""
-        name = self._name(asked.url)
+        name = name_in_cache(asked.url, self._cache.url_to_name)
         await self._prepare()
         try:
             for _ in range(_TRIES):
@@ -110,10 +110,6 @@ class Cached:
         except CacheError as error:
             self._health.failed(error)
         return None
-
-    def _name(self, url: str) -> str:
-        given = self._cache.url_to_name
-        return shard_name(url) if given is None else checked_name(given(url), url)
 
     async def _prepare(self) -> None:
         """Makes the folder. Raises CacheError where there can be none, which is no matter of room."""

@@ -194,6 +194,16 @@ class CacheFolder:
         """All shards and downloads, the one that was not used for longest first."""
         return sorted(self._entries(""))
 
+    def clear(self) -> int:
+        """Removes everything that is not being downloaded. Returns how much that was [bytes]."""
+        freed = 0
+        with self.locked() as lock:
+            for entry in self.entries():
+                if not entry.part or self._is_idle(entry.name):
+                    self._remove(lock, entry)
+                    freed += entry.size
+        return freed
+
     def _entries(self, folder: str) -> Iterator[Entry]:
         # 0.1 s for 10,000 shards; with pathlib it were five times that.
         try:

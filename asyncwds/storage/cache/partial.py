@@ -92,6 +92,10 @@ class Partial:
             await self.discard()
         return fits
 
+    def is_too_large(self, size: int) -> bool:
+        """Even an empty cache would have no room for so many [bytes]."""
+        return self._folder.size is not None and size > self._folder.size
+
     async def claim(self, start: int, stop: int) -> Claim | None:
         """Locks the part of [start, stop) that comes before all that is there or locked. None if `start` is.
 
