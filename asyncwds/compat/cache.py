@@ -17,7 +17,7 @@ from asyncwds.errors import CacheError, redact
 from asyncwds.model import MiB
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.storage.cache.checks import check_tar_format, get_filetype, magic_filetype
-from asyncwds.storage.cache.names import checked_name, islocal, pipe_cleaner, shard_name, url_to_cache_name
+from asyncwds.storage.cache.names import islocal, name_in_cache, pipe_cleaner, shard_name, url_to_cache_name
 from asyncwds.urls import local_path
 
 __all__ = [
@@ -143,7 +143,7 @@ class FileCache:
         path = local_path(url)
         if path is not None:
             return path
-        dest = Path(self.cache_dir, checked_name(self.url_to_name(url), url))
+        dest = Path(self.cache_dir, name_in_cache(url, self.url_to_name))
         if not dest.exists():
             dest.parent.mkdir(parents=True, exist_ok=True)
             if self.cleaner is not None:
