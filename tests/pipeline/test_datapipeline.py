@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 import time
+from contextlib import aclosing
 from functools import partial
 
 import pytest
@@ -102,8 +103,8 @@ async def test_async_for(shards):
     seen = [sample["__key__"] async for sample in pipeline]
     pipeline.set_epoch(0)
     assert seen == keys(pipeline)
-    async for _ in pipeline:
-        break
+    async with aclosing(aiter(pipeline)) as samples:
+        await anext(samples)
 
 
 # -- seeds and epochs
@@ -250,12 +251,9 @@ def test_an_iteration_can_be_interrupted():
 async def test_an_async_for_that_is_left_interrupts_a_pipeline_in_a_pipeline(shards):
     waiting = DataPipeline(wds.SimpleShardList([*wds.expand_urls(shards), "pipe:sleep 60"]), wds.tarfile_to_samples())
     began = time.monotonic()
-    seen = 0
-    async for _ in FluidWrapper(waiting).compose(iter):
-        seen += 1
-        if seen == len(ALL):
-            break
-    assert seen == len(ALL)
+    async with aclosing(aiter(FluidWrapper(waiting).compose(iter))) as samples:
+        for _ in ALL:
+            await anext(samples)
     assert time.monotonic() - began < 50
 
 

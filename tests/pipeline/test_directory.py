@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import aclosing
 
 import pytest
 
@@ -159,11 +160,9 @@ def test_resampling_a_folder_goes_on_for_ever_and_is_reproducible(folder):
 
 
 async def test_async_for_over_a_folder_that_stays_empty_can_be_left(folder):
-    seen = 0
-    async for _ in wds.WebDataset(f"{folder}/", mode="unlink"):
-        seen += 1
-        if seen == SHARDS * SAMPLES:
-            break
+    async with aclosing(aiter(wds.WebDataset(f"{folder}/", mode="unlink"))) as samples:
+        for _ in range(SHARDS * SAMPLES):
+            await anext(samples)
 
 
 def test_a_dataset_that_waits_can_be_closed_from_elsewhere(tmp_path):
