@@ -175,7 +175,9 @@ async def test_objects_and_buckets_that_are_not_there(store: ObjectStore, prefix
         assert code in str(error)
 
 
-@pytest.mark.parametrize("url", ["s3://", "s3:///key", "s3://arn:aws:s3:eu-north-1:1:accesspoint/a/key", "s3:bucket/key", "s3://bucket", "s3://bucket/"])
+@pytest.mark.parametrize(
+    "url", ["s3://", "s3:///key", "s3://arn:aws:s3:eu-north-1:1:accesspoint/a/key", "s3:bucket/key", "s3://bucket", "s3://bucket/"]
+)
 async def test_urls_that_name_no_object(url: str) -> None:
     async with open_s3(S3(endpoint="http://127.0.0.1:1", anonymous=True)) as fetcher:
         with pytest.raises(SpecError) as caught:
