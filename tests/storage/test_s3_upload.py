@@ -26,6 +26,7 @@ from asyncwds.storage.bucket_sink import BucketSink
 from asyncwds.storage.clouds import site_maker
 from asyncwds.testing import leaks, make_samples
 
+pytestmark = pytest.mark.needs("botocore")
 PART = 5 * MiB
 DATA = random.Random(1).randbytes(12 * MiB + 5)
 QUICK = Retry(tries=4, backoff=0.01, backoff_max=0.05)
