@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from asyncwds import errors, testing
+    from asyncwds import compat, errors, testing
     from asyncwds.codecs import tensors as tenbin
     from asyncwds.codecs.audio import audio, torch_audio
     from asyncwds.codecs.decoders import Continue, Decoded, Decoder, DecodingError, gzfilter, handle_extension, torch_safetensors
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from asyncwds.codecs.images import imagehandler, turbojpeg
     from asyncwds.codecs.loads import torch_loads
     from asyncwds.codecs.video import Video, torch_video, video
+    from asyncwds.compat import autodecode, cache, extradatasets, filters, handlers, mix, shardlists, tariterators, utils
+    from asyncwds.compat.cache import LRUCleanup
     from asyncwds.engine.gopen import gopen
     from asyncwds.engine.schemes import gopen_schemes
     from asyncwds.engine.source import Samples, open_samples
@@ -64,8 +66,10 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
     from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
     from asyncwds.pipeline.xdecode import xdecode
-    from asyncwds.settings import S3
+    from asyncwds.security import enforce_security
+    from asyncwds.settings import GCS, S3, AIStore, Azure, FileSystem, HuggingFace
     from asyncwds.stats import Stats
+    from asyncwds.storage.cache.names import pipe_cleaner
     from asyncwds.storage.command import Pipe
     from asyncwds.torch import (
         DataPipeline,
@@ -110,6 +114,7 @@ _HOMES = {
         "torch_video",
         "video",
     ),
+    "asyncwds.compat.cache": ("LRUCleanup",),
     "asyncwds.engine.gopen": ("gopen",),
     "asyncwds.engine.schemes": ("gopen_schemes",),
     "asyncwds.engine.source": (
@@ -206,8 +211,10 @@ _HOMES = {
         "url_opener",
     ),
     "asyncwds.pipeline.xdecode": ("xdecode",),
-    "asyncwds.settings": ("S3",),
+    "asyncwds.security": ("enforce_security",),
+    "asyncwds.settings": ("AIStore", "Azure", "FileSystem", "GCS", "HuggingFace", "S3"),
     "asyncwds.stats": ("Stats",),
+    "asyncwds.storage.cache.names": ("pipe_cleaner",),
     "asyncwds.storage.command": ("Pipe",),
     "asyncwds.writer.asyncwriter": ("AsyncShardWriter",),
     "asyncwds.writer.shardwriter": ("ShardWriter",),
@@ -231,11 +238,28 @@ _DATASETS = {
         "RoundRobin",
     ),
 }
-_MODULES = {"errors": "asyncwds.errors", "tenbin": "asyncwds.codecs.tensors", "testing": "asyncwds.testing"}
+_MODULES = {
+    "autodecode": "asyncwds.compat.autodecode",
+    "cache": "asyncwds.compat.cache",
+    "compat": "asyncwds.compat",
+    "errors": "asyncwds.errors",
+    "extradatasets": "asyncwds.compat.extradatasets",
+    "filters": "asyncwds.compat.filters",
+    "handlers": "asyncwds.compat.handlers",
+    "mix": "asyncwds.compat.mix",
+    "shardlists": "asyncwds.compat.shardlists",
+    "tariterators": "asyncwds.compat.tariterators",
+    "tenbin": "asyncwds.codecs.tensors",
+    "testing": "asyncwds.testing",
+    "utils": "asyncwds.compat.utils",
+}
 
 __all__ = [
+    "GCS",
     "S3",
+    "AIStore",
     "AsyncShardWriter",
+    "Azure",
     "Cache",
     "Cached",
     "Continue",
@@ -244,10 +268,13 @@ __all__ = [
     "Decoder",
     "DecodingError",
     "DirectoryShardList",
+    "FileSystem",
     "FluidInterface",
     "FluidWrapper",
     "Http",
+    "HuggingFace",
     "LMDBCached",
+    "LRUCleanup",
     "MockDataset",
     "MultiLoader",
     "MultiShardSample",
@@ -273,22 +300,29 @@ __all__ = [
     "add_length_method",
     "associate",
     "audio",
+    "autodecode",
     "batched",
+    "cache",
     "check_empty",
     "collate",
+    "compat",
     "decode",
     "default_collation_fn",
     "detshuffle",
+    "enforce_security",
     "errors",
     "expand_source",
     "expand_urls",
     "extract_keys",
+    "extradatasets",
+    "filters",
     "getfirst",
     "gopen",
     "gopen_schemes",
     "group_by_keys",
     "gzfilter",
     "handle_extension",
+    "handlers",
     "ignore_and_continue",
     "ignore_and_stop",
     "imagehandler",
@@ -298,9 +332,11 @@ __all__ = [
     "map",
     "map_dict",
     "map_tuple",
+    "mix",
     "non_empty",
     "numpy_dumps",
     "open_samples",
+    "pipe_cleaner",
     "pipelinefilter",
     "rename",
     "rename_keys",
@@ -309,6 +345,7 @@ __all__ = [
     "resampled",
     "rsample",
     "select",
+    "shardlists",
     "shardspec",
     "shuffle",
     "single_node_only",
@@ -318,6 +355,7 @@ __all__ = [
     "tar_file_expander",
     "tarfile_samples",
     "tarfile_to_samples",
+    "tariterators",
     "tenbin",
     "testing",
     "to_tuple",
@@ -331,6 +369,7 @@ __all__ = [
     "unbatched",
     "unlisted",
     "url_opener",
+    "utils",
     "video",
     "warn_and_continue",
     "warn_and_stop",

@@ -123,6 +123,29 @@ def bench(urls: tuple[str, ...], connections: int | None, samples: int | None) -
     click.echo(f"limit          {stats.summary()}")
 
 
+@main.command("cache")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option("--clear", is_flag=True, help="Remove them all, but for downloads that are in progress.")
+def list_cache(folder: str, *, clear: bool) -> None:
+    """Lists what a cache keeps, the shard that was not used for longest first: size, last use, name, URL; then the total."""
+    from datetime import datetime  # noqa: PLC0415 - used here only
+
+    from asyncwds.model import Cache  # noqa: PLC0415 - used here only
+    from asyncwds.storage.cache.folder import CacheFolder  # noqa: PLC0415 - used here only
+
+    cache = CacheFolder(Cache(folder))
+    if clear:
+        click.echo(f"removed {_size(cache.clear())}")
+        return
+    entries = cache.entries()
+    for entry in entries:
+        whole = None if entry.part else cache.find(entry.name)
+        said = whole.record.url if whole is not None else "not whole yet" if entry.part else "changed since: will be fetched anew"
+        used = datetime.fromtimestamp(entry.used / 1e9).astimezone().isoformat(" ", "seconds")
+        click.echo(f"{_size(entry.size):>9}  {used}  {entry.name}  {said}")
+    click.echo(f"{_size(sum(entry.size for entry in entries))} in {len(entries)} shards")
+
+
 @main.command()
 @click.option("-n", "--samples", default=3200, show_default=True, type=click.IntRange(min=16), help="Images to draw.")
 @click.option("--train-seconds", default=8.0, show_default=True, help="How long to train, where torch is installed.")

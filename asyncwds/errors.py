@@ -8,6 +8,7 @@ WdsError                       url, offset, key say where, as far as known
 │  ├─ FetchTimeoutError        no connection or no byte in time         (is a TimeoutError)
 │  ├─ ThrottledError           the server keeps asking to slow down
 │  ├─ ShortBodyError           the body ended before its announced end
+│  ├─ ChecksumError            the bytes are not those that were stored
 │  └─ ChangedError             the object was replaced while it was read
 ├─ TarError                    the bytes are no sound tar archive       (is a tarfile.ReadError)
 │  ├─ TruncatedTarError        the archive ends before its end mark
@@ -117,6 +118,10 @@ class ThrottledError(FetchError):
 
 class ShortBodyError(FetchError):
     """Bodies ended before their announced length, at every attempt."""
+
+
+class ChecksumError(FetchError):
+    """The bytes of an object are not those of which the store keeps the checksum; known after its samples were given out."""
 
 
 class ChangedError(FetchError):

@@ -160,7 +160,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """How HTTP requests are made.
+    """How HTTP requests are made, to web servers and to buckets.
 
     headers      URL prefix → headers; sent to URLs that begin with the prefix, on redirects too, and to no others
     proxy        URL of a proxy; None takes HTTP_PROXY, HTTPS_PROXY and NO_PROXY where `trust_env`
@@ -168,6 +168,8 @@ class Http:
     verify       False accepts any certificate
     ca_file      certificates (PEM) to trust instead of the system's
     client_cert  (certificate, key) files (PEM) to show to the server
+    connections_per_host   requests at once to one host and port, the one behind all redirects; None is no limit
+    requests_per_second    new requests of one iterator in a second, to all hosts together; None is no limit
     """
 
     headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
@@ -176,6 +178,13 @@ class Http:
     verify: bool = True
     ca_file: str | None = None
     client_cert: tuple[str, str] | None = None
+    connections_per_host: int | None = None
+    requests_per_second: float | None = None
+
+    def __post_init__(self) -> None:
+        per_host, per_second = self.connections_per_host, self.requests_per_second
+        _require(per_host is None or per_host >= 1, f"connections_per_host must be None or at least 1: {per_host!r}")
+        _require(per_second is None or per_second > 0, f"requests_per_second must be None or positive: {per_second!r}")
 
 
 @dataclass(frozen=True, slots=True)

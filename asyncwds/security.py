@@ -7,16 +7,34 @@ there is no state to share.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 
 def secure_mode() -> bool:
-    """WDS_SECURE=1: no commands, no local files, no unpickling. Off by default."""
+    """WDS_SECURE=1: no commands, no local files, no unpickling; with WDS_SCHEMES=https:s3 only those schemes. Off by default."""
     return os.environ.get("WDS_SECURE", "0") not in {"", "0"}
 
 
-def enforce_security(on: bool) -> None:
-    """Switches the secure mode for this process and those it starts (WebDataset: `utils.enforce_security = True`)."""
+def enforce_security(on: bool = True, *, schemes: Iterable[str] | None = None) -> None:
+    """Switches the secure mode for this process and those it starts (WebDataset: `utils.enforce_security = True`).
+
+    With `schemes` urls of others than these are refused too, such as ("https", "s3").
+    """
     os.environ["WDS_SECURE"] = "1" if on else "0"
+    if schemes is not None:
+        os.environ["WDS_SCHEMES"] = ":".join(schemes)
+
+
+def refused(scheme: str) -> str | None:
+    """Why urls of a scheme ("file" for local paths) may not be used, None if they may."""
+    if not secure_mode():
+        return None
+    if scheme in ("file", "pipe"):
+        return "WDS_SECURE is set"
+    allowed = os.environ.get("WDS_SCHEMES")
+    if allowed and scheme not in allowed.lower().split(":"):
+        return f"WDS_SECURE is set, and WDS_SCHEMES allows only {allowed}"
+    return None
 
 
 def weights_only() -> bool:

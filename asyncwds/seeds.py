@@ -37,8 +37,10 @@ def _number(part: object) -> int:
 
 
 def dataset_seed(seed: int | None) -> int:
-    """The seed given, else $WDS_SEED, else one that is drawn."""
+    """The seed given, else $WDS_SEED, else one that is drawn. Raises SpecError for one that is no whole number."""
     if seed is not None:
+        if not isinstance(seed, int):
+            raise SpecError(f"a seed must be a whole number, not {seed!r}")
         return seed
     text = os.environ.get("WDS_SEED")
     if not text:

@@ -93,15 +93,20 @@ class AIStore:
     get_token  a function that returns one, and may be pickled; called in a thread, and again when the gateway refuses the token
     verify     read each shard as one stream, and check it against the checksum that the cluster keeps. Otherwise shards are
                read in parts, many at once, and only those that fit into one part are checked
+    part_bytes size [bytes] of the parts of an upload, four of which are in memory at a time. What fits into one is put in one
+               go; clusters before AIStore 4.0 know no other way
     """
 
     endpoint: str | None = None
     token: str | None = field(default=None, repr=False)
     get_token: Callable[[], str] | None = field(default=None, repr=False)
     verify: bool = False
+    part_bytes: int = 16 * MiB
 
     def __post_init__(self) -> None:
         _one_of(self, "token", "get_token")
+        if self.part_bytes < 1:
+            raise SpecError(f"AIStore: part_bytes must be at least 1: {self.part_bytes!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _pickled(self, "token")

@@ -21,6 +21,7 @@ NAMES = (
     "bad_day",
     "soak",
     "memory",
+    "cache",
     "bridge",
     "writing",
     "writing_small",

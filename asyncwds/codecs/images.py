@@ -85,16 +85,16 @@ JPEG_EXTENSIONS = frozenset({"jpg", "jpeg", "jpe", "jfif"})
 class ImageHandler:
     """Decodes the fields whose last extension is one of `extensions`, with Pillow. Raises SpecError for an unknown spec."""
 
-    spec: str
+    imagespec: str
     extensions: frozenset[str] = IMAGE_EXTENSIONS
 
     def __post_init__(self) -> None:
-        image_spec(self.spec)
+        image_spec(self.imagespec)
 
     def __call__(self, key: str, data: bytes) -> Any:
         if last_extension(key) not in self.extensions:
             return None
-        spec = IMAGE_SPECS[self.spec]
+        spec = IMAGE_SPECS[self.imagespec]
         if spec.container == "pil":
             return _image(data, spec)
         return packed(_exact(data, spec) if spec.numbers in {"uint16", "any"} else _array(data, spec), spec)
@@ -129,9 +129,9 @@ class TurboJpegHandler:
         return packed(pixels[:, :, 0] if spec.mode == "L" else pixels, spec)
 
 
-def imagehandler(spec: str, extensions: Iterable[str] = IMAGE_EXTENSIONS) -> ImageHandler:
-    """A handler for `decode` that turns image fields into what `spec` says: `imagehandler("rgb8", ["avif"])`."""
-    return ImageHandler(spec, frozenset(extensions))
+def imagehandler(imagespec: str, extensions: Iterable[str] = IMAGE_EXTENSIONS) -> ImageHandler:
+    """A handler for `decode` that turns image fields into what `imagespec` says: `imagehandler("rgb8", ["avif"])`."""
+    return ImageHandler(imagespec, frozenset(extensions))
 
 
 def turbojpeg(spec: str) -> TurboJpegHandler:

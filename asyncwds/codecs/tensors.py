@@ -32,7 +32,7 @@ _ALIGNMENT = 64
 _CHUNK = struct.Struct("<8sq")
 _HEADER = struct.Struct("<8s8sq")
 _MOST_DIMENSIONS = 9
-_CODES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"})
+CODES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"})
 
 
 def encode_buffer(l: list[Any], infos: Sequence[str] | None = None) -> bytes:  # noqa: E741 - webdataset's name
@@ -43,7 +43,7 @@ def encode_buffer(l: list[Any], infos: Sequence[str] | None = None) -> bytes:  #
     """
     if not isinstance(l, list):
         raise EncodeError(f"tenbin needs a list of arrays, not {type(l).__name__}")
-    return b"".join(piece for chunk in encode_list(l, infos) for piece in _framed(chunk))
+    return b"".join(piece for chunk in encode_list(l, infos) for piece in framed(chunk))
 
 
 def decode_buffer(buf: Buffer, infos: Infos = False) -> Any:
@@ -51,7 +51,7 @@ def decode_buffer(buf: Buffer, infos: Infos = False) -> Any:
 
     `infos=True` returns (arrays, infos); a sequence of infos raises DecodeError where the buffer has others.
     """
-    return decode_list(list(_chunks(buf)), infos)
+    return decode_list(list(chunks(buf)), infos)
 
 
 def encode_list(l: Sequence[Any], infos: Sequence[str] | None = None) -> list[Buffer]:  # noqa: E741 - as above
@@ -87,7 +87,7 @@ def write(stream: BinaryIO, l: Sequence[Any], infos: Sequence[str] | None = None
 def read(stream: BinaryIO, n: int = sys.maxsize, infos: Infos = False) -> Any:
     """Reads up to `n` arrays from a binary file. Arguments and errors as for `decode_buffer`."""
     chunks: list[Buffer] = []
-    while len(chunks) < 2 * n and (chunk := _read_chunk(stream)) is not None:
+    while len(chunks) < 2 * n and (chunk := read_chunk(stream)) is not None:
         chunks.append(chunk)
     return decode_list(chunks, infos)
 
@@ -119,8 +119,8 @@ def _as_array(item: Any) -> NDArray[Any]:
 
 
 def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
-    if f"{array.dtype.kind}{array.dtype.itemsize}" not in _CODES:
-        raise EncodeError(f"tenbin has no dtype {array.dtype}; there are {' '.join(sorted(_CODES))}")
+    if f"{array.dtype.kind}{array.dtype.itemsize}" not in CODES:
+        raise EncodeError(f"tenbin has no dtype {array.dtype}; there are {' '.join(sorted(CODES))}")
     if array.ndim > _MOST_DIMENSIONS:
         raise EncodeError(f"tenbin has arrays of up to {_MOST_DIMENSIONS} dimensions, not {array.ndim}")
     return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
@@ -133,13 +133,13 @@ def _header(array: NDArray[Any], info: str) -> bytes:
     return _HEADER.pack(code.encode(), info.encode(), array.ndim) + struct.pack(f"<{array.ndim}q", *array.shape)
 
 
-def _framed(chunk: Buffer) -> Iterator[Buffer]:
+def framed(chunk: Buffer) -> Iterator[Buffer]:
     yield _CHUNK.pack(MAGIC, len(chunk))
     yield chunk
     yield bytes(-len(chunk) % _ALIGNMENT)
 
 
-def _chunks(buf: Buffer) -> Iterator[memoryview]:
+def chunks(buf: Buffer) -> Iterator[memoryview]:
     view = memoryview(buf).cast("B")
     position = 0
     while position < len(view):
@@ -171,7 +171,7 @@ def _array(header: Buffer, data: Buffer) -> tuple[NDArray[Any], str]:
         _refuse(f"a header of {len(header)} bytes with {dimensions} dimensions")
     shape = struct.unpack_from(f"<{dimensions}q", header, _HEADER.size)
     dtype = _ascii(code)
-    if dtype not in _CODES:
+    if dtype not in CODES:
         _refuse(f"unknown dtype {dtype!r}")
     if min(shape, default=0) < 0 or prod(shape) * int(dtype[1]) != len(data):
         _refuse(f"{len(data)} bytes of data for shape {shape} of {dtype}")
@@ -188,7 +188,7 @@ def _ascii(field: bytes) -> str:
         _refuse(f"a name that is not ASCII: {field!r}")
 
 
-def _read_chunk(stream: BinaryIO) -> bytes | None:
+def read_chunk(stream: BinaryIO) -> bytes | None:
     frame = b"".join(_pieces(stream, _CHUNK.size))
     if not frame:
         return None

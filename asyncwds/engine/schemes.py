@@ -14,7 +14,7 @@ from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.clouds import Storage
+from asyncwds.storage.clouds import Storage, schemes
 from asyncwds.storage.command import program, shell
 from asyncwds.storage.openers import ByScheme, Opener
 from asyncwds.storage.registry import knows, open_storage
@@ -38,27 +38,27 @@ gopen_schemes: dict[str, Opener] = {
     "pipe": shell,
     "http": _by_the_engine,
     "https": _by_the_engine,
-    "s3": _by_the_engine,
-    "ais": program(["ais", "get", "URL", "-"], ["ais", "put", "-", "URL"]),
-    "gs": program(["gsutil", "cat", "URL"], ["gsutil", "cp", "-", "URL"]),
+    **dict.fromkeys(schemes(), _by_the_engine),
     "sftp": program(_CURL, _CURL_PUT),
     "ftps": program(_CURL, _CURL_PUT),
     "scp": program(_CURL, _CURL_PUT),
 }
-_OWN = dict(gopen_schemes)
+OWN = dict(gopen_schemes)
 
 
 def opener_of(scheme: str) -> Opener:
     """The function for a scheme: what $USE_AIS_FOR names ("s3:gs") is read by way of AIStore."""
     if scheme in os.environ.get("USE_AIS_FOR", "").split(":"):
         return gopen_schemes["ais"]
-    return gopen_schemes.get(scheme, gopen_schemes["__default__"])
+    default = _by_the_engine if knows(scheme) else gopen_schemes["__default__"]
+    return gopen_schemes.get(scheme, default)
 
 
 def storage(http: Http, retry: Retry, counters: Counters, settings: Storage | None = None) -> Fetcher:
     """A fetcher for all urls: the library's own sources, but where `gopen_schemes` has another function, and for the rest it."""
-    openers = {scheme: f for scheme, f in gopen_schemes.items() if f is not _OWN.get(scheme) or not knows(scheme)}
+    openers = {scheme: f for scheme, f in gopen_schemes.items() if f is not OWN.get(scheme) or not knows(scheme)}
     if openers["__default__"] is _unknown:
         del openers["__default__"]
-    openers |= {scheme: gopen_schemes["ais"] for scheme in os.environ.get("USE_AIS_FOR", "").split(":") if scheme}
+    if "ais" in openers:
+        openers |= {scheme: openers["ais"] for scheme in os.environ.get("USE_AIS_FOR", "").split(":") if scheme}
     return ByScheme(open_storage(http, retry, counters, settings), knows, openers, counters)

@@ -22,6 +22,7 @@ from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.listing import listed
+from asyncwds.storage.upcoming import foretold
 from asyncwds.urls import expand
 
 Handler = Callable[[Exception], bool]
@@ -88,6 +89,7 @@ class Source:
 
             fetcher = Cached(fetcher, self.cache, counters, patience=self.retry.stall_timeout)
         options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files, self.local_paths)
+        shards = foretold(shards, fetcher)
         stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)
         try:
             yield stream

@@ -87,7 +87,7 @@ class DirectoryShardList:
         """Undoes the claims of this host's processes that are no more."""
         for name in self._names("*._*_"):
             claim = _CLAIM.fullmatch(name)
-            if claim and claim["host"] in (None, os.uname().nodename) and not _is_running(int(claim["pid"])):
+            if claim and claim["host"] in (None, os.uname().nodename) and not is_running(int(claim["pid"])):
                 with suppress(FileNotFoundError):  # another process was faster
                     self.give_back(self.path + name)
 
@@ -179,7 +179,7 @@ def _modified(name: str) -> float:
         return float("inf")
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import tempfile
 import weakref
+from dataclasses import replace
 from multiprocessing.context import get_spawning_popen
 from typing import Any
 
@@ -26,11 +27,12 @@ _BYTES = 8 * _CELLS
 
 
 class _Memory:
-    """Numbers that a process, the owner, shares with its children."""
+    """Numbers that a process, the owner, shares with its children; and where a spawned child's parent stands."""
 
-    def __init__(self, memory: mmap.mmap, owner: int) -> None:
+    def __init__(self, memory: mmap.mmap, owner: int, parents_place: Place | None = None) -> None:
         self.cells = memoryview(memory).cast("q")
         self.owner = owner
+        self.parents_place = parents_place
 
     def is_parents(self) -> bool:
         parent = multiprocessing.parent_process()
@@ -55,14 +57,19 @@ class EpochCounter:
     def begin(self) -> tuple[int, Place]:
         """The epoch that begins now, and the place here."""
         place = current_place()
-        cells, cell = self._cell(place)
+        memory, cell = self._cell(place)
+        cells = memory.cells
         epoch = cells[0] + (cells[cell] if cell else 0)
         cells[cell] += 1
+        if memory.parents_place is not None and place.world_size == 1:
+            # A worker that was spawned belongs to no process group, and no launcher has set its variables.
+            place = replace(place, rank=memory.parents_place.rank, world_size=memory.parents_place.world_size)
         return epoch, place
 
     def set(self, epoch: int) -> None:
         """For this process and its workers; in a worker for that one."""
-        cells, cell = self._cell(current_place())
+        memory, cell = self._cell(current_place())
+        cells = memory.cells
         if cell:
             cells[cell] = epoch - cells[0]
         else:
@@ -72,14 +79,14 @@ class EpochCounter:
     def copy(self) -> EpochCounter:
         return EpochCounter(self._own.cells[0])
 
-    def _cell(self, place: Place) -> tuple[memoryview[int], int]:
+    def _cell(self, place: Place) -> tuple[_Memory, int]:
         forked = self._own.owner != os.getpid()
         memory = self._own if forked else self._inherited
         if memory is not None and in_worker() and memory.is_parents() and place.num_workers <= WORKERS:
-            return memory.cells, 1 + place.num_workers * (place.num_workers - 1) // 2 + place.worker
+            return memory, 1 + place.num_workers * (place.num_workers - 1) // 2 + place.worker
         if forked:  # a rank, say: it counts for itself and its own workers from here on
             self._own, self._descriptor = _anonymous(self._own.cells[0]), None
-        return self._own.cells, 0
+        return self._own, 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         if get_spawning_popen() is None:
@@ -88,7 +95,7 @@ class EpochCounter:
 
         if self._descriptor is None:
             self._descriptor = self._moved_to_file()
-        return _attached, (DupFd(self._descriptor), self._own.owner)
+        return _attached, (DupFd(self._descriptor), self._own.owner, current_place())
 
     def _moved_to_file(self) -> int:
         with tempfile.TemporaryFile() as file:
@@ -100,10 +107,10 @@ class EpochCounter:
         return descriptor
 
 
-def _attached(duplicate: Any, owner: int) -> EpochCounter:
+def _attached(duplicate: Any, owner: int, place: Place) -> EpochCounter:
     descriptor = duplicate.detach()
     try:
-        memory = _Memory(mmap.mmap(descriptor, _BYTES), owner)
+        memory = _Memory(mmap.mmap(descriptor, _BYTES), owner, place)
     finally:
         os.close(descriptor)
     return EpochCounter(memory.cells[0], memory)

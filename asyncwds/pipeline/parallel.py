@@ -15,6 +15,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -36,6 +37,14 @@ class ClosableIterator(Protocol[T_co]):
     def close(self) -> None: ...
 
 
+@dataclass(slots=True)
+class _Taken(Generic[T]):
+    """Items for the consumer, last one first; with them so many lots are complete, and as many others may be begun."""
+
+    items: list[T]
+    complete: int = 0
+
+
 class _Crossing(Generic[T]):
     """What the thread and the loop share; the thread holds no reference to the `ThreadedIterator`."""
 
@@ -46,7 +55,7 @@ class _Crossing(Generic[T]):
         self.wanted = threading.Semaphore(LOTS_AHEAD)
         self.stopped = threading.Event()
         self.making: deque[T] = deque()  # the thread appends, the loop takes
-        self.lots: deque[tuple[list[T], bool]] = deque()  # and whether another is wanted for it; from here on for the loop only
+        self.lots: deque[_Taken[T]] = deque()  # from here on used on the loop only
         self.ended = False
         self.error: BaseException | None = None
         self.arrived: asyncio.Future[None] | None = None
@@ -90,21 +99,23 @@ class _Crossing(Generic[T]):
     # -- on the loop
 
     def _arrive(self) -> None:
-        if not self._take(wants_more=True):
-            self.wanted.release()  # all of it was taken before it was complete
+        """A lot is complete. Its items may have been taken before, or may be taken with the beginning of the next."""
+        self._take()
+        if self.lots:
+            self.lots[-1].complete += 1
+        else:
+            self.wanted.release()
 
-    def _take(self, *, wants_more: bool) -> bool:
-        """Takes what there is of the lots that are being made. False if that is nothing."""
-        lot = [self.making.popleft() for _ in range(len(self.making))]
-        if not lot:
-            return False
-        lot.reverse()  # so that taking the first is a pop from the end
-        self.lots.append((lot, wants_more))
-        self._wake()
-        return True
+    def _take(self) -> None:
+        items = [self.making.popleft() for _ in range(len(self.making))]
+        if items:
+            items.reverse()  # so that taking the first is a pop from the end
+            self.lots.append(_Taken(items))
+            self._wake()
 
     def _look(self) -> None:
-        if self.arrived is not None and not self.arrived.done() and not self._take(wants_more=False):
+        if self.arrived is not None and not self.arrived.done():
+            self._take()
             self.looking = self.loop.call_later(LOOK_SECONDS, self._look)
 
     def _end(self, error: BaseException | None) -> None:
@@ -174,8 +185,9 @@ class ThreadedIterator(AsyncIterator[T]):
         while not crossing.lots and not crossing.ended:
             await crossing.wait()
         if crossing.lots:
-            self._lot, wants_more = crossing.lots.popleft()
-            if wants_more:
+            taken = crossing.lots.popleft()
+            self._lot = taken.items
+            for _ in range(taken.complete):
                 crossing.wanted.release()
             return
         await self.aclose()

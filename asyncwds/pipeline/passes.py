@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from asyncwds.model import Place
 from asyncwds.stats import Counters
 
 
+@runtime_checkable
 class Held(Protocol):
     def interrupt(self) -> None: ...
     def close(self) -> None: ...
@@ -36,7 +37,7 @@ class Pass:
 
     def hold_if_it_can_be(self, items: Any) -> None:
         """The same for an iterator of our own; what is the users' has no `interrupt`."""
-        if hasattr(items, "interrupt") and hasattr(items, "close"):
+        if isinstance(items, Held):
             self.hold(items)
 
     def interrupt(self) -> None:

@@ -10,21 +10,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import SpecError
+from asyncwds.extras import needed
 from asyncwds.model import Http
-from asyncwds.settings import S3
+from asyncwds.security import secure_mode
+from asyncwds.settings import GCS, S3, AIStore, Azure, FileSystem, HuggingFace
 
 if TYPE_CHECKING:
     from asyncwds.storage.sites import Site
     from asyncwds.storage.transport import Transport
 
-Settings = S3
+Settings = S3 | GCS | Azure | HuggingFace | AIStore | FileSystem
 Storage = Mapping[str, Settings]
 """URL prefix → settings for the urls that begin with it; the longest one counts."""
 
 # scheme → settings that hold unless others are given
-_SCHEMES: dict[str, Settings] = {"s3": S3()}
+_AZURE = Azure()
+_SCHEMES: dict[str, Settings] = {
+    "s3": S3(),
+    "gs": GCS(),
+    "az": _AZURE,
+    "abfs": _AZURE,
+    "abfss": _AZURE,
+    "hf": HuggingFace(),
+    "ais": AIStore(),
+}
 # settings → module and class of the site: called with the settings and a `Transport`
-_SITES: dict[type, tuple[str, str]] = {S3: ("asyncwds.storage.s3", "S3Site")}
+_SITES: dict[type, tuple[str, str]] = {
+    S3: ("asyncwds.storage.s3", "S3Site"),
+    GCS: ("asyncwds.storage.gcs", "GcsSite"),
+    Azure: ("asyncwds.storage.azure", "AzureSite"),
+    HuggingFace: ("asyncwds.storage.hf", "HfSite"),
+    AIStore: ("asyncwds.storage.ais", "AisSite"),
+    FileSystem: ("asyncwds.storage.fsspec", "FsspecSite"),  # which can do no more than list
+}
+_FILE_SYSTEM = FileSystem()
 
 
 def schemes() -> tuple[str, ...]:
@@ -47,7 +66,33 @@ def as_storage(storage: Storage | Settings | None) -> Storage:
 def settings_for(url: str, storage: Storage) -> Settings | None:
     """The settings for a url; None for urls that need no site."""
     prefix = max((prefix for prefix in storage if url.startswith(prefix)), key=len, default=None)
-    return _SCHEMES.get(url.partition(":")[0].lower()) if prefix is None else storage[prefix]
+    if prefix is not None:
+        return storage[prefix]
+    scheme, _, rest = url.partition(":")
+    if scheme.lower() in os.environ.get("USE_AIS_FOR", "").lower().split(":"):
+        return settings_for(f"ais:{rest}", storage)
+    if scheme.lower() in _SCHEMES:
+        return _SCHEMES[scheme.lower()]
+    return _FILE_SYSTEM if rest.startswith("//") and is_foreign(scheme.lower()) else None
+
+
+def is_foreign(scheme: str) -> bool:
+    """Whether fsspec has a file system for it, and nobody else. In secure mode it is not asked: it reads local files too."""
+    if scheme in ("http", "https", "file", "pipe", "-") or secure_mode():
+        return False
+    from asyncwds.storage.fsspec import knows  # noqa: PLC0415 - asyncio, which plans and urls do not need
+
+    return knows(scheme)
+
+
+def why_not(scheme: str) -> str:
+    """What to add where a scheme is not known."""
+    try:
+        registry = needed("fsspec.registry", "fsspec")
+    except SpecError:
+        return "; pip install 'asyncwds[fsspec]' for others"
+    wants = registry.known_implementations.get(scheme, {}).get("err")
+    return f"; {wants}" if wants else ""
 
 
 def site_maker(settings: Settings) -> Callable[[Transport], Site]:
@@ -60,4 +105,8 @@ def http_for(settings: Settings, http: Http) -> Http:
     """How requests are made to a site, where its vendor's environment has a say in that."""
     if type(settings) is S3 and http.ca_file is None and os.environ.get("AWS_CA_BUNDLE"):
         return replace(http, ca_file=os.environ["AWS_CA_BUNDLE"])
+    if type(settings) is AIStore:
+        names = os.environ.get("AIS_CRT"), os.environ.get("AIS_CRT_KEY")
+        client_cert = http.client_cert or ((names[0], names[1]) if names[0] and names[1] else None)
+        return replace(http, ca_file=http.ca_file or os.environ.get("AIS_CLIENT_CA"), client_cert=client_cert)
     return http

@@ -31,7 +31,7 @@ class Glob(NamedTuple):
 
 def glob_of(url: str) -> Glob | None:
     """The pattern that a url is, None if it has no wildcards. Raises SpecError where they cannot stand: in the name of a bucket."""
-    is_web = url[:5].lower() in ("http:", "https")
+    is_web = url[:5].lower() in ("http:", "https", "ais:/")  # where `?` begins the query
     found = _URL.fullmatch(url)
     if found is None or (is_web and "?" in url):
         return None

@@ -29,7 +29,7 @@ class HttpFetcher:
 
     def __init__(self, http: Http, retry: Retry, counters: Counters, make_site: Callable[[Transport], Site] = Web) -> None:
         self._transport = Transport(http, retry, counters, logins=make_site is Web)
-        self._site = make_site(self._transport)
+        self.site = make_site(self._transport)
         self._retry = retry
         self._counters = counters
 
@@ -58,7 +58,7 @@ class HttpFetcher:
 
     async def aclose(self) -> None:
         try:
-            await self._site.aclose()
+            await self.site.aclose()
         finally:
             await self._transport.aclose()
 
@@ -66,11 +66,11 @@ class HttpFetcher:
         """The answer at the end of all redirects. Whatever was opened on the way is closed by `open_now`."""
         began = time.monotonic()
         call = Call("GET", asked.url, asked.headers(), offset=asked.start)
-        response, page, request = await self._transport.answer(self._site, call, open_now)
-        facts = self._site.facts(request, response.headers)
+        response, page, request = await self._transport.answer(self.site, call, open_now)
+        facts = self.site.facts(request, response.headers)
         if response.status in _GOOD:
             self._counters.first_bytes.append(time.monotonic() - began)
             return response, promised(asked, response.status, response.headers, facts)
         if response.status == 416:
             return response, promised_nothing(asked, response.headers, page, facts)
-        raise self._site.refusal(call, Reply(response.status, response.headers, page))
+        raise self.site.refusal(call, Reply(response.status, response.headers, page))

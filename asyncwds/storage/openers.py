@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
@@ -14,6 +14,7 @@ from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Body, Fetcher
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.local import translated
+from asyncwds.storage.upcoming import Foresighted
 from asyncwds.urls import rewritten, scheme_of
 
 Opener = Callable[..., Any]
@@ -45,13 +46,25 @@ class ByScheme:
         buffer: memoryview | None = None,
     ) -> AbstractAsyncContextManager[Body]:
         url = rewritten(url)
-        scheme = scheme_of(url)
-        opener = self._openers.get(scheme)
-        if opener is None and not self._known(scheme):
-            opener = self._openers.get("__default__")
+        opener = self._opener(url)
         if opener is not None:
             return self._opened.open(url, opener)
         return self._own.open(url, start, stop, identity, buffer=buffer)
+
+    def foresees(self, url: str) -> bool:
+        """As `asyncwds.storage.upcoming.Foresighted`."""
+        url = rewritten(url)
+        return isinstance(self._own, Foresighted) and self._opener(url) is None and self._own.foresees(url)
+
+    def upcoming(self, urls: Sequence[str]) -> None:
+        """As `asyncwds.storage.upcoming.Foresighted`."""
+        if isinstance(self._own, Foresighted):
+            self._own.upcoming([rewritten(url) for url in urls if self.foresees(url)])
+
+    def _opener(self, url: str) -> Opener | None:
+        scheme = scheme_of(url)
+        default = None if self._known(scheme) else self._openers.get("__default__")
+        return self._openers.get(scheme, default)
 
     async def aclose(self) -> None:
         try:

@@ -122,6 +122,8 @@ def _span(asked: Asked, headers: Mapping[str, str]) -> _Span | None:
     value = headers.get("Content-Range")
     if value is None:
         return None
+    if value == "bytes 0--1/0":  # azurite, of an empty blob
+        return _Span(0, 0, 0)
     found = _SATISFIED.fullmatch(value.strip())
     if found is not None:
         start, stop, total = int(found[1]), int(found[2]) + 1, None if found[3] == "*" else int(found[3])

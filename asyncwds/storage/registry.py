@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
-from asyncwds.security import secure_mode
+from asyncwds.security import refused, secure_mode
+from asyncwds.settings import AIStore, FileSystem
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
-from asyncwds.storage.clouds import Settings, Storage, http_for, schemes, settings_for, site_maker
+from asyncwds.storage.clouds import Settings, Storage, http_for, is_foreign, schemes, settings_for, site_maker, why_not
 from asyncwds.storage.file import FileFetcher
 from asyncwds.storage.pipe import PipeFetcher
 from asyncwds.storage.stdin import StdinFetcher
+from asyncwds.storage.upcoming import Foresighted
+from asyncwds.storage.verified import Verified
 from asyncwds.urls import scheme_of
+
+if TYPE_CHECKING:
+    from asyncwds.storage.sites import Site
 
 Maker = Callable[[Http, Retry, Counters], Fetcher]
 
@@ -30,7 +37,7 @@ def open_storage(http: Http, retry: Retry, counters: Counters, storage: Storage 
 
 def knows(scheme: str) -> bool:
     """Whether there is a fetcher for a scheme: see `asyncwds.urls.scheme_of`."""
-    return scheme in _MAKERS or scheme in schemes()
+    return scheme in _MAKERS or scheme in schemes() or is_foreign(scheme)
 
 
 class _Storage:
@@ -40,6 +47,7 @@ class _Storage:
         self._arguments = (http, retry, counters)
         self._storage = storage
         self._fetchers: dict[Maker | int, Fetcher] = {}
+        self._sites: dict[int, Site] = {}
 
     def open(
         self,
@@ -50,9 +58,26 @@ class _Storage:
         *,
         buffer: memoryview | None = None,
     ) -> AbstractAsyncContextManager[Body]:
+        if reason := refused(scheme_of(url)):
+            raise SpecError(f"{scheme_of(url)}: urls are not opened, because {reason}", url=url)
         settings = settings_for(url, self._storage)
         fetcher = self._by_scheme(url) if settings is None else self._by_settings(settings)
         return fetcher.open(url, start, stop, identity, buffer=buffer)
+
+    def foresees(self, url: str) -> bool:
+        """As `asyncwds.storage.upcoming.Foresighted`."""
+        settings = settings_for(url, self._storage)
+        return isinstance(settings, AIStore) and self._foresighted(settings).foresees(url)
+
+    def upcoming(self, urls: Sequence[str]) -> None:
+        """As `asyncwds.storage.upcoming.Foresighted`."""
+        by_site: dict[Foresighted, list[str]] = {}
+        for url in urls:
+            settings = settings_for(url, self._storage)
+            if isinstance(settings, AIStore):
+                by_site.setdefault(self._foresighted(settings), []).append(url)
+        for site, its_urls in by_site.items():
+            site.upcoming(its_urls)
 
     async def aclose(self) -> None:
         async with AsyncExitStack() as all_of_them:
@@ -67,17 +92,25 @@ class _Storage:
 
     def _by_settings(self, settings: Settings) -> Fetcher:
         if id(settings) not in self._fetchers:
-            self._fetchers[id(settings)] = _bucket(settings, *self._arguments)
+            if isinstance(settings, FileSystem):
+                self._fetchers[id(settings)] = _file_system(settings, *self._arguments)
+            else:
+                self._fetchers[id(settings)], self._sites[id(settings)] = _bucket(settings, *self._arguments)
         return self._fetchers[id(settings)]
+
+    def _foresighted(self, settings: Settings) -> Foresighted:
+        self._by_settings(settings)
+        site = self._sites[id(settings)]
+        assert isinstance(site, Foresighted)
+        return site
 
 
 def _maker(url: str) -> Maker:
     scheme = scheme_of(url)
     if scheme not in _MAKERS:
         known = [*schemes(), *(known for known in _MAKERS if known != "-")]
-        raise SpecError(f"no storage for {scheme}: urls; there is {', '.join(f'{name}:' for name in known)}", url=url)
-    if scheme in ("file", "pipe") and secure_mode():
-        raise SpecError(f"{scheme}: urls are not opened, because WDS_SECURE is set", url=url)
+        known_ones = ", ".join(f"{name}:" for name in known)
+        raise SpecError(f"no storage for {scheme}: urls; there is {known_ones}{why_not(scheme)}", url=url)
     return _MAKERS[scheme]
 
 
@@ -87,10 +120,21 @@ def _http(http: Http, retry: Retry, counters: Counters) -> Fetcher:
     return _made_again(HttpFetcher(http, retry, counters), retry, counters)
 
 
-def _bucket(settings: Settings, http: Http, retry: Retry, counters: Counters) -> Fetcher:
+def _bucket(settings: Settings, http: Http, retry: Retry, counters: Counters) -> tuple[Fetcher, Site]:
     from asyncwds.storage.http import HttpFetcher  # noqa: PLC0415 - as above
 
-    return _made_again(HttpFetcher(http_for(settings, http), retry, counters, site_maker(settings)), retry, counters)
+    bare = HttpFetcher(http_for(settings, http), retry, counters, site_maker(settings))
+    fetcher = _made_again(bare, retry, counters)
+    return Verified(fetcher, whole=settings.verify) if isinstance(settings, AIStore) else fetcher, bare.site
+
+
+def _file_system(settings: FileSystem, _http: Http, retry: Retry, counters: Counters) -> Fetcher:
+    from asyncwds.storage.fsspec import FsspecFetcher  # noqa: PLC0415 - on first use, as all of them
+    from asyncwds.storage.retry import Retrying  # noqa: PLC0415 - as above
+
+    if secure_mode():
+        raise SpecError("fsspec is not used, because WDS_SECURE is set: it reads local files and runs commands too")
+    return Retrying(FsspecFetcher(settings, counters), retry, counters)
 
 
 def _made_again(fetcher: Fetcher, retry: Retry, counters: Counters) -> Fetcher:

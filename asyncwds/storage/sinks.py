@@ -8,12 +8,12 @@ from concurrent.futures import Executor
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
-from asyncwds.security import secure_mode
+from asyncwds.security import refused
 from asyncwds.storage.clouds import Settings, Storage, http_for, schemes, settings_for, site_maker
 from asyncwds.storage.output import FileOutput, Output, StreamOutput
 from asyncwds.storage.pipe_output import PipeOutput
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, in_thread
-from asyncwds.urls import local_path
+from asyncwds.urls import local_path, scheme_of
 
 Maker = Callable[[Http, Retry, Executor], Sink]
 
@@ -24,13 +24,13 @@ def blocking_output(url: str, storage: Storage) -> Output | None:
     None for those that need a sink, which are all that `storage` has settings for. Raises SpecError for urls that nothing writes,
     and for local files and pipes where the environment has WDS_SECURE=1.
     """
+    if reason := refused(scheme_of(url)):
+        raise SpecError(f"{scheme_of(url)}: urls are not written to, because {reason}", url=url)
     if settings_for(url, storage) is not None:
         return None
     scheme = _scheme(url)
     if scheme == "-":
         return StreamOutput(sys.stdout.buffer, "-", close=False)
-    if scheme in ("file", "pipe") and secure_mode():
-        raise SpecError(f"{scheme}: urls are not written to, because WDS_SECURE is set", url=url)
     if scheme == "pipe":
         return PipeOutput(url)
     path = local_path(url)
@@ -77,7 +77,7 @@ class _Sinks:
 
 
 def _scheme(url: str) -> str:
-    scheme = "-" if url == "-" else "file" if local_path(url) is not None else url.partition(":")[0].lower()
+    scheme = scheme_of(url)
     if scheme not in {"-", "file", "pipe", *_MAKERS}:
         known = ", ".join(f"{name}:" for name in ("file", "pipe", *_MAKERS, *schemes()))
         raise SpecError(f"nothing writes to {scheme}: urls; there is {known}", url=url)

@@ -83,7 +83,7 @@ class Site(Protocol):
         ...
 
     def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
-        """What the good answer to `request` says of the object: `asyncwds.storage.ranges.facts_of`, unless it says so elsewhere."""
+        """What a good answer to `request` says of the object: `ranges.facts_of`, unless this store says it elsewhere."""
         ...
 
     def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:

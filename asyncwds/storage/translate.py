@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import responses
@@ -24,9 +26,9 @@ from asyncwds.errors import (
 # What aiohttp lets out: its own errors, the loop's, and ValueError for URLs and headers that cannot be sent.
 FOREIGN = (aiohttp.ClientError, OSError, ValueError)
 
-# Codes in the XML that S3 and Azure send with a refusal, which say more than its status.
+# Codes in the XML that S3 and Azure send with a refusal, which say more than its status; others send messages in JSON.
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
-_MESSAGE = re.compile(rb"<Message>([^<]{1,200})")
+_MESSAGE = re.compile(rb'<Message>([^<]{1,200})|"message"\s*:\s*("(?:[^"\\]|\\.){1,200}")')
 _BUSY_CODES = {"SlowDown", "ServerBusy", "TooManyRequests"}
 _PASSING_CODES = {"RequestTimeout", "InternalError", "OperationTimedOut"}
 _ACCESS_CODES = {"ExpiredToken", "InvalidToken"}  # S3 sends them with status 400
@@ -106,10 +108,18 @@ def _verdict(status: int, code: str | None) -> tuple[type[FetchError], bool]:
 
 
 def _describe(status: int, code: str | None, page: bytes) -> str:
-    said = _MESSAGE.search(page)
-    words = [code, said[1].decode("utf-8", "replace") if said else None, _ADVICE.get(status)]
+    words = [code, redact(_said(page)), _ADVICE.get(status)]
     detail = "; ".join(word for word in words if word)
     return f"the server answered {status} {responses.get(status, '')}".rstrip() + (f": {detail}" if detail else "")
+
+
+def _said(page: bytes) -> str:
+    found = _MESSAGE.search(page)
+    if found is None:
+        return ""
+    with suppress(ValueError):
+        return str(json.loads(found[2])) if found[2] else found[1].decode("utf-8", "replace")
+    return ""
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

@@ -15,6 +15,7 @@ from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, WdsError
 from asyncwds.model import Http, KiB, Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.http_body import hang_up
+from asyncwds.storage.limits import RequestLimits
 from asyncwds.storage.outgoing import Outgoing, http_url, redirected, without_login
 from asyncwds.storage.receiving import READ_BUFFER
 from asyncwds.storage.sites import Call, Refused, Reply, Request, Site
@@ -38,6 +39,7 @@ class Transport:
         self.retry = retry
         self.counters = counters
         self._outgoing = Outgoing(http, logins=logins)
+        self._limits = RequestLimits(http.connections_per_host, http.requests_per_second)
         self._session: aiohttp.ClientSession | None = None
         self._pid = 0  # of the process that made the session
 
@@ -84,17 +86,33 @@ class Transport:
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         """One request: its answer, and its page unless the answer is good."""
         patience = self.retry.connect_timeout + self.retry.stall_timeout
+        place = await self._limits.enter(f"{hop.host}:{hop.port}")
+        open_now.callback(place.leave)
         try:
             async with asyncio.timeout(patience) as limit:
                 response = await self._send(call, hop, headers, limit)
                 open_now.callback(hang_up, response)
-                return response, b"" if is_success(call, response.status) else await _page(response)
+                if is_success(call, response.status):
+                    return response, b""
+                page = await _page(response)
+                place.leave()  # what follows may go to another host
+                return response, page
+        except aiohttp.ClientConnectorError:
+            self._forget_address(hop)
+            raise
         except aiohttp.ConnectionTimeoutError as error:
+            self._forget_address(hop)
             message = f"no connection to {hop.host} within {self.retry.connect_timeout:g} s"
             raise FetchTimeoutError(message, url=call.url, offset=call.offset, retryable=True) from error
         except TimeoutError as error:
             message = "the upload stalled, or was not answered" if call.body else f"no answer within {patience:g} s"
             raise FetchTimeoutError(message, url=call.url, offset=call.offset, retryable=True) from error
+
+    def _forget_address(self, hop: URL) -> None:
+        """So that the next try asks for it again: a bucket's name stands for many machines, and this one may be gone."""
+        connector = self._session.connector if self._session is not None else None
+        if isinstance(connector, aiohttp.TCPConnector) and hop.host is not None and hop.port is not None:
+            connector.clear_dns_cache(hop.host, hop.port)
 
     async def _send(self, call: Call, hop: URL, headers: Mapping[str, str], limit: asyncio.Timeout) -> aiohttp.ClientResponse:
         session = self._ready()
@@ -104,8 +122,8 @@ class Transport:
         tls = self._outgoing.tls if "https" in (hop.scheme, proxy and proxy.scheme) else True
         self.counters.requests += 1
         body = None
-        if call.method not in ("GET", "HEAD"):
-            sent["Content-Length"] = str(len(call.body))
+        if call.body or call.method not in ("GET", "HEAD"):
+            sent.setdefault("Content-Length", str(len(call.body)))
             body = self._pieces(call.body, limit) if call.body else None
         return await session.request(
             call.method,

@@ -119,7 +119,7 @@ def test_rewriting(monkeypatch, tmp_path):
         wds.gopen("s3://bucket/x")
 
 
-@pytest.mark.parametrize("url", ["/etc/hostname", "file:/etc/hostname", "pipe:true", "gs://bucket/x", "sftp://host/x"])
+@pytest.mark.parametrize("url", ["/etc/hostname", "file:/etc/hostname", "pipe:true", "scp://host/x", "sftp://host/x"])
 def test_secure_mode(monkeypatch, url):
     monkeypatch.setenv("WDS_SECURE", "1")
     with pytest.raises(ValueError, match="WDS_SECURE"):

@@ -239,7 +239,7 @@ def test_gopen(url: str, tmp_path: Any) -> None:
     assert outcomes[0] == outcomes[1]
 
 
-@pytest.mark.parametrize("url", ["nobody://x", "s3://bucket/key", "az://x/y"])
+@pytest.mark.parametrize("url", ["nobody://x", "nobody:x"])
 def test_gopen_of_schemes_that_nobody_knows(url: str) -> None:
     for module in (webdataset, asyncwds):
         with pytest.raises(ValueError, match="no gopen handler"):

@@ -47,6 +47,34 @@ def threaded(numbers: Numbers) -> ThreadedIterator[int]:
     return ThreadedIterator(numbers, numbers.interrupted.set)
 
 
+async def test_a_consumer_who_waits_gets_what_there_is_of_a_lot():
+    """The third item does not come while the test lasts; the two before it come at once, and would be one lot with it."""
+    go_on = threading.Event()
+
+    class Two(Numbers):
+        def __next__(self) -> int:
+            if self.given == 2:
+                go_on.wait(30)
+            return super().__next__()
+
+    iterator = threaded(Two(3))
+    assert [await anext(iterator), await anext(iterator)] == [0, 1]
+    assert not go_on.is_set()
+    go_on.set()
+    assert [item async for item in iterator] == [2]
+
+
+async def test_bounds_hold_also_when_lots_are_taken_early():
+    numbers = Numbers(20 * LOT_ITEMS)
+    iterator = threaded(numbers)
+    for expected in range(20 * LOT_ITEMS):
+        if expected % 700 == 0:
+            await asyncio.sleep(0.03)
+            assert numbers.given <= expected + (LOTS_AHEAD + 2) * LOT_ITEMS
+        assert await anext(iterator) == expected
+    await iterator.aclose()
+
+
 @pytest.mark.parametrize("count", [0, 1, LOT_ITEMS - 1, LOT_ITEMS, LOT_ITEMS + 1, 10 * LOT_ITEMS + 7])
 async def test_all_items_come_in_order_and_the_thread_ends(count):
     numbers = Numbers(count)

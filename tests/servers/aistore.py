@@ -1,8 +1,9 @@
 """An AIStore cluster for tests: a gateway and two targets, as its HTTP API is documented ("RESTful API" of AIStore, `http_api.md`,
 with the names of query parameters and headers in `api/apc/query.go` and `api/apc/headers.go`).
 
-The gateway answers 307 with a Location on one of the targets, its query kept and signed (parameters pid, utm, x, u); targets
-take nothing without it. Stricter than the real ones, they take each Location once, for 2 s at most, and no token at all.
+The gateway answers 307 with a Location on one of the targets, its query kept and signed together with the size of the body
+(parameters pid, utm, x, u), and reads no body itself; targets take nothing without it. Stricter than the real ones, they take
+each Location once, for 2 s at most, and no token at all.
 """
 
 import hashlib
@@ -40,7 +41,9 @@ class Cluster:
     hash       of the buckets; "none" for no checksums
     versions   whether objects have a version
     page       names on one page of a listing
+    uploads    number of each multipart upload that is neither completed nor aborted → part number → bytes
     busy       so many of the next requests to targets are answered with 503
+    cut        so many of the next bodies end after 50000 bytes, with the connection
     prefetched (bucket, names) of each prefetch job
     requests   ("METHOD server path", headers) of each, as they came
     """
@@ -52,7 +55,9 @@ class Cluster:
     hash: str = "xxhash2"
     versions: bool = True
     page: int = 1000
+    uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     busy: int = 0
+    cut: int = 0
     prefetched: list[tuple[str, list[str]]] = field(default_factory=list)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     followed: set[str] = field(default_factory=set)
@@ -81,19 +86,21 @@ class Cluster:
             return _error(401, "token required" if "Authorization" not in request.headers else "invalid token")
         resource, _, rest = request.raw_path.removeprefix("/v1/").partition("?")[0].partition("/")
         if resource == "objects":
-            return web.Response(status=307, headers={"Location": self._location(request)})
-        if resource != "buckets":
-            return _error(404, f"no such resource: {resource}")
-        objects = self.objects.get((request.query.get("provider", "ais"), rest))
+            headers = {"Location": self._location(request)} | ({"Connection": "close"} if request.method == "PUT" else {})
+            return web.Response(status=307, headers=headers)
+        return await self._bucket(request, rest)
+
+    async def _bucket(self, request: web.Request, bucket: str) -> web.Response:
+        objects = self.objects.get((request.query.get("provider", "ais"), bucket))
         if objects is None:
-            return _error(404, f'bucket "{rest}" does not exist')
+            return _error(404, f'bucket "{bucket}" does not exist')
         message = await request.json()
         if request.method == "GET" and message["action"] == "list":
             return self._listed(objects, message.get("value") or {})
         if request.method == "POST" and message["action"] == "prefetch-listrange":
             if request.query.get("provider", "ais") == "ais":
                 return _error(400, "only remote buckets can be prefetched")
-            self.prefetched.append((rest, message["value"]["objnames"]))
+            self.prefetched.append((bucket, message["value"]["objnames"]))
             return web.Response(status=202, text="prefetch-job")
         return _error(400, f"unknown action {message['action']}")
 
@@ -101,7 +108,7 @@ class Cluster:
         path, _, query = request.raw_path.partition("?")
         target = self.targets[hashlib.md5(path.encode()).digest()[0] % len(self.targets)]
         query += f"{'&' if query else ''}pid=p1&utm={time.time_ns()}&x={len(self.requests)}"
-        return f"{target}{path}?{query}&u={_signature(path, query)}"
+        return f"{target}{path}?{query}&u={_signature(path, query, request.headers.get('Content-Length', ''))}"
 
     def _listed(self, objects: dict[str, Stored], wanted: dict[str, Any]) -> web.Response:
         names = sorted(name for name in objects if name.startswith(wanted.get("prefix", "")))
@@ -124,18 +131,45 @@ class Cluster:
             return _error(503, "busy")
         bucket, _, raw = request.raw_path.partition("?")[0].removeprefix("/v1/objects/").partition("/")
         provider, name = request.query.get("provider", "ais"), unquote(raw)
-        if request.method == "PUT":
-            self.put(bucket, name, await request.read(), provider)
-            return web.Response()
+        if request.method != "GET":
+            return self._written(request, bucket, name, await request.read())
         stored = self.objects.get((provider, bucket), {}).get(name)
         if stored is None:
             return _error(404, f'object "{bucket}/{name}" does not exist')
-        return self._answer(request, stored)
+        answer = self._answer(request, stored)
+        if self.cut and request.transport is not None:
+            self.cut -= 1
+            return await _broken(request, answer)
+        return answer
+
+    def _written(self, request: web.Request, bucket: str, name: str, body: bytes) -> web.Response:
+        provider, upload = request.query.get("provider", "ais"), request.query.get("uploadId")
+        if request.method == "PUT" and upload is None:
+            self.put(bucket, name, body, provider)
+        elif request.method == "PUT":
+            if upload not in self.uploads:
+                return _error(404, "no such upload")
+            self.uploads[upload][int(request.query["partNumber"])] = body
+        else:
+            return self._multipart(json.loads(body), upload, (bucket, name, provider))
+        return web.Response()
+
+    def _multipart(self, message: dict[str, Any], upload: str | None, target: tuple[str, str, str]) -> web.Response:
+        if message["action"] == "mpt-upload":
+            self.uploads[str(len(self.requests))] = {}
+            return web.Response(text=str(len(self.requests)))
+        parts = self.uploads.pop(upload or "", None)
+        if parts is None:
+            return _error(404, "no such upload")
+        if message["action"] == "mpt-complete":
+            bucket, name, provider = target
+            self.put(bucket, name, b"".join(parts[part["part-number"]] for part in message["value"]), provider)
+        return web.Response()
 
     def _refused(self, request: web.Request) -> web.Response | None:
         path, _, query = request.raw_path.partition("?")
         signed, _, signature = query.partition("&u=")
-        if not hmac.compare_digest(signature, _signature(path, signed)):
+        if not hmac.compare_digest(signature, _signature(path, signed, request.headers.get("Content-Length", ""))):
             return _error(401, "a redirect of the gateway was expected, verbatim")
         if request.raw_path in self.followed or time.time_ns() - int(request.query["utm"]) > 2e9:
             return _error(401, "this redirect was followed before, or is too old")
@@ -156,6 +190,17 @@ class Cluster:
 
     def _note(self, server: str, request: web.Request) -> None:
         self.requests.append((f"{request.method} {server} {request.raw_path}", dict(request.headers)))
+
+
+async def _broken(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    answer = web.StreamResponse(status=whole.status, headers=whole.headers)
+    assert isinstance(whole.body, bytes)
+    answer.content_length = len(whole.body)
+    await answer.prepare(request)
+    await answer.write(whole.body[:50_000])
+    assert request.transport is not None
+    request.transport.close()
+    return answer
 
 
 def _signature(*parts: str) -> str:

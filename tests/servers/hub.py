@@ -1,4 +1,4 @@
-"""A Hugging Face hub for tests: what its documentation promises of `/resolve/`, `/api/.../tree/` and rate limits, and a CDN beside it.
+"""A Hugging Face hub for tests, `/resolve/`, `/api/…/tree/` and rate limits as documented, and a CDN beside it.
 
 Sources: the hub's documentation ("Hub API endpoints", "Hub rate limits") and its client `huggingface_hub`, which the tests
 run against this server too. Files come from the CDN by signed URLs that end, and that may be bound to a range; the CDN
@@ -19,6 +19,7 @@ from aiohttp import web
 from webapps import ranged, serve
 
 KEY = b"between the hub and its CDN"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of all revisions
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Hub:
     direct       paths that the hub serves itself, as it does with small files
     bound        "no": URLs serve any range; "asked": those that were asked for with a range serve that one alone; "always": so
                  do the others, which is to say that they serve no range
+    shut         the CDN refuses everything with 403
     page         names on one page of a listing
     requests     ("METHOD server path", headers) of each, as they came
     """
@@ -41,6 +43,7 @@ class Hub:
     private: set[str] = field(default_factory=set)
     direct: set[str] = field(default_factory=set)
     bound: Literal["no", "asked", "always"] = "no"
+    shut: bool = False
     page: int = 1000
     epoch: int = 0
     refuse_with: int = 403
@@ -88,11 +91,8 @@ class Hub:
         if self.left > 0:
             self.left -= 1
             return None
-        headers = {
-            "RateLimit": f'"resolvers";r=0;t={int(seconds) + 1}',
-            "RateLimit-Policy": '"fixed window";"resolvers";q=3000;w=300',
-        }
-        return web.Response(status=429, headers=headers)
+        policy = '"fixed window";"resolvers";q=3000;w=300'
+        return web.Response(status=429, headers={"RateLimit": f'"resolvers";r=0;t={int(seconds) + 1}', "RateLimit-Policy": policy})
 
     def _resolve(self, request: web.Request, raw: str) -> web.Response:
         repo, _, rest = raw.partition("/resolve/")
@@ -103,20 +103,19 @@ class Hub:
         if error is not None:
             return error
         path = unquote(rest.partition("/")[2])
-        common = {"X-Repo-Commit": "0123456789abcdef0123456789abcdef01234567", "Accept-Ranges": "bytes"}
+        common = {"X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
         if path in self.direct:
             # Relative, as the hub does for files that are not in LFS.
             return web.Response(status=307, headers=common | {"Location": f"/api/resolve-cache/{repo}/{rest}"})
         sha = hashlib.sha256(data).hexdigest()
         linked = {"X-Linked-Size": str(len(data)), "X-Linked-ETag": f'"{sha}"', "ETag": f'"{sha[:40]}"'}
-        return web.Response(
-            status=302, headers=common | linked | {"Location": self._signed(repo, rest, request.headers.get("Range"))}
-        )
+        location = self._signed(repo, rest, request.headers.get("Range"))
+        return web.Response(status=302, headers=common | linked | {"Location": location})
 
     def _file(self, request: web.Request, data: bytes, error: web.Response | None) -> web.Response:
         if error is not None:
             return error
-        return ranged(request, data, {"ETag": f'"{hashlib.sha1(data).hexdigest()}"'})
+        return ranged(request, data, {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT})
 
     def _tree(self, request: web.Request, raw: str) -> web.Response:
         repo, _, rest = raw.partition("/tree/")
@@ -169,21 +168,25 @@ class Hub:
     async def deliver(self, request: web.Request) -> web.StreamResponse:
         self._note("cdn", request)
         name, _, query = request.raw_path[1:].partition("?")
-        bound = request.query.get("X-Xet-Signed-Range", "")
+        refused = self._unsigned(request, name, query)
+        if refused is not None:
+            return refused
+        data, error = self._found(name)
+        # The ETag is not the hub's: another CDN may have another one for the same file.
+        return error or ranged(request, data, {"ETag": f'"{self.epoch}-{hashlib.md5(data).hexdigest()}"'})
+
+    def _unsigned(self, request: web.Request, name: str, query: str) -> web.Response | None:
         if "Authorization" in request.headers:
             return web.Response(status=400, text="a token has no business here")
+        bound = request.query.get("X-Xet-Signed-Range", "")
         expected = _signature(name, request.query.get("X-Amz-Expires", ""), bound)
         if not hmac.compare_digest(request.query.get("X-Amz-Signature", ""), expected) or query.count("&") != 2:
             return web.Response(status=403, text="SignatureDoesNotMatch")
         if int(request.query["X-Amz-Expires"]) < self.epoch:
             return web.Response(status=self.refuse_with, text="Request has expired")
-        if bound not in {"any", request.headers.get("Range", "")}:
-            return web.Response(status=403, text="not signed for this range")
-        data, error = self._found(name)
-        if error is not None:
-            return error
-        # Not the hub's: another CDN may have another one for the same file.
-        return ranged(request, data, {"ETag": f'"{self.epoch}-{hashlib.md5(data).hexdigest()}"'})
+        if self.shut or bound not in {"any", request.headers.get("Range", "")}:
+            return web.Response(status=403, text="AccessDenied")
+        return None
 
     def _note(self, server: str, request: web.Request) -> None:
         self.requests.append((f"{request.method} {server} {request.raw_path}", dict(request.headers)))

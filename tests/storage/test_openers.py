@@ -13,7 +13,7 @@ from asyncwds.stats import Counters
 from asyncwds.storage.command import shell
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.storage.openers import ByScheme, OpenerFetcher
-from asyncwds.testing import leaks, read
+from asyncwds.testing import check_fetcher, leaks, read
 
 DATA = bytes(range(256)) * 4000
 
@@ -216,3 +216,13 @@ async def test_urls_are_rewritten_first(monkeypatch):
     with pytest.raises(SpecError, match="WDS_SECURE"):
         await read(fetcher, "mine:a")
     await fetcher.aclose()
+
+
+async def test_it_is_a_fetcher_like_the_one_within():
+    objects: dict[str, bytes] = {}
+
+    def put(name: str, data: bytes) -> str:
+        objects[f"mem:{name}"] = data
+        return f"mem:{name}"
+
+    await check_fetcher(lambda: ByScheme(MemoryFetcher(objects), lambda scheme: scheme == "mem", {}, Counters()), put)

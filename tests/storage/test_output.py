@@ -319,8 +319,8 @@ def test_which_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         output.commit()
     assert names(tmp_path) == ["a b", "a%20b"]
     assert blocking_output("https://host/a.tar", {}) is None
-    with pytest.raises(SpecError, match="nothing writes to ftp: urls; there is file:, pipe:, http:, https:"):
-        blocking_output("ftp://host/a", {})
+    with pytest.raises(SpecError, match="nothing writes to nowhere: urls; there is file:, pipe:, http:, https:"):
+        blocking_output("nowhere://host/a", {})
     monkeypatch.setenv("WDS_SECURE", "1")
     for url in (f"{tmp_path}/c", "pipe:cat"):
         with pytest.raises(SpecError, match="WDS_SECURE"):
@@ -356,6 +356,6 @@ async def test_a_sink_for_every_url(tmp_path: Path) -> None:
             with pytest.raises(NotFoundError):
                 await sinks.open(f"{tmp_path}/missing/d")
             with pytest.raises(SpecError, match="nothing writes to"):
-                await sinks.open("ftp://host/a")
+                await sinks.open("nowhere://host/a")
             await sinks.aclose()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys("abc", b"abc")

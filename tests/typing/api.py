@@ -53,6 +53,19 @@ def stages_alone(samples: Iterator[dict[str, int]]) -> None:
     wds.RandomMix([wds.RoundRobin([[1], [2]], longest=True), wds.MockDataset(3, 5)], probs=[1, 2], seed=3)
 
 
+def pipelines(urls: list[str], dataset: wds.WebDataset) -> None:
+    shards = wds.SimpleShardList(urls, seed=1)
+    assert_type(len(shards), int)
+    pipeline = wds.DataPipeline(shards, wds.split_by_node, wds.tarfile_to_samples(prefetch=4), wds.shuffle(10), seed=1)
+    assert_type(pipeline.compose(stage).repeat(2).with_epoch(nbatches=3).with_length(3), wds.DataPipeline)
+    with wds.WebDataset("a.tar", resampled=True, cache_dir="cache", seed=1) as opened:
+        assert_type(opened, wds.WebDataset)
+    wds.WebDataset({"datasets": [{"shards": "a.tar", "choose": 1}]})
+    wds.MultiLoader(dataset, workers=2)
+    with wds.gopen("https://host/a.tar", prefetch=4) as file:
+        file.read(10)
+
+
 async def on_the_callers_loop() -> None:
     async with wds.open_samples("a.tar", prefetch=4, place=wds.Place(rank=1, world_size=2)) as samples:
         assert_type(samples, wds.Samples)

@@ -110,7 +110,9 @@ class Download:
             self._has_no_room(header.total)
 
     def _has_no_room(self, size: int | None) -> None:
-        self.around.failed(CacheError(f"there is no room for {size} bytes", url=self.asked.url), lasting=False)
+        # That other downloads take all the room now is no failure: their shards may make way for this one the next time.
+        if size is not None and self.partial.is_too_large(size):
+            self.around.failed(CacheError(f"there is no room for {size} bytes", url=self.asked.url), lasting=False)
 
     async def _release_unused(self) -> None:
         claimed, self._claimed = self._claimed, None

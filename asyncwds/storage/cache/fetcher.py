@@ -16,7 +16,7 @@ from asyncwds.storage.cache.download import Download, Surroundings
 from asyncwds.storage.cache.folder import CacheFolder, Whole
 from asyncwds.storage.cache.health import Health
 from asyncwds.storage.cache.journal import Header
-from asyncwds.storage.cache.names import checked_name, shard_name, url_hash
+from asyncwds.storage.cache.names import name_in_cache, url_hash
 from asyncwds.storage.cache.partials import Partials
 from asyncwds.storage.cache.threads import CacheThreads
 from asyncwds.storage.cache.whole import file_chunks, whole_chunks
@@ -25,6 +25,7 @@ from asyncwds.storage.ranges import Asked
 from asyncwds.urls import local_path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_SEEN = 64  # shards that are read at the same time, at most
 _TRIES = 3  # between two looks a shard may become whole, or be removed
 
 
@@ -56,6 +57,7 @@ class Cached:
         self._health = Health(counters, str(self._folder.root))
         self._around = Surroundings(fetcher, counters, patience, self._is_confirmed, self._health.failed)
         self._partials = Partials(self._folder, self._threads, self._health, validator, sums=cache.checksums)
+        self._seen: dict[str, Whole] = {}  # so that only the first part of a shard has to be looked up
         self._confirmed: set[tuple[str, str | None]] = set()  # URLs with the identities that the source has confirmed
         self._prepared = False
 
@@ -89,12 +91,17 @@ class Cached:
 
     async def _cached(self, stack: AsyncExitStack, asked: Asked, buffer: memoryview | None) -> Body | None:
         """A body that the cache has to do with; None if it has nothing and can keep nothing."""
-        name = self._name(asked.url)
+        name = name_in_cache(asked.url, self._cache.url_to_name)
         await self._prepare()
         try:
             for _ in range(_TRIES):
                 if not self._partials.has(name) and (whole := await self._whole(name, asked)) is not None:
-                    return await self._from_file(stack, asked, whole)
+                    if asked.identity not in (None, whole.record.identity):
+                        return None
+                    if (body := await self._from_file(stack, asked, whole)) is not None:
+                        return body
+                    self._seen.pop(name, None)
+                    continue
                 if not self._health.writable:
                     return None
                 download = await self._partials.enter(stack, name, asked.url, self._is_confirmed)
@@ -103,10 +110,6 @@ class Cached:
         except CacheError as error:
             self._health.failed(error)
         return None
-
-    def _name(self, url: str) -> str:
-        given = self._cache.url_to_name
-        return shard_name(url) if given is None else checked_name(given(url), url)
 
     async def _prepare(self) -> None:
         """Makes the folder. Raises CacheError where there can be none, which is no matter of room."""
@@ -125,13 +128,19 @@ class Cached:
 
     async def _whole(self, name: str, asked: Asked) -> Whole | None:
         first = asked.identity is None
+        if not first and name in self._seen:
+            return self._seen[name]
         whole = await self._threads.run(self._folder.find, name, use=first)
         if whole is None and first and self._cache.url_to_name is not None:
-            return await self._adopted(name, asked.url)
-        if whole is None or await self._is_trusted(whole, asked.url):
-            return whole
-        await self._threads.run_locked(self._folder.forget, whole)
-        return None
+            whole = await self._adopted(name, asked.url)
+        elif whole is not None and not await self._is_trusted(whole, asked.url):
+            await self._threads.run_locked(self._folder.forget, whole)
+            return None
+        if whole is not None:
+            self._seen[name] = whole
+            while len(self._seen) > _SEEN:
+                del self._seen[next(iter(self._seen))]
+        return whole
 
     async def _adopted(self, name: str, url: str) -> Whole | None:
         """A file that was put under the user's name for the URL by others, if it is as large as the source says."""
@@ -169,8 +178,6 @@ class Cached:
 
     async def _from_file(self, stack: AsyncExitStack, asked: Asked, whole: Whole) -> Body | None:
         record = whole.record
-        if asked.identity not in (None, record.identity):
-            return None
         stop = record.size if asked.stop is None else min(asked.stop, record.size)
         try:
             file = await stack.enter_async_context(file_chunks(self._files, whole, asked.start, stop))

@@ -132,17 +132,20 @@ class CacheFolder:
         with locked_file(str(self._index / "lock")) as descriptor:
             yield descriptor
 
-    def reserve(self, size: int, there: int = 0) -> bool:
-        """Makes room for a download of `size` [bytes], of which `there` are written already. False if there is none.
+    def reserve(self, size: int, descriptor: int) -> bool:
+        """Makes a download, open as `descriptor`, so many [bytes] large. False if there is no room for it.
 
         What was not used for longest is removed for it.
         """
         with self.locked() as lock:
+            there = os.fstat(descriptor).st_size  # of a stream that has ended: it was not counted until now
             taken, wanted = _taken(lock) + there, size - there
             if not self._scanned or self._beyond(taken + wanted):
                 taken = self._tidy(wanted)
                 self._scanned = True
             fits = not self._beyond(taken + wanted)
+            if fits:
+                os.ftruncate(descriptor, size)
             _take(lock, taken + wanted if fits else taken)
             return fits
 
@@ -193,6 +196,16 @@ class CacheFolder:
     def entries(self) -> list[Entry]:
         """All shards and downloads, the one that was not used for longest first."""
         return sorted(self._entries(""))
+
+    def clear(self) -> int:
+        """Removes everything that is not being downloaded. Returns how much that was [bytes]."""
+        freed = 0
+        with self.locked() as lock:
+            for entry in self.entries():
+                if not entry.part or self._is_idle(entry.name):
+                    self._remove(lock, entry)
+                    freed += entry.size
+        return freed
 
     def _entries(self, folder: str) -> Iterator[Entry]:
         # 0.1 s for 10,000 shards; with pathlib it were five times that.

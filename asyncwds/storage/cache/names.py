@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from urllib.parse import quote, urlparse
 
@@ -32,8 +33,11 @@ def shard_name(url: str) -> str:
     return f"{stem[-_STEM:]}-{url_hash(url)[:_HASH]}{dot}{suffix[-_SUFFIX:]}".removeprefix("-")
 
 
-def checked_name(name: object, url: str) -> str:
-    """A name that a user's `url_to_name` returned, if it stays within the folder. Raises SpecError otherwise."""
+def name_in_cache(url: str, url_to_name: Callable[[str], object] | None) -> str:
+    """The name that the user's function gives, or ours. Raises SpecError if that would be a file elsewhere."""
+    if url_to_name is None:
+        return shard_name(url)
+    name = url_to_name(url)
     if not isinstance(name, str):
         raise SpecError(f"url_to_name must return text, not {type(name).__name__}", url=url)
     parts = PurePosixPath(name).parts

@@ -75,22 +75,26 @@ class Partial:
 
     async def begin(self, header: Header) -> bool:
         """To be called once the source has answered, by who has locked HEADER. False if there is no room."""
-        if not await self._threads.run_locked(self._folder.reserve, header.total or 0):
+        if not await self._threads.run_locked(self._folder.reserve, header.total or 0, self._file):
             return False
-        await self._threads.run(self._begin, header)
+        await self._threads.run(_append, self._lines, header_line(header))
         self.journal.header = header
         return True
 
     async def ends_at(self, total: int) -> bool:
         """The end of a stream has come. False if there is no room for it: then those who have it open are the last."""
         assert self.header is not None
-        fits = await self._threads.run_locked(self._folder.reserve, total, there=total)
+        fits = await self._threads.run_locked(self._folder.reserve, total, self._file)
         header = replace(self.header, total=total)
         await self._threads.run(_append, self._lines, header_line(header))
         self.journal.header = header
         if not fits:
             await self.discard()
         return fits
+
+    def is_too_large(self, size: int) -> bool:
+        """Even an empty cache would have no room for so many [bytes]."""
+        return self._folder.size is not None and size > self._folder.size
 
     async def claim(self, start: int, stop: int) -> Claim | None:
         """Locks the part of [start, stop) that comes before all that is there or locked. None if `start` is.
@@ -206,11 +210,6 @@ class Partial:
             if descriptor >= 0:
                 os.close(descriptor)
         self._file = self._lines = -1
-
-    def _begin(self, header: Header) -> None:
-        if header.total is not None:
-            os.ftruncate(self._file, header.total)
-        _append(self._lines, header_line(header))
 
     def _record(self, validator: Callable[[str], bool], sums: bool) -> Record | None:
         header, path = self.header, str(self._folder.part(self.name))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -171,6 +172,18 @@ async def test_downloads_in_use_stay_and_idle_ones_go(folder_of, keep, threads):
     assert {entry.name for entry in folder.entries()} == {"used", "a"}
     assert not await keep("b", b"1234567", folder=folder)
     await used.close()
+
+
+async def test_room_is_given_once(folder_of, threads):
+    """Also before the first byte of a download has come."""
+    partials = [Partial(folder_of(10), threads, name, "hash") for name in "abc"]
+    for partial in partials:
+        await partial.open()
+    headers = [Header("url", "hash", 4, None, ranged=True, boot="")] * 3
+    found = await asyncio.gather(*(partial.begin(header) for partial, header in zip(partials, headers, strict=True)))
+    assert sorted(found) == [False, True, True]
+    for partial in partials:
+        await partial.close()
 
 
 async def test_leftovers_go(folder_of, keep, threads, clock, tmp_path):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from asyncwds.errors import SpecError
-from asyncwds.storage.cache.names import checked_name, islocal, pipe_cleaner, shard_name, url_hash, url_to_cache_name
+from asyncwds.storage.cache.names import islocal, name_in_cache, pipe_cleaner, shard_name, url_hash, url_to_cache_name
 
 URLS = [
     "http://host/a/b/train-000.tar",
@@ -68,11 +68,11 @@ def test_names_can_be_read_and_used(url, name):
 
 @pytest.mark.parametrize("name", ["a.tar", "sub/a.tar", "sub/./a.tar", "x..y"])
 def test_a_users_name_is_taken(name):
-    assert checked_name(name, "http://host/a.tar") == name.replace("/./", "/")
+    assert name_in_cache("http://host/a.tar", lambda url: name) == name.replace("/./", "/")
 
 
 @pytest.mark.parametrize("name", ["", ".", "/etc/passwd", "//a", "../a", "a/../../b", ".asyncwds/lock", "a\0b", None, 3, b"a"])
 def test_a_users_name_that_leaves_the_folder_is_refused(name):
     with pytest.raises(SpecError, match="url_to_name") as refused:
-        checked_name(name, "http://host/a.tar")
+        name_in_cache("http://host/a.tar", lambda url: name)
     assert refused.value.url == "http://host/a.tar"

@@ -1,0 +1,180 @@
+"""`webdataset.cache`, for those who put it into pipelines of their own. Datasets have a better one: `WebDataset(cache_dir=...)`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
+
+from asyncwds.engine.gopen import gopen
+from asyncwds.errors import CacheError, redact
+from asyncwds.model import MiB
+from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.storage.cache.checks import check_tar_format, get_filetype, magic_filetype
+from asyncwds.storage.cache.names import islocal, name_in_cache, pipe_cleaner, shard_name, url_to_cache_name
+from asyncwds.urls import local_path
+
+__all__ = [
+    "FileCache",
+    "LRUCleanup",
+    "StreamingOpen",
+    "check_tar_format",
+    "default_cache_dir",
+    "default_cache_size",
+    "download",
+    "get_filetype",
+    "islocal",
+    "magic_filetype",
+    "pipe_cleaner",
+    "reraise_exception",
+    "url_to_cache_name",
+    "verbose_cache",
+]
+
+default_cache_dir = os.environ.get("WDS_CACHE", "./_cache")
+default_cache_size = float(os.environ.get("WDS_CACHE_SIZE", "1e18"))
+verbose_cache = int(os.environ.get("WDS_VERBOSE_CACHE", "0"))  # WebDataset's, which nothing uses
+
+
+@dataclass
+class LRUCleanup:
+    """Deletes files of a folder, those with the lowest `keyfn` first, until it has no more than `cache_size` [bytes].
+
+    It looks once in `interval` [s], or each time where that is None.
+    """
+
+    cache_dir: str | os.PathLike[str] | None = None
+    cache_size: float = 1_000_000_000_000
+    keyfn: Callable[[str], Any] = os.path.getctime
+    verbose: bool = False
+    interval: float | None = 30
+
+    def __post_init__(self) -> None:
+        self.last_run: float = 0
+
+    def set_cache_dir(self, cache_dir: str | os.PathLike[str]) -> None:
+        self.cache_dir = cache_dir
+
+    def cleanup(self) -> None:
+        if self.cache_dir is None or (self.interval is not None and time.time() - self.last_run < self.interval):
+            return
+        self.last_run = time.time()
+        entries = sorted(self._entries())
+        excess = sum(size for _, _, size in entries) - self.cache_size
+        for _, path, size in entries:
+            if excess <= 0:
+                break
+            if self.verbose:
+                sys.stderr.write(f"# deleting {path}\n")
+            with suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108
+            excess -= size
+
+    def _entries(self) -> Iterator[tuple[Any, str, int]]:
+        for folder, _, names in os.walk(self.cache_dir or ""):
+            for path in (os.path.join(folder, name) for name in names):  # noqa: PTH118
+                with suppress(FileNotFoundError):  # another process cleans up too
+                    yield self.keyfn(path), path, os.path.getsize(path)  # noqa: PTH202
+
+
+def download(url: str, dest: str | os.PathLike[str], chunk_size: int = MiB, verbose: bool = False) -> None:
+    """Fetches a url to a file, which appears when it is complete. Nothing is left where that fails."""
+    if verbose:
+        sys.stderr.write(f"# downloading {redact(url)} to {os.fspath(dest)}\n")
+    target = Path(dest)
+    with NamedTemporaryFile(dir=target.parent, prefix=f"{target.name}.temp", delete=False) as file:
+        try:
+            with gopen(url) as stream:
+                while data := stream.read(chunk_size):
+                    file.write(data)
+            file.flush()
+            Path(file.name).replace(target)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+
+
+@dataclass
+class StreamingOpen:
+    """The stage from urls, or dicts with a `url`, to dicts of `url`, `stream`, and `local_path` where it is one."""
+
+    verbose: bool = False
+    handler: Handler = reraise_exception
+
+    def __call__(self, urls: Iterable[Any]) -> Iterator[dict[str, Any]]:
+        return _opened(urls, lambda url: (gopen(url), local_path(url)), self.handler)
+
+
+class FileCache:
+    """The stage from urls, or dicts with a `url`, to dicts of `url`, `stream` and `local_path`, of copies in `cache_dir`.
+
+    A copy is made where there is none, and is an error where `validator` says so. `url_to_name` says what they are called, by
+    default something that no two urls share. With a positive `cache_size` [bytes], `LRUCleanup` keeps the folder to that.
+    Local files are opened where they are. The handler is asked about failures: it may pass over the url.
+    """
+
+    def __init__(
+        self,
+        cache_dir: str | os.PathLike[str] | None = None,
+        *,
+        url_to_name: Callable[[str], str] = shard_name,
+        verbose: bool = False,
+        validator: Callable[[str], bool] | None = check_tar_format,
+        handler: Handler = reraise_exception,
+        cache_size: float = -1,
+        cache_cleanup_interval: float | None = 30,
+    ) -> None:
+        self.cache_dir = os.fspath(default_cache_dir if cache_dir is None else cache_dir)
+        self.url_to_name = url_to_name
+        self.verbose = verbose
+        self.validator = validator
+        self.handler = handler
+        interval = cache_cleanup_interval
+        self.cleaner = LRUCleanup(self.cache_dir, cache_size, verbose=verbose, interval=interval) if cache_size > 0 else None
+
+    def get_file(self, url: str) -> str:
+        """The path of a copy, which is made if there is none. CacheError for what is no archive, errors of reading as they are."""
+        path = local_path(url)
+        if path is not None:
+            return path
+        dest = Path(self.cache_dir, name_in_cache(url, self.url_to_name))
+        if not dest.exists():
+            dest.parent.mkdir(parents=True, exist_ok=True)
+            if self.cleaner is not None:
+                self.cleaner.cleanup()
+            download(url, dest, verbose=self.verbose)
+            self._validate(dest, url)
+        return os.fspath(dest)
+
+    def _validate(self, copy: Path, url: str) -> None:
+        if self.validator is None or self.validator(os.fspath(copy)):
+            return
+        with copy.open("rb") as file:
+            head = file.read(200)
+        copy.unlink()
+        raise CacheError(f"this is not a tar archive; it begins with {head!r}", url=url)
+
+    def __call__(self, urls: Iterable[Any]) -> Iterator[dict[str, Any]]:
+        return _opened(urls, self._open, self.handler)
+
+    def _open(self, url: str) -> tuple[IO[bytes], str]:
+        path = self.get_file(url)
+        return open(path, "rb"), path  # noqa: PTH123 - for whoever takes the stream to close
+
+
+def _opened(urls: Iterable[Any], opener: Callable[[str], tuple[Any, str | None]], handler: Handler) -> Iterator[dict[str, Any]]:
+    for item in urls:
+        url = item["url"] if isinstance(item, dict) else item
+        try:
+            stream, path = opener(url)
+        except Exception as error:  # noqa: BLE001 - the handler decides
+            if handler(error):
+                continue
+            return
+        yield {"url": url, "stream": stream, **({} if path is None else {"local_path": path})}

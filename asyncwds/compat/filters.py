@@ -1,0 +1,180 @@
+"""`webdataset.filters`: the stages, and under names with an underscore the same as functions whose first argument is the data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from asyncwds.model import Sample
+from asyncwds.pipeline import batching, fields, inspecting, patterns, sampling, stages
+from asyncwds.pipeline import shuffle as shuffling
+from asyncwds.pipeline import xdecode as xdecoding
+from asyncwds.pipeline.batching import batched, unbatched, unlisted
+from asyncwds.pipeline.cached import Cached
+from asyncwds.pipeline.collation import combine_values, default_collation_fn, dict2tuple, tuple2dict
+from asyncwds.pipeline.fields import associate, map_dict
+from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.inspecting import info, log_keys
+from asyncwds.pipeline.lmdb_cached import LMDBCached
+from asyncwds.pipeline.names import getfirst, parse_field_spec
+from asyncwds.pipeline.patterns import extract_keys, rename_keys
+from asyncwds.pipeline.sampling import rsample
+from asyncwds.pipeline.shuffle import detshuffle, shuffle
+from asyncwds.pipeline.stage import (
+    FilterFunction,
+    PipelineStage,
+    RestCurried,
+    compose,
+    compose2,
+    identity,
+    pipeline,
+    pipelinefilter,
+)
+from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
+from asyncwds.pipeline.xdecode import decode_bin, decode_pickle, decode_text, default_decoders, find_decoder, xdecode
+from asyncwds.plan import pick
+
+__all__ = [
+    "Cached",
+    "FilterFunction",
+    "LMDBCached",
+    "PipelineStage",
+    "RestCurried",
+    "associate",
+    "batched",
+    "combine_values",
+    "compose",
+    "compose2",
+    "decode",
+    "decode_bin",
+    "decode_pickle",
+    "decode_text",
+    "default_collation_fn",
+    "default_decoders",
+    "detshuffle",
+    "dict2tuple",
+    "extract_keys",
+    "find_decoder",
+    "getfirst",
+    "identity",
+    "info",
+    "log_keys",
+    "map",
+    "map_dict",
+    "map_tuple",
+    "parse_field_spec",
+    "pick",
+    "pipeline",
+    "pipelinefilter",
+    "rename",
+    "rename_keys",
+    "reraise_exception",
+    "rsample",
+    "select",
+    "shuffle",
+    "slice",
+    "to_tuple",
+    "transform_with",
+    "tuple2dict",
+    "unbatched",
+    "unlisted",
+    "xdecode",
+]
+
+Data = Iterable[Any]
+Items = Iterator[Any]
+
+
+def _info(  # noqa: PLR0917 - WebDataset's
+    data: Data, fmt: str | None = None, n: int = 3, every: int = -1, width: int = 50, stream: Any = sys.stderr, name: str = ""
+) -> Items:
+    return inspecting.info(fmt, n, every, width, stream, name)(data)
+
+
+def _shuffle(  # noqa: PLR0917 - WebDataset's
+    data: Data, bufsize: int = 1000, initial: int = 100, rng: Any = None, seed: int | None = None, handler: Handler | None = None
+) -> Items:
+    return shuffling.shuffle(bufsize, initial, rng, seed, handler)(data)
+
+
+def _select(data: Data, predicate: Callable[[Any], Any]) -> Items:
+    return stages.select(predicate)(data)
+
+
+def _log_keys(data: Data, logfile: str | None = None) -> Items:
+    return inspecting.log_keys(logfile)(data)
+
+
+def _decode(data: Data, *args: Any, handler: Handler = reraise_exception, **kw: Any) -> Items:
+    return stages.decode(*args, handler=handler, **kw)(data)
+
+
+def _map(data: Data, f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Items:
+    return stages.map(f, handler)(data)
+
+
+def _rename(data: Data, handler: Handler = reraise_exception, keep: bool = True, **kw: str) -> Items:
+    return stages.rename(handler, keep, **kw)(data)
+
+
+def _associate(data: Data, associator: Any, **kw: Any) -> Items:
+    return fields.associate(associator, **kw)(data)
+
+
+def _map_dict(data: Data, handler: Handler = reraise_exception, **kw: Callable[[Any], Any]) -> Items:
+    return fields.map_dict(handler, **kw)(data)
+
+
+def _to_tuple(
+    data: Data,
+    *args: Any,
+    handler: Handler = reraise_exception,
+    missing_is_error: bool = True,
+    none_is_error: bool | None = None,
+) -> Items:
+    return stages.to_tuple(*args, handler=handler, missing_is_error=missing_is_error, none_is_error=none_is_error)(data)
+
+
+def _map_tuple(data: Data, *args: Callable[[Any], Any] | None, handler: Handler = reraise_exception) -> Items:
+    return stages.map_tuple(*args, handler=handler)(data)
+
+
+def _batched(data: Data, batchsize: int = 20, collation_fn: Any = default_collation_fn, partial: bool = True) -> Items:
+    return batching.batched(batchsize, collation_fn, partial)(data)
+
+
+def _unlisted(data: Data) -> Items:
+    return batching.unlisted()(data)
+
+
+def _unbatched(data: Data) -> Items:
+    return batching.unbatched()(data)
+
+
+def _rsample(data: Data, p: float = 0.5) -> Items:
+    return sampling.rsample(p)(data)
+
+
+def _extract_keys(source: Data, *patterns_: Any, duplicate_is_error: bool = True, ignore_missing: bool = False) -> Items:
+    return patterns.extract_keys(*patterns_, duplicate_is_error=duplicate_is_error, ignore_missing=ignore_missing)(source)
+
+
+def _rename_keys(
+    source: Data,
+    *args: Any,
+    keep_unselected: bool = False,
+    must_match: bool = True,
+    duplicate_is_error: bool = True,
+    **kw: Any,
+) -> Iterator[Sample]:
+    options: dict[str, Any] = {
+        "keep_unselected": keep_unselected,
+        "must_match": must_match,
+        "duplicate_is_error": duplicate_is_error,
+    }
+    return patterns.rename_keys(*args, **options, **kw)(source)
+
+
+def _xdecode(source: Data, *args: Any, must_decode: bool = True, defaults: Any = default_decoders, **kw: Any) -> Items:
+    return xdecoding.xdecode(*args, must_decode=must_decode, defaults=defaults, **kw)(source)

@@ -1,0 +1,102 @@
+"""`webdataset.gopen`: what opens urls. `gopen_schemes` is the registry of asyncwds, which datasets go by too.
+
+`gopen_curl = f`, set in this module, opens with `f` what curl opens in WebDataset; so does each of the functions of schemes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from subprocess import PIPE
+from typing import IO, Any
+
+from asyncwds.compat.flags import settable
+from asyncwds.engine.gopen import gopen, reader
+from asyncwds.engine.schemes import OWN, gopen_schemes
+from asyncwds.errors import SpecError
+from asyncwds.security import secure_mode
+from asyncwds.storage.command import Pipe
+from asyncwds.urls import local_path
+from asyncwds.urls import rewritten as rewrite_url
+
+__all__ = [
+    "PIPE",
+    "Pipe",
+    "gopen",
+    "gopen_ais",
+    "gopen_curl",
+    "gopen_error",
+    "gopen_file",
+    "gopen_gsutil",
+    "gopen_hf",
+    "gopen_htgs",
+    "gopen_pipe",
+    "gopen_schemes",
+    "info",
+    "reader",
+    "rewrite_url",
+    "set_options",
+]
+
+SCHEMES = {
+    "gopen_ais": ("ais",),
+    "gopen_curl": ("https", "http", "sftp", "ftps", "scp"),
+    "gopen_error": ("__default__",),
+    "gopen_gsutil": ("gs",),
+    "gopen_hf": ("hf",),
+    "gopen_htgs": ("htgs",),
+    "gopen_pipe": ("pipe",),
+}
+
+gopen_ais: Any
+gopen_curl: Any
+gopen_error: Any
+gopen_gsutil: Any
+gopen_hf: Any
+gopen_htgs: Any
+gopen_pipe: Any
+info: dict[str, Any] = {}  # WebDataset's, which nothing uses
+
+
+def gopen_file(url: str, mode: str = "rb", bufsize: int = 8192) -> IO[Any]:  # noqa: ARG001 - WebDataset's
+    """Opens a path or `file:` url."""
+    if secure_mode():
+        raise SpecError("local files are not opened, because WDS_SECURE is set", url=url)
+    path = local_path(url)
+    if path is None:
+        raise SpecError("this is not the url of a local file", url=url)
+    return open(path, mode)  # noqa: PTH123 - the caller's to close
+
+
+def set_options(
+    obj: object,
+    timeout: float | None = None,
+    ignore_errors: bool | None = None,
+    ignore_status: list[int] | None = None,
+    handler: Callable[[Exception], bool] | None = None,
+) -> bool:
+    """Sets options of a `Pipe`; False for all other streams. A handler is kept with it, as `handler`."""
+    if not isinstance(obj, Pipe):
+        return False
+    options: dict[str, Any] = {"timeout": timeout, "ignore_errors": ignore_errors, "handler": handler}
+    options["ignore_status"] = None if ignore_status is None else [0, *ignore_status]
+    obj.__dict__.update({name: value for name, value in options.items() if value is not None})
+    return True
+
+
+def _opener(*schemes: str) -> property:
+    def own(scheme: str) -> Any:
+        return OWN.get(scheme, OWN["__default__"])
+
+    def get(_: object) -> Any:
+        return gopen_schemes.get(schemes[0], own(schemes[0]))
+
+    def put(_: object, f: Any) -> None:
+        for scheme in schemes:
+            gopen_schemes[scheme] = own(scheme) if f is own(schemes[0]) else f
+            if f is own(schemes[0]) and scheme not in OWN:
+                del gopen_schemes[scheme]
+
+    return property(get, put)
+
+
+settable(__name__, **{name: _opener(*schemes) for name, schemes in SCHEMES.items()})

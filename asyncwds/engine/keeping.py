@@ -1,0 +1,56 @@
+"""One object into a cache, for code that wants the path of a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+
+from asyncwds.engine.bridge import Bridge
+from asyncwds.engine.reader import ReadOptions
+from asyncwds.engine.schemes import storage
+from asyncwds.engine.stream import BlockStream, window_bytes
+from asyncwds.errors import CacheError
+from asyncwds.model import Cache, Http, Prefetch, Retry, Shard
+from asyncwds.stats import Counters
+from asyncwds.storage.cache import Cached
+from asyncwds.storage.cache.checks import is_shard
+from asyncwds.storage.cache.folder import CacheFolder
+from asyncwds.storage.cache.names import name_in_cache, url_hash
+
+
+def keep(
+    url: str, cache: Cache, *, http: Http | None = None, retry: Retry | None = None, validator: Callable[[str], bool] = is_shard
+) -> str:
+    """Fetches an object unless the cache has it, and returns the path of its file. What others fetch is waited for.
+
+    Raises the source's errors, and CacheError where the object cannot be kept, because of the `validator` for one.
+    """
+    folder, name = CacheFolder(cache), name_in_cache(url, cache.url_to_name)
+    whole = None if cache.revalidate else folder.find(name, use=True)
+    if whole is None or whole.record.url_hash != url_hash(url):
+        _fetch(url, cache, http or Http(), retry or Retry(), validator)
+        whole = folder.find(name)
+    if whole is None:
+        raise CacheError(f"it could not be kept in {folder.root}", url=url)
+    return whole.path
+
+
+def _fetch(url: str, cache: Cache, http: Http, retry: Retry, validator: Callable[[str], bool]) -> None:
+    counters, prefetch = Counters(), Prefetch()
+
+    @asynccontextmanager
+    async def reading() -> AsyncIterator[BlockStream]:
+        fetcher = Cached(storage(http, retry, counters), cache, counters, patience=retry.stall_timeout, validator=validator)
+        options = ReadOptions(prefetch.max_member_bytes, raw=True)
+        stream = BlockStream(iter([Shard(url, 0)]), fetcher, prefetch, options, counters)
+        try:
+            yield stream
+        finally:
+            await stream.aclose()
+
+    window = window_bytes(prefetch)
+    with closing(Bridge(reading, window=window, counters=counters, loop_factory=asyncio.new_event_loop)) as bridge:
+        for block in bridge:
+            if block.error is not None:
+                raise block.error

@@ -1,0 +1,108 @@
+"""Requests at once, and a second."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from asyncwds.errors import FetchError, SpecError
+from asyncwds.model import Http, Retry
+from asyncwds.stats import Counters
+from asyncwds.storage.http import HttpFetcher
+from asyncwds.storage.limits import RequestLimits
+from asyncwds.testing import Fault, FaultServer, read
+
+
+async def most_at_once(limits: RequestLimits, hosts: list[str]) -> int:
+    now = most = 0
+
+    async def request(host: str) -> None:
+        nonlocal now, most
+        place = await limits.enter(host)
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.001)
+        now -= 1
+        place.leave()
+
+    await asyncio.gather(*map(request, hosts))
+    return most
+
+
+async def test_no_more_at_once_than_a_host_may_have() -> None:
+    assert await most_at_once(RequestLimits(3, None), ["a:1"] * 20) == 3
+    assert await most_at_once(RequestLimits(3, None), ["a:1", "b:1"] * 20) == 6
+    assert await most_at_once(RequestLimits(None, None), ["a:1"] * 20) == 20
+
+
+async def test_turns_are_as_far_apart_as_they_should_be(monkeypatch) -> None:
+    waited = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("asyncwds.storage.limits.asyncio.sleep", sleep)
+    limits = RequestLimits(None, 10.0)
+    for _ in range(5):
+        await limits.enter("a:1")
+    assert len(waited) == 4
+    assert all(0.1 * (turn - 0.1) < seconds <= 0.1 * turn for turn, seconds in enumerate(waited, 1))
+
+
+async def test_a_place_that_is_left_twice_is_free_once() -> None:
+    limits = RequestLimits(1, None)
+    place = await limits.enter("a:1")
+    place.leave()
+    place.leave()
+    await limits.enter("a:1")
+    waiting = asyncio.create_task(limits.enter("a:1"))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+
+async def test_cancelled_while_it_waits_for_its_turn_it_gives_its_place_back() -> None:
+    limits = RequestLimits(1, 0.01)
+    (await limits.enter("a:1")).leave()
+    waiting = asyncio.create_task(limits.enter("a:1"))
+    await asyncio.sleep(0.01)
+    assert limits._hosts["a:1"].locked()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert not limits._hosts["a:1"].locked()
+
+
+async def test_requests_to_one_host_are_bounded_wherever_they_were_redirected() -> None:
+    """The gateway answers all at once; the host behind it gets two at a time."""
+    data = bytes(1000)
+    with FaultServer({"a": data}, first_byte_delay=0.02) as target, FaultServer({"a": b""}) as gateway:
+        gateway.add(Fault(redirect_to=target.url("a")))
+        fetcher = HttpFetcher(Http(trust_env=False, connections_per_host=2), Retry(), Counters())
+        answers = await asyncio.gather(*(read(fetcher, gateway.url("a")) for _ in range(12)))
+        await fetcher.aclose()
+    assert {found for _, found in answers} == {data}
+    assert target.counters.peak_in_flight <= 2
+    assert (target.counters.requests, gateway.counters.requests) == (12, 12)
+
+
+async def test_after_a_failed_connection_the_address_is_looked_up_again(monkeypatch) -> None:
+    asked = []
+    plain = aiohttp.TCPConnector.clear_dns_cache
+
+    def clear(self, host, port) -> None:
+        asked.append((host, port))
+        plain(self, host, port)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "clear_dns_cache", clear)
+    fetcher = HttpFetcher(Http(trust_env=False), Retry(), Counters())
+    with pytest.raises(FetchError):
+        await read(fetcher, "http://localhost:9/a")
+    await fetcher.aclose()
+    assert asked == [("localhost", 9)]
+
+
+@pytest.mark.parametrize("values", [{"connections_per_host": 0}, {"requests_per_second": 0}])
+def test_limits_that_let_nothing_through_are_refused(values) -> None:
+    with pytest.raises(SpecError):
+        Http(**values)
