@@ -25,7 +25,9 @@ READ = """
 
     asyncio.run(main())
 """
-ANSWER = "Answer(start=0, total=None, identity=None, ranged=False, path=None)"
+from asyncwds.storage.base import Answer
+
+ANSWER = repr(Answer(0, None, None, ranged=False))
 
 
 def run(program: str, shell: str) -> str:
