@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+from asyncwds.storage.base import Answer
+
 READ = """
     import asyncio, os, sys
     from asyncwds.errors import FetchError
@@ -25,7 +27,6 @@ READ = """
 
     asyncio.run(main())
 """
-from asyncwds.storage.base import Answer
 
 ANSWER = repr(Answer(0, None, None, ranged=False))
 
