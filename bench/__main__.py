@@ -17,6 +17,7 @@ NAMES = (
     "small_samples",
     "cloud_box",
     "cloud_shard",
+    "s3",
     "bad_day",
     "soak",
     "memory",

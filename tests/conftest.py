@@ -53,6 +53,9 @@ EXTRAS = {
 }
 
 
+FIXTURES = {"seaweedfs": "botocore", "juicefs": "botocore"}  # tests that have them need that
+
+
 def _is_missing(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is None
@@ -86,9 +89,14 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return None
 
 
+def _needed(item: pytest.Item) -> set[str]:
+    marked = {name for mark in item.iter_markers("needs") for name in mark.args}
+    return marked | {FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in FIXTURES}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test marked `needs("torch")` is left out where torch is missing."""
-    left_out = [item for item in items if any(MISSING & set(mark.args) for mark in item.iter_markers("needs"))]
+    left_out = [item for item in items if MISSING & _needed(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

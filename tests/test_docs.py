@@ -4,8 +4,10 @@ import ast
 import asyncio
 import importlib.util
 import inspect
+import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from types import CodeType
@@ -20,13 +22,14 @@ from asyncwds.testing import FaultServer, make_shard
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 HOST = "https://data.example/"  # in the documents; here it is a server of our own
+STORE = "https://storage.example"  # the same, of s3:// with the buckets `bucket` and `public`
 BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"needs ([\w, ]+)")  # in the title of a block
 
 
-def blocks(page: Path, host: str = HOST) -> list[CodeType]:
+def blocks(page: Path, host: str = HOST, store: str = STORE) -> list[CodeType]:
     """The page's Python blocks, each at its own lines, without those that need a library that is not installed."""
-    text = page.read_text().replace(HOST, host)
+    text = page.read_text().replace(HOST, host).replace(STORE, store)
     found = []
     for match in BLOCK.finditer(text):
         needed = NEEDS.search(match[1])
@@ -64,10 +67,31 @@ def host(shards: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPat
         yield server.url()
 
 
+def start_store(shards: dict[str, bytes], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a service with the shards in its buckets, which is also what the environment says."""
+    store = request.getfixturevalue("seaweedfs")
+    with suppress(store.client.exceptions.ClientError):
+        store.client.create_bucket(Bucket="bucket")
+    for bucket in ("bucket", "public"):
+        for name, data in shards.items():
+            store.put(name, data, bucket)
+    settings = store.settings()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", settings.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", settings.secret_key)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.url)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    url: str = store.url
+    return url
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
-def test_the_code_runs(page: Path, host: str) -> None:
+def test_the_code_runs(
+    page: Path, host: str, shards: dict[str, bytes], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_store = "needs botocore" in page.read_text() and importlib.util.find_spec("botocore")
+    store = start_store(shards, request, monkeypatch) if with_store else STORE
     namespace: dict[str, object] = {"__name__": page.stem}
-    for block in blocks(page, host):
+    for block in blocks(page, host, store):
         result = eval(block, namespace)
         if inspect.iscoroutine(result):
             asyncio.run(result)

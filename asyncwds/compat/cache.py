@@ -10,14 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Any
+from typing import Any
 
 from asyncwds.engine.gopen import gopen
+from asyncwds.engine.keeping import keep
 from asyncwds.errors import CacheError, redact
-from asyncwds.model import MiB
+from asyncwds.model import Cache, MiB
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.storage.cache.checks import check_tar_format, get_filetype, magic_filetype
-from asyncwds.storage.cache.names import islocal, name_in_cache, pipe_cleaner, shard_name, url_to_cache_name
+from asyncwds.storage.cache.names import islocal, pipe_cleaner, url_to_cache_name
 from asyncwds.urls import local_path
 
 __all__ = [
@@ -114,58 +115,56 @@ class StreamingOpen:
 class FileCache:
     """The stage from urls, or dicts with a `url`, to dicts of `url`, `stream` and `local_path`, of copies in `cache_dir`.
 
-    A copy is made where there is none, and is an error where `validator` says so. `url_to_name` says what they are called, by
-    default something that no two urls share. With a positive `cache_size` [bytes], `LRUCleanup` keeps the folder to that.
-    Local files are opened where they are. The handler is asked about failures: it may pass over the url.
+    A copy is made where there is none, once for all processes, and is an error where `validator` says so. `url_to_name` says
+    what they are called, by default something that no two urls share. With a positive `cache_size` [bytes], those that were
+    not used for longest make room; `cache_cleanup_interval` means nothing, for there is room before it is needed. Where the
+    cache fails, the stream comes from the source. Local files are opened where they are. The handler is asked about failures:
+    it may pass over the url.
     """
 
     def __init__(
         self,
         cache_dir: str | os.PathLike[str] | None = None,
         *,
-        url_to_name: Callable[[str], str] = shard_name,
+        url_to_name: Callable[[str], str] | None = None,
         verbose: bool = False,
         validator: Callable[[str], bool] | None = check_tar_format,
         handler: Handler = reraise_exception,
         cache_size: float = -1,
-        cache_cleanup_interval: float | None = 30,
+        cache_cleanup_interval: float | None = 30,  # noqa: ARG002 - as above
     ) -> None:
         self.cache_dir = os.fspath(default_cache_dir if cache_dir is None else cache_dir)
+        self.cache_size = cache_size
         self.url_to_name = url_to_name
         self.verbose = verbose
         self.validator = validator
         self.handler = handler
-        interval = cache_cleanup_interval
-        self.cleaner = LRUCleanup(self.cache_dir, cache_size, verbose=verbose, interval=interval) if cache_size > 0 else None
 
     def get_file(self, url: str) -> str:
-        """The path of a copy, which is made if there is none. CacheError for what is no archive, errors of reading as they are."""
+        """The path of a copy, which is made if there is none.
+
+        Raises TarHeaderError for what is no archive, and CacheError where it cannot be kept.
+        """
         path = local_path(url)
         if path is not None:
             return path
-        dest = Path(self.cache_dir, name_in_cache(url, self.url_to_name))
-        if not dest.exists():
-            dest.parent.mkdir(parents=True, exist_ok=True)
-            if self.cleaner is not None:
-                self.cleaner.cleanup()
-            download(url, dest, verbose=self.verbose)
-            self._validate(dest, url)
-        return os.fspath(dest)
-
-    def _validate(self, copy: Path, url: str) -> None:
-        if self.validator is None or self.validator(os.fspath(copy)):
-            return
-        with copy.open("rb") as file:
-            head = file.read(200)
-        copy.unlink()
-        raise CacheError(f"this is not a tar archive; it begins with {head!r}", url=url)
+        size = int(self.cache_size) if self.cache_size > 0 else None
+        cache = Cache(self.cache_dir, size, self.url_to_name, verbose=self.verbose)
+        return keep(url, cache, validator=self.validator or _anything)
 
     def __call__(self, urls: Iterable[Any]) -> Iterator[dict[str, Any]]:
         return _opened(urls, self._open, self.handler)
 
-    def _open(self, url: str) -> tuple[IO[bytes], str]:
-        path = self.get_file(url)
+    def _open(self, url: str) -> tuple[Any, str | None]:
+        try:
+            path = self.get_file(url)
+        except CacheError:  # there was a warning
+            return gopen(url), None
         return open(path, "rb"), path  # noqa: PTH123 - for whoever takes the stream to close
+
+
+def _anything(_: str) -> bool:
+    return True
 
 
 def _opened(urls: Iterable[Any], opener: Callable[[str], tuple[Any, str | None]], handler: Handler) -> Iterator[dict[str, Any]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream, window_bytes
-from asyncwds.errors import CacheError
+from asyncwds.errors import CacheError, TarHeaderError
 from asyncwds.model import Cache, Http, Prefetch, Retry, Shard
 from asyncwds.stats import Counters
 from asyncwds.storage.cache import Cached
@@ -24,16 +25,35 @@ def keep(
 ) -> str:
     """Fetches an object unless the cache has it, and returns the path of its file. What others fetch is waited for.
 
-    Raises the source's errors, and CacheError where the object cannot be kept, because of the `validator` for one.
+    Raises the source's errors, TarHeaderError for what the `validator` refuses (called with the path of what has come), what
+    that raises, and CacheError where the object cannot be kept.
     """
     folder, name = CacheFolder(cache), name_in_cache(url, cache.url_to_name)
+    refused: list[Exception] = []
+
+    def is_good(path: str) -> bool:
+        problem: Exception | None
+        try:
+            problem = None if validator(path) else _refusal(path, url)
+        except Exception as error:  # noqa: BLE001 - the user's; raised below, in the user's thread
+            problem = error
+        refused.extend(filter(None, [problem]))
+        return problem is None
+
     whole = None if cache.revalidate else folder.find(name, use=True)
     if whole is None or whole.record.url_hash != url_hash(url):
-        _fetch(url, cache, http or Http(), retry or Retry(), validator)
+        _fetch(url, cache, http or Http(), retry or Retry(), is_good)
         whole = folder.find(name)
+    if refused:
+        raise refused[0]
     if whole is None:
         raise CacheError(f"it could not be kept in {folder.root}", url=url)
     return whole.path
+
+
+def _refusal(path: str, url: str) -> TarHeaderError:
+    with Path(path).open("rb") as file:
+        return TarHeaderError(f"this is not a tar archive; it begins with {file.read(200)!r}", url=url)
 
 
 def _fetch(url: str, cache: Cache, http: Http, retry: Retry, validator: Callable[[str], bool]) -> None:

@@ -105,7 +105,7 @@ class Transport:
             message = f"no connection to {hop.host} within {self.retry.connect_timeout:g} s"
             raise FetchTimeoutError(message, url=call.url, offset=call.offset, retryable=True) from error
         except TimeoutError as error:
-            message = f"no answer within {patience:g} s"
+            message = "the upload stalled, or was not answered" if call.body else f"no answer within {patience:g} s"
             raise FetchTimeoutError(message, url=call.url, offset=call.offset, retryable=True) from error
 
     def _forget_address(self, hop: URL) -> None:
@@ -138,12 +138,11 @@ class Transport:
 
     async def _pieces(self, body: bytes, limit: asyncio.Timeout) -> AsyncIterator[memoryview]:
         """The body, with as much patience for each piece as for an answer."""
-        loop = asyncio.get_running_loop()
         whole = memoryview(body)
         for begin in range(0, len(whole), _PIECE):
             yield whole[begin : begin + _PIECE]
-            limit.reschedule(loop.time() + self.retry.stall_timeout)
-        limit.reschedule(loop.time() + _UPLOAD_PATIENCE * self.retry.stall_timeout)
+            _extend(limit, self.retry.stall_timeout)
+        _extend(limit, _UPLOAD_PATIENCE * self.retry.stall_timeout)
 
     def _ready(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -178,6 +177,11 @@ def is_success(call: Call, status: int) -> bool:
 def is_redirect(call: Call, status: int) -> bool:
     # 303 asks for a GET, which is not what an upload wants.
     return call.follow and (status in (301, 302, 307, 308) or (status == 303 and call.method in ("GET", "HEAD")))
+
+
+def _extend(limit: asyncio.Timeout, seconds: float) -> None:
+    with suppress(RuntimeError):  # it is over: an answer came before the body's end, or none in time
+        limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 async def _page(response: aiohttp.ClientResponse) -> bytes:

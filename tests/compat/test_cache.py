@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 
-from asyncwds import errors
-from asyncwds.compat.cache import FileCache, LRUCleanup, StreamingOpen, download
+from asyncwds import DataPipeline, SimpleShardList, errors
+from asyncwds.compat.cache import FileCache, LRUCleanup, StreamingOpen, download, url_to_cache_name
+from asyncwds.pipeline.grouping import group_by_keys
 from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
+from asyncwds.pipeline.tarstages import tar_file_expander
 from asyncwds.testing import make_shard
 
 SHARD = make_shard([{"__key__": "a", "txt": b"1"}])
@@ -58,9 +62,9 @@ def test_local_files_are_opened_where_they_are(tmp_path):
 
 def test_what_is_no_archive_is_not_kept(tmp_path):
     cache = FileCache(tmp_path / "cache")
-    with pytest.raises(errors.CacheError, match="<html>"):
+    with pytest.raises(errors.TarHeaderError, match="<html>"):
         cache.get_file("pipe:echo '<html>'")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".asyncwds"]
     assert FileCache(tmp_path / "cache", validator=None).get_file("pipe:echo x")
 
 
@@ -79,13 +83,41 @@ def test_the_handler_decides_about_failures(tmp_path, monkeypatch, stage, handle
     assert read(stage(handler=handler)(urls)) == [SHARD] * number
 
 
-def test_a_bounded_cache_deletes_before_it_fetches(tmp_path):
+def test_a_bounded_cache_makes_room_before_it_fetches(tmp_path):
     (tmp_path / "a.tar").write_bytes(SHARD)
-    (tmp_path / "cache").mkdir()
-    for number in range(3):
-        (tmp_path / "cache" / f"old-{number}").write_bytes(bytes(1000))
-    FileCache(tmp_path / "cache", cache_size=1500, cache_cleanup_interval=None).get_file(piped(tmp_path / "a.tar"))
-    assert sum(path.name.startswith("old") for path in (tmp_path / "cache").iterdir()) == 1
+    cache = FileCache(tmp_path / "cache", cache_size=2.5 * len(SHARD))
+    paths = [cache.get_file(f"pipe:cat {tmp_path / 'a.tar'} # {number}") for number in range(4)]
+    assert [path for path in paths if Path(path).exists()] == paths[2:]
+
+
+def test_a_cache_that_is_too_small_gives_streams(tmp_path):
+    (tmp_path / "a.tar").write_bytes(SHARD)
+    with pytest.warns(UserWarning, match="no room"):
+        [item] = FileCache(tmp_path / "cache", cache_size=100)([piped(tmp_path / "a.tar")])
+    assert "local_path" not in item
+    assert read([item]) == [SHARD]
+
+
+def test_a_copy_of_webdatasets_is_used(server, tmp_path):
+    (tmp_path / "a.tar").write_bytes(SHARD)
+    url = server.put("a.tar", SHARD)
+    assert FileCache(tmp_path, url_to_name=url_to_cache_name).get_file(url) == str(tmp_path / "a.tar")
+    assert server.counters.bytes_sent <= 1
+
+
+def test_pipelines_read_through_it(server, tmp_path):
+    urls = [server.put(f"{number}.tar", SHARD) for number in range(3)]
+
+    def samples():
+        stages = (SimpleShardList(urls), FileCache(tmp_path / "cache"), tar_file_expander, group_by_keys)
+        return [(sample["__key__"], sample["__local_path__"]) for sample in DataPipeline(*stages)]
+
+    found = samples()
+    assert {path for _, path in found} == set(map(str, (tmp_path / "cache").glob("*.tar")))
+    assert [key for key, _ in found] == ["a"] * 3
+    requests = server.counters.requests
+    assert samples() == found
+    assert server.counters.requests == requests
 
 
 def test_cleaning_up_waits_its_interval(tmp_path, capsys):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from asyncwds.engine.keeping import keep
-from asyncwds.errors import CacheError, NotFoundError
+from asyncwds.errors import CacheError, NotFoundError, TarHeaderError
 from asyncwds.model import Cache
 from asyncwds.testing import leaks, make_samples, make_shard
 
@@ -39,8 +39,10 @@ def test_a_name_of_another_url_is_fetched_anew(server, url, tmp_path):
 def test_what_cannot_be_kept_is_an_error(server, url, tmp_path):
     with pytest.raises(NotFoundError):
         keep(server.url("missing.tar"), Cache(tmp_path / "cache"))
-    with pytest.raises(CacheError, match="could not be kept") as refused:
+    with pytest.raises(TarHeaderError, match=r"it begins with b'000000\.bin") as refused:
         keep(url, Cache(tmp_path / "cache"), validator=lambda path: False)
     assert refused.value.url == url
+    with pytest.raises(ZeroDivisionError):
+        keep(url, Cache(tmp_path / "cache"), validator=lambda path: 1 / 0)
     with pytest.warns(UserWarning, match="no room"), pytest.raises(CacheError):
         keep(url, Cache(tmp_path / "cache", size=1000))

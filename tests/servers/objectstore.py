@@ -5,9 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import botocore.session
-from botocore.config import Config
-
 from asyncwds.settings import S3
 
 
@@ -33,6 +30,9 @@ class ObjectStore:
     @cached_property
     def client(self) -> Any:
         """Making it takes longer than most tests."""
+        import botocore.session
+        from botocore.config import Config
+
         config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, signature_version="s3v4")
         return botocore.session.Session().create_client(
             "s3",

@@ -64,7 +64,9 @@ def look_up(urls: str | list[str], storage: Storage | None = None, retry: Retry 
 # -- buckets
 
 
-@pytest.fixture(scope="module", params=["seaweedfs", "juicefs"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.needs("botocore")) for name in ("seaweedfs", "juicefs")]
+)
 def bucket(request: pytest.FixtureRequest) -> tuple[str, Storage]:
     """The URL of a folder with `NAMES` in it, and how to get there."""
     store: ObjectStore = request.getfixturevalue(request.param)
@@ -142,6 +144,7 @@ def test_who_may_not_list_is_told(seaweedfs: ObjectStore) -> None:
         look_up("s3://none/*", {"s3://": seaweedfs.settings(READER)})
 
 
+@pytest.mark.needs("botocore")
 def test_an_answer_that_is_no_listing() -> None:
     with FaultServer({"b/": b"<html>"}) as server, pytest.raises(FetchError, match="no XML"):
         look_up("s3://b/*", {"s3://": S3(endpoint=server.url().rstrip("/"), anonymous=True)})

@@ -130,6 +130,12 @@ async def test_signatures_verify(call: Call, settings: S3) -> None:
     assert headers["Authorization"].endswith(f"Signature={signature}")
 
 
+async def test_what_may_be_changed_on_the_way_is_not_signed() -> None:
+    _, headers = await signed(Call("GET", "s3://bucket/a", {"Accept-Encoding": "identity"}), S3(**KEYS))
+    assert headers["Accept-Encoding"] == "identity"
+    assert "accept-encoding" not in headers["Authorization"]
+
+
 async def test_anonymous_requests_say_nothing_of_who_asks() -> None:
     call = Call("GET", "s3://bucket/a", {"Range": "bytes=0-9"})
     assert await signed(call, S3(anonymous=True)) == ("https://bucket.s3.us-east-1.amazonaws.com/a", {"Range": "bytes=0-9"})

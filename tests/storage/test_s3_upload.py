@@ -19,13 +19,14 @@ from objectstore import READER, ObjectStore
 from webapps import serve
 
 from asyncwds import AsyncShardWriter, ShardWriter, TarWriter, WebDataset, gopen
-from asyncwds.errors import AccessError, FetchError, SpecError
+from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, SpecError
 from asyncwds.model import Http, MiB, Retry
 from asyncwds.settings import S3
 from asyncwds.storage.bucket_sink import BucketSink
 from asyncwds.storage.clouds import site_maker
-from asyncwds.testing import leaks, make_samples
+from asyncwds.testing import Fault, FaultServer, leaks, make_samples
 
+pytestmark = pytest.mark.needs("botocore")
 PART = 5 * MiB
 DATA = random.Random(1).randbytes(12 * MiB + 5)
 QUICK = Retry(tries=4, backoff=0.01, backoff_max=0.05)
@@ -42,23 +43,23 @@ def prefix() -> str:
     return uuid.uuid4().hex
 
 
-async def upload(url: str, data: bytes, settings: S3) -> None:
-    async with leaks():
-        sink = BucketSink(Http(), QUICK, site_maker(settings))
-        writing = await sink.open(url)
-        try:
-            for start in range(0, len(data), MiB):
-                await writing.write(data[start : start + MiB])
-            await writing.commit()
-        finally:
-            await writing.abort()
-            await sink.aclose()
+async def upload(url: str, data: bytes, settings: S3, retry: Retry = QUICK) -> None:
+    sink = BucketSink(Http(), retry, site_maker(settings))
+    writing = await sink.open(url)
+    try:
+        for start in range(0, len(data), MiB):
+            await writing.write(data[start : start + MiB])
+        await writing.commit()
+    finally:
+        await writing.abort()
+        await sink.aclose()
 
 
 @pytest.mark.parametrize("size", [0, 1, PART, PART + 1, len(DATA)])
 async def test_objects_of_any_size(store: ObjectStore, prefix: str, size: int) -> None:
     key = f"{prefix}/a b+ü%41?.tar"
-    await upload(f"s3://{store.bucket}/{key}", DATA[:size], store.settings(part_bytes=PART))
+    async with leaks():
+        await upload(f"s3://{store.bucket}/{key}", DATA[:size], store.settings(part_bytes=PART))
     assert sha256(store.get(key)).digest() == sha256(DATA[:size]).digest()
 
 
@@ -288,6 +289,23 @@ async def test_an_error_that_comes_with_status_200() -> None:
     with pytest.raises(FetchError, match="InternalError; try later"):
         await send(service)
     assert service.asked[-1] == "DELETE uploadId"
+
+
+@pytest.mark.parametrize("fault", [Fault(status=403, early=True), Fault(status=403)], ids=["early", "late"])
+async def test_an_upload_that_is_refused_before_or_after_its_end(fault: Fault) -> None:
+    with FaultServer({}, writable=True, faults=[fault]) as server, pytest.raises(AccessError) as caught:
+        await upload("s3://b/a", DATA[:PART], S3(endpoint=server.url().rstrip("/"), anonymous=True))
+    assert caught.value.url == "s3://b/a"
+
+
+async def test_fault_11_an_upload_that_stalls_is_made_again() -> None:
+    retry = Retry(tries=2, backoff=0.01, connect_timeout=0.5, stall_timeout=0.5)
+    with FaultServer({}, writable=True, faults=[Fault(upload_stall_at=1000, times=1)]) as server:
+        await upload("s3://b/a", DATA[:PART], S3(endpoint=server.url().rstrip("/"), anonymous=True), retry)
+        assert server.get("b/a") == DATA[:PART]
+        server.add(Fault(upload_stall_at=1000))
+        with pytest.raises(FetchTimeoutError, match="stalled"):
+            await upload("s3://b/a", DATA[:PART], S3(endpoint=server.url().rstrip("/"), anonymous=True), retry)
 
 
 def test_settings_reach_every_writer(tmp_path: Any) -> None:

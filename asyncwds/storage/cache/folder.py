@@ -120,6 +120,13 @@ class CacheFolder:
         path = self.path(name)
         return path.stat().st_size if path.is_file() and not self._record(name).exists() else None
 
+    def has(self, name: str, descriptor: int) -> bool:
+        """The download that is open as `descriptor` is the present one of that name."""
+        try:
+            return os.path.samestat(self.part(name).stat(), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
     # -- writing: each of these raises BlockingIOError while another process is at it ---------------------------------
 
     def prepare(self) -> None:
@@ -152,13 +159,12 @@ class CacheFolder:
     def publish(self, name: str, descriptor: int, record: Record) -> bool:
         """Makes the download that is open as `descriptor` a shard. False if it is not the present one of that name."""
         with self.locked():
-            part = self.part(name)
-            if not part.exists() or not os.path.samestat(part.stat(), os.fstat(descriptor)):
+            if not self.has(name, descriptor):
                 return False
             self.path(name).parent.mkdir(parents=True, exist_ok=True)
             self._write(self._record(name), _as_json(record))
             self.ranges(name).unlink(missing_ok=True)
-            part.replace(self.path(name))
+            self.part(name).replace(self.path(name))
         self._touch(name)
         self.say(f"keeps {record.url} ({record.size} bytes) as {name}")
         return True
@@ -178,11 +184,10 @@ class CacheFolder:
         But not if others have locked its journal, open as `unless_shared`.
         """
         with self.locked() as lock:
-            part = self.part(name)
             if unless_shared is not None and not has_alone(unless_shared):
                 return
-            if part.exists() and os.path.samestat(part.stat(), os.fstat(descriptor)):
-                self._remove(lock, Entry(0, name, part.stat().st_size, part=True))
+            if self.has(name, descriptor):
+                self._remove(lock, Entry(0, name, os.fstat(descriptor).st_size, part=True))
 
     def forget(self, whole: Whole) -> None:
         """Removes a shard that turned out not to be what its record says, unless it was replaced meanwhile."""

@@ -214,6 +214,8 @@ class Partial:
     def _record(self, validator: Callable[[str], bool], sums: bool) -> Record | None:
         header, path = self.header, str(self._folder.part(self.name))
         assert header is not None
+        if not self._folder.has(self.name, self._file):
+            return None
         # Else a file of zeros may be what is left after a power failure.
         getattr(os, "fdatasync", os.fsync)(self._file)
         status = os.fstat(self._file)
