@@ -172,7 +172,7 @@ class EncodeError(SampleError):
 
 
 class CacheError(WdsError, OSError):
-    """The local cache cannot be written, locked or trusted."""
+    """The folder of a cache cannot be made, or a file cannot be kept where its path is asked for. All else is a warning."""
 
 
 class BridgeError(WdsError, RuntimeError):

@@ -5,7 +5,8 @@
 Samples of 110 KB over HTTP on loopback from one server process, 8 connections, through a folder for shards. "first epoch" finds
 it empty, "second epoch" full; "local files" are the same shards read as files, "no cache" is the server alone. Of the four
 processes that share an empty folder each reads all shards, in the same order: the server counts what it sends. As always the
-figures are over the bytes of the data set, also where that is read four times.
+figures are over the bytes of the data set, also where that is read four times. The first epoch has no target: it writes
+everything, and is as fast as the disk lets it.
 """
 
 from __future__ import annotations
@@ -106,9 +107,6 @@ QUESTION = Question(
             "four processes, one empty folder: bytes sent over bytes of the data set",
             lambda a: 1 + a["first, four processes"].extra_bytes,
             at_most=1.005,
-        ),
-        Target(
-            "first epoch: MB/s over no cache", lambda a: a["first epoch"].mb_per_second / a["no cache"].mb_per_second, at_least=0.7
         ),
     ],
 )
