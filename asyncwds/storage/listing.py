@@ -12,10 +12,11 @@ from urllib.parse import unquote
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
+from asyncwds.security import refused
 from asyncwds.stats import Counters
 from asyncwds.storage.clouds import Storage, http_for, settings_for, site_maker
 from asyncwds.storage.globs import Glob, fits, fits_name, glob_of, literal_start
-from asyncwds.urls import Urls, expand
+from asyncwds.urls import Urls, expand, scheme_of
 
 if TYPE_CHECKING:
     from asyncwds.storage.sites import Site
@@ -78,6 +79,9 @@ def _glob(url: str, storage: Storage) -> Glob | None:
 
 
 async def _look_up(sites: _Sites, glob: Glob) -> list[str]:
+    scheme = scheme_of(glob.url)
+    if reason := refused(scheme):
+        raise SpecError(f"{scheme}: urls are not looked up, because {reason}", url=glob.url)
     site = sites.site_of(glob.url)
     # A name that has brackets needs no pattern; but asking is a request that most patterns can do without.
     if "*" not in glob.url and glob.url in [url async for url in site.list(glob.url, deep=False)]:

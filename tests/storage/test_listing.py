@@ -284,6 +284,16 @@ def test_a_dataset_is_expanded_once_and_pickled_with_what_was_found(seaweedfs: O
     assert len(list(pickle.loads(pickle.dumps(dataset)))) == 10
 
 
+def test_secure_mode_looks_into_allowed_schemes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WDS_SECURE", "1")
+    monkeypatch.setenv("WDS_SCHEMES", "https:gs")
+    with FaultServer({}) as server:
+        for url in (server.url() + "*.tar", "s3://b/*.tar"):
+            with pytest.raises(SpecError, match="not looked up.*WDS_SCHEMES"):
+                look_up(url)
+        assert not server.counters.requests
+
+
 def test_who_brings_a_fetcher_brings_its_urls() -> None:
     assert "s3://b/*.tar" in repr(WebDataset("s3://b/*.tar", fetcher=FaultServer))
 
