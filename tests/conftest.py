@@ -14,6 +14,7 @@ from ctypes.util import find_library
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from nginx import Nginx, run_nginx
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 # A shell starts what it runs in the background with Ctrl-C ignored, and children would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Its limit of 200 ms an example is a clock's, and machines are busy; every test has a time limit of its own.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 # Spawned processes import test modules under the names that pytest gives them (`tests.test_…`). At the end of the path,
 # so that the installed wheel is found before the sources.
