@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.security import refused
+from asyncwds.settings import FileSystem
 from asyncwds.storage.clouds import Settings, Storage, http_for, schemes, settings_for, site_maker
 from asyncwds.storage.output import FileOutput, Output, StreamOutput
 from asyncwds.storage.pipe_output import PipeOutput
@@ -26,7 +27,7 @@ def blocking_output(url: str, storage: Storage) -> Output | None:
     """
     if reason := refused(scheme_of(url)):
         raise SpecError(f"{scheme_of(url)}: urls are not written to, because {reason}", url=url)
-    if settings_for(url, storage) is not None:
+    if _bucket_of(url, storage) is not None:
         return None
     scheme = _scheme(url)
     if scheme == "-":
@@ -52,7 +53,7 @@ class _Sinks:
         self._sinks: dict[Maker | int, Sink] = {}
 
     async def open(self, url: str) -> Upload:
-        settings = settings_for(url, self._storage)
+        settings = _bucket_of(url, self._storage)
         if settings is not None:
             return await self._bucket(settings).open(url)
         output = await in_thread(self._thread, blocking_output, url, self._storage)
@@ -74,6 +75,11 @@ class _Sinks:
     async def aclose(self) -> None:
         for sink in self._sinks.values():
             await sink.aclose()
+
+
+def _bucket_of(url: str, storage: Storage) -> Settings | None:
+    settings = settings_for(url, storage)
+    return None if isinstance(settings, FileSystem) else settings  # by fsspec nothing is written
 
 
 def _scheme(url: str) -> str:

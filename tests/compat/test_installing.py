@@ -153,8 +153,8 @@ def test_setting_gopen_curl_opens_what_curl_opens(installed, shards):
 
 def test_setting_an_opener_for_a_scheme_that_has_none(installed):
     module = sys.modules["webdataset.gopen"]
-    before = module.gopen_hf
-    module.gopen_hf = before.__class__
-    assert module.gopen_schemes["hf"] is before.__class__
-    module.gopen_hf = before
-    assert "hf" not in module.gopen_schemes
+    before = module.gopen_htgs
+    module.gopen_htgs = before.__class__
+    assert module.gopen_schemes["htgs"] is before.__class__
+    module.gopen_htgs = before
+    assert "htgs" not in module.gopen_schemes
