@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -180,8 +180,9 @@ class Download:
         while position < stop:
             chunk = await self.partial.read(position, stop)
             position += len(chunk)
-            self.around.counters.bytes += len(chunk)
-            self.around.counters.cached += len(chunk)
+            if self._filling is None:  # else its bytes were counted when they came
+                self.around.counters.bytes += len(chunk)
+                self.around.counters.cached += len(chunk)
             yield chunk
 
     async def _fetched(self, claim: Claim) -> AsyncGenerator[Chunk, None]:
@@ -233,9 +234,11 @@ class Download:
 
     async def _wait_for_news(self, filling: asyncio.Task[None]) -> None:
         if filling.done():
+            self._filling = None
             filling.result()
-        self._news.clear()
-        await self._news.wait()
+        else:
+            self._news.clear()
+            await self._news.wait()
 
     async def _fill(self, claim: Claim) -> None:
         """Reads a source without ranges to its end; what comes before the claim is there already."""
@@ -256,11 +259,9 @@ class Download:
     async def _source(self, start: int, stop: int | None) -> AsyncGenerator[Body, None]:
         """The body that is open already, or a new one of the same object."""
         opened, self._opened = self._opened, None
-        if opened is not None:
-            yield opened
-            return
+        opening = self._open(start, stop, self._header.identity) if opened is None else nullcontext(opened)
         try:
-            async with self._open(start, stop, self._header.identity) as body:
+            async with opening as body:
                 self._check(body.answer, self._header)
                 yield body
         except ChangedError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import TypeVar
 
 from asyncwds.errors import CacheError, ChangedError, FetchError, redact
 from asyncwds.model import Cache
@@ -24,8 +25,11 @@ from asyncwds.storage.file import FileFetcher
 from asyncwds.storage.ranges import Asked
 from asyncwds.urls import local_path
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_SEEN = 64  # shards that are read at the same time, at most
+_REMEMBERED = 256  # shards that are read at the same time, at most
 _TRIES = 3  # between two looks a shard may become whole, or be removed
 
 
@@ -58,7 +62,7 @@ class Cached:
         self._around = Surroundings(fetcher, counters, patience, self._is_confirmed, self._health.failed)
         self._partials = Partials(self._folder, self._threads, self._health, validator, sums=cache.checksums)
         self._seen: dict[str, Whole] = {}  # so that only the first part of a shard has to be looked up
-        self._confirmed: set[tuple[str, str | None]] = set()  # URLs with the identities that the source has confirmed
+        self._confirmed: dict[tuple[str, str | None], bool] = {}  # URLs with the identities that the source has confirmed
         self._prepared = False
 
     @asynccontextmanager
@@ -137,9 +141,7 @@ class Cached:
             await self._threads.run_locked(self._folder.forget, whole)
             return None
         if whole is not None:
-            self._seen[name] = whole
-            while len(self._seen) > _SEEN:
-                del self._seen[next(iter(self._seen))]
+            _remember(self._seen, name, whole)
         return whole
 
     async def _adopted(self, name: str, url: str) -> Whole | None:
@@ -165,7 +167,7 @@ class Cached:
         if (url, identity) not in self._confirmed:
             if not await self._agrees(url, total, identity):
                 return False
-            self._confirmed.add((url, identity))
+            _remember(self._confirmed, (url, identity), True)
         return True
 
     async def _agrees(self, url: str, total: int | None, identity: str | None) -> bool:
@@ -209,7 +211,13 @@ class Cached:
         answer = await download.begin()
         if answer is None:
             return None
-        self._confirmed.add((download.asked.url, answer.identity))
+        _remember(self._confirmed, (download.asked.url, answer.identity), True)
         chunks = download.chunks(answer)
         await download.stack.enter_async_context(aclosing(chunks))
         return ChunkBody(answer, chunks)
+
+
+def _remember(memory: dict[K, V], key: K, value: V) -> None:
+    memory[key] = value
+    while len(memory) > _REMEMBERED:
+        del memory[next(iter(memory))]

@@ -14,6 +14,9 @@ from asyncwds.storage.cache.names import url_hash
 from asyncwds.storage.cache.partial import Partial
 from asyncwds.storage.cache.threads import CacheThreads
 
+MOST = 16
+"""Shards that are complete and wait to reach the disk."""
+
 
 class Partials:
     """`validator` and `sums` as for `Partial.publish`."""
@@ -28,6 +31,7 @@ class Partials:
         self._sums = sums
         self._open: dict[str, Partial] = {}
         self._publishing: set[asyncio.Task[None]] = set()
+        self._syncing = asyncio.Semaphore(2)  # or a slow disk would keep all threads
 
     def has(self, name: str) -> bool:
         return name in self._open and self._open[name].is_open
@@ -54,9 +58,17 @@ class Partials:
         return partial
 
     async def aclose(self) -> None:
-        """Waits until what has come whole is a shard."""
-        if self._publishing:
-            await asyncio.wait(self._publishing)
+        """Waits until what has come whole is a shard; if this is cancelled, until that has been given up."""
+        cancelled: asyncio.CancelledError | None = None
+        while pending := {task for task in self._publishing if not task.done()}:
+            try:
+                await asyncio.wait(pending)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                for task in pending:
+                    task.cancel()
+        if cancelled is not None:
+            raise cancelled
 
     async def _leave(self, partial: Partial) -> None:
         partial.users -= 1
@@ -65,7 +77,9 @@ class Partials:
         if self._open.get(partial.name) is partial:
             del self._open[partial.name]
         if partial.is_open and partial.journal.whole:
-            # In the background: to wait for the disk here would keep a connection idle.
+            # In the background: to wait for the disk here would keep a connection idle. But each holds files open.
+            while len(self._publishing) >= MOST:
+                await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
             task = asyncio.create_task(self._publish(partial))
             self._publishing.add(task)
             task.add_done_callback(self._publishing.discard)
@@ -76,7 +90,8 @@ class Partials:
 
     async def _publish(self, partial: Partial) -> None:
         try:
-            await partial.publish(self._validator, sums=self._sums)
+            async with self._syncing:
+                await partial.publish(self._validator, sums=self._sums)
         except CacheError as error:
             self._health.failed(error)
             await partial.abandon()

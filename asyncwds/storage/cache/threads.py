@@ -24,15 +24,12 @@ class CacheThreads:
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._pool: ThreadPoolExecutor | None = None
-        self._closed = False
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function` returns. Raises CacheError for its OSErrors.
 
         It always runs to its end, also where this is cancelled: what it opens or locks must not be lost.
         """
-        if self._closed:
-            raise CacheError("the cache is closed")
         if self._pool is None:
             self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="asyncwds-cache")
         running = asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
@@ -64,7 +61,6 @@ class CacheThreads:
 
     def close(self) -> None:
         """Waits for what is running. Idempotent."""
-        self._closed = True
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True)
