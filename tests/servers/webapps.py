@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-App = Callable[[web.Request], "web.StreamResponse"]
-
 
 @contextmanager
 def serve(*handlers: Callable, tls: ssl.SSLContext | None = None) -> Iterator[list[str]]:
@@ -32,13 +30,20 @@ def serve(*handlers: Callable, tls: ssl.SSLContext | None = None) -> Iterator[li
             runners.append(runner)
         return runners
 
+    async def stop(runners: list[web.ServerRunner]) -> None:
+        for runner in runners:
+            await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # of connections that clients hold open
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0)
+
     def run() -> None:
         runners = loop.run_until_complete(start())
         ready.set()
         loop.run_forever()
-        for runner in runners:
-            loop.run_until_complete(runner.cleanup())
-        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(stop(runners))
         loop.close()
 
     thread = threading.Thread(target=run, name="webapps", daemon=True)
