@@ -85,11 +85,12 @@ class Partial:
         """The end of a stream has come. False if there is no room for it: then those who have it open are the last."""
         assert self.header is not None
         fits = await self._threads.run_locked(self._folder.reserve, total, self._file)
+        if not fits:
+            await self.discard()
+        # Last: readers that know the end do not wait for any of this.
         header = replace(self.header, total=total)
         await self._threads.run(_append, self._lines, header_line(header))
         self.journal.header = header
-        if not fits:
-            await self.discard()
         return fits
 
     def is_too_large(self, size: int) -> bool:
