@@ -56,9 +56,9 @@ def opener_of(scheme: str) -> Opener:
 
 def storage(http: Http, retry: Retry, counters: Counters, settings: Storage | None = None) -> Fetcher:
     """A fetcher for all urls: the library's own sources, but where `gopen_schemes` has another function, and for the rest it."""
-    openers = {scheme: f for scheme, f in gopen_schemes.items() if f is not OWN.get(scheme) or not knows(scheme)}
-    if openers["__default__"] is _unknown:
-        del openers["__default__"]
+    openers = {scheme: f for scheme, f in gopen_schemes.items() if f is not OWN.get(scheme)}
     if "ais" in openers:
         openers |= {scheme: openers["ais"] for scheme in os.environ.get("USE_AIS_FOR", "").split(":") if scheme}
-    return ByScheme(open_storage(http, retry, counters, settings), knows, openers, counters)
+    # Whether fsspec knows a scheme is asked when such a url comes: its file systems import much.
+    fallbacks = {scheme: f for scheme, f in gopen_schemes.items() if f is OWN.get(scheme) and f is not _unknown}
+    return ByScheme(open_storage(http, retry, counters, settings), knows, openers, counters, fallbacks)

@@ -27,10 +27,19 @@ THREADS = 16  # one for each stream that is read at a time; they start as they a
 class ByScheme:
     """A fetcher for urls that others than the library's own sources are to open: it passes all other urls on.
 
-    `openers` are by scheme; `__default__` is for those that nobody else knows. Urls are first rewritten as $GOPEN_REWRITE says.
+    `openers` are by scheme. `fallbacks`, and after them the `__default__` of `openers`, are for those that nobody else knows.
+    Urls are first rewritten as $GOPEN_REWRITE says.
     """
 
-    def __init__(self, own: Fetcher, known: Callable[[str], bool], openers: Mapping[str, Opener], counters: Counters) -> None:
+    def __init__(
+        self,
+        own: Fetcher,
+        known: Callable[[str], bool],
+        openers: Mapping[str, Opener],
+        counters: Counters,
+        fallbacks: Mapping[str, Opener] | None = None,
+    ) -> None:
+        self._fallbacks = fallbacks or {}
         self._own = own
         self._known = known
         self._openers = openers
@@ -63,8 +72,9 @@ class ByScheme:
 
     def _opener(self, url: str) -> Opener | None:
         scheme = scheme_of(url)
-        default = None if self._known(scheme) else self._openers.get("__default__")
-        return self._openers.get(scheme, default)
+        if scheme in self._openers:
+            return self._openers[scheme]
+        return None if self._known(scheme) else self._fallbacks.get(scheme, self._openers.get("__default__"))
 
     async def aclose(self) -> None:
         try:

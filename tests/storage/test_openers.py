@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -13,7 +15,7 @@ from asyncwds.stats import Counters
 from asyncwds.storage.command import shell
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.storage.openers import ByScheme, OpenerFetcher
-from asyncwds.testing import check_fetcher, leaks, read
+from asyncwds.testing import check_fetcher, leaks, make_samples, make_shard, read
 
 DATA = bytes(range(256)) * 4000
 
@@ -206,6 +208,24 @@ async def test_urls_go_to_whom_their_scheme_says():
     fetcher, _ = by_scheme({"mem": lambda url, *_: io.BytesIO(b"theirs")})
     assert (await read(fetcher, "mem:a"))[1] == b"theirs"
     await fetcher.aclose()
+
+
+async def test_fallbacks_are_for_what_nobody_else_knows():
+    fallbacks = {scheme: lambda url, *_: io.BytesIO(b"fallback") for scheme in ("mem", "sftp", "mine")}
+    own = MemoryFetcher({"mem:a": b"own"})
+    openers = {"mine": lambda url, *_: io.BytesIO(b"mine"), "__default__": lambda url, *_: io.BytesIO(b"default")}
+    fetcher = ByScheme(own, lambda scheme: scheme == "mem", openers, Counters(), fallbacks)
+    urls = ("mem:a", "mine:x", "sftp:x", "other:x")
+    assert [(await read(fetcher, url))[1] for url in urls] == [b"own", b"mine", b"fallback", b"default"]
+    await fetcher.aclose()
+
+
+@pytest.mark.needs("fsspec")
+def test_file_systems_that_nobody_asked_for_are_not_imported(server):
+    url = server.put("a.tar", make_shard(make_samples(1)))
+    program = f"import sys, asyncwds\nlist(asyncwds.WebDataset({url!r}))\nprint('fsspec' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "False\n"
 
 
 async def test_urls_are_rewritten_first(monkeypatch):
