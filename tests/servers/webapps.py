@@ -22,7 +22,7 @@ def serve(*handlers: Callable, tls: ssl.SSLContext | None = None) -> Iterator[li
     async def start() -> list[web.ServerRunner]:
         runners = []
         for handler in handlers:
-            runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0)
+            runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)  # 0 is for ever
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
             await site.start()
@@ -33,10 +33,11 @@ def serve(*handlers: Callable, tls: ssl.SSLContext | None = None) -> Iterator[li
     async def stop(runners: list[web.ServerRunner]) -> None:
         for runner in runners:
             await runner.cleanup()
-        left = asyncio.all_tasks() - {asyncio.current_task()}  # of connections that clients hold open
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        # Tasks of connections that clients hold open; one that reads a body takes a cancellation for the client's end.
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=0.1)
         await asyncio.sleep(0)
 
     def run() -> None:
