@@ -22,6 +22,7 @@ from asyncwds.errors import FetchError, WdsError
 from asyncwds.model import Prefetch, Shard
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
+from asyncwds.storage.closing import to_its_end
 from asyncwds.urls import local_path
 
 
@@ -104,13 +105,16 @@ class BlockStream:
         return None
 
     async def aclose(self) -> None:
-        """Stops all fetches and closes the fetcher. Idempotent."""
+        """Stops all fetches and closes the fetcher, even if it is cancelled meanwhile. Idempotent."""
         self._closed = True
         if self._looking is not None:
             self._looking.cancel()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
+        await to_its_end(self._free(tasks))
+
+    async def _free(self, tasks: list[asyncio.Task[None]]) -> None:
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:

@@ -137,10 +137,12 @@ class AisSite:
     async def aclose(self) -> None:
         for job in self._jobs:
             job.cancel()
-        if self._jobs:
-            await asyncio.wait(self._jobs)
-        await self._token.aclose()
-        self._thread.shutdown(wait=True)
+        try:
+            if self._jobs:
+                await asyncio.wait(self._jobs)
+            await self._token.aclose()
+        finally:
+            self._thread.shutdown(wait=True)
 
     async def _prefetch(self, bucket: str, names: Sequence[str]) -> None:
         try:

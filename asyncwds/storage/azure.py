@@ -96,8 +96,10 @@ class AzureSite:
         return MultipartUpload(AzureParts(self._calls, self._part_bytes), url)
 
     async def aclose(self) -> None:
-        await self._login.aclose()
-        self._thread.shutdown(wait=True)
+        try:
+            await self._login.aclose()
+        finally:
+            self._thread.shutdown(wait=True)
 
 
 def place_of(url: str) -> Place:

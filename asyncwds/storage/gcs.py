@@ -98,8 +98,10 @@ class GcsSite:
         return Calls(self._transport, At(location, _nobody, self.refusal))
 
     async def aclose(self) -> None:
-        await self._token.aclose()
-        self._thread.shutdown(wait=True)
+        try:
+            await self._token.aclose()
+        finally:
+            self._thread.shutdown(wait=True)
 
 
 async def _nobody(refused: Refused | None) -> Who | None:

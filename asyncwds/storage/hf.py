@@ -125,8 +125,10 @@ class HfSite:
             query = dict(parse_qsl(urlsplit(following[1]).query)) if following is not None else None
 
     async def aclose(self) -> None:
-        await self._token.aclose()
-        self._thread.shutdown(wait=True)
+        try:
+            await self._token.aclose()
+        finally:
+            self._thread.shutdown(wait=True)
 
     async def _place(self, call: Call, refused: object) -> _Place | None:
         if isinstance(refused, _Place) and refused.found_for is call:

@@ -105,8 +105,10 @@ class S3Site:
         return MultipartUpload(S3Parts(self._calls, self, self._settings.part_bytes), url)
 
     async def aclose(self) -> None:
-        await self._login.aclose()
-        self._threads.shutdown(wait=True)
+        try:
+            await self._login.aclose()
+        finally:
+            self._threads.shutdown(wait=True)
 
     async def _signed(self, call: Call, place: Place, who: Login) -> Request:
         signer = Signer(who, self._regions.get(place.bucket, who.region))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import AsyncExitStack
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
@@ -73,8 +74,9 @@ class _Sinks:
         return self._sinks[id(settings)]
 
     async def aclose(self) -> None:
-        for sink in self._sinks.values():
-            await sink.aclose()
+        async with AsyncExitStack() as stack:  # all of them, even if closing one fails
+            for sink in self._sinks.values():
+                stack.push_async_callback(sink.aclose)
 
 
 def _bucket_of(url: str, storage: Storage) -> Settings | None:

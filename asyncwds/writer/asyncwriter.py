@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple, Self
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
+from asyncwds.storage.closing import to_its_end
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.output import StreamOutput
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, in_thread
@@ -174,7 +175,12 @@ class AsyncShardWriter:
                 begun.warning.detach()
                 await begun.upload.abort()
         finally:
+            await to_its_end(self._free())
+
+    async def _free(self) -> None:
+        try:
             await self._sinks.aclose()
+        finally:
             self._thread.shutdown(wait=False)  # its last call has come back, or belongs to a task that was cancelled
 
     async def _write_manifest(self, url: str) -> None:

@@ -181,7 +181,7 @@ async def test_a_command_that_writes_nothing_is_not_waited_for():
             async for _ in opened:
                 pass
 
-    with leaks():
+    async with leaks():
         task = asyncio.create_task(consume())
         await asyncio.sleep(0.1)
         task.cancel()

@@ -322,7 +322,7 @@ def test_settings_that_are_none(storage: Any) -> None:
 
 async def test_a_dataset_over_s3_leaves_nothing(seaweedfs: ObjectStore, prefix: str) -> None:
     url = seaweedfs.put(f"{prefix}/a.tar", make_shard(make_samples(50, size=10_000)))
-    with leaks():
+    async with leaks():
         dataset = WebDataset(f"s3://shards/{prefix}/*.tar", storage=seaweedfs.settings())
         assert len(list(dataset)) == 50
         for sample in dataset:

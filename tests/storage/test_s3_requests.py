@@ -290,8 +290,9 @@ def test_fault_05_credentials_that_expire_in_mid_epoch(answer: tuple[int, str]) 
         keys = [sample["__key__"] for sample in dataset]
     assert keys == [f"{number:06d}" for number in range(200)]
     assert dataset.stats().retries == 0
-    parts = -(-len(shard) // 32_768)
-    assert len(asked) == -(-parts // 10)
+    answered = sum(min(10, times) for times in uses.values())  # more than there are parts where a slow one was split
+    assert answered >= -(-len(shard) // 32_768)
+    assert len(asked) == -(-answered // 10)
 
 
 def test_credentials_are_in_no_error_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -> None:

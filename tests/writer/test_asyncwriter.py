@@ -126,6 +126,25 @@ async def test_37_cancelled_anywhere(tmp_path: Path, samples: Any, read: Any, wh
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_37_cancelled_while_it_closes(samples: Any, turns: int) -> None:
+    async def write(sink: wds.AsyncShardWriter) -> None:
+        async with sink:
+            await sink.write(samples(1)[0])
+
+    with FaultServer({}, writable=True) as bucket:
+        async with leaks():
+            sink = wds.AsyncShardWriter(bucket.url() + "%d.tar")
+            task = asyncio.create_task(write(sink))
+            while not sink.records:
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        assert bucket.get("0.tar")
+
+
 async def test_cancelled_it_takes_no_more(tmp_path: Path, samples: Any, names: Any) -> None:
     async with wds.AsyncShardWriter("pipe:sleep 100%d") as sink, leaks():
         with pytest.raises(TimeoutError):

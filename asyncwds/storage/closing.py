@@ -1,0 +1,25 @@
+"""Closing that a cancellation does not cut short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+
+async def to_its_end(closing: Coroutine[Any, Any, None]) -> None:
+    """Waits for `closing`, also if the caller is cancelled meanwhile; that is raised afterwards.
+
+    For what frees threads and sockets and does not wait for the network: a timeout or a second Ctrl-C comes while a first one
+    is being handled, and what was not freed by then nobody would free any more.
+    """
+    task = asyncio.ensure_future(closing)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
