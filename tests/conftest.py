@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Its limit of 200 ms an example is a clock's, and machines are busy; every test has a time limit of its own.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
+# Machines are busy, and stand still at times: how long an example takes says nothing. Every test has a time limit of its own.
+hypothesis.settings.register_profile("no time limits", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("no time limits")
 
 # Spawned processes import test modules under the names that pytest gives them (`tests.test_…`). At the end of the path,
 # so that the installed wheel is found before the sources.
