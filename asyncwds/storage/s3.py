@@ -6,8 +6,10 @@ Sources: "Amazon S3 API Reference" (requests, error codes, ListObjectsV2) and "A
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -15,7 +17,6 @@ from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree as ET
 
 from asyncwds.errors import FetchError, SpecError
-from asyncwds.extras import needed
 from asyncwds.model import KiB
 from asyncwds.settings import S3
 from asyncwds.storage.calls import Calls
@@ -23,6 +24,7 @@ from asyncwds.storage.lease import Held
 from asyncwds.storage.multipart import MultipartUpload
 from asyncwds.storage.ranges import Facts, facts_of
 from asyncwds.storage.s3_login import Login, login
+from asyncwds.storage.s3_signing import Signer, authorized, clock_ahead, is_skewed
 from asyncwds.storage.s3_upload import S3Parts
 from asyncwds.storage.sites import Call, Refused, Reply, Request
 from asyncwds.storage.translate import refusal
@@ -35,6 +37,7 @@ _REGION = re.compile(rb"<Region>([\w-]+)</Region>|<Endpoint>[^<]*?\.s3[.-]([\w-]
 _ENDED = re.compile(rb"<Code>(?:ExpiredToken|InvalidToken|TokenRefreshRequired)</Code>")  # with status 400
 _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _IP_ADDRESS = re.compile(r"https?://(\d+\.\d+\.\d+\.\d+|\[)")
+_LOG = logging.getLogger("asyncwds.storage")
 
 
 class Place(NamedTuple):
@@ -42,14 +45,13 @@ class Place(NamedTuple):
     key: str
 
 
-class Signer(NamedTuple):
-    login: Login
-    region: str
-
-
 class S3Site:
-    def __init__(self, settings: S3, transport: Transport) -> None:
+    """`now` [s since 1970] is this machine's clock."""
+
+    def __init__(self, settings: S3, transport: Transport, *, now: Callable[[], float] = time.time) -> None:
         self._settings = settings
+        self._now = now
+        self._ahead = 0.0  # by which the service's clock is ahead of this machine's [s], once it has complained
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="asyncwds-s3")
         self._login = Held(partial(login, settings), self._threads)
         self._regions: dict[str, str] = {}  # bucket → region, of those that are elsewhere than was thought
@@ -65,6 +67,10 @@ class S3Site:
         if region is not None and region != old.region:
             self._regions[place.bucket] = region
             return await self._signed(call, place, await self._login.get())
+        ahead = clock_ahead(refused.reply, self._now(), old.ahead)
+        if ahead is not None:
+            self._correct_clock(ahead)
+            return await self._signed(call, place, await self._login.get())
         new = await self._login.get(refused=old.login)
         return None if new == old.login else await self._signed(call, place, new)
 
@@ -77,7 +83,7 @@ class S3Site:
         error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
         if reply.status in (401, 403) and self._settings.anonymous:
             error.message += "; it was asked for without credentials"
-        if b"<Code>RequestTimeTooSkewed<" in reply.page:
+        if is_skewed(reply):
             error.message += "; the clock of this machine or of the service is wrong"
         return error
 
@@ -111,17 +117,22 @@ class S3Site:
             self._threads.shutdown(wait=True)
 
     async def _signed(self, call: Call, place: Place, who: Login) -> Request:
-        signer = Signer(who, self._regions.get(place.bucket, who.region))
+        signer = Signer(who, self._regions.get(place.bucket, who.region), self._ahead)
         url = address(place, who, signer.region) + query_string(call)
         headers = dict(call.headers)
         if self._settings.requester_pays:
             headers["x-amz-request-payer"] = "requester"
         if who.keys is None:
             return Request(url, headers, signer)
-        authorize = partial(_authorized, call, url, headers, signer)
+        authorize = partial(authorized, call, url, headers, signer, self._now())
         if len(call.body) < _OFF_LOOP:
             return Request(url, authorize(), signer)
         return Request(url, await asyncio.get_running_loop().run_in_executor(self._threads, authorize), signer)
+
+    def _correct_clock(self, ahead: float) -> None:
+        if abs(ahead - self._ahead) > 1:  # others may have found out at the same time
+            _LOG.warning("clocks differ: that of S3 is %+.0f s from this machine's; requests are signed by the former", ahead)
+        self._ahead = ahead
 
 
 def place_of(url: str) -> Place:
@@ -161,14 +172,6 @@ def _is_virtual(bucket: str, who: Login, endpoint: str) -> bool:
 def query_string(call: Call) -> str:
     pairs = [f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in sorted(call.query.items())]
     return "?" + "&".join(pairs) if pairs else ""
-
-
-def _authorized(call: Call, url: str, headers: dict[str, str], signer: Signer) -> dict[str, str]:
-    # Google's front ends, for one, change Accept-Encoding on the way: signed, it would not verify.
-    covered = {name: value for name, value in headers.items() if name != "Accept-Encoding"}
-    request = needed("botocore.awsrequest", "s3").AWSRequest(call.method, url, covered, call.body)
-    needed("botocore.auth", "s3").S3SigV4Auth(signer.login.keys, "s3", signer.region).add_auth(request)
-    return headers | dict(request.headers.items())
 
 
 def _region(reply: Reply) -> str | None:
