@@ -23,7 +23,7 @@ from asyncwds.storage.calls import Calls
 from asyncwds.storage.lease import Held
 from asyncwds.storage.multipart import MultipartUpload
 from asyncwds.storage.ranges import Facts, facts_of
-from asyncwds.storage.s3_login import Login, login
+from asyncwds.storage.s3_login import ACCELERATED, Login, login
 from asyncwds.storage.s3_signing import Signer, authorized, clock_ahead, is_skewed
 from asyncwds.storage.s3_upload import S3Parts
 from asyncwds.storage.sites import Call, Refused, Reply, Request
@@ -152,12 +152,19 @@ def object_of(url: str) -> Place:
 
 def address(place: Place, who: Login, region: str) -> str:
     """The URL of an object; without a key that of its bucket."""
-    endpoint = who.endpoint or f"https://s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+    endpoint = who.endpoint or _amazon(who.service, region)
     key = quote(place.key, safe=SAFE)
     if not _is_virtual(place.bucket, who, endpoint):
+        # Nothing is accelerated with the bucket in the path.
+        endpoint = who.endpoint or _amazon(who.service.replace(ACCELERATED, "s3"), region)
         return f"{endpoint}/{quote(place.bucket, safe=SAFE)}/{key}"
     scheme, _, host = endpoint.partition("://")
     return f"{scheme}://{place.bucket}.{host}/{key}"
+
+
+def _amazon(service: str, region: str) -> str:
+    place = service if service.startswith(ACCELERATED) else f"{service}.{region}"
+    return f"https://{place}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
 
 
 def _is_virtual(bucket: str, who: Login, endpoint: str) -> bool:

@@ -13,6 +13,7 @@ from asyncwds.settings import S3
 from asyncwds.storage.lease import Lease, for_ever
 
 DEFAULT_REGION = "us-east-1"
+FIPS, ACCELERATED = "s3-fips", "s3-accelerate"
 
 
 class Keys(NamedTuple):
@@ -27,12 +28,13 @@ class Keys(NamedTuple):
 
 
 class Login(NamedTuple):
-    """`endpoint` is None for AWS, `keys` for anonymous requests."""
+    """`endpoint` is None for AWS, `keys` for anonymous requests. `service`: how the names of AWS's hosts begin."""
 
     endpoint: str | None
     region: str
     addressing: str
     keys: Keys | None
+    service: str = "s3"
 
 
 def login(settings: S3) -> Lease[Login]:
@@ -64,6 +66,7 @@ def _login(settings: S3) -> Lease[Login]:
             region=settings.region or os.environ.get("AWS_REGION") or session.get_config_variable("region") or DEFAULT_REGION,
             addressing=style if settings.addressing == "auto" else settings.addressing,
             keys=keys,
+            service=_service(session),
         ),
         ends_within,
     )
@@ -99,6 +102,17 @@ def _configured_endpoint(session: Any) -> str | None:
     )
     found: str | None = provider.provide()
     return found
+
+
+def _service(session: Any) -> str:
+    """For FIPS, dual-stack and acceleration, where the environment or the profile asks for them."""
+    wanted = session.get_config_variable("s3") or {}
+    fips, accelerate = session.get_config_variable("use_fips_endpoint"), wanted.get("use_accelerate_endpoint")
+    if fips and accelerate:
+        raise SpecError("S3 has no accelerated FIPS endpoints: use_fips_endpoint and use_accelerate_endpoint exclude each other")
+    dualstack = session.get_config_variable("use_dualstack_endpoint") or wanted.get("use_dualstack_endpoint")
+    kind = FIPS if fips else ACCELERATED if accelerate else "s3"
+    return f"{kind}.dualstack" if dualstack else kind
 
 
 def _checked(endpoint: str | None) -> str | None:

@@ -85,6 +85,49 @@ def test_addresses_are_those_of_the_vendors_client(endpoint: str | None, region:
     assert [address(place_of(f"s3://{bucket}/{key}"), who, region) for bucket in buckets] == sent
 
 
+@pytest.mark.parametrize("region", ["eu-north-1", "us-gov-west-1"])
+@pytest.mark.parametrize("variant", ["fips", "dualstack", "accelerate", "fips dualstack", "accelerate dualstack"])
+def test_so_are_those_of_fips_dual_stack_and_acceleration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, region: str, variant: str
+) -> None:
+    """By the same file and variables for both."""
+    (tmp_path / "config").write_text("[default]\ns3 =\n" + f"    use_accelerate_endpoint = {'accelerate' in variant}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", str("fips" in variant).lower())
+    monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", str("dualstack" in variant).lower())
+    who = log_in(S3(anonymous=True, region=region)).value
+    buckets = ["bucket"] if "accelerate" in variant else ["bucket", "my.bucket"]  # theirs refuses the second
+    assert [address(place_of(f"s3://{bucket}/a"), who, region) for bucket in buckets] == vendors_urls(region, buckets)
+
+
+def vendors_urls(region: str, buckets: list[str]) -> list[str]:
+    """Where botocore's client would look for an object "a"."""
+    sent: list[str] = []
+
+    def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        sent.append(request.url)
+        return AWSResponse(request.url, 200, {}, HTTPResponse(BytesIO(), preload_content=False))
+
+    client = botocore.session.Session().create_client("s3", region, aws_access_key_id="AKTEST", aws_secret_access_key="SKTEST")
+    client.meta.events.register("before-send.s3", answer)
+    for bucket in buckets:
+        client.head_object(Bucket=bucket, Key="a")
+    client.close()
+    return sent
+
+
+def test_what_cannot_be_accelerated_is_read_without_it() -> None:
+    who = Login(None, "eu-north-1", "auto", None, "s3-accelerate.dualstack")
+    assert address(place_of("s3://my.bucket/a"), who, "eu-north-1") == "https://s3.dualstack.eu-north-1.amazonaws.com/my.bucket/a"
+
+
+def test_acceleration_and_fips_exclude_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").write_text("[default]\nuse_fips_endpoint = true\ns3 =\n    use_accelerate_endpoint = true\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(SpecError, match="exclude each other"):
+        log_in(S3(anonymous=True))
+
+
 # -- signatures
 
 
