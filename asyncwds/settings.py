@@ -91,8 +91,8 @@ class AIStore:
     endpoint   URL of a gateway; else AIS_ENDPOINT, or http://localhost:8080
     token      of the cluster's authentication service; else AIS_AUTHN_TOKEN
     get_token  a function that returns one, and may be pickled; called in a thread, and again when the gateway refuses the token
-    verify     read each shard as one stream, and check it against the checksum that the cluster keeps. Otherwise shards are
-               read in parts, many at once, and only those that fit into one part are checked
+    verify     read each shard as one stream, and take none that cannot be compared with a checksum that the cluster keeps.
+               Otherwise shards are read in parts, many at once, and compared where that is possible and nothing is cached
     part_bytes size [bytes] of the parts of an upload, four of which are in memory at a time. What fits into one is put in one
                go; clusters before AIStore 4.0 know no other way
     """

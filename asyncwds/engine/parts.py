@@ -73,6 +73,7 @@ class ShardRun:
     total: int | None = None
     identity: str | None = None
     path: str | None = None  # of a cached copy
+    checksum: str | None = None  # of the whole, as long as all answers agree about it
     next_start: int | None = 0  # first byte of which no part has been started; None if all have
     parts: deque[Part] = field(default_factory=deque)  # started and not read to their end, in order
     used: list[Part] = field(default_factory=list)  # read to their end, with a buffer to recycle

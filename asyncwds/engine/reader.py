@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from asyncwds.errors import WdsError
 from asyncwds.model import Sample, Shard
@@ -40,8 +40,30 @@ class ReadOptions:
     local_paths: bool = True
     raw: bool = False
 
-    def reader(self, shard: Shard, total: int | None, local_path: str | None) -> ShardReader | ChunkReader:
+    def reader(self, shard: Shard, total: int | None, local_path: str | None) -> Reader:
         return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self)
+
+
+class Reader(Protocol):
+    """Takes the chunks of an object in order. `failed`: the rest of it cannot be read."""
+
+    @property
+    def failed(self) -> bool: ...
+
+    def feed(self, chunk: Chunk) -> Iterable[Block]:
+        """Blocks completed by a chunk of the object; lazy, so that a small chunk that unpacks to much is never all in memory.
+
+        A chunk that is a memoryview must stay as it is until its blocks are taken and `own` is called.
+        """
+        ...
+
+    def own(self) -> None:
+        """Copies what is still needed of the chunks fed so far."""
+        ...
+
+    def finish(self) -> Iterator[Block]:
+        """What is left at the object's end, and an error if that came too early."""
+        ...
 
 
 class ChunkReader:
@@ -72,10 +94,6 @@ class ShardReader:
         self._grouper = Grouper(shard.url, shard.index, local_path=local_path)
 
     def feed(self, chunk: Chunk) -> Iterable[Block]:
-        """Blocks completed by a chunk of the object; lazy, so that a small chunk that unpacks to much is never all in memory.
-
-        A chunk that is a memoryview must stay as it is until its blocks are taken and `own` is called.
-        """
         if self._parser is None or self._decompressor.compressed:
             return self._unpack(chunk)
         # The rule, without the generators of the exceptions: they cost 5 of 40 us a chunk.
@@ -85,7 +103,6 @@ class ShardReader:
         return self._with_errors(samples, len(chunk), self._parser)
 
     def own(self) -> None:
-        """Copies what is still needed of the chunks fed so far."""
         if self._parser is not None:
             self._parser.own()
 

@@ -205,12 +205,14 @@ class Scheduler:
     # -- what the tasks report ------------------------------------------------------------------------------------
 
     def answered(self, part: Part, answer: Answer) -> None:
-        """The first answer of a shard tells its size and whether it has ranges. Answers of later parts change nothing."""
+        """The first answer of a shard tells its size and whether it has ranges. Those of later parts change nothing of that."""
         run = part.run
         part.answered = True
         if run.state is not ShardState.PROBING:
+            if answer.checksum != run.checksum:  # it is that of a range, or not always there
+                run.checksum = None
             return
-        run.total, run.identity, run.path = answer.total, answer.identity, answer.path
+        run.total, run.identity, run.path, run.checksum = answer.total, answer.identity, answer.path, answer.checksum
         if not answer.ranged:
             run.state, run.next_start, part.stop = ShardState.STREAMED, None, None
             return

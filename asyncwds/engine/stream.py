@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 
+from asyncwds.engine.comparing import compared
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
-from asyncwds.engine.reader import Block, ChunkReader, ReadOptions, ShardReader
+from asyncwds.engine.reader import Block, Reader, ReadOptions
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.engine.tuner import START, Tuner
 from asyncwds.engine.watch import LOOK_EVERY, Help, Watch
@@ -30,7 +31,7 @@ from asyncwds.urls import local_path
 class _Reading:
     """The reader's side of a shard: its parser, and the blocks of the chunk taken last."""
 
-    reader: ShardReader | ChunkReader
+    reader: Reader
     blocks: Iterator[Block] = field(default_factory=lambda: iter(()))
     rest: Block | None = None  # what a turn in the rotation left over
     finishing: bool = False
@@ -172,7 +173,7 @@ class BlockStream:
         reading = self._readings.get(run)
         if reading is None:
             reader = self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url))
-            reading = self._readings[run] = _Reading(reader)
+            reading = self._readings[run] = _Reading(compared(run, reader))
         return reading
 
     def _cut_to_turn(self, reading: _Reading, block: Block) -> Block:

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Any, Protocol
 
 from asyncwds.errors import ChecksumError, SpecError
-from asyncwds.extras import needed
 from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
 from asyncwds.storage.body import ChunkBody
-
-
-class _Hash(Protocol):
-    def update(self, data: Chunk, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-def _xxhash() -> Any:
-    return needed("xxhash", "ais").xxh64()
-
-
-_HASHES: dict[str, Callable[[], Any]] = {
-    "md5": partial(hashlib.md5, usedforsecurity=False),
-    "sha256": hashlib.sha256,
-    "sha512": hashlib.sha512,
-    # Both of AIStore's are the 64-bit one; they are two implementations.
-    "xxhash": _xxhash,
-    "xxhash2": _xxhash,
-}
+from asyncwds.storage.checksums import Digest, agrees, digest_for
 
 
 class Verified:
-    """Compares whole objects with their `Answer.checksum`, after their last byte: raises ChecksumError in place of the end.
+    """Compares whole objects with their `Answer.checksum`: raises ChecksumError in place of the last chunk.
 
     whole  every object is read as one stream, as from a source without ranges, and has to have a checksum. Otherwise only
-           bodies that happen to be whole objects are compared, where that is possible
+           bodies that happen to be whole objects are compared, where that is possible; their answers have no checksum any
+           more. What is read in parts can be compared by whoever puts these together
     """
 
     def __init__(self, fetcher: Fetcher, *, whole: bool) -> None:
@@ -62,7 +41,7 @@ class Verified:
             if digest is None:
                 yield body
                 return
-            answer = replace(body.answer, ranged=body.answer.ranged and not self._whole)
+            answer = replace(body.answer, ranged=body.answer.ranged and not self._whole, checksum=None)
             async with aclosing(_checked(url, body, digest)) as chunks:
                 yield ChunkBody(answer, chunks)
 
@@ -74,27 +53,35 @@ def _is_whole(answer: Answer, stop: int | None) -> bool:
     return answer.start == 0 and (not answer.ranged or stop is None or (answer.total is not None and answer.total <= stop))
 
 
-def _digest(url: str, answer: Answer, *, must: bool) -> _Hash | None:
-    kind = "" if answer.checksum is None else answer.checksum.partition(":")[0]
+def _digest(url: str, answer: Answer, *, must: bool) -> Digest | None:
     try:
-        digest: _Hash = _HASHES[kind]()
-    except (KeyError, SpecError) as error:
-        if must and isinstance(error, SpecError):
-            raise
+        digest = digest_for(answer.checksum)
+    except SpecError:
         if must:
-            raise SpecError(
-                f"there is no checksum that can be verified ({kind or 'none'}); AIStore(verify=True) wants one", url=url
-            ) from None
+            raise
         return None
+    if digest is None and must:
+        kind = "none" if answer.checksum is None else answer.checksum.partition(":")[0]
+        raise SpecError(f"there is no checksum that can be verified ({kind}); AIStore(verify=True) wants one", url=url)
     return digest
 
 
-async def _checked(url: str, body: Body, digest: _Hash) -> AsyncGenerator[Chunk, None]:
+async def _checked(url: str, body: Body, digest: Digest) -> AsyncGenerator[Chunk, None]:
     size = 0
+    last: Chunk = b""
+    # One chunk late: whoever knows the size may take the last one for the end, and look no further.
     async for chunk in body:
         digest.update(chunk)
         size += len(chunk)
-        yield chunk
-    found, expected = digest.hexdigest(), (body.answer.checksum or "").partition(":")[2]
-    if found != expected.lower():
-        raise ChecksumError(f"the {size} bytes that came have checksum {found}; the store keeps {expected} for them", url=url)
+        if last:
+            yield last
+        last = chunk
+    if not agrees(digest, body.answer.checksum or ""):
+        raise mismatch(url, size, digest, body.answer.checksum or "")
+    if last:
+        yield last
+
+
+def mismatch(url: str, size: int, digest: Digest, checksum: str) -> ChecksumError:
+    kept = checksum.partition(":")[2]
+    return ChecksumError(f"the {size} bytes that came have checksum {digest.hexdigest()}; the store keeps {kept} for them", url=url)

@@ -23,7 +23,29 @@ from aiohttp import web
 from webapps import ranged, serve
 
 KEY = b"the cluster's own"
-HASHES: dict[str, Any] = {"md5": hashlib.md5, "sha256": hashlib.sha256, "xxhash2": xxhash.xxh64}
+
+
+class Crc32c:
+    """Bit by bit, as its polynomial says (RFC 3720, 12.1)."""
+
+    def __init__(self, data: bytes) -> None:
+        crc = 0xFFFFFFFF
+        for byte in data:
+            crc = (crc >> 8) ^ _CRC_OF_BYTE[(crc ^ byte) & 0xFF]
+        self._crc = crc ^ 0xFFFFFFFF
+
+    def hexdigest(self) -> str:
+        return self._crc.to_bytes(4, "big").hex()
+
+
+def _crc_of(byte: int) -> int:
+    for _ in range(8):
+        byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
+_CRC_OF_BYTE = [_crc_of(byte) for byte in range(256)]
+HASHES: dict[str, Any] = {"md5": hashlib.md5, "sha256": hashlib.sha256, "xxhash2": xxhash.xxh64, "crc32c": Crc32c}
 
 
 @dataclass
@@ -40,6 +62,7 @@ class Cluster:
     token      wanted by the gateway, if any
     hash       of the buckets; "none" for no checksums
     versions   whether objects have a version
+    of_ranges  answers have the checksum of the range asked for (`checksum.enable_read_range`)
     page       names on one page of a listing
     uploads    number of each multipart upload that is neither completed nor aborted → part number → bytes
     busy       so many of the next requests to targets are answered with 503
@@ -54,6 +77,7 @@ class Cluster:
     token: str | None = None
     hash: str = "xxhash2"
     versions: bool = True
+    of_ranges: bool = False
     page: int = 1000
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     busy: int = 0
@@ -186,7 +210,10 @@ class Cluster:
         headers = {"Ais-Checksum-Type": self.hash, "Ais-Checksum-Value": checksum} if checksum else {}
         if self.versions:
             headers["Ais-Version"] = str(stored.version)
-        return ranged(request, data, headers)
+        answer = ranged(request, data, headers)
+        if self.of_ranges:
+            answer.headers["Ais-Checksum-Value"] = HASHES[self.hash](answer.body).hexdigest()
+        return answer
 
     def _note(self, server: str, request: web.Request) -> None:
         self.requests.append((f"{request.method} {server} {request.raw_path}", dict(request.headers)))

@@ -7,6 +7,8 @@ import random
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import xxhash  # noqa: F401 - the cluster has it
@@ -115,7 +117,10 @@ async def test_fault_14_a_replaced_object_is_refused(cluster: Cluster, versions:
             await read(fetcher, "ais://b/a.tar", PART, 2 * PART, answer.identity)
 
 
-@pytest.mark.parametrize("kind", ["xxhash2", "md5", "sha256"])
+KINDS = ["xxhash2", "md5", "sha256", pytest.param("crc32c", marks=pytest.mark.needs("google_crc32c"))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_fault_26_a_flipped_byte_of_an_object_that_is_read_at_once(cluster: Cluster, kind: str) -> None:
     cluster.hash = kind
     cluster.put("b", "a.tar", DATA)
@@ -126,21 +131,65 @@ async def test_fault_26_a_flipped_byte_of_an_object_that_is_read_at_once(cluster
             with pytest.raises(ChecksumError) as caught:
                 await read(fetcher, "ais://b/a.tar", 0, stop)
             assert (caught.value.url, caught.value.retryable) == ("ais://b/a.tar", False)
-        assert len(await read_in_parts(fetcher, "ais://b/a.tar")) == len(DATA)  # what is read in parts is not compared
+        assert len(await read_in_parts(fetcher, "ais://b/a.tar")) == len(DATA)  # what is a part has no checksum of its own
 
 
-async def test_fault_26_a_flipped_byte_of_a_shard_that_is_verified(cluster: Cluster) -> None:
-    shard = make_shard(make_samples(200, size=3000, fields=("bin",)))
-    cluster.put("b", "s.tar", shard)
-    cluster.flip("b", "s.tar", len(shard) // 2)
-    small_parts = wds.Prefetch(connections=4, part_bytes=100_000)
-    unnoticed = wds.WebDataset("ais://b/s.tar", prefetch=small_parts, http=PLAIN)
-    assert sum(1 for _ in unnoticed) == 200
-    verified = wds.WebDataset("ais://b/s.tar", prefetch=small_parts, http=PLAIN, storage=AIStore(verify=True))
-    with pytest.raises(ChecksumError):
-        list(verified)
-    cluster.put("b", "s.tar", shard)
-    assert sum(1 for _ in verified) == 200
+SHARD = make_shard(make_samples(200, size=3000, fields=("bin",)))
+
+
+def in_small_parts(settings: AIStore | None = None, **options: Any) -> wds.WebDataset:
+    prefetch = wds.Prefetch(connections=4, part_bytes=100_000)
+    return wds.WebDataset("ais://b/s.tar", prefetch=prefetch, http=PLAIN, storage=settings, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("verify", [False, True])
+def test_fault_26_a_flipped_byte_of_a_shard(cluster: Cluster, kind: str, verify: bool) -> None:
+    """Read in parts, four at once, or as one stream: the error comes after the last byte, and names the shard."""
+    cluster.hash = kind
+    cluster.put("b", "s.tar", SHARD)
+    ds = in_small_parts(AIStore(verify=verify))
+    assert sum(1 for _ in ds) == 200
+    assert ds.stats().in_flight_peak == (1 if verify else 4)
+    cluster.flip("b", "s.tar", len(SHARD) // 2)
+    seen = []
+    with pytest.raises(ChecksumError, match=f"the {len(SHARD)} bytes that came") as caught:
+        seen.extend(iter(ds))
+    assert (caught.value.url, ds.stats().shards_failed) == ("ais://b/s.tar", 1)
+
+
+def test_a_flipped_byte_goes_unnoticed_where_there_is_no_checksum(cluster: Cluster) -> None:
+    cluster.hash = "none"
+    cluster.put("b", "s.tar", SHARD)
+    cluster.flip("b", "s.tar", len(SHARD) // 2)
+    assert sum(1 for _ in in_small_parts()) == 200
+
+
+def test_checksums_of_ranges_are_none_of_the_shard(cluster: Cluster) -> None:
+    cluster.put("b", "s.tar", SHARD)
+    cluster.of_ranges = True
+    assert sum(1 for _ in in_small_parts()) == 200
+
+
+def test_fault_26_an_object_that_is_read_as_a_file_is_compared_too(cluster: Cluster) -> None:
+    cluster.put("b", "s.tar", SHARD)
+    options = {"prefetch": wds.Prefetch(connections=4, part_bytes=100_000), "http": PLAIN}
+    with wds.gopen("ais://b/s.tar", **options) as file:
+        assert file.read() == SHARD
+    cluster.flip("b", "s.tar", len(SHARD) // 2)
+    with wds.gopen("ais://b/s.tar", **options) as file, pytest.raises(ChecksumError):
+        file.read()
+
+
+def test_fault_26_nothing_damaged_is_kept_where_shards_are_verified(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.put("b", "s.tar", SHARD)
+    cluster.flip("b", "s.tar", len(SHARD) // 2)
+    ds = in_small_parts(AIStore(verify=True), cache_dir=str(tmp_path))
+    for _ in range(2):
+        with pytest.raises(ChecksumError):
+            list(ds)
+    cluster.put("b", "s.tar", SHARD)
+    assert sum(1 for _ in ds) == 200
 
 
 async def test_verifying_goes_on_where_a_body_broke(cluster: Cluster) -> None:
@@ -166,6 +215,8 @@ async def test_without_xxhash_nothing_is_compared_unless_it_is_asked_for(cluster
     monkeypatch.setitem(sys.modules, "xxhash", None)
     async with fetching() as fetcher:
         assert (await read(fetcher, "ais://b/a.tar"))[1] == DATA
+    cluster.put("b", "s.tar", SHARD)
+    assert sum(1 for _ in in_small_parts()) == 200
     async with fetching(AIStore(verify=True)) as fetcher:
         with pytest.raises(SpecError, match=r"asyncwds\[ais\]"):
             await read(fetcher, "ais://b/a.tar")

@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, as
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from asyncwds.errors import CacheError, ChangedError, ShortBodyError, redact
+from asyncwds.errors import CacheError, ChangedError, ChecksumError, ShortBodyError, redact
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
 from asyncwds.storage.body import cropped
@@ -264,8 +264,8 @@ class Download:
             async with opening as body:
                 self._check(body.answer, self._header)
                 yield body
-        except ChangedError:
-            await self.partial.discard()  # or nobody could read it again
+        except (ChangedError, ChecksumError):
+            await self.partial.discard()  # or nobody could read it again, or somebody could read what is damaged
             raise
 
     def _check(self, answer: Answer, header: Header) -> None:

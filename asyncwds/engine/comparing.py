@@ -1,0 +1,52 @@
+"""Shards that are read in parts, compared with the checksum that their store keeps: `Comparing`, a reader around a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from asyncwds.engine.parts import ShardRun
+from asyncwds.engine.reader import Block, Reader
+from asyncwds.errors import SpecError
+from asyncwds.storage.base import Chunk
+from asyncwds.storage.checksums import Digest, agrees, digest_for
+from asyncwds.storage.verified import mismatch
+
+
+def compared(run: ShardRun, reader: Reader) -> Reader:
+    """The reader, and around it the comparison where a checksum is known that can be computed."""
+    try:
+        digest = digest_for(run.checksum)
+    except SpecError:  # a library is missing, and nobody insisted
+        return reader
+    return reader if digest is None else Comparing(run, reader, digest)
+
+
+class Comparing:
+    """Gives an error in place of the end where the bytes were others; the samples before it have been given out by then."""
+
+    def __init__(self, run: ShardRun, reader: Reader, digest: Digest) -> None:
+        self._run = run
+        self._reader = reader
+        self._digest = digest
+        self._size = 0
+        self._differs = False
+
+    @property
+    def failed(self) -> bool:
+        return self._differs or self._reader.failed
+
+    def feed(self, chunk: Chunk) -> Iterable[Block]:
+        self._digest.update(chunk)
+        self._size += len(chunk)
+        return self._reader.feed(chunk)
+
+    def own(self) -> None:
+        self._reader.own()
+
+    def finish(self) -> Iterator[Block]:
+        yield from self._reader.finish()
+        checksum = self._run.checksum
+        if self._reader.failed or checksum is None or agrees(self._digest, checksum):
+            return
+        self._differs = True
+        yield Block([], 0, mismatch(self._run.shard.url, self._size, self._digest, checksum))
