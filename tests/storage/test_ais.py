@@ -5,6 +5,7 @@ import logging
 import pickle
 import random
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -335,16 +336,40 @@ async def test_listings_that_make_no_sense() -> None:
             await listed("ais://b/", deep=False, settings=AIStore(endpoint=origin))
 
 
-async def test_shards_that_come_soon_are_fetched_by_the_cluster_in_advance(cluster: Cluster) -> None:
+def read_when(condition: Callable[[], Any], ds: wds.WebDataset) -> int:
+    """How many samples there are; the reader stays open until the condition holds, which is for its jobs to bring about."""
+    count = 0
+    for _ in ds:
+        while not condition():
+            time.sleep(0.01)
+        count += 1
+    return count
+
+
+def test_shards_that_come_soon_are_fetched_by_the_cluster_in_advance(cluster: Cluster) -> None:
     names = [f"{number:02}.tar" for number in range(20)]
     for name in names:
         cluster.put("far", name, make_shard(make_samples(2)), provider="aws")
     ds = wds.WebDataset([f"ais://far/{name}?provider=aws" for name in names], prefetch=2, http=PLAIN)
-    assert sum(1 for _ in ds) == 40
+    assert read_when(lambda: cluster.prefetched, ds) == 40
     assert [name for bucket, job in cluster.prefetched for name in job if bucket == "far"] == names[4:]
     cluster.put("b", "s.tar", make_shard(make_samples(2)))
     assert sum(1 for _ in wds.WebDataset(["ais://b/s.tar"] * 20, prefetch=2, http=PLAIN)) == 40
     assert {bucket for bucket, _ in cluster.prefetched} == {"far"}
+
+
+def test_with_a_cache_only_what_it_does_not_have_is_fetched_in_advance(cluster: Cluster, tmp_path: Path) -> None:
+    names = [f"{number:02}.tar" for number in range(20)]
+    for name in names:
+        cluster.put("far", name, make_shard(make_samples(2)), provider="aws")
+    kept = [f"ais://far/{name}?provider=aws" for name in names[6:10]]
+    assert sum(1 for _ in wds.WebDataset(kept, prefetch=2, http=PLAIN, cache_dir=str(tmp_path))) == 8
+    assert cluster.prefetched == []
+    ds = wds.WebDataset([f"ais://far/{name}?provider=aws" for name in names], prefetch=2, http=PLAIN, cache_dir=str(tmp_path))
+    assert read_when(lambda: cluster.prefetched, ds) == 40
+    assert [name for _, job in cluster.prefetched for name in job] == names[4:6] + names[10:]
+    assert sum(1 for _ in ds) == 40
+    assert len(cluster.prefetched) == 1
 
 
 async def test_a_prefetch_job_that_is_refused_is_told_and_does_not_matter(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from asyncwds.model import Cache
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Body, Fetcher
 from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.cache.ahead import Ahead
 from asyncwds.storage.cache.checks import is_shard
 from asyncwds.storage.cache.download import Download, Surroundings
 from asyncwds.storage.cache.folder import CacheFolder, Whole
@@ -61,6 +62,7 @@ class Cached:
         self._health = Health(counters, str(self._folder.root))
         self._around = Surroundings(fetcher, counters, patience, self._is_confirmed, self._health.failed)
         self._partials = Partials(self._folder, self._threads, self._health, validator, sums=cache.checksums)
+        self._ahead = Ahead(fetcher, self._has)
         self._seen: dict[str, Whole] = {}  # so that only the first part of a shard has to be looked up
         self._confirmed: dict[tuple[str, str | None], bool] = {}  # URLs with the identities that the source has confirmed
         self._prepared = False
@@ -83,8 +85,17 @@ class Cached:
                 body = await stack.enter_async_context(self._fetcher.open(url, start, stop, identity, buffer=buffer))
             yield body
 
+    def foresees(self, url: str) -> bool:
+        """As `asyncwds.storage.upcoming.Foresighted`."""
+        return self._ahead.foresees(url)
+
+    def upcoming(self, urls: Sequence[str]) -> None:
+        """As `asyncwds.storage.upcoming.Foresighted`."""
+        self._ahead.upcoming(urls)
+
     async def aclose(self) -> None:
         try:
+            await self._ahead.aclose()
             await self._partials.aclose()
         finally:
             self._threads.close()
@@ -127,6 +138,9 @@ class Cached:
                 raise
             self._health.failed(error)
         self._prepared = True
+
+    async def _has(self, url: str) -> bool:
+        return await self._threads.run(self._folder.find, name_in_cache(url, self._cache.url_to_name)) is not None
 
     # -- whole shards ---------------------------------------------------------------------------------------------
 
