@@ -277,7 +277,7 @@ def test_fault_46_resident_memory_stays_in_the_budget(tmp_path):
 def test_fault_47_one_slow_shard_does_not_pile_up_the_others():
     """In plan order the others wait in the budget; in arrival order they go on."""
     faults = [Fault(path="s0.tar", stall_headers=True, times=1)]
-    retry = Retry(tries=4, backoff=0.001, backoff_max=0.01, connect_timeout=0.3, stall_timeout=0.3, hedge=None)
+    retry = Retry(tries=4, backoff=0.001, backoff_max=0.01, connect_timeout=1, stall_timeout=1, hedge=None)
     with FaultServer(OBJECTS, faults=faults) as server, leaks():
         plan = dataset(server, retry=retry, prefetch=Prefetch(connections=3, part_bytes=20_000, buffer_bytes=100_000))
         check(list(plan))

@@ -34,7 +34,8 @@ from asyncwds.testing import Fault, FaultServer, ForwardProxy, leaks, read
 
 DATA = random.Random(1).randbytes(300_000)
 OTHER = random.Random(2).randbytes(300_000)
-QUICK = Retry(tries=3, backoff=0.001, backoff_max=0.005, retry_after_max=0.02, connect_timeout=2, stall_timeout=0.2)
+QUICK = Retry(tries=3, backoff=0.001, backoff_max=0.005, retry_after_max=0.02, connect_timeout=10, stall_timeout=5)
+IMPATIENT = replace(QUICK, connect_timeout=0.2, stall_timeout=0.2)  # on a busy machine a sound server may be given up too
 PLAIN = Http(trust_env=False)
 
 
@@ -508,9 +509,9 @@ async def test_fault_10_where_nothing_tells_the_length_only_the_archive_can_tell
 )
 async def test_fault_11_a_stall(server: FaultServer, fault: Fault) -> None:
     server.add(fault)
-    fetched = await fetch(server.url("a.tar"), retry=replace(QUICK, connect_timeout=0.2))
+    fetched = await fetch(server.url("a.tar"), retry=replace(IMPATIENT, tries=20))
     assert fetched.data == DATA
-    assert fetched.counters.retries == 1
+    assert fetched.counters.retries >= 1
     asked = int(ranges(server)[1].removeprefix("bytes=").removesuffix("-"))
     assert asked == (fault.stall_at or asked)
     assert fetched.counters.bytes == len(DATA)
@@ -527,12 +528,12 @@ async def test_fault_11_a_stall_at_every_attempt(server: FaultServer, fault: Fau
 async def test_fault_11_a_reader_that_takes_its_time_is_no_stall(server: FaultServer) -> None:
     server.put("big.tar", DATA * 20)
     counters = Counters()
-    fetcher = HttpFetcher(PLAIN, replace(QUICK, stall_timeout=0.1), counters)
+    fetcher = HttpFetcher(PLAIN, replace(QUICK, stall_timeout=0.5), counters)
     received = bytearray()
     async with fetcher.open(server.url("big.tar")) as body:
         async for chunk in body:
             if len(received) < 1000:
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(1.2)
             received += chunk
     await fetcher.aclose()
     assert received == DATA * 20

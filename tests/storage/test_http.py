@@ -95,7 +95,7 @@ async def test_one_connection_serves_one_request_after_another(server: FaultServ
 
 async def test_as_many_connections_as_are_asked_for(server: FaultServer) -> None:
     server.add(Fault(stall_headers=True))
-    async with aclosing(HttpFetcher(PLAIN, replace(QUICK, stall_timeout=60), Counters())) as fetcher:
+    async with aclosing(HttpFetcher(PLAIN, replace(QUICK, connect_timeout=60, stall_timeout=60), Counters())) as fetcher:
         reading = [asyncio.create_task(read(fetcher, server.url("a.tar"))) for _ in range(150)]
         while server.counters.in_flight < 150:  # noqa: ASYNC110  the server lives in a thread of its own
             await asyncio.sleep(0.01)
