@@ -34,6 +34,8 @@ class Counters:
     splits: int = 0  # slow parts whose second half went to another connection
     restarts: int = 0  # stalled parts whose rest went to another connection
     throttled: int = 0  # answers 429, 503 and the like
+    lookups: int = 0  # addresses of servers that were dropped after a failure, so that the next connection asks for them again
+    held_back: float = 0.0  # that requests waited for the limits in `Http`, all together
     in_flight: int = 0  # parts being fetched now
     in_flight_peak: int = 0
     connections: int = 0  # parts that may be in flight now
@@ -65,6 +67,8 @@ class Counters:
             splits=self.splits,
             restarts=self.restarts,
             throttled=self.throttled,
+            lookups=self.lookups,
+            held_back=self.held_back,
             in_flight=self.in_flight,
             in_flight_peak=self.in_flight_peak,
             connections=self.connections,
@@ -95,6 +99,8 @@ class Stats:
     splits: int = 0
     restarts: int = 0
     throttled: int = 0
+    lookups: int = 0
+    held_back: float = 0.0
     in_flight: int = 0
     in_flight_peak: int = 0
     connections: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 
 import aiohttp
 
@@ -52,7 +53,8 @@ class HttpFetcher:
                 raise
             except FOREIGN as error:
                 raise translate(error, url, start) from error
-            body = HttpBody(asked, response, promise, self._retry, self._counters, buffer=buffer)
+            failed = partial(self._transport.look_up_again, response.url)
+            body = HttpBody(asked, response, promise, self._retry, self._counters, buffer=buffer, failed=failed)
             open_now.callback(body.close)
             yield body
 
@@ -73,4 +75,7 @@ class HttpFetcher:
             return response, promised(asked, response.status, response.headers, facts)
         if response.status == 416:
             return response, promised_nothing(asked, response.headers, page, facts)
-        raise self.site.refusal(call, Reply(response.status, response.headers, page))
+        error = self.site.refusal(call, Reply(response.status, response.headers, page))
+        if error.retryable:
+            self._transport.look_up_again(response.url)
+        raise error

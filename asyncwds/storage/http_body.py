@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
 import aiohttp
@@ -31,6 +32,7 @@ class HttpBody:
     """The bytes of one answer: ShortBodyError if they are fewer than promised; what is more is cut off.
 
     With a buffer, and where the end is known, it takes from aiohttp what that has read already and receives the rest itself.
+    `failed` is called before an error is raised.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class HttpBody:
         counters: Counters,
         *,
         buffer: memoryview | None,
+        failed: Callable[[], None],
     ) -> None:
         self._asked = asked
+        self._failed = failed
         self._answer, self._end = promise
         self._position = promise.answer.start
         self._counters = counters
@@ -116,11 +120,16 @@ class HttpBody:
             message = "the connection was reset before the body's end"
         else:
             return
+        self._failed()
         raise ShortBodyError(message, url=self._asked.url, offset=self._position, retryable=True)
 
     def _broken(self, error: Exception) -> FetchError:
-        return self._stalled() if self._clock.stalled else translate(error, self._asked.url, self._position)
+        if self._clock.stalled:
+            return self._stalled()
+        self._failed()
+        return translate(error, self._asked.url, self._position)
 
     def _stalled(self) -> FetchError:
+        self._failed()
         message = f"the connection stalled for {self._clock.window:g} s"
         return FetchTimeoutError(message, url=self._asked.url, offset=self._position, retryable=True)

@@ -19,6 +19,7 @@ class RequestLimits:
 
     async def enter(self, host: str) -> Place:
         """Waits for a place at the host and for a turn. The place is held until it is left."""
+        began = asyncio.get_running_loop().time()
         place = Place(None if self._per_host is None else self._hosts.setdefault(host, asyncio.Semaphore(self._per_host)))
         await place.take()
         try:
@@ -26,6 +27,7 @@ class RequestLimits:
         except BaseException:
             place.leave()
             raise
+        place.waited = asyncio.get_running_loop().time() - began
         return place
 
     async def _turn(self) -> None:
@@ -40,10 +42,11 @@ class RequestLimits:
 
 
 class Place:
-    """One request's place at a host."""
+    """One request's place at a host; how long it was `waited` for [s]."""
 
     def __init__(self, places: asyncio.Semaphore | None) -> None:
         self._places = places
+        self.waited = 0.0
 
     async def take(self) -> None:
         if self._places is not None:

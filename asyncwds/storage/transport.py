@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, suppress
 from copy import copy
+from ipaddress import ip_address
 
 import aiohttp
 from yarl import URL
@@ -62,6 +63,18 @@ class Transport:
             response, page = await self._follow(site, call, request, open_now)
         return response, page, request
 
+    def look_up_again(self, hop: URL) -> None:
+        """Drops the address of a server that failed: a bucket's name stands for many machines, and this one may be gone or slow."""
+        connector = self._session.connector if self._session is not None else None
+        if (
+            isinstance(connector, aiohttp.TCPConnector)
+            and hop.host is not None
+            and hop.port is not None
+            and not _is_address(hop.host)
+        ):
+            self.counters.lookups += 1
+            connector.clear_dns_cache(hop.host, hop.port)
+
     async def aclose(self) -> None:
         if self._session is None or self._pid != os.getpid():
             return  # after a fork the sockets belong to the parent, as does the loop that would have to close them
@@ -87,6 +100,7 @@ class Transport:
         """One request: its answer, and its page unless the answer is good."""
         patience = self.retry.connect_timeout + self.retry.stall_timeout
         place = await self._limits.enter(f"{hop.host}:{hop.port}")
+        self.counters.held_back += place.waited
         open_now.callback(place.leave)
         try:
             async with asyncio.timeout(patience) as limit:
@@ -97,22 +111,17 @@ class Transport:
                 page = await _page(response)
                 place.leave()  # what follows may go to another host
                 return response, page
-        except aiohttp.ClientConnectorError:
-            self._forget_address(hop)
-            raise
         except aiohttp.ConnectionTimeoutError as error:
-            self._forget_address(hop)
+            self.look_up_again(hop)
             message = f"no connection to {hop.host} within {self.retry.connect_timeout:g} s"
             raise FetchTimeoutError(message, url=call.url, offset=call.offset, retryable=True) from error
         except TimeoutError as error:
+            self.look_up_again(hop)
             message = "the upload stalled, or was not answered" if call.body else f"no answer within {patience:g} s"
             raise FetchTimeoutError(message, url=call.url, offset=call.offset, retryable=True) from error
-
-    def _forget_address(self, hop: URL) -> None:
-        """So that the next try asks for it again: a bucket's name stands for many machines, and this one may be gone."""
-        connector = self._session.connector if self._session is not None else None
-        if isinstance(connector, aiohttp.TCPConnector) and hop.host is not None and hop.port is not None:
-            connector.clear_dns_cache(hop.host, hop.port)
+        except aiohttp.ClientConnectionError:
+            self.look_up_again(hop)
+            raise
 
     async def _send(self, call: Call, hop: URL, headers: Mapping[str, str], limit: asyncio.Timeout) -> aiohttp.ClientResponse:
         session = self._ready()
@@ -168,6 +177,12 @@ async def _signed(site: Site, call: Call, refused: Refused | None) -> Request | 
         about = copy(error)
         about.url = redact(call.url)
         raise about from error
+
+
+def _is_address(host: str) -> bool:
+    with suppress(ValueError):
+        return bool(ip_address(host))
+    return False
 
 
 def is_success(call: Call, status: int) -> bool:

@@ -1,8 +1,9 @@
 """Requests at once, and a second."""
 
 import asyncio
+import socket
+from dataclasses import replace
 
-import aiohttp
 import pytest
 
 from asyncwds.errors import FetchError, SpecError
@@ -10,7 +11,10 @@ from asyncwds.model import Http, Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.http import HttpFetcher
 from asyncwds.storage.limits import RequestLimits
+from asyncwds.storage.retry import Retrying
 from asyncwds.testing import Fault, FaultServer, read
+
+IMPATIENT = Retry(tries=20, backoff=0.001, backoff_max=0.01, connect_timeout=0.5, stall_timeout=0.3)
 
 
 async def most_at_once(limits: RequestLimits, hosts: list[str]) -> int:
@@ -86,20 +90,61 @@ async def test_requests_to_one_host_are_bounded_wherever_they_were_redirected() 
     assert (target.counters.requests, gateway.counters.requests) == (12, 12)
 
 
-async def test_after_a_failed_connection_the_address_is_looked_up_again(monkeypatch) -> None:
-    asked = []
-    plain = aiohttp.TCPConnector.clear_dns_cache
+async def test_what_requests_wait_is_counted() -> None:
+    counters = Counters()
+    with FaultServer({"a": bytes(1000)}) as server:
+        fetcher = HttpFetcher(Http(trust_env=False, requests_per_second=20), Retry(), counters)
+        for _ in range(4):
+            await read(fetcher, server.url("a"))
+        await fetcher.aclose()
+    assert 0 < counters.held_back <= 3 / 20
 
-    def clear(self, host, port) -> None:
-        asked.append((host, port))
-        plain(self, host, port)
 
-    monkeypatch.setattr(aiohttp.TCPConnector, "clear_dns_cache", clear)
-    fetcher = HttpFetcher(Http(trust_env=False), Retry(), Counters())
-    with pytest.raises(FetchError):
-        await read(fetcher, "http://localhost:9/a")
-    await fetcher.aclose()
-    assert asked == [("localhost", 9)]
+FAILURES = [
+    Fault(cut_at=1000),
+    Fault(reset_at=1000),
+    Fault(stall_at=1000),
+    Fault(stall_headers=True),
+    Fault(status=503),
+    Fault(close_without_answer=True),
+]
+
+
+@pytest.mark.parametrize("fault", FAILURES, ids=["cut", "reset", "stall", "mute", "refused", "closed"])
+@pytest.mark.parametrize("lent", [0, 300_000])
+def test_after_a_failure_the_address_is_looked_up_again(fault: Fault, lent: int) -> None:
+    """Names are looked up in threads of the loop, which go with it: no coroutine, to see the loop's end."""
+
+    async def lookups(host: str) -> int:
+        counters = Counters()
+        http = HttpFetcher(Http(trust_env=False), IMPATIENT, counters)
+        fetcher = Retrying(http, IMPATIENT, counters)
+        url = server.url("a").replace("127.0.0.1", host)
+        assert (await read(fetcher, url))[1] == bytes(300_000)
+        asked = counters.lookups
+        server.add(replace(fault, times=2))  # aiohttp itself asks again once where a kept connection is closed
+        assert (await read(fetcher, url, lent=lent))[1] == bytes(300_000)
+        await fetcher.aclose()
+        return counters.lookups - asked
+
+    with FaultServer({"a": bytes(300_000)}) as server:
+        assert asyncio.run(lookups("localhost")) >= 1
+        assert asyncio.run(lookups("127.0.0.1")) == 0
+
+
+def test_a_connection_that_fails_asks_for_the_address_again() -> None:
+    async def attempts() -> int:
+        counters = Counters()
+        fetcher = HttpFetcher(Http(trust_env=False), Retry(), counters)
+        for _ in range(2):
+            with pytest.raises(FetchError):
+                await read(fetcher, f"http://localhost:{port}/a")
+        await fetcher.aclose()
+        return counters.lookups
+
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert asyncio.run(attempts()) == 2
 
 
 @pytest.mark.parametrize("values", [{"connections_per_host": 0}, {"requests_per_second": 0}])
