@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import pickle
 from io import BytesIO
-from typing import Any
+from math import prod
+from typing import IO, Any
 from zipfile import ZipFile
 
 from asyncwds.codecs.compression import MAX_UNPACKED
 from asyncwds.errors import DecodeError
 from asyncwds.extras import needed
 from asyncwds.security import secure_mode, weights_only
+
+_NPY, _NPY_1_0 = b"\x93NUMPY", b"\x01\x00"
 
 
 def text_loads(data: bytes) -> str:
@@ -39,19 +42,44 @@ def torch_loads(data: bytes) -> Any:
 
 
 def npy_loads(data: bytes) -> Any:
-    """An array. Arrays of objects, which are pickles, are a ValueError."""
-    from numpy.lib import format as npy  # noqa: PLC0415 - heavy
+    """An array. Arrays of objects, which are pickles, and those that are larger than what is there, are a ValueError."""
+    import numpy as np  # noqa: PLC0415 - heavy
+    from numpy.lib import format as npy  # noqa: PLC0415 - as above
 
-    return npy.read_array(BytesIO(data), allow_pickle=False)
+    file = BytesIO(data)
+    shape, in_columns, dtype = _npy_header(file, len(data))
+    if dtype.hasobject or data[6:8] != _NPY_1_0 or 0 in (dtype.itemsize, *shape):
+        file.seek(0)
+        return npy.read_array(file, allow_pickle=False)
+    # 40 us, and 45 by `read_array`: the header is not read twice.
+    array = np.frombuffer(data, dtype, prod(shape), file.tell()).copy()
+    return array.reshape(shape, order="F" if in_columns else "C")
+
+
+def _npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, Any]:
+    """Shape, whether in columns, and dtype of an array in a file of so many bytes. ValueError where it is larger than that."""
+    from numpy.lib import format as npy  # noqa: PLC0415 - as above
+
+    read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+    shape, in_columns, dtype = read(file)
+    if any(length < 0 for length in shape) or (prod(shape) * dtype.itemsize > size - file.tell() and not dtype.hasobject):
+        raise ValueError(f"the array is cut: {shape} of {dtype} in {size - file.tell()} bytes")
+    return shape, in_columns, dtype
 
 
 def npz_loads(data: bytes) -> dict[str, Any]:
-    """Arrays by name, also compressed ones. Arrays of objects, and more than 4 GiB of all, are a ValueError."""
+    """Arrays by name, also compressed ones. A ValueError as for `npy`, and for more than 4 GiB of all."""
     import numpy as np  # noqa: PLC0415 - heavy
 
     with ZipFile(BytesIO(data)) as archive:
-        if sum([member.file_size for member in archive.infolist()]) > MAX_UNPACKED:
+        members = archive.infolist()
+        if sum([member.file_size for member in members]) > MAX_UNPACKED:
             raise ValueError(f"unpacks to more than {MAX_UNPACKED} bytes")
+        for member in members:
+            with archive.open(member) as file:
+                if file.read(len(_NPY)) == _NPY:
+                    file.seek(0)
+                    _npy_header(file, member.file_size)
     with np.load(BytesIO(data), allow_pickle=False) as arrays:
         return dict(arrays)
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pytest
@@ -107,6 +108,53 @@ def test_arrays_cannot_run_code(field: str) -> None:
         np.savez(file, objects)
     with pytest.raises(DecodeError, match="allow_pickle"):
         decode_field(field, file.getvalue())
+
+
+ARRAYS = {
+    "numbers": np.arange(12, dtype="f8").reshape(3, 4),
+    "in columns": np.asfortranarray(np.arange(24, dtype=">i4").reshape(2, 3, 4)),
+    "no dimension": np.array(7, dtype="u2"),
+    "empty": np.zeros((0, 3), dtype="f4"),
+    "text": np.array(["a", "bcd"]),
+    "empty text": np.array(["", ""]),
+    "bools": np.array([True, False]),
+    "times": np.array(["2020-01-01"], dtype="M8[D]"),
+    "records": np.array([(1, (2.0, 3.0))], dtype=[("a", "i1"), ("b", "f4", (2,))]),
+    "records with names of Unicode": np.array([(1,)], dtype=[("\u20ac", "i1")]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Stored array in format 3.0:UserWarning")
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("field", ["npy", "npz"])
+def test_arrays_of_all_kinds(name: str, field: str) -> None:
+    file = BytesIO()
+    (np.save if field == "npy" else np.savez)(file, ARRAYS[name])
+    found = decode_field(field, file.getvalue())
+    array = found if field == "npy" else found["arr_0"]
+    assert (array.dtype, array.shape, array.flags.writeable) == (ARRAYS[name].dtype, ARRAYS[name].shape, True)
+    assert array.flags.f_contiguous == ARRAYS[name].flags.f_contiguous
+    assert np.array_equal(array, ARRAYS[name])
+
+
+@pytest.mark.parametrize("shape", ["(1099511627776,)", "(1048576, 1048576, 1048576)", "(-1,)", "(3,)", "(2, True)"])
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("field", ["npy", "npz"])
+def test_fault_24_an_array_that_says_it_is_larger_than_it_is(shape: str, version: int, field: str) -> None:
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    data = b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(2 * version, "little") + header + bytes(15)
+    if field == "npz":
+        file = BytesIO()
+        with ZipFile(file, "w") as archive:
+            archive.writestr("a.npy", data)
+        data = file.getvalue()
+    tracemalloc.start()
+    try:
+        with pytest.raises(DecodeError):
+            decode_field(field, data)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 JSON = st.recursive(
