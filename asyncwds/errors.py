@@ -27,13 +27,27 @@ import re
 import tarfile
 from typing import Any
 
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
-_SECRET_PARAMETER = re.compile(r"(?i)([?&][^=&\s]*(?:sig|signature|token|credential|secret|key|password|policy)[^=&\s]*=)[^&\s]+")
+# What stands before a secret, as group 1, and the secret. In abfs://CONTAINER@ACCOUNT it is no login that precedes the @.
+_SECRETS = [
+    re.compile(r"(?i)((?<=://)(?<!abfs://)(?<!abfss://))[^/?#\s]+(?=@)"),
+    # In a query: signatures, those of nginx (md5) among them, and tokens.
+    re.compile(r"(?i)([?&][^=&\s]*(?:sig|token|credential|secret|key|pass|pwd|policy|auth|md5|hmac|jwt)[^=&\s]*=)[^&\s'\"]+"),
+    # On a command line: variables and long options, headers, curl's -u.
+    re.compile(
+        r"(?i)((?<![^\s'\":;])-{0,2}[\w-]{0,40}(?:secret|token|passw|pwd|api_?key|access_?key|account_?key)[\w-]{0,40}=)[^\s&'\"]+"
+    ),
+    re.compile(
+        r"(?i)((?:authorization|x-api-key|auth-token|private-token)['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\"]+"
+    ),
+    re.compile(r"((?<!\S)(?:-u|--user|--proxy-user)[\s=]*['\"]?[^\s:'\"]+:)[^\s'\"]+"),
+]
 
 
 def redact(url: str) -> str:
-    """The URL without what must not be logged: user and password, and signatures or tokens in the query."""
-    return _SECRET_PARAMETER.sub(r"\1***", _USERINFO.sub("***@", url))
+    """The URL, command or message without what must not be logged: users and passwords, signatures, tokens."""
+    for secret in _SECRETS:
+        url = secret.sub(r"\1***", url)
+    return url
 
 
 class WdsError(Exception):

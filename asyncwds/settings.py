@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from asyncwds.errors import SpecError
 from asyncwds.model import GiB, KiB, MiB
@@ -50,7 +51,7 @@ class S3:
     part_bytes: int = 16 * MiB
 
     def __post_init__(self) -> None:
-        _one_of(self, "anonymous", "access_key", "get_keys")
+        _check(self, "anonymous", "access_key", "get_keys")
         if (self.access_key is None) != (self.secret_key is None):
             raise SpecError("S3: access_key and secret_key go together")
         if self.addressing not in ("auto", "path", "virtual"):
@@ -78,7 +79,7 @@ class HuggingFace:
     anonymous: bool = False
 
     def __post_init__(self) -> None:
-        _one_of(self, "token", "get_token", "anonymous")
+        _check(self, "token", "get_token", "anonymous")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _pickled(self, "token")
@@ -104,7 +105,7 @@ class AIStore:
     part_bytes: int = 16 * MiB
 
     def __post_init__(self) -> None:
-        _one_of(self, "token", "get_token")
+        _check(self, "token", "get_token")
         if self.part_bytes < 1:
             raise SpecError(f"AIStore: part_bytes must be at least 1: {self.part_bytes!r}")
 
@@ -132,7 +133,7 @@ class GCS:
     part_bytes: int = 16 * MiB
 
     def __post_init__(self) -> None:
-        _one_of(self, "credentials_file", "get_token", "anonymous")
+        _check(self, "credentials_file", "get_token", "anonymous")
         if self.part_bytes < 1 or self.part_bytes % (256 * KiB):
             raise SpecError(f"GCS: part_bytes must be a multiple of 256 KiB: {self.part_bytes!r}")
 
@@ -162,7 +163,7 @@ class Azure:
     part_bytes: int = 16 * MiB
 
     def __post_init__(self) -> None:
-        _one_of(self, "account_key", "sas_token", "get_token", "anonymous", "connection_string")
+        _check(self, "account_key", "sas_token", "get_token", "anonymous", "connection_string")
         if not 1 <= self.part_bytes <= 4000 * MiB:
             raise SpecError(f"Azure: part_bytes must be between 1 and 4000 MiB: {self.part_bytes!r}")
 
@@ -189,7 +190,9 @@ class FileSystem:
         return _pickled(self, "options")
 
 
-def _one_of(settings: Any, *names: str) -> None:
+def _check(settings: Any, *names: str) -> None:
+    if getattr(settings, "endpoint", None) is not None and "@" in urlsplit(settings.endpoint).netloc:
+        raise SpecError(f"{type(settings).__name__}: an endpoint has no user and password in it", url=settings.endpoint)
     given = [name for name in names if getattr(settings, name) not in (None, False)]
     if len(given) > 1:
         raise SpecError(f"{type(settings).__name__}: only one of {' and '.join(given)} can be given")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from glob import glob
 from pathlib import Path
@@ -24,8 +24,8 @@ from urllib.parse import unquote
 
 from braceexpand import braceexpand
 
-from asyncwds.errors import SpecError
-from asyncwds.security import secure_mode
+from asyncwds.errors import SpecError, redact
+from asyncwds.security import refused, secure_mode
 
 _SEPARATOR = re.compile(r"::(?![^\[]*\])")  # not within [...]: http://[::1]/a.tar is one url
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -80,6 +80,12 @@ def rewritten(url: str) -> str:
         if new != url:
             return new
     return url
+
+
+def shown(urls: Sequence[str]) -> str:
+    """For `repr`: the first url, without secrets, and how many there are."""
+    first = repr(redact(urls[0]))
+    return first if len(urls) == 1 else f"{first} … ({len(urls)} shards)"
 
 
 def _entries(urls: object) -> Iterable[Any]:
@@ -139,6 +145,8 @@ def _variable(match: re.Match[str]) -> str:
 
 
 def _expand_list(path: Path) -> Iterator[str]:
+    if reason := refused("file"):
+        raise SpecError(f"lists in local files are not read, because {reason}", url=f"@{path}")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -170,6 +178,8 @@ def _matches(url: str, folder: str) -> list[str]:
     # A file whose name has brackets needs no pattern.
     if not _WILDCARD.search(path) or os.path.exists(literal):  # noqa: PTH110 - Path.exists raises where access is denied
         return [literal if folder else url]
+    if reason := refused("file"):
+        raise SpecError(f"local files are not looked up, because {reason}", url=url)
     found = sorted(glob(path, root_dir=folder or None, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
     if not found:
         raise SpecError("no file matches the pattern", url=url)

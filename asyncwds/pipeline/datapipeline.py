@@ -17,6 +17,7 @@ from asyncwds.pipeline.parallel import ThreadedIterator
 from asyncwds.pipeline.run import Bindable, Description, Iteration, Run, is_stage
 from asyncwds.seeds import dataset_seed
 from asyncwds.stats import Counters, Stats
+from asyncwds.urls import shown
 
 
 class DataPipeline:
@@ -186,8 +187,7 @@ def _require_stage(stage: object) -> None:
 def _shown(head: object) -> str:
     if not isinstance(head, Source):
         return repr(head)
-    urls = repr(head.urls[0]) if len(head.urls) == 1 else f"{head.urls[0]!r} … ({len(head.urls)} shards)"
-    return f"{urls}, prefetch={head.prefetch}"
+    return f"{shown(head.urls)}, prefetch={head.prefetch}"
 
 
 def _positive(number: int | None) -> int | None:

@@ -21,7 +21,7 @@ from asyncwds.pipeline.place import current_place
 from asyncwds.pipeline.randomness import check_seed, rng_at
 from asyncwds.seeds import make_seed
 from asyncwds.storage.listing import expand_and_list
-from asyncwds.urls import Urls
+from asyncwds.urls import Urls, shown
 
 ENDLESS = sys.maxsize
 
@@ -191,4 +191,4 @@ def expand_source(source: Urls, max_urls: int = 1_000_000_000) -> list[str]:
 
 
 def _short(urls: list[str]) -> str:
-    return repr(urls[0]) if len(urls) == 1 else f"{urls[0]!r} … ({len(urls)} shards)" if urls else "no urls"
+    return shown(urls) if urls else "no urls"

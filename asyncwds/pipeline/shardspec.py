@@ -25,6 +25,7 @@ from asyncwds.errors import SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.shardlists import Item, SimpleShardList
 from asyncwds.plan import Group, Sampled
+from asyncwds.security import refused
 from asyncwds.seeds import dataset_seed
 
 _TOP = {"prefix", "datasets", "buckets"}
@@ -102,6 +103,8 @@ def is_spec(urls: object) -> bool:
 
 
 def _loaded(path: str | os.PathLike[str]) -> Any:
+    if reason := refused("file"):
+        raise SpecError(f"specs in local files are not read, because {reason}", url=os.fspath(path))
     try:
         import yaml  # noqa: PLC0415 - an extra
     except ImportError as error:

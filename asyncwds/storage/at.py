@@ -17,6 +17,9 @@ class Who(NamedTuple):
     headers: Mapping[str, str]
     lease: object = None
 
+    def __repr__(self) -> str:
+        return "Who(***)"
+
 
 class At:
     """Requests `url`, whatever the call's url is; that one is for errors.

@@ -16,6 +16,7 @@ from yarl import URL
 
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.model import Http
+from asyncwds.security import secure_mode
 
 
 def http_url(text: str) -> URL:
@@ -36,6 +37,8 @@ def redirected(asked: str, hop: URL, location: str | None) -> URL:
     target = hop.join(_verbatim(location))
     if target.scheme not in ("http", "https") or not target.raw_host:
         raise FetchError(f"the server redirects to a {target.scheme!r} URL; only http and https are followed", url=asked)
+    if (hop.scheme, target.scheme) == ("https", "http") and secure_mode():
+        raise FetchError("the server redirects from https to http, which is not followed, because WDS_SECURE is set", url=asked)
     return target
 
 

@@ -43,7 +43,7 @@ class Request:
     `lease` is not sent: the site finds it again in `Refused`, to know which of its credentials were refused.
     """
 
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     lease: object = field(default=None, repr=False)
 

@@ -86,9 +86,12 @@ def test_a_region_by_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "endpoint", ["storage.example", "ftp://storage.example", "http://", "http://user:secret@host", "http://h?x=y"]
 )
-def test_endpoints_that_are_none(endpoint: str) -> None:
+@pytest.mark.parametrize("from_environment", [False, True])
+def test_endpoints_that_are_none(endpoint: str, from_environment: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if from_environment:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     with pytest.raises(SpecError, match="endpoint") as caught:
-        log_in(endpoint=endpoint, **ANYBODY)
+        log_in(endpoint=None if from_environment else endpoint, **ANYBODY)
     assert "secret" not in str(caught.value)
 
 
