@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -84,3 +85,30 @@ async def test_the_secret_is_wanted_by_the_first(hosts: Hosts) -> None:
     with pytest.raises(AccessError):
         await read(fetcher, "gs://b/a.tar")
     await fetcher.aclose()
+
+
+@pytest.mark.parametrize("scheme", ["gs", "az", "ais", "hf"])
+async def test_logins_for_web_servers_are_none_for_stores(scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for those that are read without credentials, and not for hosts that they redirect to."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    seen: list[str | None] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("Authorization"))
+        if "moved" in request.path:
+            return ranged(request, DATA, {"ETag": '"e"'})
+        return web.Response(status=307, headers={"Location": f"{elsewhere}/moved"})
+
+    with serve(handler, handler) as (store, elsewhere):
+        stores: dict[str, Settings] = {
+            "gs": GCS(endpoint=store, anonymous=True),
+            "az": Azure(endpoint=f"{store}/me", anonymous=True),
+            "ais": AIStore(endpoint=store),
+            "hf": HuggingFace(endpoint=store, anonymous=True),
+        }
+        fetcher = open_storage(Http(), Retry(tries=1, hedge=None), Counters(), {f"{scheme}://": stores[scheme]})
+        assert (await read(fetcher, f"{scheme}://datasets/u/n/a.tar"))[1] == DATA
+        await fetcher.aclose()
+    assert len(seen) >= 2
+    assert set(seen) == {None}
