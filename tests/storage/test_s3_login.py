@@ -1,5 +1,6 @@
 """Where S3 is and who asks, by AWS's variables and files; and that credentials which end are replaced in time."""
 
+import hashlib
 import json
 import os
 import sys
@@ -12,13 +13,16 @@ from typing import Any
 
 import botocore.session
 import pytest
+from aiohttp import web
 from objectstore import NOBODY, READER, Identity, ObjectStore
+from webapps import serve
 
 from asyncwds import WebDataset
 from asyncwds.errors import AccessError, SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.settings import S3
 from asyncwds.stats import Counters
+from asyncwds.storage.lease import Lease
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.s3_login import Keys, Login, login
 from asyncwds.testing import make_samples, make_shard, read
@@ -118,6 +122,91 @@ def test_credentials_from_each_place(home: Path, monkeypatch: pytest.MonkeyPatch
     assert log_in(profile="mine").keys == Keys("mine", "secret", "t")
     assert log_in(access_key="given", secret_key="secret", session_token="t").keys == Keys("given", "secret", "t")
     assert log_in(get_keys=lambda: ("from", "a function", None)).keys == Keys("from", "a function", None)
+
+
+def soon() -> str:
+    return (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def from_vendor(name: str) -> dict[str, str]:
+    """As the services for containers and instances answer."""
+    return {"AccessKeyId": name, "SecretAccessKey": "secret", "Token": "token", "Expiration": soon(), "Code": "Success"}
+
+
+def test_credentials_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def service(request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == "Bearer pod"
+        return web.json_response(from_vendor("container"))
+
+    with serve(service) as (origin,):
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{origin}/credentials")
+        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "Bearer pod")
+        assert_leased(login(S3()), Keys("container", "secret", "token"))
+
+
+def test_credentials_of_an_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def service(request: web.Request) -> web.Response:
+        if request.method == "PUT":
+            return web.Response(text="session")
+        assert request.headers["x-aws-ec2-metadata-token"] == "session"
+        if request.path.endswith("/reader"):
+            return web.json_response(from_vendor("instance"))
+        return web.Response(text="reader")
+
+    with serve(service) as (origin,):
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"{origin}/")
+        assert_leased(login(S3()), Keys("instance", "secret", "token"))
+
+
+def test_credentials_by_web_identity(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pods of Kubernetes have them (IRSA)."""
+
+    async def service(request: web.Request) -> web.Response:
+        asked = await request.post()
+        assert (asked["Action"], asked["WebIdentityToken"]) == ("AssumeRoleWithWebIdentity", "a token of the cluster")
+        keys = "<AccessKeyId>web</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>"
+        result = f"<Credentials>{keys}<Expiration>{soon()}</Expiration></Credentials>"
+        text = f"<AssumeRoleWithWebIdentityResult>{result}</AssumeRoleWithWebIdentityResult>"
+        return web.Response(
+            text=f"<AssumeRoleWithWebIdentityResponse>{text}</AssumeRoleWithWebIdentityResponse>", content_type="text/xml"
+        )
+
+    (home / "token").write_text("a token of the cluster")
+    with serve(service) as (origin,):
+        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader")
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(home / "token"))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", origin)
+        assert_leased(login(S3()), Keys("web", "secret", "token"))
+
+
+def test_credentials_of_single_sign_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def service(request: web.Request) -> web.Response:
+        assert request.headers["x-amz-sso_bearer_token"] == "logged in"
+        ends = 1000 * (datetime.now(UTC) + timedelta(hours=1)).timestamp()
+        found = {"accessKeyId": "sso", "secretAccessKey": "secret", "sessionToken": "token", "expiration": int(ends)}
+        return web.json_response({"roleCredentials": found})
+
+    start = "https://example.awsapps.com/start"
+    (home / "config").write_text(
+        f"[profile sso]\nsso_start_url = {start}\nsso_region = eu-west-1\nsso_account_id = 123456789012\nsso_role_name = reader\n"
+    )
+    cache = home / "sso"
+    cache.mkdir()
+    (cache / f"{hashlib.sha1(start.encode()).hexdigest()}.json").write_text(
+        json.dumps({"accessToken": "logged in", "expiresAt": soon(), "startUrl": start, "region": "eu-west-1"})
+    )
+    monkeypatch.setattr("botocore.credentials.SSOProvider._SSO_TOKEN_CACHE_DIR", str(cache))
+    with serve(service) as (origin,):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", origin)
+        assert_leased(login(S3(profile="sso")), Keys("sso", "secret", "token"))
+
+
+def assert_leased(lease: Lease[Login], keys: Keys) -> None:
+    """Such credentials end, and are got anew before that."""
+    assert lease.value.keys == keys
+    assert not lease.ends_within(1800)
+    assert lease.ends_within(5400)
 
 
 def test_no_credentials_at_all() -> None:
