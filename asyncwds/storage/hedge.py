@@ -18,8 +18,8 @@ _REFRESH = 32  # requests between two looks at the times seen: sorting 512 of th
 class Hedged:
     """Asks again, on another connection, when an answer is later than most: what comes first is used, the other is closed.
 
-    Late is later than the quantile `Retry.hedge` of `Counters.first_bytes`, which the fetcher inside has to fill. Of all
-    `Counters.requests` at most the part `Retry.hedge_extra` are such second ones.
+    Late is later than the quantile `Retry.hedge` of `Counters.first_bytes`, which the fetcher inside has to fill. At most the
+    part `Retry.hedge_extra` of all that is asked for are such second ones, however many redirects each of them takes.
     """
 
     def __init__(self, fetcher: Fetcher, retry: Retry, counters: Counters) -> None:
@@ -28,6 +28,8 @@ class Hedged:
         self._counters = counters
         self._patience: float | None = None
         self._refresh_at = 0
+        self._asked = 0  # bodies, second ones among them
+        self._twice = 0
 
     @asynccontextmanager
     async def open(
@@ -42,6 +44,7 @@ class Hedged:
         def request(buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
             return self._fetcher.open(url, start, stop, identity, buffer=buffer)
 
+        self._asked += 1
         patience = self._late_after()
         if patience is None or not self._affordable():
             async with request(buffer) as body:
@@ -55,6 +58,8 @@ class Hedged:
                 yield await first.entering
                 return
             self._counters.hedges += 1
+            self._twice += 1
+            self._asked += 1
             second = _Attempt(request())  # without the buffer: two must not write to it
             attempts.push_async_callback(second.close)
             winner, loser = await _race(first, second)
@@ -74,7 +79,7 @@ class Hedged:
         return self._patience
 
     def _affordable(self) -> bool:
-        return self._counters.hedges < self._counters.requests * self._retry.hedge_extra
+        return self._twice < self._asked * self._retry.hedge_extra
 
 
 class _Attempt:
