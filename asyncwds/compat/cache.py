@@ -156,6 +156,8 @@ class FileCache:
         return _opened(urls, self._open, self.handler)
 
     def _open(self, url: str) -> tuple[Any, str | None]:
+        if local_path(url) is not None:
+            return gopen(url), local_path(url)  # which knows the secure mode
         try:
             path = self.get_file(url)
         except CacheError:  # there was a warning

@@ -130,3 +130,14 @@ def test_cleaning_up_waits_its_interval(tmp_path, capsys):
     (tmp_path / "y").write_bytes(b"1")
     cleanup.cleanup()
     assert [path.name for path in tmp_path.iterdir()] == ["y"]
+
+
+@pytest.mark.parametrize("stage", [FileCache, StreamingOpen])
+def test_secure_mode_opens_no_local_file(stage, tmp_path, monkeypatch):
+    (tmp_path / "a.tar").write_bytes(b"data")
+    (opened,) = stage()([f"{tmp_path}/a.tar"])
+    assert (opened["stream"].read(), opened["local_path"]) == (b"data", f"{tmp_path}/a.tar")
+    opened["stream"].close()
+    monkeypatch.setenv("WDS_SECURE", "1")
+    with pytest.raises(errors.SpecError, match="WDS_SECURE"):
+        list(stage()([f"{tmp_path}/a.tar"]))
