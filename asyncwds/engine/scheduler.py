@@ -1,4 +1,4 @@
-"""Decides which parts of which shards may be fetched now. No I/O and no awaits: tasks in `stream` carry it out.
+"""Decides which parts of which shards may be fetched now. No I/O and no awaits: tasks in `fetches` carry it out.
 
 A shard's life, and what moves it on:
 
