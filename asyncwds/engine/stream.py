@@ -49,6 +49,7 @@ class BlockStream:
             interleave=prefetch.interleave,
             arrival=self._arrival,
         )
+        self._rotation = self._scheduler.rotation
         self._fetches = Fetches(self._scheduler, fetcher, counters, tuned=prefetch.connections == "auto")
         self._readings: dict[ShardRun, _Reading] = {}
         self._started = False
@@ -62,10 +63,10 @@ class BlockStream:
             self._started = True
             self._fetches.pump()
         while (block := self.ready_block()) is None:
-            run = self._scheduler.current()
-            if run is None and self._scheduler.exhausted:
-                if self._scheduler.plan_error is not None:
-                    raise self._scheduler.plan_error
+            run = self._rotation.current()
+            if run is None and self._rotation.exhausted:
+                if self._rotation.plan_error is not None:
+                    raise self._rotation.plan_error
                 return None
             await self._fetches.wait_for(None if self._arrival else run)
         return block
@@ -77,7 +78,7 @@ class BlockStream:
 
     def ready_block(self) -> Block | None:
         """The next block if the bytes for it have come; None if more have to come, or at the end."""
-        while (run := self._scheduler.current()) is not None:
+        while (run := self._rotation.current()) is not None:
             began = perf_counter()
             block = self._advance_any() if self._arrival else self._advance(run)
             self._counters.parsed += perf_counter() - began
@@ -93,7 +94,7 @@ class BlockStream:
             self._readings.clear()
 
     def _advance_any(self) -> Block | None:
-        for run in tuple(self._scheduler.reading):
+        for run in tuple(self._rotation.reading):
             block = self._advance(run)
             if block is not None:
                 return block
@@ -152,7 +153,7 @@ class BlockStream:
         self._turn_left -= len(block.samples)
         if self._turn_left == 0:
             self._turn_left = self._turn_samples
-            self._scheduler.next_turn()
+            self._rotation.next_turn()
         return block
 
     def _end(self, run: ShardRun, *, failed: bool) -> Block:
