@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
@@ -36,6 +37,7 @@ class DataPipeline:
     """
 
     size: int  # where there is a `len()`
+    length = -1  # WebDataset's, which nothing uses
 
     def __init__(self, *args: Any, seed: int | None = None) -> None:
         stages = [stage for arg in args for stage in (arg if isinstance(arg, list) else [arg]) if stage is not None]
@@ -119,6 +121,18 @@ class DataPipeline:
         return self._description.stages
 
     @property
+    def repetitions(self) -> int:
+        """Passes over the data in an iteration; `sys.maxsize` where they are without end."""
+        passes = self._description.passes
+        return sys.maxsize if passes is None else passes
+
+    @property
+    def nsamples(self) -> int:
+        """The most items of an iteration; -1 where nothing bounds them."""
+        items = self._description.items
+        return -1 if items is None else items
+
+    @property
     def seed(self) -> int:
         return self._description.seed
 
@@ -138,7 +152,7 @@ class DataPipeline:
             _require_stage(f)
         self._description = replace(self._description, stages=(*self._description.stages, f))
 
-    def repeat(self, nepochs: int | None = None, nbatches: int | None = None) -> Self:
+    def repeat(self, nepochs: int | None = -1, nbatches: int | None = -1) -> Self:
         """Passes over the data `nepochs` times, without end if that is not above 0; at most `nbatches` items in all."""
         return self._with(passes=_positive(nepochs), items=_positive(nbatches))
 

@@ -50,9 +50,13 @@ class MultiShardSample:
     """
 
     def __init__(self, fname: str | os.PathLike[str] | Mapping[str, Any]) -> None:
-        self.sources = sources_of(fname)
+        self.parse_spec(fname)
         self._seed = dataset_seed(None)
         self._epoch: int | None = None
+
+    def parse_spec(self, fname: str | os.PathLike[str] | Mapping[str, Any]) -> None:
+        """Takes the shards of another spec."""
+        self.sources = sources_of(fname)
 
     def set_epoch(self, seed: int) -> None:
         """What the order and the choice depend on from now on. To be called alike on every rank."""
