@@ -141,7 +141,7 @@ class DataPipeline:
 
     def compose(self, *args: Any) -> Self:
         """Adds stages: any callables from an iterator to an iterator, a generator function for one."""
-        other = self._with()
+        other = self._with(self._epochs.copy())
         for stage in args:
             other.append(stage)
         return other
@@ -159,7 +159,9 @@ class DataPipeline:
     def with_epoch(self, nsamples: int = -1, nbatches: int = -1) -> Self:
         """One iteration is exactly so many items of the last stage, passing over the data as often as that takes.
 
-        The two are the same, and the larger counts; without end if that is not above 0. Each iteration begins anew.
+        The two are the same, and the larger counts; without end if that is not above 0. Each iteration begins anew. Iterations
+        are counted together with those of the pipeline it is made of: `for epoch in range(9): for x in ds.with_epoch(n)`
+        has nine orders.
         """
         return self._with(passes=None, items=_positive(max(nsamples, nbatches)))
 
@@ -171,9 +173,9 @@ class DataPipeline:
         other.size = n
         return add_length_method(other)
 
-    def _with(self, **changes: Any) -> Self:
+    def _with(self, epochs: EpochCounter | None = None, **changes: Any) -> Self:
         other = copy(self)
-        state = {"_description": replace(self._description, **changes), "_epochs": self._epochs.copy()}
+        state = {"_description": replace(self._description, **changes), "_epochs": epochs or self._epochs}
         other.__dict__.update(state, _counters=None, _running=WeakSet())
         return other
 
