@@ -25,7 +25,7 @@ from urllib.parse import unquote
 from braceexpand import braceexpand
 
 from asyncwds.errors import SpecError
-from asyncwds.security import secure_mode
+from asyncwds.security import require_local, secure_mode
 
 _SEPARATOR = re.compile(r"::(?![^\[]*\])")  # not within [...]: http://[::1]/a.tar is one url
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -139,6 +139,7 @@ def _variable(match: re.Match[str]) -> str:
 
 
 def _expand_list(path: Path) -> Iterator[str]:
+    require_local("lists of urls are not read from local files", f"@{path}")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

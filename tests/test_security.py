@@ -1,7 +1,10 @@
 """The secure mode: what may be opened and written to."""
 
+from pathlib import Path
+
 import pytest
 
+import asyncwds as wds
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.security import enforce_security, refused
@@ -39,6 +42,16 @@ async def test_only_the_schemes_that_are_allowed(server: FaultServer) -> None:
     await storage.aclose()
     with pytest.raises(SpecError, match="WDS_SCHEMES allows only"):
         blocking_output("http://host/a.tar", {})
+
+
+def test_lists_specs_and_folders_of_shards_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("https://host/a.tar")
+    (tmp_path / "spec.yaml").write_text("datasets: [{shards: a.tar}]")
+    (tmp_path / "a.tar").touch()
+    for urls in (f"@{tmp_path}/list.txt", f"{tmp_path}/spec.yaml", f"{tmp_path}/"):
+        with pytest.raises(SpecError, match="WDS_SECURE is set"):
+            next(iter(wds.WebDataset(urls)))
+    assert (tmp_path / "a.tar").exists()
 
 
 def test_switched_off_it_refuses_nothing() -> None:

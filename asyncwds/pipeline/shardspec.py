@@ -25,6 +25,7 @@ from asyncwds.errors import SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.shardlists import Item, SimpleShardList
 from asyncwds.plan import Group, Sampled
+from asyncwds.security import require_local
 from asyncwds.seeds import dataset_seed
 
 _TOP = {"prefix", "datasets", "buckets"}
@@ -106,6 +107,7 @@ def is_spec(urls: object) -> bool:
 
 
 def _loaded(path: str | os.PathLike[str]) -> Any:
+    require_local("specs are not read from local files", os.fspath(path))
     try:
         import yaml  # noqa: PLC0415 - an extra
     except ImportError as error:
