@@ -98,9 +98,15 @@ class Source:
             await stream.aclose()
 
     def goes_on_after(self, block: Block, counters: Counters) -> bool:
-        """Asks the handler about a block's error. False ends the stream; the handler may raise."""
+        """Asks the handler about a block's error. False ends the stream; the handler may raise.
+
+        A SpecError is raised, whatever the handler: where a library is missing, or nothing opens such urls, all shards would
+        be skipped one by one.
+        """
         if block.error is None:
             return True
+        if isinstance(block.error, SpecError):
+            raise block.error
         counters.samples_failed += isinstance(block.error, SampleError) or not isinstance(block.error, WdsError)
         try:
             raise block.error  # noqa: TRY301 - handlers expect to be called while the error is being handled

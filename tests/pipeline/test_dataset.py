@@ -385,6 +385,11 @@ def test_a_handler_decides_about_a_cut_shard_and_it_is_counted(shards):
         assert keys(WebDataset(shards, handler=ignore_and_stop)) == there
 
 
+def test_urls_that_nothing_opens_are_not_skipped(shards):
+    with leaks(), pytest.raises(SpecError, match="no storage for nothing:"):
+        list(WebDataset([shards, "nothing://a.tar"], handler=ignore_and_continue))
+
+
 def test_a_shard_that_is_not_there_is_an_error_that_names_it(shards, tmp_path):
     with leaks(), pytest.raises(FileNotFoundError, match="missing.tar"):
         keys(WebDataset([tmp_path / "missing.tar"]))
