@@ -20,11 +20,15 @@ class Buffers:
         self._lent = 0
 
     def lend(self) -> mmap.mmap | None:
-        """A buffer with anything in it; None if all are lent."""
+        """A buffer with anything in it; None if all are lent, or the system gives no more."""
         if not self._free and self._lent >= self._most:
             return None
+        try:
+            buffer = self._free.pop() if self._free else self._make()
+        except OSError:
+            return None
         self._lent += 1
-        return self._free.pop() if self._free else self._make()
+        return buffer
 
     def give_back(self, buffer: mmap.mmap) -> None:
         self._lent -= 1

@@ -90,6 +90,11 @@ class Scheduler:
                 return started
             started.append(self._start(run))
 
+    @property
+    def resting(self) -> bool:
+        """Whether connections have nothing to do because enough has been read ahead."""
+        return self.in_flight < self.connections and self.held >= self.connections + self.ahead
+
     def _needed(self) -> ShardRun | None:
         """The shard that the reader stands still for because nothing of it is in flight, if it may start at once."""
         run = self.current()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -69,6 +70,7 @@ class BlockStream:
         self._looking: asyncio.TimerHandle | None = None
         self._started = False
         self._closed = False
+        self._broken: Exception | None = None
 
     async def next_block(self) -> Block | None:
         """The next block that has samples or an error; None at the end of the plan.
@@ -79,6 +81,8 @@ class BlockStream:
             self._started = True
             self._pump()
         while (block := self.ready_block()) is None:
+            if self._broken is not None:
+                raise self._broken
             run = self._scheduler.current()
             if run is None and self._scheduler.exhausted:
                 if self._scheduler.plan_error is not None:
@@ -215,7 +219,10 @@ class BlockStream:
         if self._waiting_since is None or run is None or not run.parts:
             return
         self._look_later()
-        part = run.parts[0]
+        with self._breaking():
+            self._help(run.parts[0])
+
+    def _help(self, part: Part) -> None:
         match self._watch.look(part, perf_counter()):
             case Help.SPLIT if rest := self._scheduler.split(part):
                 self._counters.splits += 1
@@ -236,7 +243,7 @@ class BlockStream:
         scheduler = self._scheduler
         now, counters = perf_counter(), self._counters
         starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
-        scheduler.ahead = self._ahead.observe(now, starved)
+        scheduler.ahead = self._ahead.observe(now, starved, resting=scheduler.resting)
         if self._tuner is not None:
             scheduler.connections = max(self._least, self._tuner.observe(now, counters.bytes, starved, counters.throttled))
         for part in scheduler.startable():
@@ -244,17 +251,31 @@ class BlockStream:
         self._count()
 
     def _start(self, part: Part) -> None:
-        task = asyncio.create_task(self._fetch(part), name=f"fetch {part.run.shard.index} from {part.start}")
+        name = f"fetch {part.run.shard.index} from {part.start}"
+        task = asyncio.create_task(self._fetch(part), name=name)
         # A callback and not a `finally` in the task: a task cancelled before its first step never enters its body.
         task.add_done_callback(partial(self._finished, part))
         self._tasks[part] = task
 
-    def _finished(self, part: Part, _task: asyncio.Task[None]) -> None:
+    def _finished(self, part: Part, task: asyncio.Task[None]) -> None:
         del self._tasks[part]
-        self._scheduler.released(part)
-        self._wake(part)
-        if not self._closed:
-            self._pump()
+        with self._breaking():
+            if not task.cancelled():
+                task.result()
+            self._scheduler.released(part)
+            self._wake(part)
+            if not self._closed:
+                self._pump()
+
+    @contextmanager
+    def _breaking(self) -> Iterator[None]:
+        """Around callbacks: their errors asyncio would only log, while the reader waits for what never comes."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - as above
+            self._broken = error
+            if self._arrived is not None and not self._arrived.done():
+                self._arrived.set_result(None)
 
     def _count(self) -> None:
         counters, scheduler = self._counters, self._scheduler

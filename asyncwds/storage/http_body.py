@@ -11,7 +11,7 @@ from asyncwds.model import Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Chunk
 from asyncwds.storage.ranges import Asked, Promise
-from asyncwds.storage.receiving import Receiver, takes_over
+from asyncwds.storage.receiving import Receiver, read_much, takes_over
 from asyncwds.storage.stall import StallClock
 from asyncwds.storage.translate import FOREIGN, translate
 
@@ -56,6 +56,8 @@ class HttpBody:
         self._receiver: Receiver | None = None
         if buffer is not None and promise.answer.ranged and promise.end is not None:
             self._take_over(buffer[: promise.end - promise.answer.start])
+        if self._receiver is None:
+            read_much(response)
 
     @property
     def answer(self) -> Answer:

@@ -1,15 +1,18 @@
 """How far ahead the engine reads, fed with made-up times."""
 
+from collections.abc import Iterable
+from itertools import repeat
+
 from asyncwds.engine.readahead import LEAST, ReadAhead
 
 
-def after(*spans: tuple[float, float]) -> int:
+def after(*spans: tuple[float, float], resting: Iterable[bool] = repeat(True)) -> int:
     """Parts after spans of (seconds, seconds waited in them)."""
     ahead, now, starved, parts = ReadAhead(), 100.0, 3.0, 0
-    ahead.observe(now, starved)
-    for seconds, waited in spans:
+    ahead.observe(now, starved, resting=True)
+    for (seconds, waited), rested in zip(spans, resting, strict=False):
         now, starved = now + seconds, starved + waited
-        parts = ahead.observe(now, starved)
+        parts = ahead.observe(now, starved, resting=rested)
     return parts
 
 
@@ -29,3 +32,12 @@ def test_being_served_takes_them_away_slowly():
 
 def test_a_reader_that_waits_a_little_all_the_time_keeps_what_it_has():
     assert after((0.1, 0.1), *[(0.1, 0.002)] * 100) >= LEAST + 10
+
+
+def test_waiting_that_reading_ahead_could_not_have_spared_adds_none():
+    assert after((5, 5), resting=[False]) == LEAST
+
+
+def test_a_burst_after_a_rest_adds_parts():
+    assert after((30, 0), (0.2, 0.2), resting=[True, False]) == LEAST + 20
+    assert after((0.05, 0), (5, 5), resting=[True, False]) == LEAST + 5

@@ -7,9 +7,12 @@ import random
 
 import pytest
 
+from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.source import open_samples
+from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import FetchError, NotFoundError, SpecError, TruncatedTarError
-from asyncwds.model import Place, Prefetch
+from asyncwds.model import GiB, Place, Prefetch, Shard
+from asyncwds.stats import Counters
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard
 
@@ -145,6 +148,18 @@ async def test_an_error_of_the_fetcher_that_is_not_ours_is_wrapped_and_kept_as_c
         await keys(MemoryFetcher(OBJECTS, steer=steer, chunk_bytes=1000))
     assert isinstance(caught.value.__cause__, LookupError)
     assert caught.value.url == "m2"
+
+
+@pytest.mark.parametrize("mistake", [7, "no shard"], ids=["in a callback", "in a task"])
+async def test_an_error_of_the_engine_itself_reaches_the_consumer(mistake):
+    fetcher = MemoryFetcher(OBJECTS)
+    plan = iter([Shard("m0", 0), mistake])  # which shows when the second one is started
+    stream = BlockStream(plan, fetcher, Prefetch(connections=1, part_bytes=3000), ReadOptions(GiB), Counters())
+    with pytest.raises(AttributeError):
+        while await stream.next_block() is not None:
+            pass
+    await stream.aclose()
+    assert fetcher.closed
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 21, 34, 55])

@@ -137,7 +137,7 @@ async def test_37_cancelled_while_it_closes(samples: Any, turns: int) -> None:
         async with leaks():
             sink = wds.AsyncShardWriter(bucket.url() + "%d.tar")
             task = asyncio.create_task(write(sink))
-            while not sink.records:  # noqa: ASYNC110 - nothing tells
+            while not sink.records:  # noqa: ASYNC110 - each turn of the loop counts
                 await asyncio.sleep(0)
             for _ in range(turns):
                 await asyncio.sleep(0)
