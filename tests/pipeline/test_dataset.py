@@ -356,6 +356,9 @@ def test_a_sample_is_whole_where_the_next_one_is_cut(shards):
             seen.append(sample["__key__"])
     assert seen == ALL[: 2 * SAMPLES + 3]
     assert keys(WebDataset(shards, handler=ignore_and_continue)) == seen + ALL[3 * SAMPLES :]
+    for options in ({"interleave": 3, "interleave_samples": 2}, {"interleave": 2, "interleave_samples": 1}, {"order": "arrival"}):
+        dataset = WebDataset(shards, handler=ignore_and_continue, prefetch=Prefetch(connections=4, **options))
+        assert sorted(keys(dataset)) == seen + ALL[3 * SAMPLES :]
 
 
 @pytest.mark.parametrize("argument", ["select_files", "rename_files"])
