@@ -1,4 +1,4 @@
-"""Decides which parts of which shards may be fetched now. No I/O and no awaits: tasks in `stream` carry it out.
+"""Decides which parts of which shards may be fetched now. No I/O and no awaits: tasks in `fetches` carry it out.
 
 A shard's life, and what moves it on:
 
@@ -28,12 +28,12 @@ from __future__ import annotations
 
 import sys
 from bisect import insort
-from collections import deque
 from collections.abc import Iterator
 from operator import attrgetter
 
 from asyncwds.engine.buffers import Buffers
 from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState, next_chunk
+from asyncwds.engine.rotation import Rotation
 from asyncwds.errors import WdsError
 from asyncwds.model import MiB, Shard
 from asyncwds.storage.base import Answer, Chunk
@@ -42,7 +42,7 @@ LEAST_SPLIT = MiB // 4  # [bytes] still to come that are worth another request
 
 
 class Scheduler:
-    """What is in flight, what is reserved, and whose turn it is to be read.
+    """What is in flight and what is reserved; `rotation` has whose turn it is to be read.
 
     `connections` and `ahead` may be changed at any time; parts already in flight run on.
     """
@@ -65,17 +65,10 @@ class Scheduler:
         self.reserved = 0
         self.held = 0  # parts started and not read to their end
         self.paused = 0  # streams in flight that wait for the reader
-        self.reading: list[ShardRun] = []  # in rotation (plan order), or all that are open (arrival order)
-        self.turn = 0  # index in `reading` of the shard to be read next
-        self.plan_error: Exception | None = None
         self._buffers = Buffers(part_bytes, budget // part_bytes)
         self._usual = 0  # size [bytes] of the shard whose answer came last, if it has ranges
-        self.exhausted = False  # the plan has ended; before that it may say None: the next shard is not known yet
-        self._shards = enumerate(shards)
-        self._lanes = None if arrival else interleave
-        self._ahead: deque[ShardRun] = deque()  # opened before the reader came to them, in plan order
         self._todo: list[ShardRun] = []  # the startable ones, in plan order
-        self._gap: int | None = None  # where in the rotation a shard has ended
+        self.rotation = Rotation(shards, None if arrival else interleave, self._todo.append)
 
     # -- what may start -------------------------------------------------------------------------------------------
 
@@ -97,7 +90,7 @@ class Scheduler:
 
     def _needed(self) -> ShardRun | None:
         """The shard that the reader stands still for because nothing of it is in flight, if it may start at once."""
-        run = self.current()
+        run = self.rotation.current()
         if run is None:
             return None
         self._skip_read_parts(run)
@@ -119,40 +112,17 @@ class Scheduler:
 
     def _next_run(self) -> ShardRun | None:
         if self._todo:
-            return min(self._todo, key=self._urgency) if len(self.reading) > 1 and self._lanes else self._todo[0]
+            rotates = len(self.rotation.reading) > 1 and self.rotation.lanes is not None
+            return min(self._todo, key=self._urgency) if rotates else self._todo[0]
         # A new shard is opened only when it can start, so that plans without end are drawn no further than needed.
         if self._free_connection() and self.reserved + self.part_bytes <= self.budget:
-            return self._open()
+            return self.rotation.open()
         return None
 
     def _urgency(self, run: ShardRun) -> tuple[bool, int, int]:
         """Shards in rotation first, those with the fewest parts ahead of the reader before the others."""
-        in_rotation = run in self.reading
+        in_rotation = run in self.rotation.reading
         return not in_rotation, len(run.parts) if in_rotation else 0, run.sequence
-
-    def _open(self) -> ShardRun | None:
-        run = self._draw()
-        if run is not None:
-            (self.reading if self._lanes is None else self._ahead).append(run)
-        return run
-
-    def _draw(self) -> ShardRun | None:
-        if self.exhausted:
-            return None
-        try:
-            sequence, shard = next(self._shards)
-        except StopIteration:
-            self.exhausted = True
-            return None
-        except Exception as error:  # noqa: BLE001 - a user's splitter: raised once all shards before it are read
-            self.exhausted = True
-            self.plan_error = error
-            return None
-        if shard is None:
-            return None
-        run = ShardRun(shard, sequence)
-        self._todo.append(run)
-        return run
 
     def _start(self, run: ShardRun) -> Part:
         assert run.next_start is not None
@@ -253,28 +223,6 @@ class Scheduler:
 
     # -- what the reader takes ------------------------------------------------------------------------------------
 
-    def current(self) -> ShardRun | None:
-        """The shard to be read next; None when the plan is done or has no shard yet. In arrival order, the first open one."""
-        if self._lanes is not None:
-            self._fill_rotation(self._lanes)
-            if len(self.reading) < self._lanes and not self.exhausted:
-                return None  # the rotation must not depend on when the next shard becomes known
-        elif not self.reading:
-            self._open()
-        if not self.reading:
-            return None
-        self.turn %= len(self.reading)
-        return self.reading[self.turn]
-
-    def _fill_rotation(self, lanes: int) -> None:
-        while len(self.reading) < lanes and (run := self._ahead.popleft() if self._ahead else self._draw()):
-            # The newcomer takes the place of the one that ended, so that the rotation depends on the plan alone.
-            self.reading.insert(len(self.reading) if self._gap is None else self._gap, run)
-            self._gap = None
-
-    def next_turn(self) -> None:
-        self.turn += 1
-
     def take(self, run: ShardRun) -> Chunk | None:
         """The next chunk of a shard; None if it has not come (or there is an error or the end: ask `failure`, `at_end`).
 
@@ -331,11 +279,7 @@ class Scheduler:
         run.state = ShardState.ENDED
         if run in self._todo:
             self._todo.remove(run)
-        index = self.reading.index(run)
-        del self.reading[index]
-        self._gap = index
-        if index < self.turn:
-            self.turn -= 1
+        self.rotation.remove(run)
         return in_flight
 
     def _release(self, part: Part, size: int) -> None:

@@ -32,7 +32,7 @@ class World:
         for _ in range(100_000):
             self.start()
             self.check()
-            if self.scheduler.current() is None:
+            if self.scheduler.rotation.current() is None:
                 break
             actions = [lambda part=part: self.advance(part) for part in self.moving if not part.full]
             actions += [lambda run=run: self.take(run) for run in self.readable()]
@@ -40,7 +40,7 @@ class World:
             if self.moving:
                 actions.append(self.split)
             actions[self.choose(len(actions))]()
-        assert self.ended == sorted(self.ended) or self.arrival or len(self.scheduler.reading) == 0
+        assert self.ended == sorted(self.ended) or self.arrival or len(self.scheduler.rotation.reading) == 0
         assert self.read == {index: size for index, (size, _) in enumerate(self.objects)}
         assert self.scheduler.reserved == 0
         assert self.scheduler.in_flight == 0
@@ -59,12 +59,12 @@ class World:
         scheduler.ahead = self.choose(4)
         assert scheduler.reserved >= 0
         # Rule 3 may let one part in rotation pass the budget at a time, each as large as a part.
-        most = scheduler.budget + scheduler.part_bytes * max(1, len(scheduler.reading))
+        most = scheduler.budget + scheduler.part_bytes * max(1, len(scheduler.rotation.reading))
         assert scheduler.reserved <= most + self.splits * scheduler.part_bytes
 
     def readable(self) -> list[ShardRun]:
         scheduler = self.scheduler
-        runs = list(scheduler.reading) if self.arrival else [scheduler.current()]
+        runs = list(scheduler.rotation.reading) if self.arrival else [scheduler.rotation.current()]
         return [run for run in runs if run and (scheduler.at_end(run) or any(part.chunks for part in list(run.parts)[:1]))]
 
     def split(self) -> None:
@@ -119,7 +119,7 @@ class World:
         assert chunk
         assert chunk == content(index, self.read.get(index, 0), len(chunk))
         self.read[index] = self.read.get(index, 0) + len(chunk)
-        self.scheduler.next_turn()
+        self.scheduler.rotation.next_turn()
 
 
 def content(shard: int, start: int, count: int) -> bytes:
@@ -193,7 +193,7 @@ def test_nothing_overtakes_a_part_that_does_not_fit():
     scheduler.completed(first)
     scheduler.released(first)
     assert scheduler.startable() == []  # 10 reserved, 10 wanted, and shard 1 must not slip in
-    run = scheduler.current()
+    run = scheduler.rotation.current()
     assert run is not None
     assert scheduler.take(run) == b"x" * 10
     assert ranges(scheduler.startable()) == [(0, 10, 20)]
@@ -213,7 +213,7 @@ def test_a_stream_pauses_when_as_much_waits_as_it_has_reserved():
     scheduler.received(part, b"x" * 5)
     assert part.full
     assert part.run.state is ShardState.STREAMED
-    run = scheduler.current()
+    run = scheduler.rotation.current()
     assert run is not None
     scheduler.take(run)
     assert not part.full
@@ -231,7 +231,7 @@ def test_paused_streams_cannot_block_the_reader_when_the_number_of_connections_i
     scheduler.received(first, b"x" * 10)
     scheduler.completed(first)
     scheduler.released(first)
-    run = scheduler.current()
+    run = scheduler.rotation.current()
     assert run is first.run
     assert scheduler.take(run) is not None
     scheduler.at_end(run)
@@ -245,7 +245,7 @@ def test_giving_up_a_shard_frees_its_budget_at_once_and_its_connections_when_the
     rest = scheduler.startable()
     scheduler.failed(first, FetchError("broken"))
     scheduler.released(first)
-    run = scheduler.current()
+    run = scheduler.rotation.current()
     assert run is not None
     assert scheduler.take(run) is None
     assert str(scheduler.failure(run)) == "broken"
@@ -255,19 +255,19 @@ def test_giving_up_a_shard_frees_its_budget_at_once_and_its_connections_when_the
     scheduler.received(rest[0], b"late")
     assert not rest[0].chunks
     assert rest[0].state is PartState.DROPPED
-    assert scheduler.current() is None
+    assert scheduler.rotation.current() is None
 
 
 def test_rotation_puts_the_next_shard_into_the_place_of_the_one_that_ended():
     scheduler = make(objects=4, interleave=2)
     scheduler.startable()
     seen = []
-    while (run := scheduler.current()) is not None:
+    while (run := scheduler.rotation.current()) is not None:
         seen.append(run.shard.index)
         if len(seen) % 3 == 0:
             scheduler.end(run)
         else:
-            scheduler.next_turn()
+            scheduler.rotation.next_turn()
     assert seen == [0, 1, 0, 2, 1, 2, 3, 1, 3, 1, 1, 1]
 
 
@@ -278,11 +278,11 @@ def test_a_plan_that_raises_is_read_up_to_there():
 
     scheduler = Scheduler(shards(), connections=4, budget=100, part_bytes=10)
     assert len(scheduler.startable()) == 1
-    assert isinstance(scheduler.plan_error, ZeroDivisionError)
-    run = scheduler.current()
+    assert isinstance(scheduler.rotation.plan_error, ZeroDivisionError)
+    run = scheduler.rotation.current()
     assert run is not None
     scheduler.end(run)
-    assert scheduler.current() is None
+    assert scheduler.rotation.current() is None
 
 
 @pytest.mark.parametrize("arrival", [False, True])

@@ -1,0 +1,223 @@
+"""Carries out what the scheduler decides: one task for each part in flight, and a reader that waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from time import perf_counter
+
+from asyncwds.engine.parts import Part, PartState, ShardRun
+from asyncwds.engine.readahead import ReadAhead
+from asyncwds.engine.scheduler import Scheduler
+from asyncwds.engine.tuner import START, Tuner
+from asyncwds.engine.watch import LOOK_EVERY, Help, Watch
+from asyncwds.errors import FetchError, WdsError
+from asyncwds.stats import Counters
+from asyncwds.storage.base import Body, Fetcher
+from asyncwds.storage.closing import to_its_end
+
+
+class Fetches:
+    """The parts in flight. `tuned`: their number adapts, and is never lower than the scheduler's at the beginning.
+
+    The scheduler is told what happens to each part; the reader takes the bytes from there.
+    """
+
+    def __init__(self, scheduler: Scheduler, fetcher: Fetcher, counters: Counters, *, tuned: bool) -> None:
+        self._scheduler = scheduler
+        self._fetcher = fetcher
+        self._counters = counters
+        self._least = scheduler.connections
+        self._tuner = Tuner(max(START, self._least)) if tuned else None
+        self._ahead = ReadAhead()
+        self._tasks: dict[Part, asyncio.Task[None]] = {}
+        self._room: dict[Part, asyncio.Future[None]] = {}  # paused streams
+        self._awaited: ShardRun | None = None
+        self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
+        self._waiting_since: float | None = None
+        self._watch = Watch()
+        self._looking: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._broken: Exception | None = None
+        if self._tuner is not None:
+            scheduler.connections = self._tuner.connections
+
+    # -- for the reader -------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Starts what may start. To be called whenever budget or connections may have become free."""
+        if self._closed:
+            return
+        scheduler = self._scheduler
+        now, counters = perf_counter(), self._counters
+        starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
+        scheduler.ahead = self._ahead.observe(now, starved, resting=scheduler.resting)
+        if self._tuner is not None:
+            scheduler.connections = max(self._least, self._tuner.observe(now, counters.bytes, starved, counters.throttled))
+        for part in scheduler.startable():
+            self._start(part)
+        self._count()
+
+    async def wait_for(self, run: ShardRun | None) -> None:
+        """Returns when more of a shard may have come; None for any. Raises what went wrong in here, if something did."""
+        if self._broken is not None:
+            raise self._broken
+        self._awaited = run
+        self._arrived = asyncio.get_running_loop().create_future()
+        self._waiting_since = perf_counter()
+        self._look_later()
+        try:
+            await self._arrived
+        finally:
+            self._counters.starved += perf_counter() - self._waiting_since
+            self._arrived = self._waiting_since = None
+
+    def wake(self) -> None:
+        """Ends the reader's wait, if it waits."""
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+
+    def make_room(self, run: ShardRun) -> None:
+        """Lets a stream go on that waited for the reader, who has taken a chunk."""
+        room = self._room.get(run.parts[0]) if self._room and run.parts else None
+        if room is not None and not room.done() and not run.parts[0].full:
+            room.set_result(None)
+
+    def cancel(self, part: Part) -> None:
+        self._tasks[part].cancel()
+
+    async def aclose(self) -> None:
+        """Stops all fetches and closes the fetcher, even if it is cancelled meanwhile. Idempotent."""
+        self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await to_its_end(self._free(tasks))
+
+    async def _free(self, tasks: list[asyncio.Task[None]]) -> None:
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await self._fetcher.aclose()
+
+    # -- starting and ending --------------------------------------------------------------------------------------
+
+    def _start(self, part: Part) -> None:
+        name = f"fetch {part.run.shard.index} from {part.start}"
+        task = asyncio.create_task(self._fetch(part), name=name)
+        # A callback and not a `finally` in the task: a task cancelled before its first step never enters its body.
+        task.add_done_callback(partial(self._finished, part))
+        self._tasks[part] = task
+
+    def _finished(self, part: Part, task: asyncio.Task[None]) -> None:
+        del self._tasks[part]
+        with self._breaking():
+            if not task.cancelled():
+                task.result()
+            self._scheduler.released(part)
+            self._brought(part)
+            self.pump()
+
+    @contextmanager
+    def _breaking(self) -> Iterator[None]:
+        """Around callbacks: their errors asyncio would only log, while the reader waits for what never comes."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - as above
+            self._broken = error
+            self.wake()
+
+    def _count(self) -> None:
+        counters, scheduler = self._counters, self._scheduler
+        counters.connections = scheduler.connections
+        counters.in_flight = scheduler.in_flight
+        counters.in_flight_peak = max(counters.in_flight_peak, scheduler.in_flight)
+        counters.buffered = scheduler.reserved
+        counters.buffered_peak = max(counters.buffered_peak, scheduler.reserved)
+
+    # -- one part -------------------------------------------------------------------------------------------------
+
+    async def _fetch(self, part: Part) -> None:
+        run = part.run
+        try:
+            buffer = None if part.buffer is None else memoryview(part.buffer)
+            async with self._fetcher.open(run.shard.url, part.start, part.stop, run.identity, buffer=buffer) as body:
+                self._scheduler.answered(part, body.answer)
+                self.pump()
+                await self._receive(part, body)
+            self._scheduler.completed(part)
+        except WdsError as error:
+            self._scheduler.failed(part, error)
+        except Exception as error:  # noqa: BLE001 - a fetcher's bug: it must reach the consumer, not end a task unseen
+            self._scheduler.failed(part, _unexpected(error, run.shard.url))
+
+    async def _receive(self, part: Part, body: Body) -> None:
+        """Bytes [part.start, part.stop) of a body; one that came without ranges begins at 0 and goes to the end."""
+        skip = part.start - body.answer.start
+        async for received in body:
+            chunk = received
+            if skip:
+                chunk, skip = chunk[skip:], max(0, skip - len(chunk))
+            if part.stop is not None:  # which a split may have moved meanwhile
+                chunk = chunk[: part.stop - part.start - part.received]
+            if chunk:
+                self._scheduler.received(part, chunk)
+                self._brought(part)
+            if part.stop == part.start + part.received:
+                return
+            if part.full:
+                await self._wait_for_room(part)
+
+    async def _wait_for_room(self, part: Part) -> None:
+        self._scheduler.paused += 1
+        self._room[part] = asyncio.get_running_loop().create_future()
+        try:
+            self.pump()
+            await self._room[part]
+        finally:
+            del self._room[part]
+            self._scheduler.paused -= 1
+
+    def _brought(self, part: Part) -> None:
+        """Wakes the reader, if it waits for this part. Sixteen connections would wake it sixteen times as often as is of use."""
+        run = part.run
+        if self._arrived is None or self._awaited not in (None, run):
+            return
+        if not run.parts or run.parts[0] is part or part.state is not PartState.FETCHING:
+            self.wake()
+
+    # -- the part that the reader waits for -----------------------------------------------------------------------
+
+    def _look_later(self) -> None:
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
+
+    def _look(self) -> None:
+        """Helps a part that is late. Comes again and again while the reader has to wait at all."""
+        self._looking = None
+        run = self._awaited
+        if self._waiting_since is None or run is None or not run.parts:
+            return
+        self._look_later()
+        with self._breaking():
+            self._help(run.parts[0])
+
+    def _help(self, part: Part) -> None:
+        match self._watch.look(part, perf_counter()):
+            case Help.SPLIT if rest := self._scheduler.split(part):
+                self._counters.splits += 1
+                self._start(rest)
+            case Help.RESTART if self._counters.affords_another() and (rest := self._scheduler.restart(part)):
+                self._counters.restarts += 1
+                self._start(rest)
+                self._tasks[part].cancel()
+
+
+def _unexpected(error: Exception, url: str) -> FetchError:
+    failure = FetchError(f"the fetcher failed: {type(error).__name__}: {error}", url=url)
+    failure.__cause__ = error
+    return failure
