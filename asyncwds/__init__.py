@@ -12,22 +12,35 @@ first use. `WebDataset` is a torch IterableDataset where torch is installed, and
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from asyncwds import compat, errors, testing
-    from asyncwds.codecs import tensors as tenbin
     from asyncwds.codecs.audio import audio, torch_audio
     from asyncwds.codecs.decoders import Continue, Decoded, Decoder, DecodingError, gzfilter, handle_extension, torch_safetensors
     from asyncwds.codecs.encoders import numpy_dumps, torch_dumps
     from asyncwds.codecs.images import imagehandler, turbojpeg
     from asyncwds.codecs.loads import torch_loads
     from asyncwds.codecs.video import Video, torch_video, video
-    from asyncwds.compat import autodecode, cache, extradatasets, filters, handlers, mix, shardlists, tariterators, utils
+    from asyncwds.compat import (
+        autodecode,
+        cache,
+        extradatasets,
+        filters,
+        handlers,
+        mix,
+        pytorch,
+        shardlists,
+        tariterators,
+        tenbin,
+        utils,
+    )
     from asyncwds.compat.cache import LRUCleanup
     from asyncwds.engine.gopen import gopen
     from asyncwds.engine.schemes import gopen_schemes
@@ -247,9 +260,10 @@ _MODULES = {
     "filters": "asyncwds.compat.filters",
     "handlers": "asyncwds.compat.handlers",
     "mix": "asyncwds.compat.mix",
+    "pytorch": "asyncwds.compat.pytorch",
     "shardlists": "asyncwds.compat.shardlists",
     "tariterators": "asyncwds.compat.tariterators",
-    "tenbin": "asyncwds.codecs.tensors",
+    "tenbin": "asyncwds.compat.tenbin",
     "testing": "asyncwds.testing",
     "utils": "asyncwds.compat.utils",
 }
@@ -338,6 +352,7 @@ __all__ = [
     "open_samples",
     "pipe_cleaner",
     "pipelinefilter",
+    "pytorch",
     "rename",
     "rename_keys",
     "repeatedly",
@@ -377,6 +392,23 @@ __all__ = [
     "with_length",
     "xdecode",
 ]
+
+
+class _Package(ModuleType):
+    """This module, so that its flag acts when it is set."""
+
+    @property
+    def pytorch_weights_only(self) -> bool:
+        """As `autodecode.pytorch_weights_only`: whether `.pth` fields may hold tensors and plain data only."""
+        return bool(import_module("asyncwds.security").weights_only())
+
+    @pytorch_weights_only.setter
+    def pytorch_weights_only(self, on: bool) -> None:
+        import_module("asyncwds.security").allow_only_weights(bool(on))
+
+
+sys.modules[__name__].__class__ = _Package
+pytorch_weights_only: bool
 
 
 def _home(name: str) -> str | None:

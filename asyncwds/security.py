@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from asyncwds.errors import SpecError
+
 
 def secure_mode() -> bool:
     """WDS_SECURE=1: no commands, no local files, no unpickling; with WDS_SCHEMES=https:s3 only those schemes. Off by default."""
@@ -35,6 +37,12 @@ def refused(scheme: str) -> str | None:
     if allowed and scheme not in allowed.lower().split(":"):
         return f"WDS_SECURE is set, and WDS_SCHEMES allows only {allowed}"
     return None
+
+
+def require_local(what: str, url: str) -> None:
+    """Raises SpecError in secure mode, saying that `what` is refused."""
+    if reason := refused("file"):
+        raise SpecError(f"{what}, because {reason}", url=url)
 
 
 def weights_only() -> bool:

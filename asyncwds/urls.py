@@ -25,7 +25,7 @@ from urllib.parse import unquote
 from braceexpand import braceexpand
 
 from asyncwds.errors import SpecError, redact
-from asyncwds.security import refused, secure_mode
+from asyncwds.security import require_local, secure_mode
 
 _SEPARATOR = re.compile(r"::(?![^\[]*\])")  # not within [...]: http://[::1]/a.tar is one url
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -145,8 +145,7 @@ def _variable(match: re.Match[str]) -> str:
 
 
 def _expand_list(path: Path) -> Iterator[str]:
-    if reason := refused("file"):
-        raise SpecError(f"lists in local files are not read, because {reason}", url=f"@{path}")
+    require_local("lists of urls are not read from local files", f"@{path}")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -178,8 +177,7 @@ def _matches(url: str, folder: str) -> list[str]:
     # A file whose name has brackets needs no pattern.
     if not _WILDCARD.search(path) or os.path.exists(literal):  # noqa: PTH110 - Path.exists raises where access is denied
         return [literal if folder else url]
-    if reason := refused("file"):
-        raise SpecError(f"local files are not looked up, because {reason}", url=url)
+    require_local("patterns are not looked up in local folders", url)
     found = sorted(glob(path, root_dir=folder or None, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
     if not found:
         raise SpecError("no file matches the pattern", url=url)

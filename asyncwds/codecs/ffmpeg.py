@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Literal, get_args
 
+from asyncwds.codecs import matroska
 from asyncwds.errors import SpecError
 
 Library = Literal["auto", "torchcodec", "pyav"]
@@ -28,9 +29,14 @@ def require(library: Library) -> None:
 
 
 def chosen(library: Library, data: bytes) -> ModuleType:
-    """The module that reads: `read_video(data, request)` and `read_audio(data, max_bytes)`."""
+    """The module that reads: `read_video(data, request)` and `read_audio(data, max_bytes)`.
+
+    Raises ValueError for what is cut and the libraries take for whole.
+    """
     from asyncwds.codecs import pyav, torchcodec  # noqa: PLC0415 - NumPy is heavy
 
+    if matroska.is_cut(data):
+        raise ValueError("the file is cut: it is shorter than it says")
     if library == "auto":
         suits = torchcodec.reads(data) or find_spec("av") is None
         library = "torchcodec" if suits and torchcodec.works() else "pyav"

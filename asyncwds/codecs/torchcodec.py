@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from asyncwds.codecs import matroska
 from asyncwds.codecs.clips import Clip, Request, Sound, require_room
 from asyncwds.extras import needed
 
 _HEADS = (
-    (0, b"\x1a\x45\xdf\xa3"),  # Matroska, WebM
+    (0, matroska.HEAD),
     (4, b"ftyp"),  # MP4, MOV, M4A
     (8, b"AVI "),
     (8, b"WAVE"),

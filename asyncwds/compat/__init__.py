@@ -6,6 +6,17 @@
 For code that you don't own, such as open_clip's data module or timm's reader. Your own has it simpler: `import asyncwds as wds`.
 """
 
+from importlib import import_module
+from typing import Any
+
 from asyncwds.compat.installing import MODULES, install, uninstall
 
 __all__ = ["MODULES", "install", "uninstall"]
+
+
+def __getattr__(name: str) -> Any:
+    """`asyncwds.compat.WebDataset`, as WebDataset has a module `compat` with its datasets."""
+    datasets = import_module("asyncwds.compat.compat")
+    if name not in datasets.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(datasets, name)

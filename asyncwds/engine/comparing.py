@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import Block, Reader
-from asyncwds.errors import SpecError
+from asyncwds.errors import SpecError, WdsError
 from asyncwds.storage.base import Chunk
 from asyncwds.storage.checksums import Digest, agrees, digest_for
 from asyncwds.storage.verified import mismatch
@@ -42,6 +42,9 @@ class Comparing:
 
     def own(self) -> None:
         self._reader.own()
+
+    def give_up(self, error: WdsError) -> Block:
+        return self._reader.give_up(error)
 
     def finish(self) -> Iterator[Block]:
         yield from self._reader.finish()

@@ -18,13 +18,13 @@ class Block(NamedTuple):
     """What crosses from the engine to a consumer: the samples that one chunk completed, then perhaps an error.
 
     `nbytes` [bytes] is how much of the shard they took. `error` comes after the samples and stands for what is
-    missing behind them: one field of a sample (SampleError), or the rest of the shard. It is data here: whoever
-    consumes decides whether it ends the stream.
+    missing behind them: one field of a sample (a SampleError, or an error of the user's), or the rest of the shard. It is
+    data here: whoever consumes decides whether it ends the stream.
     """
 
     samples: list[Any]  # of `Sample`; of bytes where an object is read raw
     nbytes: int
-    error: WdsError | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,16 @@ class Reader(Protocol):
         """What is left at the object's end, and an error if that came too early."""
         ...
 
+    def give_up(self, error: WdsError) -> Block:
+        """What is left where the object ends early, with the error that ended it."""
+        ...
+
 
 class ChunkReader:
     """Passes the bytes of an object on."""
 
-    failed = False
+    def __init__(self) -> None:
+        self.failed = False
 
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         return (Block([bytes(chunk)], len(chunk)),)
@@ -79,6 +84,10 @@ class ChunkReader:
 
     def finish(self) -> Iterator[Block]:
         return iter(())
+
+    def give_up(self, error: WdsError) -> Block:
+        self.failed = True
+        return Block([], 0, error)
 
 
 class ShardReader:
@@ -113,7 +122,7 @@ class ShardReader:
                 if self.failed:
                     return
         except WdsError as error:
-            yield self._give_up(error)
+            yield self.give_up(error)
 
     def finish(self) -> Iterator[Block]:
         """The last sample, and an error if the shard ended too early."""
@@ -121,12 +130,12 @@ class ShardReader:
             for piece in self._decompressor.finish():
                 yield from self._parse(piece)
         except WdsError as error:
-            yield self._give_up(error)
+            yield self.give_up(error)
         if self.failed:
             return
         early = self._tar().finish()
         if early is not None:
-            yield self._give_up(early)
+            yield self.give_up(early)
         else:
             yield from self._blocks(self._grouper.finish(), 0)
 
@@ -148,7 +157,7 @@ class ShardReader:
     def _with_errors(self, samples: list[Sample], nbytes: int, parser: TarParser) -> Iterator[Block]:
         yield from self._blocks(samples, nbytes)
         if parser.error is not None:
-            yield self._give_up(parser.error)
+            yield self.give_up(parser.error)
 
     def _blocks(self, samples: list[Sample], nbytes: int) -> Iterator[Block]:
         """One block, or more where a faulty sample's error has to stand between the others."""
@@ -158,9 +167,16 @@ class ShardReader:
             begin = position
         yield Block(samples[begin:] if begin else samples, nbytes)
 
-    def _give_up(self, error: WdsError) -> Block:
-        """The sample that was still open is incomplete and is dropped; the error names it."""
+    def give_up(self, error: WdsError) -> Block:
+        """Ends the shard early: the sample that is still open may lack fields and is dropped, and the error names it.
+
+        It lacks none where the shard was cut in a member of the next sample.
+        """
         self.failed = True
+        parser = self._parser
+        if parser is not None:
+            parser.finish()
+        samples = [] if parser is None or parser.cut_member is None else self._grouper.completed_by(parser.cut_member)
         if error.key is None:
             error.key = self._grouper.pending_key
-        return Block([], 0, error)
+        return Block(samples, 0, error)

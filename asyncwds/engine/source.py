@@ -15,7 +15,7 @@ from asyncwds.engine.bridge import LoopFactory
 from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
-from asyncwds.errors import SampleError, SpecError, redact
+from asyncwds.errors import SampleError, SpecError, WdsError, redact
 from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
@@ -98,10 +98,16 @@ class Source:
             await stream.aclose()
 
     def goes_on_after(self, block: Block, counters: Counters) -> bool:
-        """Asks the handler about a block's error. False ends the stream; the handler may raise."""
+        """Asks the handler about a block's error. False ends the stream; the handler may raise.
+
+        A SpecError is raised, whatever the handler: where a library is missing, or nothing opens such urls, all shards would
+        be skipped one by one.
+        """
         if block.error is None:
             return True
-        counters.samples_failed += isinstance(block.error, SampleError)
+        if isinstance(block.error, SpecError):
+            raise block.error
+        counters.samples_failed += isinstance(block.error, SampleError) or not isinstance(block.error, WdsError)
         try:
             raise block.error  # noqa: TRY301 - handlers expect to be called while the error is being handled
         except Exception as error:  # noqa: BLE001 - as above

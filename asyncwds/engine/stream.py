@@ -130,8 +130,9 @@ class BlockStream:
             return _NOTHING
         error = self._scheduler.failure(run)
         if error is not None:
-            self._end(run, failed=True)
-            return Block([], 0, error)
+            reading = self._reading(run)
+            reading.blocks = iter((reading.reader.give_up(error),))
+            return _NOTHING
         if self._scheduler.at_end(run):
             reading = self._reading(run)
             reading.blocks = reading.reader.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
@@ -37,6 +38,7 @@ class DataPipeline:
     """
 
     size: int  # where there is a `len()`
+    length = -1  # WebDataset's, which nothing uses
 
     def __init__(self, *args: Any, seed: int | None = None) -> None:
         stages = [stage for arg in args for stage in (arg if isinstance(arg, list) else [arg]) if stage is not None]
@@ -120,6 +122,18 @@ class DataPipeline:
         return self._description.stages
 
     @property
+    def repetitions(self) -> int:
+        """Passes over the data in an iteration; `sys.maxsize` where they are without end."""
+        passes = self._description.passes
+        return sys.maxsize if passes is None else passes
+
+    @property
+    def nsamples(self) -> int:
+        """The most items of an iteration; -1 where nothing bounds them."""
+        items = self._description.items
+        return -1 if items is None else items
+
+    @property
     def seed(self) -> int:
         return self._description.seed
 
@@ -128,7 +142,7 @@ class DataPipeline:
 
     def compose(self, *args: Any) -> Self:
         """Adds stages: any callables from an iterator to an iterator, a generator function for one."""
-        other = self._with()
+        other = self._with(self._epochs.copy())
         for stage in args:
             other.append(stage)
         return other
@@ -139,14 +153,16 @@ class DataPipeline:
             _require_stage(f)
         self._description = replace(self._description, stages=(*self._description.stages, f))
 
-    def repeat(self, nepochs: int | None = None, nbatches: int | None = None) -> Self:
+    def repeat(self, nepochs: int | None = -1, nbatches: int | None = -1) -> Self:
         """Passes over the data `nepochs` times, without end if that is not above 0; at most `nbatches` items in all."""
         return self._with(passes=_positive(nepochs), items=_positive(nbatches))
 
     def with_epoch(self, nsamples: int = -1, nbatches: int = -1) -> Self:
         """One iteration is exactly so many items of the last stage, passing over the data as often as that takes.
 
-        The two are the same, and the larger counts; without end if that is not above 0. Each iteration begins anew.
+        The two are the same, and the larger counts; without end if that is not above 0. Each iteration begins anew. Iterations
+        are counted together with those of the pipeline it is made of: `for epoch in range(9): for x in ds.with_epoch(n)`
+        has nine orders.
         """
         return self._with(passes=None, items=_positive(max(nsamples, nbatches)))
 
@@ -158,9 +174,9 @@ class DataPipeline:
         other.size = n
         return add_length_method(other)
 
-    def _with(self, **changes: Any) -> Self:
+    def _with(self, epochs: EpochCounter | None = None, **changes: Any) -> Self:
         other = copy(self)
-        state = {"_description": replace(self._description, **changes), "_epochs": self._epochs.copy()}
+        state = {"_description": replace(self._description, **changes), "_epochs": epochs or self._epochs}
         other.__dict__.update(state, _counters=None, _running=WeakSet())
         return other
 

@@ -22,6 +22,7 @@ from braceexpand import braceexpand
 from asyncwds.errors import SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.randomness import rng_at
+from asyncwds.security import require_local
 
 Mode = Literal["resample", "unlink", "keep"]
 Select = Literal["random", "oldest"]
@@ -109,11 +110,12 @@ class Claims(Iterator[ClaimedShard]):
     """The shards that one iteration claims, one at a time. `close` may be called from any thread, also while it waits."""
 
     def __init__(self, folder: DirectoryShardList, rng: Random) -> None:
+        self._active: str | None = None
+        self._pid = os.getpid()
+        require_local("folders of shards are left alone", folder.path)
         self._folder = folder
         self._rng = rng
-        self._active: str | None = None
         self._closed = False
-        self._pid = os.getpid()
 
     def __next__(self) -> ClaimedShard:
         if self._active is not None:

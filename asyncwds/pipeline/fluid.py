@@ -24,7 +24,15 @@ class FluidInterface:
 
     # -- order and number
 
-    def shuffle(self, size: int, *, initial: int = 100, rng: random.Random | None = None, seed: int | None = None) -> Self:
+    def shuffle(
+        self,
+        size: int,
+        *,
+        initial: int = 100,
+        rng: random.Random | None = None,
+        seed: int | None = None,
+        handler: Handler | None = None,  # noqa: ARG002 - WebDataset's; nothing in a shuffle can fail
+    ) -> Self:
         """Shuffles in a buffer of `size` samples, giving out from the time `initial` are in. Size 0 is none."""
         return self if size < 1 else self.compose(Shuffle(size, initial=initial, rng=rng, seed=seed))
 

@@ -25,7 +25,7 @@ from asyncwds.errors import SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.shardlists import Item, SimpleShardList
 from asyncwds.plan import Group, Sampled
-from asyncwds.security import refused
+from asyncwds.security import require_local
 from asyncwds.seeds import dataset_seed
 
 _TOP = {"prefix", "datasets", "buckets"}
@@ -51,9 +51,13 @@ class MultiShardSample:
     """
 
     def __init__(self, fname: str | os.PathLike[str] | Mapping[str, Any]) -> None:
-        self.sources = sources_of(fname)
+        self.parse_spec(fname)
         self._seed = dataset_seed(None)
         self._epoch: int | None = None
+
+    def parse_spec(self, fname: str | os.PathLike[str] | Mapping[str, Any]) -> None:
+        """Takes the shards of another spec."""
+        self.sources = sources_of(fname)
 
     def set_epoch(self, seed: int) -> None:
         """What the order and the choice depend on from now on. To be called alike on every rank."""
@@ -103,8 +107,7 @@ def is_spec(urls: object) -> bool:
 
 
 def _loaded(path: str | os.PathLike[str]) -> Any:
-    if reason := refused("file"):
-        raise SpecError(f"specs in local files are not read, because {reason}", url=os.fspath(path))
+    require_local("specs are not read from local files", os.fspath(path))
     try:
         import yaml  # noqa: PLC0415 - an extra
     except ImportError as error:

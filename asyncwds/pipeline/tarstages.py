@@ -101,22 +101,33 @@ def tar_file_expander(
 ) -> Iterator[Any]:
     """Unpacks the `stream` of each item, and closes it: `{fname, data, __url__}` for each file, then `eof_value` unless it is None.
 
-    The handler is asked about archives that are cut short or damaged: it may go on with the next.
+    The handler is asked about archives that are cut short or damaged, and may go on with the next; and about errors of
+    `select_files` and `rename_files`, after which it may go on with the next file.
     """
+    stopped: list[Exception] = []
+
+    def goes_on(error: Exception) -> bool:
+        if handler(error):
+            return True
+        stopped.append(error)
+        return False
+
     for number, source in enumerate(data):
         url, local_path = source["url"], source.get("local_path")
         try:
-            for item in _files(source["stream"], url, META, handler, select_files, rename_files):
+            for item in _files(source["stream"], url, META, goes_on, select_files, rename_files):
                 file = ArchiveFile(item, __url__=url, **({} if local_path is None else {"__local_path__": local_path}))
                 file.archive = number
                 yield file
         except Exception as error:  # noqa: BLE001 - streams of any kind; the handler decides
-            if not handler(error):
+            if not goes_on(error):
                 return
             continue
         finally:
             if hasattr(source["stream"], "close"):
                 source["stream"].close()
+        if stopped:
+            return
         if eof_value is not None:
             yield eof_value
 

@@ -48,23 +48,40 @@ class Sink(Protocol):
 class ThreadedUpload:
     """An output that blocks, used in `thread`: an executor with a single one, so that calls come in order even if their
     callers are cancelled. `interrupt` makes a call that hangs return, from outside the thread.
+
+    A write goes on while its caller makes ready what comes next; its error comes out of the next call.
     """
 
     def __init__(self, output: Output, thread: Executor, interrupt: Callable[[], None] | None = None) -> None:
         self._output = output
         self._thread = thread
         self._interrupt = interrupt
+        self._writing: asyncio.Future[None] | None = None
 
     async def write(self, data: bytes) -> None:
-        await in_thread(self._thread, self._output.write, data)
+        await self._written()
+        self._writing = asyncio.get_running_loop().run_in_executor(self._thread, self._output.write, data)
+        self._writing.add_done_callback(_seen)
+
+    async def _written(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
 
     async def commit(self) -> None:
+        await self._written()
         await in_thread(self._thread, self._output.commit)
 
     async def abort(self) -> None:
         if self._interrupt is not None:
             self._interrupt()
         await in_thread(self._thread, self._output.abort)
+
+
+def _seen(writing: asyncio.Future[None]) -> None:
+    """After an abort nobody asks for the error, and asyncio would complain."""
+    if not writing.cancelled():
+        writing.exception()
 
 
 async def in_thread(thread: Executor, function: Callable[..., T], *arguments: object) -> T:

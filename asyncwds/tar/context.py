@@ -19,6 +19,14 @@ from asyncwds.tar.headers import SumCache
 Member = tuple[str, bytes, int]
 """Name, payload, offset [bytes] of the first header (which may be an extended one)."""
 
+
+class Refused(str):
+    """Stands for the name of a member of which `select` or `rename` raised `error`. Whoever takes the members deals with it."""
+
+    __slots__ = ("error",)
+    error: Exception
+
+
 EXTENSION_BYTES = 1 << 20  # an extended header above this carries no name: refused before memory is taken
 
 
@@ -88,6 +96,11 @@ class Context:
         """An extended header at `offset` comes before the next block."""
         if not self.extended:
             self.extended, self.first = True, offset
+
+    @property
+    def member(self) -> str | None:
+        """The name of the member that the block read last began; None if it began an extended header."""
+        return None if self._kind in headers.EXTENSIONS else self._name
 
     def what(self) -> str:
         """The block read last, for messages."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from asyncwds.errors import DuplicateFieldError, SampleError
+from asyncwds.errors import DuplicateFieldError
 from asyncwds.model import Sample
-from asyncwds.tar.parser import Member
+from asyncwds.tar.context import Member, Refused
 
 Keys = Callable[[str], tuple[str, str] | tuple[None, None]]
 """Name of a member → (key, suffix), or (None, None) for a member that belongs to no sample."""
@@ -53,7 +53,7 @@ class Grouper:
         suffixes: Collection[str] | None = None,
         skip_meta: bool = True,
     ) -> None:
-        self.faults: list[tuple[int, SampleError]] = []
+        self.faults: list[tuple[int, Exception]] = []
         """What went wrong in the last call, each with a position in the list that was returned: it happened before that sample."""
         self._url = url
         self._shard = shard
@@ -76,7 +76,8 @@ class Grouper:
     def feed(self, members: list[Member]) -> list[Sample]:
         """The samples that these members complete: a sample ends when the next key begins.
 
-        A field that comes twice is a DuplicateFieldError in `faults`; the first value is kept.
+        A field that comes twice is a DuplicateFieldError in `faults`; the first value is kept. So is the error of a `Refused`
+        member, which is left out.
         """
         samples: list[Sample] = []
         self.faults = []
@@ -91,6 +92,8 @@ class Grouper:
                 if field is None or not key or key[0] == "_" or key[-1] == "/":
                     split = self._split(name)
                     if split is None:
+                        if type(name) is Refused:
+                            self.faults.append((len(samples), name.error))
                         continue
                     key, field = split
                 if key != current:
@@ -114,8 +117,16 @@ class Grouper:
         sample, self._sample, self.faults = self._sample, None, []
         return [] if sample is None or sample.get("__bad__") else [sample]
 
+    def completed_by(self, name: str) -> list[Sample]:
+        """The open sample, if a member of that name would have ended it."""
+        split = self._split(name)
+        self.faults = []
+        return [] if split is None or split[0] == self.pending_key else self.finish()
+
     def _split(self, name: str) -> tuple[str, str | None] | None:
         """Key and field of a member; None for the field if it is not to be kept, None for both if the member is skipped."""
+        if type(name) is Refused:
+            return None
         if self._skip_meta and name.startswith("__") and is_meta(name):
             return None
         key, suffix = self._keys(name)

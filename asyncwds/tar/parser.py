@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 from zlib import adler32
 
-from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError
+from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError, WdsError
 from asyncwds.tar import headers
-from asyncwds.tar.context import EXTENSION_BYTES, Context, Member
+from asyncwds.tar.context import EXTENSION_BYTES, Context, Member, Refused
 from asyncwds.tar.headers import BLOCK, SIZE
 
 __all__ = ["Member", "TarParser"]
@@ -26,8 +26,9 @@ class TarParser:
     """Parses an archive, or several concatenated ones.
 
     total             size [bytes] of the archive, if known: a member that would reach beyond it is an error at once
-    rename, select    called once for each regular member: `select` with the name that `rename` returned. What they
-                      raise comes out of `feed`, and the parser cannot be used after it.
+    rename, select    called once for each regular member: `select` with the name that `rename` returned. A member of which
+                      they raise is delivered with a `Refused` in place of its name; a WdsError of theirs comes out of `feed`,
+                      and the parser cannot be used after it.
     max_member_bytes  a wanted member that declares more [bytes] is an error, before memory is taken
     """
 
@@ -43,6 +44,8 @@ class TarParser:
         self.error: TarError | None = None
         self.offset = 0
         """Bytes fed so far."""
+        self.cut_member: str | None = None
+        """The name of the member that the archive ended in."""
         self._url = url
         self._total = total
         self._choose = _chooser(select, rename)
@@ -169,6 +172,7 @@ class TarParser:
         stop = start + size
         padding = -size & 511
         if self._total is not None and base + stop > self._total:
+            self.cut_member = self._context.member
             message = f"{self._context.what()} of {size} bytes reaches beyond the end of the archive at {self._total}"
             raise TruncatedTarError(message, url=self._url, offset=base + pos)
         if not wanted:
@@ -189,6 +193,7 @@ class TarParser:
             return TarHeaderError(f"this is {kind}, not a tar archive", url=self._url, offset=0)
         where, place = self.offset, "without an end-of-archive mark"
         if self._missing or self._skip:
+            self.cut_member = self._context.member
             where, place = self._context.header, f"in {self._context.what()}"
         elif self._scraps:
             where, place = self.offset - len(self._scraps), "in a header"
@@ -201,8 +206,15 @@ def _chooser(select: Callable[[str], bool] | None, rename: Callable[[str], str] 
         return None
 
     def choose(name: str) -> str | None:
-        if rename is not None:
-            name = rename(name)
-        return name if select is None or select(name) else None
+        try:
+            chosen = name if rename is None else rename(name)
+            return chosen if select is None or select(chosen) else None
+        except WdsError:  # of the user's own making: not this member is wrong, but the call
+            raise
+        except Exception as error:  # noqa: BLE001 - user code; the handler of whoever reads decides
+            error.add_note(f"in select_files or rename_files, for the member {name!r}")
+            refused = Refused()
+            refused.error = error
+            return refused
 
     return choose

@@ -81,6 +81,8 @@ class Archive:
 
     def _taken(self, data: bytes) -> bytes:
         self.taken += len(data)
+        # In a thread beside the writing it takes a quarter more CPU time, and a quarter longer where other cores are busy, as they
+        # are with a writer for each; with an idle core it would be 1.6 times as fast.
         if self._hash is not None:
             self._hash.update(data)
         return data

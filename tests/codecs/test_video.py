@@ -174,11 +174,20 @@ def test_fault_27_what_is_no_video(library: Any, data: bytes) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize(("kind", "left"), [("mp4", 0.5), ("mp4", 0.95), ("avi", 0.1)])
+@pytest.mark.parametrize(
+    ("kind", "left"), [("mp4", 0.5), ("mp4", 0.95), ("avi", 0.1), ("matroska", 0.5), ("matroska", 0.999), ("matroska", 0.01)]
+)
 def test_fault_27_a_truncated_video(video_of: VideoOf, library: Any, kind: str, left: float) -> None:
     data = video_of(kind, "mpeg4")
     with pytest.raises(DecodeError):
         decode(data[: int(left * len(data))], library=library)
+
+
+@BOTH
+def test_matroska_that_does_not_say_how_long_it_is(video_of: VideoOf, library: Any) -> None:
+    data = video_of("webm", "libvpx")
+    at = data.index(b"\x18\x53\x80\x67") + 4
+    assert len(decode(data[:at] + b"\x01" + b"\xff" * 7 + data[at + 8 :], library=library).frames) == 30
 
 
 def test_a_video_that_is_cut_in_a_frame(video_of: VideoOf) -> None:

@@ -143,6 +143,20 @@ def test_multi_has_the_loader():
     assert parameters_[:5] == ["dataset", "workers", "verbose", "nokill", "prefix"]
 
 
-@pytest.mark.parametrize("module", ["filters", "utils", "shardlists", "tariterators", "autodecode", "cache", "handlers", "mix"])
+@pytest.mark.parametrize("module", [name for name in asyncwds.compat.MODULES if name not in {"gopen", "multi"}])
 def test_modules_are_reached_from_asyncwds_itself(module):
-    assert getattr(asyncwds, module) is import_module(f"asyncwds.compat.{module}")
+    reached, whole = getattr(asyncwds, module), import_module(f"asyncwds.compat.{module}")
+    assert [name for name in whole.__all__ if getattr(reached, name) is not getattr(whole, name)] == []
+    assert not hasattr(reached, "nothing_of_that_name")
+
+
+@pytest.mark.parametrize("name", sorted(name for name in vars(webdataset) if not name.startswith("_")))
+def test_the_top_level_of_asyncwds_has_it_too(name):
+    assert isinstance(getattr(webdataset, name), ModuleType) == isinstance(getattr(asyncwds, name), ModuleType)
+
+
+@pytest.mark.parametrize("kind", ["WebDataset", "DataPipeline", "WebLoader", "FluidWrapper", "MultiShardSample", "ShardWriter"])
+def test_classes_have_the_members(kind):
+    theirs, ours = getattr(webdataset, kind), getattr(asyncwds, kind)
+    not_ours = {"create_url_iterator", "update_cache_info"}  # steps of their constructor
+    assert {name for name in dir(theirs) if not name.startswith("_") and not hasattr(ours, name)} <= not_ours

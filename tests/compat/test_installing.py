@@ -92,7 +92,9 @@ def test_weights_only_is_a_flag_here_and_at_the_top(flags, installed):
     autodecode.pytorch_weights_only = False
     assert wds.pytorch_weights_only is security.weights_only() is False
     wds.pytorch_weights_only = True
-    assert autodecode.pytorch_weights_only is True
+    assert autodecode.pytorch_weights_only is asyncwds.pytorch_weights_only is True
+    asyncwds.pytorch_weights_only = False
+    assert not security.weights_only()
 
 
 def test_trace_says_how_files_are_grouped(monkeypatch, capsys):

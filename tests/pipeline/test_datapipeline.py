@@ -138,9 +138,24 @@ def test_the_passes_of_an_iteration_have_other_orders_than_the_iterations_behind
     pipeline = DataPipeline(ten, wds.shuffle(10), seed=1)
     passes = list(pipeline.repeat(3))
     orders = [tuple(passes[start : start + 10]) for start in (0, 10, 20)]
+    pipeline.set_epoch(0)
     orders += [tuple(pipeline) for _ in range(4)]
     assert orders[0] == orders[3]  # epoch 0
     assert len(set(orders)) == 6
+
+
+@pytest.mark.parametrize("bounded", [lambda p: p.with_epoch(8), lambda p: p.repeat(2), lambda p: p.with_length(3)])
+def test_a_pipeline_that_is_bounded_anew_for_each_epoch_has_other_orders(bounded):
+    pipeline = DataPipeline(ten, wds.shuffle(10), seed=1)
+    orders = [tuple(bounded(pipeline)) for _ in range(3)]
+    assert len(set(orders)) == 3
+    bounded(pipeline).set_epoch(1)
+    assert tuple(bounded(pipeline)) == orders[1]
+
+
+def test_one_with_more_stages_counts_for_itself():
+    pipeline = DataPipeline(ten, wds.shuffle(10), seed=1)
+    assert [list(pipeline.compose(list)) for _ in range(2)] == [list(pipeline)] * 2
 
 
 def test_a_shuffle_before_the_splitters_is_the_same_everywhere(shards, monkeypatch):

@@ -347,6 +347,37 @@ def test_a_cut_shard_is_an_error_behind_its_sound_samples(shards):
     assert caught.value.key == "22"
 
 
+def test_a_sample_is_whole_where_the_next_one_is_cut(shards):
+    path = Path(shards.replace(f"{{0..{SHARDS - 1}}}", "2"))
+    path.write_bytes(path.read_bytes()[: 6 * 1024 + 600])  # in the first member of the fourth sample
+    seen = []
+    with leaks(), pytest.raises(TruncatedTarError):
+        for sample in WebDataset(shards):
+            seen.append(sample["__key__"])
+    assert seen == ALL[: 2 * SAMPLES + 3]
+    assert keys(WebDataset(shards, handler=ignore_and_continue)) == seen + ALL[3 * SAMPLES :]
+    for options in ({"interleave": 3, "interleave_samples": 2}, {"interleave": 2, "interleave_samples": 1}, {"order": "arrival"}):
+        dataset = WebDataset(shards, handler=ignore_and_continue, prefetch=Prefetch(connections=4, **options))
+        assert sorted(keys(dataset)) == seen + ALL[3 * SAMPLES :]
+
+
+@pytest.mark.parametrize("argument", ["select_files", "rename_files"])
+def test_a_handler_decides_about_errors_of_functions_of_member_names(shards, argument):
+    def fails_at_some(name):
+        return 1 / 0 if name == "11.cls" else name
+
+    options = {argument: fails_at_some}
+    dataset = WebDataset(shards, handler=ignore_and_continue, **options)
+    found = list(dataset)
+    assert [sample["__key__"] for sample in found] == ALL
+    assert [sample["__key__"] for sample in found if "cls" not in sample] == ["11"]
+    assert dataset.stats().samples_failed == 1
+    assert keys(WebDataset(shards, handler=ignore_and_stop, **options)) == ALL[: ALL.index("11")]
+    with leaks(), pytest.raises(ZeroDivisionError) as caught:
+        list(WebDataset(shards, **options))
+    assert "member '11.cls'" in caught.value.__notes__[0]
+
+
 def test_a_handler_decides_about_a_cut_shard_and_it_is_counted(shards):
     cut(shards, 2)
     there = ALL[: 2 * SAMPLES + 2]
@@ -355,6 +386,11 @@ def test_a_handler_decides_about_a_cut_shard_and_it_is_counted(shards):
     assert (dataset.stats().shards, dataset.stats().shards_failed) == (SHARDS - 1, 1)
     with leaks():
         assert keys(WebDataset(shards, handler=ignore_and_stop)) == there
+
+
+def test_urls_that_nothing_opens_are_not_skipped(shards):
+    with leaks(), pytest.raises(SpecError, match="no storage for nothing:"):
+        list(WebDataset([shards, "nothing://a.tar"], handler=ignore_and_continue))
 
 
 def test_a_shard_that_is_not_there_is_an_error_that_names_it(shards, tmp_path):

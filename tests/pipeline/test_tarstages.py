@@ -84,7 +84,7 @@ def test_select_and_rename(shard):
 
 
 @pytest.mark.parametrize("function", ["select_files", "rename_files"])
-def test_errors_of_users_functions_cost_a_file_or_the_archive(shard, function):
+def test_errors_of_users_functions_cost_a_file_or_end_the_stage(shard, function):
     seen = []
 
     def only_first(name):
@@ -99,6 +99,8 @@ def test_errors_of_users_functions_cost_a_file_or_the_archive(shard, function):
     assert files(wds.ignore_and_stop) == FILES[:1]
     with pytest.raises(ZeroDivisionError):
         files(wds.reraise_exception)
+    seen.clear()
+    assert pairs(tar_file_expander(url_opener([shard, shard]), wds.ignore_and_stop, **{function: only_first})) == FILES[:1]
 
 
 def test_a_shard_that_is_cut_short(shard, tmp_path):

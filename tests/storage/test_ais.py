@@ -17,7 +17,7 @@ from aistore import Cluster, run_aistore
 from webapps import serve
 
 import asyncwds as wds
-from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError
+from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.settings import AIStore
 from asyncwds.stats import Counters
@@ -157,6 +157,16 @@ def test_fault_26_a_flipped_byte_of_a_shard(cluster: Cluster, kind: str, verify:
     with pytest.raises(ChecksumError, match=f"the {len(SHARD)} bytes that came") as caught:
         seen.extend(iter(ds))
     assert (caught.value.url, ds.stats().shards_failed) == ("ais://b/s.tar", 1)
+
+
+def test_what_ends_a_shard_early_is_told_and_not_its_checksum(cluster: Cluster) -> None:
+    cluster.put("b", "s.tar", SHARD)
+    cluster.cut = 1000
+    seen = []
+    with pytest.raises(ShortBodyError) as caught:
+        seen.extend(iter(in_small_parts(retry=Retry(tries=1, hedge=None))))
+    assert caught.value.url == "ais://b/s.tar"
+    assert 0 < len(seen) < 200
 
 
 def test_a_flipped_byte_goes_unnoticed_where_there_is_no_checksum(cluster: Cluster) -> None:

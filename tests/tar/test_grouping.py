@@ -2,6 +2,7 @@ import pytest
 
 from asyncwds.errors import DuplicateFieldError
 from asyncwds.model import Origin
+from asyncwds.tar.context import Refused
 from asyncwds.tar.grouping import Grouper, base_plus_ext, is_meta
 
 
@@ -153,6 +154,23 @@ def test_pending_key():
     grouper.finish()
     assert grouper.pending_key is None
     assert grouper.finish() == []
+
+
+def test_errors_of_users_functions_are_faults_too():
+    refused = Refused()
+    refused.error = ZeroDivisionError()
+    for keys in (base_plus_ext, lambda name: (name[0], name[1:])):
+        grouper = Grouper("x", 0, keys=keys)
+        samples = grouper.feed([("a.x", b"1", 0), (refused, b"2", 1), ("a.y", b"3", 2), ("b.x", b"4", 3), (refused, b"5", 4)])
+        assert grouper.faults == [(0, refused.error), (1, refused.error)]
+        assert [list(sample.values())[2:] for sample in samples] == [[b"1", b"3"]]
+
+
+@pytest.mark.parametrize(("name", "keys"), [("b.x", ["a"]), ("a.y", []), ("noext", []), ("__x__/b.x", [])])
+def test_a_name_may_tell_that_the_open_sample_is_complete(name, keys):
+    grouper = Grouper("x", 0)
+    grouper.feed([("a.x", b"1", 0)])
+    assert [sample["__key__"] for sample in grouper.completed_by(name)] == keys
 
 
 def test_the_memory_of_suffixes_is_bounded():

@@ -2,7 +2,8 @@ import tarfile
 
 import pytest
 
-from asyncwds.errors import TarHeaderError, TruncatedTarError
+from asyncwds.errors import SpecError, TarHeaderError, TruncatedTarError
+from asyncwds.tar.context import Refused
 from asyncwds.tar.parser import TarParser
 
 END = bytes(1024)
@@ -65,9 +66,34 @@ def test_unselected_members_take_no_memory(header):
     assert not parser._parts
 
 
-def test_errors_of_select_come_out_as_they_are(archive):
-    with pytest.raises(ZeroDivisionError):
-        TarParser("x", max_member_bytes=10, select=lambda name: 1 / 0).feed(archive({"a": b""}))
+@pytest.mark.parametrize("function", ["select", "rename"])
+def test_errors_of_select_and_rename_stand_in_place_of_the_name(parse, archive, function):
+    def fails_at_b(name):
+        return 1 / 0 if name == "b" else name
+
+    members, error = parse(archive({"a": b"1", "b": b"2", "c": b"3"}), **{function: fails_at_b})
+    assert error is None
+    assert [type(name) for name, *_ in members] == [str, Refused, str]
+    assert isinstance(members[1][0].error, ZeroDivisionError)
+    assert "member 'b'" in members[1][0].error.__notes__[0]
+
+
+def test_an_error_of_our_own_kind_comes_out_as_it_is(archive):
+    def not_usable(name):
+        raise SpecError("not usable")
+
+    with pytest.raises(SpecError, match="not usable"):
+        TarParser("x", max_member_bytes=10, select=not_usable).feed(archive({"a": b""}))
+
+
+@pytest.mark.parametrize("total", [None, 1700])
+def test_the_member_that_an_archive_is_cut_in(archive, total):
+    data = archive({"a.x": b"1" * 500, "b.x": b"2" * 500})
+    for end, name in ((600, "a.x"), (1100, None), (1700, "b.x")):
+        parser = TarParser("x", max_member_bytes=1000, total=total and end)
+        parser.feed(data[:end])
+        parser.finish()
+        assert parser.cut_member == name
 
 
 def test_finished_and_offset(archive):

@@ -1,6 +1,7 @@
 """The asynchronous writer: the same shards, off the loop, and nothing half-written."""
 
 import asyncio
+import errno
 import gc
 import io
 import logging
@@ -169,6 +170,32 @@ async def test_several_tasks_write_at_once(tmp_path: Path, samples: Any, read: A
     found = await asyncio.to_thread(read, *sorted(tmp_path.iterdir()))
     assert sorted(found, key=lambda sample: sample["__key__"]) == samples(40, 100_000)
     assert [record.samples for record in sink.records] == [6] * 6 + [4]
+
+
+async def test_a_chunk_is_written_while_the_next_one_is_made() -> None:
+    class Slow(io.BytesIO):
+        def write(self, data: Any) -> int:
+            assert goes_on.wait(20), "the writer waits for the file"
+            return super().write(data)
+
+    goes_on = threading.Event()
+    async with leaks(), wds.AsyncShardWriter("%d", opener=lambda name: Slow()) as sink:
+        for number in range(15):
+            await sink.write({"__key__": str(number), "bin": bytes(100_000)})
+        goes_on.set()
+
+
+async def test_an_error_of_a_chunk_comes_with_the_next_one_at_the_latest(samples: Any) -> None:
+    class Full(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(errno.ENOSPC, "full")
+
+    async with leaks(), wds.AsyncShardWriter("%d", opener=lambda name: Full()) as sink:
+        with pytest.raises(FetchError, match="full"):
+            for sample in samples(2, 1_500_000):
+                await sink.write(sample)
+        with pytest.raises(SpecError, match="an earlier write failed"):
+            await sink.write(samples(1)[0])
 
 
 async def test_encoding_is_off_the_loop(tmp_path: Path) -> None:

@@ -22,11 +22,32 @@ def broken(folder: Path, kind: str) -> list[str]:
 for kind, handler in itertools.product(
     ("cut in a payload", "empty", "garbage", "missing"), ("reraise_exception", "ignore_and_continue", "warn_and_continue")
 ):
-    if kind == "cut in a payload" and handler != "reraise_exception":
-        continue  # ours leaves out the sample before the cut, of which it cannot know whether it is complete
+    if kind == "cut in a payload" and handler == "reraise_exception":
+        continue  # ours gives the sample before the cut first, as it is whole
     add(
         f"broken shard: {kind}, {handler}",
         lambda wds, folder, kind=kind, handler=handler: (
             sample["__key__"] for sample in wds.WebDataset(broken(folder, kind), shardshuffle=False, handler=getattr(wds, handler))
+        ),
+    )
+
+
+def fails_at_11(name: str) -> str:
+    if name == "11.txt":
+        raise KeyError(name)
+    return name
+
+
+for function, handler in itertools.product(("select_files", "rename_files"), ("reraise_exception", "ignore_and_continue")):
+    add(
+        f"{function} fails, {handler}",
+        lambda wds, folder, function=function, handler=handler: (
+            sample["__key__"]
+            for sample in wds.WebDataset(
+                [*broken(folder, "garbage")[:1], shard(folder / "1.tar", [(f"1{i}.txt", b"x") for i in range(3)])],
+                shardshuffle=False,
+                handler=getattr(wds, handler),
+                **{function: fails_at_11},
+            )
         ),
     )
