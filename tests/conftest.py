@@ -146,7 +146,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def no_thread_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 10
     while left := set(threading.enumerate()) - before:
         assert time.monotonic() < deadline, f"threads left: {left}"
         gc.collect()  # torch's DataLoader ends its threads when it is collected; an expected error may still hold it
@@ -157,7 +157,7 @@ def no_thread_left() -> Iterator[None]:
 async def no_task_left() -> AsyncIterator[None]:
     """For coroutine tests."""
     yield
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 10
     while left := asyncio.all_tasks() - {asyncio.current_task()}:
         assert time.monotonic() < deadline, f"tasks left: {left}"
         await asyncio.sleep(0.005)

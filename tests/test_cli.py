@@ -21,7 +21,7 @@ def shard(tmp_path):
 
 def asyncwds(*arguments, **options) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from asyncwds.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=55, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, **options)
 
 
 def test_help_names_the_commands():

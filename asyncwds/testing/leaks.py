@@ -62,7 +62,7 @@ class leaks:  # noqa: N801  reads as a verb: `with leaks():`
     Processes and descriptors are looked up in /proc; elsewhere only threads are checked.
     """
 
-    def __init__(self, patience: float = 2.0) -> None:
+    def __init__(self, patience: float = 5.0) -> None:
         self._patience = patience
         self._deadline = 0.0
         self._before = _held()

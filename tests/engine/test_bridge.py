@@ -207,7 +207,9 @@ def test_the_interpreter_exits_with_a_bridge_in_use():
         bridge = Bridge(open, window=10, counters=Counters(), loop_factory=asyncio.new_event_loop)
         next(bridge)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=100, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
 
 

@@ -78,7 +78,7 @@ def test_local_files_and_standard_streams(tmp_path, monkeypatch):
             assert file.read() == b"abc"
         path.unlink()
     code = "import asyncwds as wds; wds.gopen('-', 'wb').write(wds.gopen('-').read()[::-1])"
-    done = subprocess.run([sys.executable, "-c", code], input=b"abc", capture_output=True, timeout=50, check=True)
+    done = subprocess.run([sys.executable, "-c", code], input=b"abc", capture_output=True, timeout=100, check=True)
     assert done.stdout == b"cba"
     path.write_bytes(b"abc")
     monkeypatch.setenv("GOPEN_BUFFER", "0")

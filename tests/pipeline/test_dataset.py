@@ -437,7 +437,7 @@ async def test_fault_38_a_sync_for_inside_a_running_loop(shards):
 
 def program(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", textwrap.dedent(text), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise KeyError('x')"])
@@ -497,5 +497,5 @@ def test_fault_36_ctrl_c(shards):
         assert child.stdout.readline() == "running\n"
         time.sleep(0.1)
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=100)
     assert (out, err) == ("interrupted\n['MainThread']\n", "")

@@ -18,7 +18,7 @@ def run_juicefs(folder: Path, requests_at_once: int | None = None) -> Iterator[O
     (port,) = free_ports(1)
     meta = f"sqlite3://{folder}/meta.db"
     storage = ["--storage", "file", "--bucket", f"{folder}/objects/", "--trash-days", "0"]
-    subprocess.run([program("juicefs"), "format", *storage, meta, "tests"], check=True, capture_output=True, timeout=30)
+    subprocess.run([program("juicefs"), "format", *storage, meta, "tests"], check=True, capture_output=True, timeout=100)
     command = [program("juicefs"), "gateway", "--no-usage-report", "--multi-buckets", "--keep-etag"]
     command += ["--cache-dir", f"{folder}/cache", "--cache-size", "64M", meta, f"127.0.0.1:{port}"]
     env = {"MINIO_ROOT_USER": ADMIN.access_key, "MINIO_ROOT_PASSWORD": ADMIN.secret_key}

@@ -39,7 +39,7 @@ def running(command: list[str], folder: Path, env: Mapping[str, str], is_up: Cal
             dies_with_us, cwd=folder, env={**os.environ, **env}, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not is_up():
             assert process.poll() is None, f"{command[0]} ended: {log.read_text('utf-8', 'replace')[-3000:]}"
             assert time.monotonic() < deadline, f"{command[0]} did not start: {log.read_text('utf-8', 'replace')[-3000:]}"

@@ -131,5 +131,5 @@ def test_a_program_that_opens_urls(tmp_path):
 
 def test_a_pipe_that_is_left_to_the_interpreters_end():
     code = "from asyncwds.storage.command import Pipe; p = Pipe('yes', mode='rb', shell=True); print(p.read(2))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("b'y\\n'\n", "", 0)

@@ -114,7 +114,9 @@ def test_a_file_that_must_not_be_read():
                 print(isinstance(error, PermissionError), error.url == file.name)
             os.seteuid(os.getuid())
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=100, check=False
+    )
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "True True\n")
 
 

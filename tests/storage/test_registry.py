@@ -62,5 +62,5 @@ async def test_secure_mode_runs_nothing_and_opens_no_file(storage, url, monkeypa
 
 def test_http_is_imported_when_it_is_used():
     program = "import sys, asyncwds.storage.registry; print('aiohttp' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
     assert done.stdout == "False\n"

@@ -395,6 +395,6 @@ def test_without_the_extra_the_error_names_it() -> None:
         "try: list(asyncwds.WebDataset('s3://b/a.tar'))\n"
         "except asyncwds.errors.SpecError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
     assert "pip install 'asyncwds[s3]'" in done.stdout
     assert "url=s3://b/a.tar" in done.stdout

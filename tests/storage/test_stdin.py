@@ -33,7 +33,7 @@ ANSWER = repr(Answer(0, None, None, ranged=False))
 
 def run(program: str, shell: str) -> str:
     command = ["sh", "-c", shell, sys.executable, textwrap.dedent(program)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

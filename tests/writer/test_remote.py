@@ -133,7 +133,7 @@ def test_the_process_ends_before_the_writer_is_closed(bucket: FaultServer, how: 
         assert process.stdout.readline() == "ready\n"
         if how != "end":
             process.send_signal(signal.Signals[how])
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=100)
     assert [bucket.get(f"{number}.tar") is not None for number in range(3)] == [True, True, False]
     assert how == "SIGKILL" or "never closed" in said
     assert "Event loop is closed" not in said
@@ -147,7 +147,7 @@ def test_36_ctrl_c_while_it_waits_for_the_server(bucket: FaultServer) -> None:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=100)
     assert said.rstrip().endswith("KeyboardInterrupt")
 
 
