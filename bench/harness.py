@@ -54,7 +54,8 @@ class Run:
 class Figures:
     """Medians over the runs of a contender; `bytes` [bytes] and `samples` are what one run reads, or has to read.
 
-    `lost` samples of those were not read in the worst run; `sent` [bytes] and `requests` are what the server saw.
+    `lost` samples of those were not read in the worst run; `sent` [bytes] and `requests` are what the server saw, `parts` the
+    requests that would do in good weather.
     """
 
     seconds: float
@@ -66,10 +67,15 @@ class Figures:
     lost: int
     sent: float
     requests: float
+    parts: int
 
     @property
     def extra_bytes(self) -> float:
         return self.sent / self.bytes - 1
+
+    @property
+    def extra_requests(self) -> float:
+        return self.requests / self.parts - 1
 
     @property
     def mb_per_second(self) -> float:
@@ -180,15 +186,15 @@ def _agree(question: Question, world: World, rounds: Sequence[Mapping[str, Run]]
 def _medians(runs: Sequence[Run], world: World) -> Figures:
     middle = {name: median(getattr(run, name) for run in runs) for name in ("seconds", "cpu", "first", "peak", "sent", "requests")}
     lost = world["samples"] - min(run.samples for run in runs)
-    return Figures(**middle, samples=world["samples"], bytes=world["bytes"], lost=lost)
+    return Figures(**middle, samples=world["samples"], bytes=world["bytes"], lost=lost, parts=world.get("parts", 0))
 
 
 def table(question: Question, report: Report) -> Iterator[str]:
     """Lines for people: the figures, then the targets."""
     width = max(map(len, report.answer))
-    yield " " * width + "".join(f"{HEADINGS[column]:>14}" for column in question.columns)
+    yield " " * width + "".join(f"{HEADINGS[column]:>15}" for column in question.columns)
     for name, figures in report.answer.items():
-        yield f"{name:<{width}}" + "".join(f"{SHOWN[column](getattr(figures, column)):>14}" for column in question.columns)
+        yield f"{name:<{width}}" + "".join(f"{SHOWN[column](getattr(figures, column)):>15}" for column in question.columns)
     for target in question.targets:
         limit = f"at least {target.at_least:g}" if target.at_least is not None else f"at most {target.at_most:g}"
         verdict = "reached" if target.reached(report.answer) else "missed"
@@ -206,6 +212,7 @@ HEADINGS = {
     "lost": "lost samples",
     "extra_bytes": "extra bytes",
     "requests": "requests",
+    "extra_requests": "extra requests",
 }
 SHOWN: Mapping[str, Callable[[float], str]] = {
     "seconds": lambda value: f"{value:.3f}",
@@ -218,4 +225,5 @@ SHOWN: Mapping[str, Callable[[float], str]] = {
     "lost": lambda value: f"{value:.0f}",
     "extra_bytes": lambda value: f"{value:.1%}",
     "requests": lambda value: f"{value:.0f}",
+    "extra_requests": lambda value: f"{value:.1%}",
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from asyncwds.model import Prefetch
 from bench import data, peers
 from bench.bad_day import watched
 from bench.harness import Contender, Question, Size, Target, World
@@ -29,7 +30,9 @@ def prepare(size: Size) -> Iterator[World]:
         data.shards(count, samples=samples, size=110_000) as files,
         data.served(files, connections=CONNECTIONS, rate=RATE, weather={**WEATHER, **slow}) as world,
     ):
-        yield {**world, "urls": world["urls"] * passes, "samples": files["samples"] * passes, "bytes": files["bytes"] * passes}
+        parts = sum(-(-size // Prefetch().part_size()) for _, size in world["objects"])
+        totals = {"samples": files["samples"], "bytes": files["bytes"], "parts": parts}
+        yield {**world, "urls": world["urls"] * passes, **{name: total * passes for name, total in totals.items()}}
 
 
 def read(world: World, tally: Tally) -> None:
@@ -40,7 +43,7 @@ def read(world: World, tally: Tally) -> None:
 QUESTION = Question(
     prepare=prepare,
     contenders={"asyncwds": Contender(read, needs=["asyncwds:WebDataset", "asyncwds.storage.http"])},
-    columns=["seconds", "mb_per_second", "cpu_per_gb", "peak", "lost", "extra_bytes", "requests"],
+    columns=["seconds", "mb_per_second", "cpu_per_gb", "peak", "lost", "extra_bytes", "extra_requests"],
     targets=[
         Target("samples lost", lambda a: a["asyncwds"].lost, at_most=0),
         Target("extra bytes", lambda a: a["asyncwds"].extra_bytes, at_most=0.03),

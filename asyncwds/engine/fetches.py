@@ -18,6 +18,8 @@ from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
 from asyncwds.storage.closing import to_its_end
 
+HEAD_START = 0.003  # [s]
+
 
 class Fetches:
     """The parts in flight. `tuned`: their number adapts, and is never lower than the scheduler's at the beginning.
@@ -29,8 +31,8 @@ class Fetches:
         self._scheduler = scheduler
         self._fetcher = fetcher
         self._counters = counters
-        self._least = scheduler.connections
-        self._tuner = Tuner(max(START, self._least)) if tuned else None
+        self._connections = scheduler.connections
+        self._tuner = Tuner(max(START, self._connections)) if tuned else None
         self._ahead = ReadAhead()
         self._tasks: dict[Part, asyncio.Task[None]] = {}
         self._room: dict[Part, asyncio.Future[None]] = {}  # paused streams
@@ -39,10 +41,9 @@ class Fetches:
         self._waiting_since: float | None = None
         self._watch = Watch()
         self._looking: asyncio.TimerHandle | None = None
+        self._first: asyncio.TimerHandle | None = None
         self._closed = False
         self._broken: Exception | None = None
-        if self._tuner is not None:
-            scheduler.connections = self._tuner.connections
 
     # -- for the reader -------------------------------------------------------------------------------------------
 
@@ -50,15 +51,29 @@ class Fetches:
         """Starts what may start. To be called whenever budget or connections may have become free."""
         if self._closed:
             return
-        scheduler = self._scheduler
-        now, counters = perf_counter(), self._counters
-        starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
-        scheduler.ahead = self._ahead.observe(now, starved, resting=scheduler.resting)
-        if self._tuner is not None:
-            scheduler.connections = max(self._least, self._tuner.observe(now, counters.bytes, starved, counters.throttled))
-        for part in scheduler.startable():
+        self._observe()
+        if self._first is None:
+            # Alone, for as long as it takes to ask for it: what opens sixteen connections at once sends its first request
+            # after 15 ms, and is as late with the first answer.
+            self._scheduler.connections = 1
+            self._first = asyncio.get_running_loop().call_later(HEAD_START, self._pump_later)
+        for part in self._scheduler.startable():
             self._start(part)
         self._count()
+
+    def _pump_later(self) -> None:
+        with self._breaking():
+            self.pump()
+
+    def _observe(self) -> None:
+        scheduler, counters = self._scheduler, self._counters
+        now = perf_counter()
+        starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
+        scheduler.ahead = self._ahead.observe(now, starved, resting=scheduler.resting)
+        scheduler.connections = self._connections
+        if self._tuner is not None:
+            tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled)
+            scheduler.connections = max(self._connections, tuned)
 
     async def wait_for(self, run: ShardRun | None) -> None:
         """Returns when more of a shard may have come; None for any. Raises what went wrong in here, if something did."""
@@ -91,8 +106,9 @@ class Fetches:
     async def aclose(self) -> None:
         """Stops all fetches and closes the fetcher, even if it is cancelled meanwhile. Idempotent."""
         self._closed = True
-        if self._looking is not None:
-            self._looking.cancel()
+        for timer in (self._first, self._looking):
+            if timer is not None:
+                timer.cancel()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

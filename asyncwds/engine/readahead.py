@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LEAST = 2.0  # parts: one that is being read, and one whose turn comes while its successor starts
+FIRST = 8.0  # parts: connections that begin together end together, and the reader takes a while for what they have brought
 PER_SECOND_WAITED = 100.0  # parts: a wait of 50 ms, a bucket's first byte, gives five more
 PER_SECOND_SERVED = 1.0  # parts fewer
 LONGEST_REST = 1.0  # [s] of rest that count: enough to fill any buffer
@@ -23,7 +24,7 @@ class ReadAhead:
     1.0 with 12.
     """
 
-    _parts: float = LEAST
+    _parts: float = FIRST
     _now: float | None = None
     _starved: float = 0.0
     _rested: float = 0.0  # [s] not yet made up for
