@@ -53,12 +53,14 @@ class Held(Generic[T]):
             await asyncio.wait([self._fetching])
 
     def _begin(self) -> asyncio.Future[Lease[T]]:
-        if self._fetching is None or self._fetching.done():
+        # One that is done but not kept yet is no reason for another: that comes in the loop's next turn.
+        if self._fetching is None:
             self._fetching = asyncio.get_running_loop().run_in_executor(self._threads, self._fetch)
             self._fetching.add_done_callback(self._keep)
         return self._fetching
 
     def _keep(self, done: asyncio.Future[Lease[T]]) -> None:
+        self._fetching = None
         # Looked at in any case: nobody may wait for it, and asyncio complains of exceptions that nobody has seen.
         if done.cancelled() or done.exception() is not None:
             self._failed_at = time.monotonic()

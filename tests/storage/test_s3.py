@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from juicefs import run_juicefs
 from objectstore import ADMIN, NOBODY, READER, Identity, ObjectStore
 
 from asyncwds import WebDataset
@@ -264,6 +263,8 @@ async def test_fault_05_presigned_urls_that_have_ended_or_were_changed(presigned
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """A gateway that has no time for more than two requests at once."""
+    from juicefs import run_juicefs  # needs botocore
+
     with run_juicefs(tmp_path_factory.mktemp("busy"), requests_at_once=2) as store:
         yield store
 
