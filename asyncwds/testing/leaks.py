@@ -43,11 +43,14 @@ def _descriptors() -> list[str]:
 
 def _children() -> list[str]:
     found = []
-    for entry in _PROCESSES.glob("[0-9]*/stat") if _PROCESSES.exists() else ():
+    # Not a glob for the files themselves: it looks at each, and raises for a process that ends meanwhile.
+    for folder in _PROCESSES.iterdir() if _PROCESSES.exists() else ():
+        if not folder.name.isdecimal():
+            continue
         try:
             # pid (name, which may hold anything) state parent …
-            name, _, rest = entry.read_text("utf-8", "replace").rpartition(")")
-        except OSError:  # it ended meanwhile
+            name, _, rest = (folder / "stat").read_text("utf-8", "replace").rpartition(")")
+        except OSError:  # it ended
             continue
         if int(rest.split()[1]) == os.getpid():
             found.append(f"process {name})")

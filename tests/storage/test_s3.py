@@ -25,6 +25,7 @@ from asyncwds.storage.transport import Transport
 from asyncwds.testing import CHECKS, ForwardProxy, leaks, make_samples, make_shard, read
 
 DATA = random.Random(4).randbytes(400_000)
+pytestmark = pytest.mark.needs("botocore")
 PART = 65_536
 QUICK = Retry(tries=4, backoff=0.01, backoff_max=0.05)
 
