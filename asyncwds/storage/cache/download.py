@@ -27,6 +27,7 @@ from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.names import url_hash
 from asyncwds.storage.cache.partial import END, HEADER, LOOK, Partial, boot
 from asyncwds.storage.cache.recorder import Recorder
+from asyncwds.storage.closing import to_its_end
 from asyncwds.storage.ranges import Asked
 from asyncwds.storage.spans import Spans
 
@@ -204,9 +205,12 @@ class Download:
                         return
             raise ShortBodyError("the source's body ended early", url=self.asked.url, offset=claim.position)
         finally:
-            if recorder is not None:
-                await self._recorded(recorder.finish())
-            await self._recorded(self.partial.release(claim))
+            await to_its_end(self._finish(recorder, claim))  # or what came would be fetched again, and the claim never free
+
+    async def _finish(self, recorder: Recorder | None, claim: Claim) -> None:
+        if recorder is not None:
+            await self._recorded(recorder.finish())
+        await self._recorded(self.partial.release(claim))
 
     async def _recorded(self, step: Coroutine[None, None, None]) -> bool:
         try:

@@ -47,11 +47,10 @@ class Journal:
         return total is not None and self.complete.end_of(0) >= total
 
     def absorb(self, offset: int, data: bytes) -> None:
-        """Takes the journal's bytes from `offset` on; what another thread has read meanwhile is no news."""
-        if offset != self.read or not data:
-            return
-        self.read += len(data)
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        """Takes the journal's bytes from `offset` on. What another thread has read meanwhile is no news, but what follows it is."""
+        news = data[self.read - offset :]
+        self.read += len(news)
+        *lines, self._rest = (self._rest + news).split(b"\n")
         for line in lines:
             text, _, check = line.rpartition(b" ")
             if check == b"%08x" % crc32(text):

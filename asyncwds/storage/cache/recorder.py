@@ -41,7 +41,7 @@ class Recorder:
             self._start, self._size, self._since = self._start + self._size, 0, now
 
     async def finish(self) -> None:
-        """Writes the rest. To its end, also if this is cancelled; raises CacheError as `add` does."""
+        """Writes the rest. Raises CacheError as `add` does."""
         try:
             await self._settle()
             if self._chunks:

@@ -348,6 +348,30 @@ async def test_a_close_that_is_interrupted_leaves_nothing(caches):
     await keep(caches)
 
 
+@pytest.mark.parametrize("size", [300_000, 3 * MiB - 1])
+async def test_what_came_before_a_cancellation_is_kept(caches, size):
+    """Cancelled at the last moment, while the rest of it is written."""
+    cached = caches.new(source := caches.source())
+    answer, _ = await read(cached, caches.url, size, size + 1)
+
+    async def interrupted() -> None:
+        async with cached.open(caches.url, 0, size, answer.identity) as body:
+            received = 0
+            async for chunk in body:
+                received += len(chunk)
+                if received == size:
+                    asyncio.current_task().cancel()
+                    break
+
+    async with cached.open(caches.url, size + 1, None, answer.identity):  # or all claims would end with the last body
+        reading = asyncio.create_task(interrupted())
+        await asyncio.wait([reading])
+        assert reading.cancelled()
+        requests = source._counters.requests
+        assert (await read(cached, caches.url, 0, size, answer.identity))[1] == caches.shard[:size]
+        assert source._counters.requests == requests
+
+
 async def test_who_gets_no_answer_is_not_waited_for(caches):
     async def steer(url: str, offset: int | None) -> None:
         await asyncio.Event().wait()

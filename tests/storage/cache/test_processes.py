@@ -21,6 +21,7 @@ SHARDS = {
     for number in range(6)
 }
 SIZE = sum(map(len, SHARDS.values()))
+PART = 1 << 18
 
 READ = """
 import asyncio, hashlib, json, sys
@@ -30,17 +31,18 @@ async def main(folder, urls, seed, stall):
     keys, found = [], hashlib.sha256()
     retry = wds.Retry(hedge=None, stall_timeout=stall)
     settings = dict(cache=wds.Cache(folder), retry=retry, shardshuffle=100 * (seed > 0), seed=seed)
-    async with wds.open_samples(urls, prefetch=wds.Prefetch(connections=4, part_bytes=1 << 18), **settings) as samples:
+    async with wds.open_samples(urls, prefetch=wds.Prefetch(connections=4, part_bytes=%d), **settings) as samples:
         async for sample in samples:
             if not keys:
                 print("begun", flush=True)
             keys.append(sample["__key__"])
             found.update(sample["bin"])
     stats = samples.stats()
-    print(json.dumps({"keys": keys, "digest": found.hexdigest(), "cached": stats.cached, "failures": stats.cache_failures}))
+    again = stats.restarts + stats.splits + stats.retries
+    print(json.dumps({"keys": keys, "digest": found.hexdigest(), "failures": stats.cache_failures, "again": again}))
 
 asyncio.run(main(*json.loads(sys.argv[1])))
-"""
+""".replace("%d", str(PART))
 
 
 def started(arguments: str) -> subprocess.Popen[str]:
@@ -86,11 +88,15 @@ def kept(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("seeds", [(0, 0, 0, 0), (1, 2, 3, 4)], ids=["the same order", "four orders"])
 def test_31_four_processes_fetch_each_byte_once(server, reader, tmp_path, seeds):
     processes = [reader(seed) for seed in seeds]
+    again = 0
     for process in processes:
-        check(outcome(process), in_order=seeds[0] == 0)
+        found = outcome(process)
+        check(found, in_order=seeds[0] == 0)
+        again += found["again"]
     fetched = server.counters.bytes_sent
-    # On a machine that is busy, a part may seem to be stalled and be asked for again; of 93 it is one or two.
-    assert SIZE <= fetched <= 1.02 * SIZE
+    # On a machine that stands still now and then, a part may seem to be stalled and be asked for again. And each process may
+    # ask for one byte of a shard, to see whether what it finds half done is still the same.
+    assert SIZE <= fetched < SIZE + again * PART + 100
     assert kept(tmp_path / "cache") == SHARDS
     check(outcome(reader()))
     assert server.counters.bytes_sent == fetched
