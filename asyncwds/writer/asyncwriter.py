@@ -64,6 +64,7 @@ class AsyncShardWriter:
         self._options = Options(**kw)
         self._packer = self._options.packer()
         self._shards = Shards(pattern, maxcount, maxsize, start_shard)
+        self._shards.next_name()  # now rather than with the first sample
         self._manifest = None if manifest is None else os.fspath(manifest)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-writer")
         self._sinks: Sink = open_sinks(http or Http(), retry or Retry(), self._thread, as_storage(storage))
@@ -137,7 +138,7 @@ class AsyncShardWriter:
 
     async def _append(self, entry: Entry, begun: _Begun) -> None:
         begun.archive.append(entry)
-        self._shards.wrote(entry)
+        self._shards.wrote(entry.payload)
         if begun.archive.is_full:
             async with self._closed_by_failure():
                 await self._send(begun, begun.archive.take())

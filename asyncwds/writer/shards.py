@@ -39,10 +39,13 @@ class Shards:
         self.size = 0  # [bytes] of their fields
         self.total = 0  # samples in all
         self.records: list[ShardRecord] = []
-        self._name(start)
 
     def next_name(self) -> str:
-        return self._name(self.shard)
+        """Raises SpecError for a pattern without a place for the number."""
+        try:
+            return self.pattern % self.shard
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"the pattern needs one place for a number, such as %06d ({error})", url=self.pattern) from error
 
     def begun(self, name: str, *, verbose: bool) -> None:
         """The next shard was begun, under this name."""
@@ -55,22 +58,17 @@ class Shards:
     def has_room(self, archive: Archive, entry: Entry) -> bool:
         return archive.samples < self.maxcount and archive.size_with(entry) <= self.maxsize
 
-    def wrote(self, entry: Entry) -> None:
+    def wrote(self, payload: int) -> None:
+        """A sample, the fields of which have so many [bytes]."""
         self.count += 1
         self.total += 1
-        self.size += entry.payload
+        self.size += payload
 
     def ended(self, archive: Archive) -> str:
         """Enters the latest shard among those that are complete. Returns its name."""
         assert self.fname is not None
         self.records.append(ShardRecord(self.fname, archive.samples, archive.taken, archive.sha256))
         return self.fname
-
-    def _name(self, number: int) -> str:
-        try:
-            return self.pattern % number
-        except (TypeError, ValueError) as error:
-            raise SpecError(f"the pattern needs one place for a number, such as %06d ({error})", url=self.pattern) from error
 
 
 @contextmanager
@@ -83,9 +81,14 @@ def noted(note: str) -> Iterator[None]:
         raise
 
 
-def shown(name: str) -> Any:
+def shown(name: str, *, settable: bool = False) -> Any:
     """A property of a writer that shows what its `Shards` know."""
-    return property(attrgetter(f"_shards.{name}"))
+    shards = attrgetter("_shards")
+
+    def put(writer: object, value: Any) -> None:
+        setattr(shards(writer), name, value)
+
+    return property(attrgetter(f"_shards.{name}"), put if settable else None)
 
 
 def warn_of_loss(name: str, pid: int) -> None:

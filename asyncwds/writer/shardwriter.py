@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import IO, Any, Self
+from typing import IO, Any, Protocol, Self
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.output import Output, StreamOutput
 from asyncwds.writer.archivefile import ArchiveFile, open_output
+from asyncwds.writer.entries import Entry
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes
 from asyncwds.writer.options import Options
 from asyncwds.writer.shards import Shards, noted, shown
+from asyncwds.writer.tarwriter import TarWriter
+
+
+class SampleStream(Protocol):
+    """What a `next_stream` of one's own may write to: a `TarWriter`, or anything like it."""
+
+    def write(self, obj: Mapping[str, Any], /) -> int:
+        """Writes a sample. Returns the bytes of its fields."""
+        ...
+
+    def close(self) -> None:
+        """Completes it."""
+        ...
 
 
 class ShardWriter:
@@ -32,6 +46,10 @@ class ShardWriter:
 
     A shard begins with its first sample, so none is empty, and appears under its name when it is complete. If the `with` block
     ends with an error, or a write fails, the shard that was begun is dropped, and there is no manifest. Raises as `TarWriter`.
+
+    A subclass may have its own `next_stream`, as WebDataset's: it calls `finish`, and sets `fname`, `tarstream` (a `TarWriter`,
+    or anything with `write` and `close`), `shard`, and `count` and `size` to 0. It is called with the first sample, and when
+    `count` or `size` has reached its bound. The pattern is then its own business, and there is no manifest.
     """
 
     def __init__(  # noqa: PLR0917 - webdataset's order
@@ -54,28 +72,33 @@ class ShardWriter:
         self.verbose = verbose
         self.opener = opener
         self.kw = kw
-        self.tarstream: ArchiveFile | None = None
+        self.tarstream: ArchiveFile | SampleStream | None = None
         self._options = Options(**kw)
         self._packer = self._options.packer()
         self._shards = Shards(pattern, maxcount, maxsize, start_shard)
         self._manifest = None if manifest is None else os.fspath(manifest)
+        self._steered = type(self).next_stream is not ShardWriter.next_stream
+        if not self._steered:
+            self._shards.next_name()  # now rather than with the first sample
+        elif manifest is not None:
+            raise SpecError("no manifest can be made of shards that a next_stream of one's own begins")
         self._http = http or Http()
         self._retry = retry or Retry()
         self._storage = as_storage(storage)
         self._closed = False
 
-    pattern: str = shown("pattern")
-    maxcount: int = shown("maxcount")
-    maxsize: float = shown("maxsize")
-    shard: int = shown("shard")
+    pattern: str = shown("pattern", settable=True)
+    maxcount: int = shown("maxcount", settable=True)
+    maxsize: float = shown("maxsize", settable=True)
+    shard: int = shown("shard", settable=True)
     """Number of the next shard."""
-    fname: str | None = shown("fname")
+    fname: str | None = shown("fname", settable=True)
     """Name of the latest shard; None before the first sample."""
-    count: int = shown("count")
+    count: int = shown("count", settable=True)
     """Samples in the latest shard."""
-    size: int = shown("size")
+    size: int = shown("size", settable=True)
     """Bytes of their fields."""
-    total: int = shown("total")
+    total: int = shown("total", settable=True)
     """Samples in all."""
     records: list[ShardRecord] = shown("records")
     """The shards that are complete."""
@@ -93,36 +116,51 @@ class ShardWriter:
         """Writes a sample, to a new shard if the present one has no room for it. Returns the bytes of its fields."""
         if self._closed:
             raise SpecError("nothing can be written any more: the writer was closed, or an earlier write failed")
-        entry = self._packer(obj)
-        if self.tarstream is not None and not self._shards.has_room(self.tarstream.archive, entry):
+        if self._steered and (self.tarstream is None or self.count >= self.maxcount or self.size >= self.maxsize):
+            self.next_stream()
+        stream = self.tarstream
+        if stream is None or isinstance(stream, ArchiveFile):
+            payload = self._append(self._packer(obj), stream)
+        else:
+            payload = stream.write(obj)
+        self._shards.wrote(payload)
+        return payload
+
+    def _append(self, entry: Entry, file: ArchiveFile | None) -> int:
+        if file is not None and file.archive.samples and not self._shards.has_room(file.archive, entry):
             self.finish()
-        if self.tarstream is None:
-            self.tarstream = self._begin()
-        try:
-            self.tarstream.append(entry)
-        except BaseException:
-            self._check(self.tarstream)
-            raise
-        self._shards.wrote(entry)
-        return entry.payload
-
-    def next_stream(self) -> None:
-        """Completes the present shard; the next sample begins a new one."""
-        self.finish()
-
-    def finish(self) -> None:
-        """Completes the present shard, if there is one, and calls `post`."""
-        file = self.tarstream
+            file = None
         if file is None:
-            return
+            file = self.tarstream = self._begin()
         try:
-            file.close()
+            file.append(entry)
         except BaseException:
             self._check(file)
             raise
+        return entry.payload
+
+    def next_stream(self) -> None:
+        """Completes the present shard; the next sample begins a new one. Called by that of a subclass it begins it now."""
+        self.finish()
+        if self._steered:
+            self.tarstream = self._begin()
+
+    def finish(self) -> None:
+        """Completes the present shard, if there is one, and calls `post`."""
+        stream = self.tarstream
+        if isinstance(stream, ArchiveFile) and not stream.archive.samples:  # one that a subclass had begun
+            stream.abort()
+            self.tarstream = stream = None
+        if stream is None:
+            return
+        try:
+            stream.close()
+        except BaseException:
+            self._check(stream)
+            raise
         self.tarstream = None
-        name = self._shards.ended(file.archive)
-        if self.post is not None:
+        name = self._shards.ended(stream.archive) if isinstance(stream, ArchiveFile) else self.fname
+        if self.post is not None and name is not None:
             with noted(f"in the post hook, for {name}"):
                 self.post(name)
 
@@ -146,9 +184,11 @@ class ShardWriter:
 
     def _abort(self) -> None:
         self._closed = True
-        if self.tarstream is not None:
-            self.tarstream.abort()
-            self.tarstream = None
+        stream, self.tarstream = self.tarstream, None
+        if isinstance(stream, ArchiveFile | TarWriter):
+            stream.abort()
+        elif stream is not None:
+            stream.close()
 
     def _write_manifest(self, url: str) -> None:
         output = self._opened(url)
@@ -162,7 +202,7 @@ class ShardWriter:
     def _opened(self, url: str) -> Output:
         return open_output(url, self._http, self._retry, self._storage)
 
-    def _check(self, file: ArchiveFile) -> None:
+    def _check(self, stream: ArchiveFile | SampleStream) -> None:
         """After a failure: if samples were lost with the shard, there can be no others after them."""
-        if not file.is_open:
+        if not isinstance(stream, ArchiveFile) or not stream.is_open:
             self._abort()

@@ -62,7 +62,7 @@ class TarWriter:
         if kind is None:
             self.close()
         else:
-            self._file.abort()
+            self.abort()
 
     def write(self, obj: Mapping[str, Any]) -> int:
         """Writes a sample. Returns the bytes of its fields."""
@@ -73,6 +73,10 @@ class TarWriter:
     def close(self) -> None:
         """Ends the archive and makes it visible. Idempotent; does nothing after a write that failed."""
         self._file.close()
+
+    def abort(self) -> None:
+        """Drops the archive. Idempotent; does nothing after `close`."""
+        self._file.abort()
 
     @staticmethod
     def tarmode(fileobj: object, compress: bool | str | None = None) -> str:
