@@ -186,7 +186,7 @@ def test_more_workers_than_there_are_counts_for(shards, monkeypatch):
 
 def test_a_length_where_it_was_given_and_no_other(shards):
     data = dataset(shards)
-    sized = data.with_length(7)
+    sized = dataset(shards).with_length(7)
     assert len(sized) == 7
     assert len(loader(sized)) == 7
     assert len(sized.slice(3)) == 7  # it only sets the value

@@ -15,7 +15,8 @@ from asyncwds.pipeline import run
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.length import add_length_method
 from asyncwds.pipeline.parallel import ThreadedIterator
-from asyncwds.pipeline.run import Bindable, Description, Iteration, Run, is_stage
+from asyncwds.pipeline.run import Description, Iteration, Run, is_stage
+from asyncwds.pipeline.stage import is_bindable
 from asyncwds.seeds import dataset_seed
 from asyncwds.stats import Counters, Stats
 from asyncwds.urls import shown
@@ -31,8 +32,9 @@ class DataPipeline:
     stages count as their stages, None as nothing. `seed` is that of all stages with random orders that have none of their own;
     without it $WDS_SEED, or drawn once, here.
 
-    The object describes: it holds no thread, loop or socket, can be pickled if its stages can, and its methods return new
-    ones (but for `append`, which changes it). Every iteration is an epoch of its own, counted from 0 or from `set_epoch`.
+    The object describes: it holds no thread, loop or socket, can be pickled if its stages can. Stages are added to a new one;
+    `append`, `repeat`, `with_epoch` and `with_length` change the one they are called on, as WebDataset's do. Iterations that
+    have begun go on as they were. Every iteration is an epoch of its own, counted from 0 or from `set_epoch`.
 
     Raises SpecError (a ValueError) for what is no stage.
     """
@@ -93,7 +95,7 @@ class DataPipeline:
         head: Any = self._description.stages[0] if self._description.stages else None
         told: Any
         for told in (head, getattr(head, "dataset", None)):
-            if hasattr(told, "set_epoch") and not isinstance(told, Bindable):
+            if hasattr(told, "set_epoch") and not is_bindable(told):
                 told.set_epoch(epoch)
 
     def stats(self) -> Stats:
@@ -141,11 +143,14 @@ class DataPipeline:
         return self._description.stages[i]
 
     def compose(self, *args: Any) -> Self:
-        """Adds stages: any callables from an iterator to an iterator, a generator function for one."""
-        other = self._with(self._epochs.copy())
+        """A new pipeline with more stages: any callables from an iterator to an iterator, a generator function for one."""
+        other = copy(self)
+        other.__dict__.update(_epochs=self._epochs.copy(), _counters=None, _running=WeakSet())
         for stage in args:
             other.append(stage)
         return other
+
+    # The others change the pipeline itself, as WebDataset's do: where people's code drops what they return, it relies on that.
 
     def append(self, f: Any) -> None:
         """Adds a stage to this pipeline itself."""
@@ -154,31 +159,27 @@ class DataPipeline:
         self._description = replace(self._description, stages=(*self._description.stages, f))
 
     def repeat(self, nepochs: int | None = -1, nbatches: int | None = -1) -> Self:
-        """Passes over the data `nepochs` times, without end if that is not above 0; at most `nbatches` items in all."""
-        return self._with(passes=_positive(nepochs), items=_positive(nbatches))
+        """Changes this pipeline, and returns it: an iteration passes over the data `nepochs` times, without end if that is not
+        above 0; it has at most `nbatches` items in all.
+        """
+        self._description = replace(self._description, passes=_positive(nepochs), items=_positive(nbatches))
+        return self
 
     def with_epoch(self, nsamples: int = -1, nbatches: int = -1) -> Self:
-        """One iteration is exactly so many items of the last stage, passing over the data as often as that takes.
+        """Changes this pipeline, and returns it: an iteration is exactly so many items of the last stage.
 
-        The two are the same, and the larger counts; without end if that is not above 0. Each iteration begins anew. Iterations
-        are counted together with those of the pipeline it is made of: `for epoch in range(9): for x in ds.with_epoch(n)`
-        has nine orders.
+        It passes over the data as often as that takes, and each iteration begins anew. The two are the same, and the larger
+        counts; without end if that is not above 0.
         """
-        return self._with(passes=None, items=_positive(max(nsamples, nbatches)))
+        self._description = replace(self._description, passes=None, items=_positive(max(nsamples, nbatches)))
+        return self
 
     def with_length(self, n: int, silent: bool = False) -> Self:  # noqa: ARG002 - WebDataset's, to silence its warning
-        """Gives it a `len()`, for those who ask for one. It changes nothing else."""
+        """Gives this pipeline a `len()`, for those who ask for one, and returns it. It changes nothing else."""
         if not hasattr(n, "__index__") or n < 0:
             raise SpecError(f"with_length: the length must be a number of items, not {n!r}")
-        other = self._with()
-        other.size = n
-        return add_length_method(other)
-
-    def _with(self, epochs: EpochCounter | None = None, **changes: Any) -> Self:
-        other = copy(self)
-        state = {"_description": replace(self._description, **changes), "_epochs": epochs or self._epochs}
-        other.__dict__.update(state, _counters=None, _running=WeakSet())
-        return other
+        self.size = n
+        return add_length_method(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_counters": None, "_running": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from asyncwds.engine.source import Handler, Source, as_prefetch
@@ -16,12 +17,14 @@ from asyncwds.pipeline.fluid import FluidInterface
 from asyncwds.pipeline.handlers import reraise_exception
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.run import Description
-from asyncwds.pipeline.shardspec import all_urls, is_spec, sampled, sources_of
+from asyncwds.pipeline.shardlists import ResampledShards, SimpleShardList
+from asyncwds.pipeline.shardspec import MultiShardSample, all_urls, is_spec, sampled, sources_of
+from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.pipeline.splitters import single_node_only, split_by_worker, splits_by_itself
 from asyncwds.plan import Draw, Resampled, Splitter
 from asyncwds.seeds import dataset_seed
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.cache_settings import cache_settings
+from asyncwds.storage.cache_settings import cache_arguments, cache_settings
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.listing import expand_and_list
 from asyncwds.urls import expand, local_path
@@ -59,8 +62,8 @@ class WebDataset(DataPipeline, FluidInterface):
     cache           settings of the cache, in place of the three above
     fetcher         makes the storage in place of the built-in one
 
-    The object describes: it holds no thread, loop or socket, can be pickled and printed, and its methods return new
-    ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its
+    The object describes: it holds no thread, loop or socket, can be pickled and printed, and methods that add stages return
+    new ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its
     own, counted from 0 or from `set_epoch`.
 
     Raises SpecError (a ValueError) for arguments that make no sense, and when nothing matches a pattern.
@@ -94,13 +97,24 @@ class WebDataset(DataPipeline, FluidInterface):
         fetcher: Callable[[], Fetcher] | None = None,
     ) -> None:
         resampled = resampled or mode == "resampled"
-        folder = _folder(urls)
+        args = SimpleNamespace(
+            urls=urls,
+            mode="resampled" if resampled else mode,
+            cache_dir=cache_dir,
+            cache_size=cache_size,
+            shardshuffle=shardshuffle,
+        )
+        self.update_cache_info(args)
+        self._describe(Description((), dataset_seed(seed), passes=None if repeat is True else int(repeat) or 1))
         http, retry, storage = http or Http(), retry or Retry(), as_storage(storage)
         look_up = expand if fetcher is not None else partial(expand_and_list, http=http, retry=retry, storage=storage)
-        expanded, draw = ((), None) if folder else _shards(urls, resampled, look_up)
+        own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, _folder(urls) is not None
+        if own_list or folder:
+            self.create_url_iterator(args)
+        expanded, draw = ((), None) if own_list or folder else _shards(urls, resampled, look_up)
         source = Source(
             urls=tuple(expanded),
-            seed=dataset_seed(seed),
+            seed=self.seed,
             shardshuffle=0 if resampled else SHARDSHUFFLE if shardshuffle is True else int(shardshuffle or 0),
             draw=draw,
             nodesplitter=None if resampled and splits_by_itself(nodesplitter) else nodesplitter,
@@ -114,11 +128,24 @@ class WebDataset(DataPipeline, FluidInterface):
             retry=retry,
             http=http,
             storage=storage,
-            cache=cache or cache_settings(cache_dir, cache_size, url_to_name),
+            cache=cache or cache_settings(args.cache_dir, args.cache_size, url_to_name),
             fetcher=fetcher,
         )
-        stages = (_claims(folder, mode), TarSamples(source)) if folder else (source,)
-        self._describe(Description(stages, source.seed, passes=None if repeat is True else int(repeat) or 1))
+        if own_list and not folder:  # what a process has claimed there is no other's
+            for stage in filter(None, (source.nodesplitter, source.workersplitter, _shuffle(source.shardshuffle))):
+                self.append(stage)
+        self.append(TarSamples(source) if own_list or folder else source)
+
+    # Steps of the constructor, for subclasses to override, as they can with WebDataset. `args` has `urls`, `mode`, `shardshuffle`,
+    # `cache_dir` and `cache_size`.
+
+    def update_cache_info(self, args: SimpleNamespace) -> None:
+        """Sets `args.cache_dir` and `args.cache_size`: from the environment, where they are not given."""
+        args.cache_dir, args.cache_size = cache_arguments(args.cache_dir, args.cache_size)
+
+    def create_url_iterator(self, args: SimpleNamespace) -> None:
+        """Appends what gives the shards. Where a subclass does that, splitters and the shuffle of shards come behind it."""
+        self.append(_shard_list(args.urls, args.mode))
 
 
 def _shards(urls: Any, resampled: bool, look_up: Callable[[Any], list[str]]) -> tuple[list[str], Draw | None]:
@@ -136,5 +163,13 @@ def _folder(urls: Any) -> str | None:
     return local_path(urls) if isinstance(urls, str) and urls.endswith("/") else None
 
 
-def _claims(path: str, mode: str | None) -> DirectoryShardList:
-    return DirectoryShardList(path, mode="resample" if mode in (None, "resampled") else mode)  # type: ignore[arg-type]
+def _shard_list(urls: Any, mode: str | None) -> object:
+    if (path := _folder(urls)) is not None:
+        return DirectoryShardList(path, mode="resample" if mode in (None, "resampled") else mode)  # type: ignore[arg-type]
+    if is_spec(urls):
+        return MultiShardSample(urls)
+    return ResampledShards(urls) if mode == "resampled" else SimpleShardList(urls)
+
+
+def _shuffle(bufsize: int) -> Shuffle | None:
+    return Shuffle(bufsize) if bufsize else None

@@ -17,6 +17,7 @@ from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.epochs import opened
 from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.randomness import check_seed, rng_at
+from asyncwds.pipeline.stage import is_bindable
 from asyncwds.seeds import dataset_seed, make_seed
 from asyncwds.stats import Counters
 
@@ -215,7 +216,7 @@ def _mixed(datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, 
 
 def _member(dataset: Any, seed: int | None, epoch: int, place: Place) -> AbstractContextManager[Iterator[Any]]:
     """An iterator over a member in an epoch, to be closed. A mix within a mix that has no seed of its own takes this one."""
-    if seed is not None and hasattr(dataset, "bound"):
+    if seed is not None and is_bindable(dataset):
         return closing(dataset.bound(seed, epoch, place))
     if hasattr(dataset, "set_epoch"):
         dataset.set_epoch(epoch)

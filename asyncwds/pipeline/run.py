@@ -18,18 +18,11 @@ from asyncwds.pipeline.handlers import counted
 from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.reading import samples_from
 from asyncwds.pipeline.shuffle import Shuffle
-from asyncwds.pipeline.stage import Composed, PipelineStage
+from asyncwds.pipeline.stage import Bindable, Composed, PipelineStage, is_bindable
 from asyncwds.plan import takes_place
 from asyncwds.stats import Counters
 
 Stage = Callable[[Iterator[Any]], Iterator[Any]]
-
-
-@runtime_checkable
-class Bindable(Protocol):
-    """A stage, or what a pipeline begins with, whose random order depends on where and when it runs."""
-
-    def bound(self, seed: int, epoch: int, place: Place) -> Any: ...
 
 
 @runtime_checkable
@@ -135,7 +128,7 @@ class Run:
 
 def opened(head: Any, current: Pass) -> Iterator[Any]:
     """What a pipeline begins with, as an iterator. Raises SpecError if that is nothing that gives items."""
-    if isinstance(head, Bindable):
+    if is_bindable(head):
         head = head.bound(current.seed, current.epoch, current.place)
     items = iter(invoke(head))
     current.hold_if_it_can_be(items)
@@ -146,7 +139,7 @@ def _staged(stage: Any, items: Iterator[Any], current: Pass, seed: int, place: P
     if isinstance(stage, Reading):
         return stage.read_within(items, current)
     stage = _counted(stage, current.counters)
-    if isinstance(stage, Bindable):
+    if is_bindable(stage):
         stage = stage.bound(seed, current.epoch, place)
     elif takes_place(stage):
         stage = partial(stage, place=place)

@@ -10,11 +10,30 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import update_wrapper
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 from asyncwds.model import Place
 from asyncwds.pipeline.handlers import Handler, handled
 from asyncwds.seeds import make_seed
+
+
+class Bindable(Protocol):
+    """A stage, or what a pipeline begins with, whose random order depends on where and when it runs."""
+
+    def bound(self, seed: int, epoch: int, place: Place) -> Any: ...
+
+
+def is_bindable(stage: object) -> TypeGuard[Bindable]:
+    """Whether `bound` says what a stage does.
+
+    It does not where a subclass, one of a user's, has its own `__iter__`, `run` or `__call__`: that is what has to be called.
+    """
+    for kind in type(stage).__mro__:
+        if "bound" in vars(kind):
+            return True
+        if vars(kind).keys() & {"__iter__", "run", "__call__"}:
+            return False
+    return False
 
 
 class PipelineStage:
@@ -108,7 +127,7 @@ class Composed:
 
 
 def _bound(function: Any, seed: int, epoch: int, place: Place) -> Any:
-    return function.bound(seed, epoch, place) if hasattr(function, "bound") else function
+    return function.bound(seed, epoch, place) if is_bindable(function) else function
 
 
 def identity(value: Any) -> Any:

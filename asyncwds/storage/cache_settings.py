@@ -21,12 +21,17 @@ def cache_settings(
     written as 1e12; if that is unset too there is no bound. A `cache_size` of 0 is no cache. $WDS_VERBOSE_CACHE=1
     makes it verbose. Raises SpecError for a variable that is no number.
     """
-    folder = cache_dir or os.environ.get("WDS_CACHE")
-    size = cache_size if cache_size >= 0 else _number("WDS_CACHE_SIZE", -1)
+    folder, size = cache_arguments(cache_dir, cache_size)
     if not folder or size == 0:
         return None
     bound = int(size) if isfinite(size) and size > 0 else None
     return Cache(folder, bound, url_to_name, verbose=bool(_number("WDS_VERBOSE_CACHE", 0)))
+
+
+def cache_arguments(cache_dir: str | os.PathLike[str] | None, cache_size: float) -> tuple[str | os.PathLike[str] | None, float]:
+    """The two, from the environment where they are not given."""
+    folder = cache_dir or os.environ.get("WDS_CACHE")
+    return folder, cache_size if cache_size >= 0 else _number("WDS_CACHE_SIZE", -1)
 
 
 def _number(variable: str, default: float) -> float:

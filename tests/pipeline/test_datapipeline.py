@@ -138,7 +138,7 @@ def test_the_passes_of_an_iteration_have_other_orders_than_the_iterations_behind
     pipeline = DataPipeline(ten, wds.shuffle(10), seed=1)
     passes = list(pipeline.repeat(3))
     orders = [tuple(passes[start : start + 10]) for start in (0, 10, 20)]
-    pipeline.set_epoch(0)
+    pipeline.repeat(1).set_epoch(0)
     orders += [tuple(pipeline) for _ in range(4)]
     assert orders[0] == orders[3]  # epoch 0
     assert len(set(orders)) == 6
@@ -151,6 +151,25 @@ def test_a_pipeline_that_is_bounded_anew_for_each_epoch_has_other_orders(bounded
     assert len(set(orders)) == 3
     bounded(pipeline).set_epoch(1)
     assert tuple(bounded(pipeline)) == orders[1]
+
+
+def test_bounds_change_the_pipeline_itself_as_webdatasets_do():
+    """People's code drops what these return."""
+    pipeline = DataPipeline(ten)
+    running = iter(pipeline)
+    for change, expected in [
+        (lambda: pipeline.with_epoch(13), [*range(10), 0, 1, 2]),
+        (lambda: pipeline.repeat(2), [*range(10)] * 2),
+        (lambda: pipeline.repeat(nbatches=3), [0, 1, 2]),
+        (lambda: pipeline.with_epoch(4).with_length(7), [0, 1, 2, 3]),
+    ]:
+        assert change() is pipeline
+        assert list(pipeline) == expected
+    assert len(pipeline) == 7
+    assert list(running) == [*range(10)]  # what has begun goes on as it was
+    longer = pipeline.compose(lambda items: (2 * item for item in items))
+    longer.repeat(1)
+    assert (list(longer), list(pipeline)) == ([*range(0, 20, 2)], [0, 1, 2, 3])
 
 
 def test_one_with_more_stages_counts_for_itself():
