@@ -145,7 +145,6 @@ class DataPipeline:
     def compose(self, *args: Any) -> Self:
         """A new pipeline with more stages: any callables from an iterator to an iterator, a generator function for one."""
         other = copy(self)
-        other.__dict__.update(_epochs=self._epochs.copy(), _counters=None, _running=WeakSet())
         for stage in args:
             other.append(stage)
         return other
@@ -180,6 +179,12 @@ class DataPipeline:
             raise SpecError(f"with_length: the length must be a number of items, not {n!r}")
         self.size = n
         return add_length_method(self)
+
+    def __copy__(self) -> Self:
+        """Another pipeline, which counts epochs by itself from here on."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, _epochs=self._epochs.copy(), _counters=None, _running=WeakSet())
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_counters": None, "_running": None}

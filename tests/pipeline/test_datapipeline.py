@@ -6,6 +6,7 @@ import pickle
 import threading
 import time
 from contextlib import aclosing
+from copy import copy
 from functools import partial
 
 import pytest
@@ -309,3 +310,13 @@ def test_a_pipeline_can_be_pickled_and_printed(shards):
 def test_web_loader_without_torch_says_what_to_install():
     with pytest.raises(SpecError, match=r"asyncwds\[torch\]"):
         WebLoader(ten)
+
+
+def test_a_copy_is_another_pipeline():
+    pipeline = DataPipeline(ten, wds.shuffle(10), seed=1)
+    other = copy(pipeline).with_epoch(3)
+    assert [len(list(one)) for one in (pipeline, other, pipeline)] == [10, 3, 10]
+    pipeline.set_epoch(0)
+    other.set_epoch(0)
+    first = list(pipeline)
+    assert (list(other), list(pipeline) == first) == (first[:3], False)
