@@ -16,6 +16,7 @@ from yarl import URL
 from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError
 from asyncwds.model import Http, KiB, Retry
 from asyncwds.stats import Counters
+from asyncwds.storage.connections import Connector, close_session
 from asyncwds.storage.outgoing import Outgoing, http_url, redirected, without_login
 from asyncwds.storage.retry import Patience
 from asyncwds.storage.spool import Spool
@@ -50,8 +51,7 @@ class HttpSink:
         if self._session is None or self._pid != os.getpid():
             return
         session, self._session = self._session, None
-        await session.close()
-        await asyncio.sleep(0)  # connections close their sockets in the loop's next turn
+        await close_session(session)
 
     async def put(self, url: str, spool: Spool) -> None:
         """One attempt, redirects followed. Its body has a length if the spool is finished by now, or else is chunked.
@@ -114,7 +114,7 @@ class HttpSink:
             self._pid = os.getpid()
             self._session = aiohttp.ClientSession(
                 # An upload is long, and what a kept connection saves is not worth the uploads that find it closed.
-                connector=aiohttp.TCPConnector(limit=0, force_close=True),
+                connector=Connector(force_close=True),
                 timeout=aiohttp.ClientTimeout(connect=self._retry.connect_timeout),
                 auto_decompress=False,
             )

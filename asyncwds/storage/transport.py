@@ -15,6 +15,7 @@ from yarl import URL
 from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, WdsError, redact
 from asyncwds.model import Http, KiB, Retry
 from asyncwds.stats import Counters
+from asyncwds.storage.connections import Connector, close_session
 from asyncwds.storage.http_body import hang_up
 from asyncwds.storage.limits import RequestLimits
 from asyncwds.storage.outgoing import Outgoing, http_url, redirected, without_login
@@ -79,9 +80,7 @@ class Transport:
         if self._session is None or self._pid != os.getpid():
             return  # after a fork the sockets belong to the parent, as does the loop that would have to close them
         session, self._session = self._session, None
-        await session.close()
-        # Connections that were aborted a moment ago close their sockets in the loop's next turn.
-        await asyncio.sleep(0)
+        await close_session(session)
 
     async def _follow(self, site: Site, call: Call, request: Request, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, bytes]:
         hop = http_url(request.url)
@@ -157,7 +156,7 @@ class Transport:
         if self._session is None:
             self._pid = os.getpid()
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),  # the scheduler limits them
+                connector=Connector(),
                 timeout=aiohttp.ClientTimeout(connect=self.retry.connect_timeout),
                 auto_decompress=False,
                 read_bufsize=READ_BUFFER,
