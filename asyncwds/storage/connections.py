@@ -14,18 +14,20 @@ class Connector(aiohttp.TCPConnector):
 
     def __init__(self, *, force_close: bool = False) -> None:
         super().__init__(limit=0, force_close=force_close)  # the scheduler limits them
-        self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+        # By aiohttp's protocols: uvloop's transports allow no weak references. A transport forgets its protocol when it is closed.
+        self._transports: weakref.WeakKeyDictionary[Any, asyncio.Transport] = weakref.WeakKeyDictionary()
 
     async def connect(self, *args: Any, **options: Any) -> Any:
         connection = await super().connect(*args, **options)
         if connection.transport is not None:
-            self._transports.add(connection.transport)
+            self._transports[connection.protocol] = connection.transport
         return connection
 
     def abort(self) -> None:
-        """Drops what the peers have not taken yet."""
-        for transport in tuple(self._transports):
-            transport.abort()
+        """Ends connections that the peers have not taken everything from yet, or, with TLS, have not said goodbye to."""
+        for transport in tuple(self._transports.values()):
+            if transport.get_write_buffer_size() or transport.get_extra_info("sslcontext") is not None:
+                transport.abort()
 
 
 async def close_session(session: aiohttp.ClientSession) -> None:
