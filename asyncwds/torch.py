@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -18,8 +18,23 @@ class DataPipeline(datapipeline.DataPipeline, IterableDataset[Any]):  # type: ig
     """The same pipeline; a DataLoader recognises it, and each worker runs it at its own place."""
 
 
-class WebDataset(dataset.WebDataset, DataPipeline):
-    """The same dataset; a DataLoader recognises it, and each worker reads its own shards."""
+if TYPE_CHECKING:
+
+    class WebDataset(dataset.WebDataset, DataPipeline):
+        """As below, with what a type checker needs to see."""
+
+else:
+
+    class WebDataset(DataPipeline, fluid.FluidInterface):
+        """The same dataset; a DataLoader recognises it, and each worker reads its own shards.
+
+        Its first base is the pipeline, as WebDataset's is: people's subclasses make empty ones of it, to be filled with a mix, by
+        `super(wds.WebDataset, self).__init__()`.
+        """
+
+        __init__ = dataset.WebDataset.__init__
+        update_cache_info = dataset.WebDataset.update_cache_info
+        create_url_iterator = dataset.WebDataset.create_url_iterator
 
 
 class FluidWrapper(loaders.FluidWrapper, DataPipeline):

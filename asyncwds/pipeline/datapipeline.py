@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+import warnings
+from collections.abc import Generator, Iterable
 from copy import copy
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -15,7 +17,7 @@ from asyncwds.pipeline import run
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.length import add_length_method
 from asyncwds.pipeline.parallel import ThreadedIterator
-from asyncwds.pipeline.run import Description, Iteration, Run, is_stage
+from asyncwds.pipeline.run import Description, Iteration, Run, is_stage, repeated
 from asyncwds.pipeline.stage import is_bindable
 from asyncwds.seeds import dataset_seed
 from asyncwds.stats import Counters, Stats
@@ -36,13 +38,17 @@ class DataPipeline:
     `append`, `repeat`, `with_epoch` and `with_length` change the one they are called on, as WebDataset's do. Iterations that
     have begun go on as they were. Every iteration is an epoch of its own, counted from 0 or from `set_epoch`.
 
+    A subclass may have an `__iter__`, `iterator` or `iterator1` of its own: `async for` goes by it too.
+
     Raises SpecError (a ValueError) for what is no stage.
     """
 
     size: int  # where there is a `len()`
     length = -1  # WebDataset's, which nothing uses
 
-    def __init__(self, *args: Any, seed: int | None = None) -> None:
+    def __init__(self, *args: Any, seed: int | None = None, **ignored: Any) -> None:
+        if ignored:  # as WebDataset's does
+            warnings.warn(f"{type(self).__name__} takes stages, and ignores {', '.join(ignored)}", stacklevel=2)
         stages = [stage for arg in args for stage in (arg if isinstance(arg, list) else [arg]) if stage is not None]
         for stage in stages[1:]:
             _require_stage(stage)
@@ -56,18 +62,24 @@ class DataPipeline:
 
     # -- iterating ------------------------------------------------------------------------------------------------
 
-    def __iter__(self) -> Iteration:
+    def __iter__(self) -> Iteration | Generator[Any, None, None]:
+        if self._has_own("iterator", "iterator1"):
+            return (item for item in islice(self.iterator(), self._description.items))
         return self._iteration(self._start(self._description))
 
     def __aiter__(self) -> ThreadedIterator[Any]:
+        if self._has_own("__iter__", "iterator", "iterator1"):
+            return ThreadedIterator((item for item in self), self._interrupt)
         started = self._start(self._description)
         return ThreadedIterator(self._iteration(started), started.interrupt)
 
-    def iterator(self) -> Iteration:
+    def iterator(self) -> Iteration | Generator[Any, None, None]:
         """An iteration that the number of items given to `repeat` or `with_epoch` does not bound."""
+        if self._has_own("iterator1"):
+            return repeated(self.iterator1, self._description.passes)
         return self._iteration(self._start(replace(self._description, items=None)))
 
-    def iterator1(self) -> Iteration:
+    def iterator1(self) -> Iteration | Generator[Any, None, None]:
         """An iteration of one pass over the data."""
         return self._iteration(self._start(replace(self._description, passes=1, items=None)))
 
@@ -80,6 +92,13 @@ class DataPipeline:
         iteration = Iteration(started)
         self._running.add(iteration)
         return iteration
+
+    def _has_own(self, *methods: str) -> bool:
+        return any(getattr(type(self), method) is not getattr(DataPipeline, method) for method in methods)
+
+    def _interrupt(self) -> None:
+        for iteration in tuple(self._running):
+            iteration.interrupt()
 
     def invoke(self, f: Any, *args: Any) -> Iterable[Any]:
         """A stage applied to its source, or what it gives as the first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -168,6 +168,17 @@ def invoke(stage: Any, *source: Any) -> Iterable[Any]:
 
 def is_stage(stage: object) -> bool:
     return callable(stage) or callable(getattr(stage, "run", None))
+
+
+def repeated(one_pass: Callable[[], Iterable[Any]], passes: int | None) -> Generator[Any, None, None]:
+    """The items of so many passes, without end if that is None. One that gives nothing ends them."""
+    for _ in count() if passes is None else range(passes):
+        empty = True
+        for item in one_pass():
+            empty = False
+            yield item
+        if empty:
+            return
 
 
 class Iteration(Iterator[Any]):

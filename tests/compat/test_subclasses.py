@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from braceexpand import braceexpand
 
 import asyncwds
 from asyncwds.model import Cache
+from asyncwds.testing import leaks
 
 pytestmark = [
     pytest.mark.needs("torch"),
@@ -77,12 +79,66 @@ def urls(shards: str) -> list[str]:
     return list(braceexpand(shards))
 
 
+def mixed(library: Any) -> Any:
+    """A mix in a dataset that is empty otherwise, as HMR2.0 and those that follow it have it."""
+
+    class Mixed(library.WebDataset):  # type: ignore[misc, name-defined]
+        def __init__(self, urls: list[str], **options: Any) -> None:
+            super(library.WebDataset, self).__init__()
+            halves = [library.WebDataset(half, **options) for half in (urls[:3], urls[3:])]
+            self.append(library.RoundRobin(halves))
+
+    return Mixed
+
+
+def filtered(library: Any) -> Any:
+    class Filtered(library.WebDataset):  # type: ignore[misc, name-defined]
+        def __iter__(self) -> Iterator[Any]:
+            for sample in super().__iter__():
+                if sample["cls"] != b"1":
+                    yield sample
+
+    return Filtered
+
+
+def by_iterator(library: Any) -> Any:
+    class Filtered(library.WebDataset):  # type: ignore[misc, name-defined]
+        def iterator(self) -> Iterator[Any]:
+            for _ in range(self.repetitions):
+                for sample in self.iterator1():
+                    if sample["cls"] != b"1":
+                        yield sample
+
+    return Filtered
+
+
+def by_iterator1(library: Any) -> Any:
+    class Twice(library.WebDataset):  # type: ignore[misc, name-defined]
+        def iterator1(self) -> Iterator[Any]:
+            for sample in super().iterator1():
+                yield sample
+                yield sample
+
+    return Twice
+
+
+def for_ever(library: Any) -> Any:
+    class ForEver(library.WebDataset):  # type: ignore[misc, name-defined]
+        def __iter__(self) -> Iterator[Any]:
+            items = self.iterator()
+            for _ in range(2):
+                yield from items
+                items = self.iterator()
+
+    return ForEver
+
+
 def keys(dataset: Any) -> list[str]:
     return [sample["__key__"] for sample in dataset]
 
 
 @pytest.mark.parametrize("options", [{"shardshuffle": False}, {"shardshuffle": False, "workersplitter": None}], ids=str)
-@pytest.mark.parametrize("kind", [own_list, more_urls, bounded])
+@pytest.mark.parametrize("kind", [own_list, more_urls, bounded, mixed, filtered, by_iterator, by_iterator1, for_ever])
 def test_a_dataset(urls: list[str], kind: Callable[[Any], Any], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER", "1")
     monkeypatch.setenv("NUM_WORKERS", "2")
@@ -92,6 +148,45 @@ def test_a_dataset(urls: list[str], kind: Callable[[Any], Any], options: dict[st
         found.append([keys(dataset) for _ in range(3)])
     assert found[0] == found[1]
     assert len(found[1][0]) > 0
+
+
+CHANGES: list[Callable[[Any], Any]] = [
+    lambda ds: ds,
+    lambda ds: ds.repeat(2).map(lambda sample: sample),
+    lambda ds: ds.with_epoch(50),
+]
+
+
+@pytest.mark.parametrize("kind", [filtered, by_iterator, by_iterator1, for_ever])
+@pytest.mark.parametrize("change", CHANGES, ids=["", "repeat", "with_epoch"])
+async def test_iterators_of_its_own(urls: list[str], kind: Callable[[Any], Any], change: Callable[[Any], Any]) -> None:
+    expected, dataset = (change(kind(library)(urls[:2], shardshuffle=False)) for library in (webdataset, asyncwds))
+    if kind is for_ever and expected.nsamples == 50:
+        dataset, expected = (islice(dataset, 60), islice(expected, 60))  # it asks for no bound
+        assert keys(dataset) == keys(expected)
+        return
+    assert keys(dataset) == keys(expected)
+    async with leaks():
+        assert [sample["__key__"] async for sample in dataset] == keys(expected)
+
+
+async def test_one_that_is_left_early(urls: list[str]) -> None:
+    async with leaks():
+        iterator = aiter(filtered(asyncwds)(urls).repeat())
+        assert (await anext(iterator))["__key__"] == "k000"
+        await iterator.aclose()
+    with leaks():
+        assert next(iter(by_iterator1(asyncwds)(urls).repeat()))["__key__"] == "k000"
+
+
+def test_what_a_pipeline_ignores_it_says() -> None:
+    class Mixed(asyncwds.WebDataset):
+        def __init__(self) -> None:
+            super(asyncwds.WebDataset, self).__init__(nodesplitter=asyncwds.split_by_node)
+            self.append([1, 2])
+
+    with pytest.warns(UserWarning, match="ignores nodesplitter"):
+        assert list(Mixed()) == [1, 2]
 
 
 def test_shards_of_ones_own_list_are_shuffled_by_epoch(urls: list[str]) -> None:
