@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         utils,
     )
     from asyncwds.compat.cache import LRUCleanup
+    from asyncwds.compat.tariterators import tarfile_samples, tarfile_to_samples
     from asyncwds.engine.gopen import gopen
     from asyncwds.engine.schemes import gopen_schemes
     from asyncwds.engine.source import Samples, open_samples
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
     from asyncwds.pipeline.stage import PipelineStage, pipelinefilter
     from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
-    from asyncwds.pipeline.tarstages import tar_file_expander, tarfile_samples, tarfile_to_samples, url_opener
+    from asyncwds.pipeline.tarstages import tar_file_expander, url_opener
     from asyncwds.pipeline.xdecode import xdecode
     from asyncwds.security import enforce_security
     from asyncwds.settings import GCS, S3, AIStore, Azure, FileSystem, HuggingFace
@@ -128,6 +129,10 @@ _HOMES = {
         "video",
     ),
     "asyncwds.compat.cache": ("LRUCleanup",),
+    "asyncwds.compat.tariterators": (
+        "tarfile_samples",
+        "tarfile_to_samples",
+    ),
     "asyncwds.engine.gopen": ("gopen",),
     "asyncwds.engine.schemes": ("gopen_schemes",),
     "asyncwds.engine.source": (
@@ -219,8 +224,6 @@ _HOMES = {
     ),
     "asyncwds.pipeline.tarstages": (
         "tar_file_expander",
-        "tarfile_samples",
-        "tarfile_to_samples",
         "url_opener",
     ),
     "asyncwds.pipeline.xdecode": ("xdecode",),

@@ -1,20 +1,25 @@
 """`webdataset.tariterators`: archives as separate stages, as other people's code puts them together.
 
-`trace`, `meta_prefix` and `meta_suffix` may be set: they hold for the functions of this module.
+`trace`, `meta_prefix` and `meta_suffix` may be set: they hold for the functions of this module. `url_opener`, `tar_file_expander`
+and `group_by_keys` may be replaced, as people do it: `tarfile_to_samples` then goes by them.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import wraps
 from random import Random
-from typing import Any
+from typing import Any, ParamSpec
 
 from asyncwds.model import Sample
 from asyncwds.pipeline import grouping, tarstages
 from asyncwds.pipeline.grouping import valid_sample
 from asyncwds.pipeline.handlers import Handler, reraise_exception
-from asyncwds.pipeline.tarstages import META, Renames, Selects, tarfile_samples, tarfile_to_samples, url_opener
+from asyncwds.pipeline.passes import Pass
+from asyncwds.pipeline.reading import TarSamples
+from asyncwds.pipeline.tarstages import META, Renames, Selects, url_opener
 from asyncwds.tar.grouping import Keys, base_plus_ext
 
 __all__ = [
@@ -32,6 +37,8 @@ __all__ = [
     "url_opener",
     "valid_sample",
 ]
+
+P = ParamSpec("P")
 
 trace = False  # whether `group_by_keys` writes each file's key and suffix to stdout
 meta_prefix = "__"
@@ -82,6 +89,55 @@ def group_by_keys(
     return grouping.group_by_keys(data, _traced(keys) if trace else keys, lcase, suffixes, handler)
 
 
+@dataclass(frozen=True)
+class TarFileSamples:
+    """The stage from shards to samples: by the engine, unless a part of this module has been replaced."""
+
+    engine: TarSamples
+
+    def __call__(self, shards: Iterable[Any]) -> Iterator[Sample]:
+        return self._by_parts(shards) if _replaced() else self.engine(shards)
+
+    def read_within(self, shards: Iterator[Any], current: Pass) -> Iterator[Sample]:
+        """The same in a pass over a pipeline, at whose end all is closed."""
+        return self._by_parts(shards) if _replaced() else self.engine.read_within(shards, current)
+
+    def _by_parts(self, shards: Iterable[Any]) -> Iterator[Sample]:
+        source = self.engine.source
+        choices = {"select_files": source.select_files, "rename_files": source.rename_files}
+        given: dict[str, Any] = {
+            name: choice for name, choice in choices.items() if choice is not None
+        }  # people's may know neither
+        files = tar_file_expander(url_opener(shards, handler=source.handler), handler=source.handler, **given)
+        return group_by_keys(files, handler=source.handler)
+
+
+def _made_of_parts(make: Callable[P, TarSamples]) -> Callable[P, TarFileSamples]:
+    @wraps(make, assigned=("__name__", "__qualname__", "__doc__", "__annotations__"))
+    def made(*args: P.args, **options: P.kwargs) -> TarFileSamples:
+        return TarFileSamples(make(*args, **options))
+
+    return made
+
+
+tarfile_to_samples = _made_of_parts(tarstages.tarfile_to_samples)
+
+
+def tarfile_samples(
+    src: Iterable[Any], handler: Handler = reraise_exception, select_files: Selects = None, rename_files: Renames = None
+) -> Iterator[Sample]:
+    """The samples of the shards of `src`, as `tarfile_to_samples`."""
+    return tarfile_to_samples(handler, select_files, rename_files)(src)
+
+
+def _parts() -> tuple[object, ...]:
+    return url_opener, tar_file_expander, group_by_keys
+
+
+def _replaced() -> bool:
+    return _parts() != _OWN_PARTS
+
+
 def _traced(keys: Keys) -> Keys:
     def traced(fname: str) -> Any:
         found = keys(fname)
@@ -107,3 +163,6 @@ def _without_meta(rename: Renames, select: Selects) -> tuple[Renames, Selects]:
         return not meta and (select is None or bool(select(name)))
 
     return renames, selects
+
+
+_OWN_PARTS = _parts()

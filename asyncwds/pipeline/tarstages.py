@@ -15,7 +15,7 @@ from typing import Any, Literal
 from asyncwds.engine.gopen import gopen
 from asyncwds.engine.source import Source, as_prefetch
 from asyncwds.errors import SpecError
-from asyncwds.model import Cache, Http, MiB, Prefetch, Retry, Sample
+from asyncwds.model import Cache, Http, MiB, Prefetch, Retry
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.storage.base import Fetcher
@@ -58,13 +58,6 @@ def tarfile_to_samples(
         fetcher=fetcher,
     )
     return TarSamples(source)
-
-
-def tarfile_samples(
-    src: Iterable[Any], handler: Handler = reraise_exception, select_files: Selects = None, rename_files: Renames = None
-) -> Iterator[Sample]:
-    """The samples of the shards of `src`, as `tarfile_to_samples`."""
-    return tarfile_to_samples(handler, select_files, rename_files)(src)
 
 
 def url_opener(data: Iterable[Any], handler: Handler = reraise_exception, **kw: Any) -> Iterator[dict[str, Any]]:
