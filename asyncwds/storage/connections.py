@@ -15,18 +15,20 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, *, force_close: bool = False) -> None:
         super().__init__(limit=0, force_close=force_close)  # the scheduler limits them
         # By aiohttp's protocols: uvloop's transports allow no weak references. A transport forgets its protocol when it is closed.
-        self._transports: weakref.WeakKeyDictionary[Any, asyncio.Transport] = weakref.WeakKeyDictionary()
+        self._transports: weakref.WeakKeyDictionary[Any, tuple[asyncio.Transport, bool]] = weakref.WeakKeyDictionary()
 
     async def connect(self, *args: Any, **options: Any) -> Any:
         connection = await super().connect(*args, **options)
-        if connection.transport is not None:
-            self._transports[connection.protocol] = connection.transport
+        transport = connection.transport
+        if transport is not None:
+            self._transports[connection.protocol] = transport, transport.get_extra_info("sslcontext") is not None
         return connection
 
     def abort(self) -> None:
         """Ends connections that the peers have not taken everything from yet, or, with TLS, have not said goodbye to."""
-        for transport in tuple(self._transports.values()):
-            if transport.get_write_buffer_size() or transport.get_extra_info("sslcontext") is not None:
+        for transport, secured in tuple(self._transports.values()):
+            # Where it is closed already, asyncio's `abort` fails without TLS, and `get_write_buffer_size` with it.
+            if secured or transport.get_write_buffer_size():
                 transport.abort()
 
 
