@@ -104,10 +104,9 @@ class TarFileSamples:
 
     def _by_parts(self, shards: Iterable[Any]) -> Iterator[Sample]:
         source = self.engine.source
-        choices = {"select_files": source.select_files, "rename_files": source.rename_files}
-        given: dict[str, Any] = {
-            name: choice for name, choice in choices.items() if choice is not None
-        }  # people's may know neither
+        choices: dict[str, Any] = {"select_files": source.select_files, "rename_files": source.rename_files}
+        # Only what is asked for: people's own may know neither.
+        given = {name: choice for name, choice in choices.items() if choice is not None}
         files = tar_file_expander(url_opener(shards, handler=source.handler), handler=source.handler, **given)
         return group_by_keys(files, handler=source.handler)
 

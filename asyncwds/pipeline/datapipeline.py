@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Generator, Iterable
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import replace
 from itertools import islice
@@ -76,7 +77,7 @@ class DataPipeline:
     def iterator(self) -> Iteration | Generator[Any, None, None]:
         """An iteration that the number of items given to `repeat` or `with_epoch` does not bound."""
         if self._has_own("iterator1"):
-            return repeated(self.iterator1, self._description.passes)
+            return repeated(lambda _: nullcontext(self.iterator1()), self._description.passes)
         return self._iteration(self._start(replace(self._description, items=None)))
 
     def iterator1(self) -> Iteration | Generator[Any, None, None]:

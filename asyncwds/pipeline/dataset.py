@@ -24,7 +24,7 @@ from asyncwds.pipeline.splitters import single_node_only, split_by_worker, split
 from asyncwds.plan import Draw, Resampled, Splitter
 from asyncwds.seeds import dataset_seed
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.cache_settings import cache_arguments, cache_settings
+from asyncwds.storage.cache_settings import cache_arguments, cache_of
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.listing import expand_and_list
 from asyncwds.urls import expand, local_path
@@ -109,9 +109,10 @@ class WebDataset(DataPipeline, FluidInterface):
         http, retry, storage = http or Http(), retry or Retry(), as_storage(storage)
         look_up = expand if fetcher is not None else partial(expand_and_list, http=http, retry=retry, storage=storage)
         own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, _folder(urls) is not None
-        if own_list or folder:
+        listed = own_list or folder
+        if listed:
             self.create_url_iterator(args)
-        expanded, draw = ((), None) if own_list or folder else _shards(urls, resampled, look_up)
+        expanded, draw = ((), None) if listed else _shards(urls, resampled, look_up)
         source = Source(
             urls=tuple(expanded),
             seed=self.seed,
@@ -128,13 +129,12 @@ class WebDataset(DataPipeline, FluidInterface):
             retry=retry,
             http=http,
             storage=storage,
-            cache=cache or cache_settings(args.cache_dir, args.cache_size, url_to_name),
+            cache=cache or cache_of(args.cache_dir, args.cache_size, url_to_name),
             fetcher=fetcher,
         )
-        if own_list and not folder:  # what a process has claimed there is no other's
-            for stage in filter(None, (source.nodesplitter, source.workersplitter, _shuffle(source.shardshuffle))):
-                self.append(stage)
-        self.append(TarSamples(source) if own_list or folder else source)
+        for stage in _sharing(source) if own_list and not folder else ():  # what is claimed of a folder is no other process's
+            self.append(stage)
+        self.append(TarSamples(source) if listed else source)
 
     # Steps of the constructor, for subclasses to override, as they can with WebDataset. `args` has `urls`, `mode`, `shardshuffle`,
     # `cache_dir` and `cache_size`.
@@ -171,5 +171,7 @@ def _shard_list(urls: Any, mode: str | None) -> object:
     return ResampledShards(urls) if mode == "resampled" else SimpleShardList(urls)
 
 
-def _shuffle(bufsize: int) -> Shuffle | None:
-    return Shuffle(bufsize) if bufsize else None
+def _sharing(source: Source) -> list[Any]:
+    """The stages by which places share out the shards of a list, each in an order of its own."""
+    stages = (source.nodesplitter, source.workersplitter, Shuffle(source.shardshuffle) if source.shardshuffle else None)
+    return [stage for stage in stages if stage is not None]

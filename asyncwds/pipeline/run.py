@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
@@ -67,8 +67,8 @@ class Run:
         self._pass, self._samples = self._begin(0)
 
     def items(self) -> Iterator[Any]:
-        """All passes. A pass that gives nothing ends them, so that repeating an empty dataset does not spin."""
-        items = self._passes(self._description.passes)
+        """All passes."""
+        items = repeated(self._one_pass, self._description.passes)
         return items if self._description.items is None else islice(items, self._description.items)
 
     def interrupt(self) -> None:
@@ -97,19 +97,14 @@ class Run:
                 return number
         return None
 
-    def _passes(self, passes: int | None) -> Iterator[Any]:
-        for number in count() if passes is None else range(passes):
-            if number:
-                self._pass, self._samples = self._begin(number)
-                if self._closed:  # by another thread, perhaps meanwhile
-                    self._pass.interrupt()
-            empty = True
-            with closing(self._pass) as current:
-                for item in self._staged(current):
-                    empty = False
-                    yield item
-            if empty:
-                return
+    @contextmanager
+    def _one_pass(self, number: int) -> Iterator[Iterator[Any]]:
+        if number:
+            self._pass, self._samples = self._begin(number)
+            if self._closed:  # by another thread, perhaps meanwhile
+                self._pass.interrupt()
+        with closing(self._pass) as current:
+            yield self._staged(current)
 
     def _staged(self, current: Pass) -> Iterator[Any]:
         head, *stages = self._description.stages
@@ -170,13 +165,17 @@ def is_stage(stage: object) -> bool:
     return callable(stage) or callable(getattr(stage, "run", None))
 
 
-def repeated(one_pass: Callable[[], Iterable[Any]], passes: int | None) -> Generator[Any, None, None]:
-    """The items of so many passes, without end if that is None. One that gives nothing ends them."""
-    for _ in count() if passes is None else range(passes):
+def repeated(one_pass: Callable[[int], AbstractContextManager[Iterable[Any]]], passes: int | None) -> Generator[Any, None, None]:
+    """The items of so many passes, each opened by its number; without end if that is None.
+
+    One that gives nothing ends them, so that repeating an empty dataset does not spin.
+    """
+    for number in count() if passes is None else range(passes):
         empty = True
-        for item in one_pass():
-            empty = False
-            yield item
+        with one_pass(number) as items:
+            for item in items:
+                empty = False
+                yield item
         if empty:
             return
 

@@ -21,7 +21,11 @@ def cache_settings(
     written as 1e12; if that is unset too there is no bound. A `cache_size` of 0 is no cache. $WDS_VERBOSE_CACHE=1
     makes it verbose. Raises SpecError for a variable that is no number.
     """
-    folder, size = cache_arguments(cache_dir, cache_size)
+    return cache_of(*cache_arguments(cache_dir, cache_size), url_to_name)
+
+
+def cache_of(folder: str | os.PathLike[str] | None, size: float, url_to_name: Callable[[str], str] | None = None) -> Cache | None:
+    """The same for what `cache_arguments` gives."""
     if not folder or size == 0:
         return None
     bound = int(size) if isfinite(size) and size > 0 else None

@@ -209,6 +209,18 @@ def test_where_the_cache_is(urls: list[str], tmp_path: Path) -> None:
     assert Local(urls, cache_dir="elsewhere").stage(0).cache == Cache("elsewhere", 10**9)
 
 
+def test_a_subclass_may_do_without_the_cache_of_the_environment(
+    urls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Uncached(asyncwds.WebDataset):
+        def update_cache_info(self, args: SimpleNamespace) -> None:
+            args.cache_dir = None
+
+    monkeypatch.setenv("WDS_CACHE", str(tmp_path))
+    assert asyncwds.WebDataset(urls).stage(0).cache == Cache(str(tmp_path))
+    assert Uncached(urls).stage(0).cache is None
+
+
 @pytest.mark.parametrize("make", ["stage", "detshuffle", "list", "resampled list", "mix"])
 def test_what_a_subclass_does_itself_is_done(make: str) -> None:
     """Also where the class itself would do something else at each place and in each epoch."""
