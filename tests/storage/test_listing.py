@@ -309,9 +309,12 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     with FaultServer({}, first_byte_delay=60) as server:
         program = (
             "import os, signal, threading, asyncwds\n"
-            "threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+            "timer = threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT))\n"
+            "timer.start()\n"
             f"try: asyncwds.WebDataset('{server.url()}*.tar')\n"
-            "except KeyboardInterrupt: print('interrupted', threading.active_count())\n"
+            "except KeyboardInterrupt:\n"
+            "    timer.join()\n"
+            "    print('interrupted', threading.active_count())\n"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
     assert (done.stdout, done.stderr) == ("interrupted 1\n", "")
