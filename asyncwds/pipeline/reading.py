@@ -16,7 +16,7 @@ from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import SpecError
 from asyncwds.model import Place, Sample, Shard
 from asyncwds.pipeline.directory import ClaimedShard
-from asyncwds.pipeline.parallel import Feed
+from asyncwds.pipeline.feed import Feed
 from asyncwds.pipeline.passes import Pass
 from asyncwds.stats import Counters
 from asyncwds.urls import local_path

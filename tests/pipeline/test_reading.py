@@ -13,7 +13,7 @@ import pytest
 import asyncwds as wds
 from asyncwds.errors import SpecError, TruncatedTarError
 from asyncwds.model import Prefetch, Shard
-from asyncwds.pipeline.parallel import Feed
+from asyncwds.pipeline.feed import Feed
 from asyncwds.pipeline.reading import Drawing, Drawn
 from asyncwds.stats import Counters
 from asyncwds.storage.memory import MemoryFetcher

@@ -15,11 +15,12 @@ from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.cache.ahead import Ahead
 from asyncwds.storage.cache.checks import is_shard
 from asyncwds.storage.cache.download import Download, Surroundings
-from asyncwds.storage.cache.folder import CacheFolder, Whole
+from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.health import Health
 from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.names import name_in_cache, url_hash
 from asyncwds.storage.cache.partials import Partials
+from asyncwds.storage.cache.records import Whole
 from asyncwds.storage.cache.threads import CacheThreads
 from asyncwds.storage.cache.whole import file_chunks, whole_chunks
 from asyncwds.storage.file import FileFetcher

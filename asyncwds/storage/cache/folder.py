@@ -13,18 +13,17 @@ two were renamed, or whether somebody wrote to it since.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from asyncwds.model import Cache
 from asyncwds.storage.cache.names import INDEX
+from asyncwds.storage.cache.records import Record, Whole, as_json, read_record
 from asyncwds.storage.file import file_identity
 from asyncwds.storage.locks import has_alone, locked_file
 
@@ -33,28 +32,6 @@ LEFTOVER = 24 * 3600 * 10**9
 
 MANY, SPARE = 1000, 64
 """In a cache of many shards, one in so many [bytes] more than needed is freed: to look at all of them for each is too slow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is known of a shard that is whole; `mtime` is that of its file [ns]."""
-
-    url: str
-    url_hash: str
-    size: int
-    identity: str | None
-    mtime: int
-    sums: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A shard that is there; `identity` is that of its file."""
-
-    name: str
-    path: str
-    identity: str
-    record: Record
 
 
 class Entry(NamedTuple):
@@ -95,7 +72,7 @@ class CacheFolder:
         """A shard that is whole, and not written to since; `use` notes that it is used now."""
         path = self.path(name)
         try:
-            record = Record(**json.loads(self._record(name).read_bytes()))
+            record = read_record(self._record(name))
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
             return None
@@ -162,7 +139,7 @@ class CacheFolder:
             if not self.has(name, descriptor):
                 return False
             self.path(name).parent.mkdir(parents=True, exist_ok=True)
-            self._write(self._record(name), _as_json(record))
+            self._write(self._record(name), as_json(record))
             self.ranges(name).unlink(missing_ok=True)
             self.part(name).replace(self.path(name))
         self._touch(name)
@@ -174,7 +151,7 @@ class CacheFolder:
         with self.locked() as lock:
             status = self.path(name).stat()
             record = Record(url, url_hash, status.st_size, identity, status.st_mtime_ns)
-            self._write(self._record(name), _as_json(record))
+            self._write(self._record(name), as_json(record))
             _take(lock, _taken(lock) + status.st_size)
         return self.find(name, use=True)
 
@@ -193,7 +170,7 @@ class CacheFolder:
         """Removes a shard that turned out not to be what its record says, unless it was replaced meanwhile."""
         with self.locked() as lock:
             found = self._record(whole.name)
-            if found.exists() and found.read_bytes() == _as_json(whole.record):
+            if found.exists() and found.read_bytes() == as_json(whole.record):
                 self._remove(lock, Entry(0, whole.name, whole.record.size, part=False))
 
     # -- what goes --------------------------------------------------------------------------------------------------
@@ -276,10 +253,6 @@ class CacheFolder:
     def say(self, what: str) -> None:
         if self._verbose:
             sys.stderr.write(f"# asyncwds cache {what}\n")
-
-
-def _as_json(record: Record) -> bytes:
-    return json.dumps(asdict(record)).encode()
 
 
 def _size(path: str) -> int:

@@ -17,8 +17,9 @@ from asyncwds.errors import CacheError
 from asyncwds.storage.base import Chunk
 from asyncwds.storage.cache.checks import sums_of
 from asyncwds.storage.cache.claims import Claim, Claims
-from asyncwds.storage.cache.folder import CacheFolder, Record
+from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.journal import Header, Journal, header_line, span_line
+from asyncwds.storage.cache.records import Record
 from asyncwds.storage.cache.threads import CacheThreads
 from asyncwds.storage.locks import has_alone, lock_span, share_file, unlock_span
 

@@ -10,7 +10,7 @@ from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Chunk, Fetcher
 from asyncwds.storage.body import ChunkBody, cropped
 from asyncwds.storage.cache.checks import SUM_BYTES, sum_at, sum_of
-from asyncwds.storage.cache.folder import Whole
+from asyncwds.storage.cache.records import Whole
 from asyncwds.storage.ranges import Asked
 
 
