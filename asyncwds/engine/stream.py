@@ -109,7 +109,7 @@ class BlockStream:
                 block = reading.rest or next(reading.blocks, None)
                 reading.rest = None
                 if block is not None:
-                    return self._cut_to_turn(reading, block) if self._turn_samples else block
+                    return self._given_out(reading, block)
                 if reading.reader.failed or reading.finishing:
                     return self._end(run, failed=reading.reader.failed)
             block = self._take(run)
@@ -147,6 +147,14 @@ class BlockStream:
             reading = self._readings[run] = _Reading(compared(run, reader))
         return reading
 
+    def _given_out(self, reading: _Reading, block: Block) -> Block:
+        if self._turn_samples:
+            block = self._cut_to_turn(reading, block)
+        # Counted here and not at the shard's end: a consumer who raises the error comes for nothing more.
+        if block.error is not None and reading.reader.failed:
+            self._counters.shards_failed += 1
+        return block
+
     def _cut_to_turn(self, reading: _Reading, block: Block) -> Block:
         """Ends a turn after a fixed number of samples, wherever the chunks were cut."""
         if len(block.samples) > self._turn_left:
@@ -164,7 +172,6 @@ class BlockStream:
         self._readings.pop(run, None)
         self._fetches.pump()
         self._turn_left = self._turn_samples
-        self._counters.shards_failed += failed
         self._counters.shards += not failed
         return _NOTHING
 

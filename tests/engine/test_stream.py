@@ -139,6 +139,20 @@ async def test_what_is_missing_stands_where_it_belongs():
     assert (stats.shards, stats.shards_failed) == (3, 2)
 
 
+@pytest.mark.parametrize("interleave", [1, 2])
+async def test_a_shard_that_failed_is_counted_with_its_error(interleave):
+    """Whoever raises that comes for nothing more, so that nothing can be counted later."""
+    counters = Counters()
+    prefetch = Prefetch(connections=2, interleave=interleave, interleave_samples=2)
+    stream = BlockStream(iter([Shard("m0", 0)]), MemoryFetcher({"m0": OBJECTS["m0"][:9000]}), prefetch, ReadOptions(GiB), counters)
+    while (await stream.next_block()).error is None:
+        assert counters.shards_failed == 0
+    assert counters.shards_failed == 1
+    assert await stream.next_block() is None
+    assert (counters.shards, counters.shards_failed) == (0, 1)
+    await stream.aclose()
+
+
 async def test_an_error_of_the_fetcher_that_is_not_ours_is_wrapped_and_kept_as_cause():
     async def steer(url: str, offset: int | None) -> None:
         if url == "m2" and offset:
