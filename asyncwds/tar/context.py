@@ -79,6 +79,11 @@ class Context:
             raise self._unsound(f"{self.what()} has {size} bytes, and {limit} are allowed")
         return size, wanted
 
+    def open_plain(self, name: str, offset: int) -> bool:
+        """What `read` would do for a sound header of the plain form of `fast_forms`. Returns whether the payload is wanted."""
+        self.header, self._kind = offset, headers.PLAIN
+        return self._begin_member(name, regular=True)
+
     def complete(self, data: bytes, members: list[Member]) -> None:
         """Takes a payload that was wanted. Raises TarHeaderError if it belongs to an extended header and makes no sense."""
         if self._kind not in headers.EXTENSIONS:
@@ -130,6 +135,12 @@ class Context:
         return self._kind != headers.LONG_LINK
 
     def _open_member(self, block: bytes, name: str, *, regular: bool) -> bool:
+        wanted = self._begin_member(name, regular=regular)
+        if wanted and self._kind == headers.PLAIN and not block[headers.PREFIX]:
+            self._plain = self._plain.for_rest(block)
+        return wanted
+
+    def _begin_member(self, name: str, *, regular: bool) -> bool:
         if not self.extended:
             self.first = self.header
         self.extended, self._local, self._name = False, {}, name
@@ -138,8 +149,6 @@ class Context:
             if chosen is None:
                 return False
             self._name = chosen
-        if self._kind == headers.PLAIN and not block[headers.PREFIX]:
-            self._plain = self._plain.for_rest(block)
         return regular
 
     def _unsound(self, message: str) -> TarHeaderError:
