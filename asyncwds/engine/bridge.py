@@ -27,7 +27,7 @@ from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError
 from asyncwds.stats import Counters
 
-BLOCK_BYTES = 1 << 20  # [bytes] handed over at once, if they are there
+BLOCK_BYTES = 4 << 20  # [bytes] handed over at once, if they are there
 JOIN_TIMEOUT = 30.0  # [s] a close waits for a source that cannot be interrupted, such as a read from a dead network disk
 
 

@@ -11,7 +11,8 @@ from asyncwds.errors import WdsError
 from asyncwds.model import MiB, Shard
 from asyncwds.storage.base import Chunk
 
-_TAKEN_AT_ONCE = MiB  # [bytes] of a part's buffer
+# [bytes] of a part's buffer, as many as one call may receive: see there. The smallest samples there can be take 12 ms.
+_TAKEN_AT_ONCE = 4 * MiB
 
 
 class PartState(Enum):
@@ -88,7 +89,7 @@ def next_chunk(part: Part) -> Chunk:
     chunk = part.chunks.popleft()
     size = len(chunk)
     if part.buffer is not None and isinstance(chunk, memoryview):
-        while part.chunks and size < _TAKEN_AT_ONCE and isinstance(part.chunks[0], memoryview):
+        while part.chunks and isinstance(part.chunks[0], memoryview) and size + len(part.chunks[0]) <= _TAKEN_AT_ONCE:
             size += len(part.chunks.popleft())
         chunk = memoryview(part.buffer)[part.taken : part.taken + size]
     part.taken += size
