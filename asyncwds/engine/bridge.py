@@ -27,7 +27,8 @@ from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError
 from asyncwds.stats import Counters
 
-BLOCK_BYTES = 4 << 20  # [bytes] handed over at once, if they are there
+BLOCK_BYTES = 1 << 20  # [bytes] handed over at once, if they are there
+FAST_BLOCK_BYTES = 4 << 20  # the same where more than that comes at once
 JOIN_TIMEOUT = 30.0  # [s] a close waits for a source that cannot be interrupted, such as a read from a dead network disk
 
 
@@ -111,7 +112,8 @@ class _Crossing:
             while (first := await source.next_block()) is not None:
                 self.handed += 1  # before the source is asked for what comes behind it
                 # The very first goes at once: with 16 connections that begin together a turn of the loop takes 10 ms.
-                block = await gathered(first, source, min(BLOCK_BYTES, self._window // 4)) if self.put else first
+                most = BLOCK_BYTES if first.nbytes <= BLOCK_BYTES else FAST_BLOCK_BYTES
+                block = await gathered(first, source, min(most, self._window // 4)) if self.put else first
                 await self._wait_for_room(block.nbytes)
                 self.queue.put(block)
                 await asyncio.sleep(0)  # or a long run of blocks that are ready would keep the sockets waiting
