@@ -23,12 +23,11 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import Protocol
 
+from asyncwds.engine.parts import FAST_STEP, STEP
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError
 from asyncwds.stats import Counters
 
-BLOCK_BYTES = 1 << 20  # [bytes] handed over at once, if they are there
-FAST_BLOCK_BYTES = 4 << 20  # the same where more than that comes at once
 JOIN_TIMEOUT = 30.0  # [s] a close waits for a source that cannot be interrupted, such as a read from a dead network disk
 
 
@@ -112,7 +111,7 @@ class _Crossing:
             while (first := await source.next_block()) is not None:
                 self.handed += 1  # before the source is asked for what comes behind it
                 # The very first goes at once: with 16 connections that begin together a turn of the loop takes 10 ms.
-                most = BLOCK_BYTES if first.nbytes <= BLOCK_BYTES else FAST_BLOCK_BYTES
+                most = STEP if first.nbytes <= STEP else FAST_STEP  # more than a step comes over fast links only
                 block = await gathered(first, source, min(most, self._window // 4)) if self.put else first
                 await self._wait_for_room(block.nbytes)
                 self.queue.put(block)

@@ -11,10 +11,11 @@ from asyncwds.errors import WdsError
 from asyncwds.model import MiB, Shard
 from asyncwds.storage.base import Chunk
 
-# [bytes] of a part's buffer. The more where a piece that came at once is as large as this: the link is fast, and rounds are
-# what it waits for (`storage.receiving` has figures). With 4 MiB over slower links 1.5 % are lost.
-_TAKEN_AT_ONCE = MiB
-_TAKEN_AT_ONCE_IF_FAST = 4 * MiB  # 12 ms of work with the smallest samples there can be
+# [bytes] taken of a part's buffer at once, and handed to the consumer. The more where a piece that came at once is as large as
+# `STEP`: the link is fast, and rounds are what it waits for (`storage.receiving` has figures). With 4 MiB over slower links
+# 1.5 % are lost.
+STEP = MiB
+FAST_STEP = 4 * MiB  # 12 ms of work with the smallest samples there can be
 
 
 class PartState(Enum):
@@ -91,7 +92,7 @@ def next_chunk(part: Part) -> Chunk:
     chunk = part.chunks.popleft()
     size = len(chunk)
     if part.buffer is not None and isinstance(chunk, memoryview):
-        most = _TAKEN_AT_ONCE if size < _TAKEN_AT_ONCE else _TAKEN_AT_ONCE_IF_FAST
+        most = STEP if size < STEP else FAST_STEP
         while part.chunks and isinstance(part.chunks[0], memoryview) and size + len(part.chunks[0]) <= most:
             size += len(part.chunks.popleft())
         chunk = memoryview(part.buffer)[part.taken : part.taken + size]

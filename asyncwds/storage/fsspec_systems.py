@@ -28,7 +28,7 @@ class Systems:
 
     async def run(self, url: str, offset: int, work: Callable[..., T], *arguments: Any) -> T:
         """What `work(file system, path, *arguments)` returns, in a thread. Raises our error for what it raises."""
-        return await waited(self.threads.submit(self._with_a_system, url, work, arguments), url, offset)
+        return await _waited(self.threads.submit(self._with_a_system, url, work, arguments), url, offset)
 
     def make(self, url: str) -> tuple[Any, str]:
         """A file system of its own, and the path. In a thread: it may connect."""
@@ -76,7 +76,7 @@ class OpenFile:
 
     async def read(self) -> bytes:
         self._last = self._systems.threads.submit(self._read)
-        piece = await waited(self._last, self._url, self._position)
+        piece = await _waited(self._last, self._url, self._position)
         self._position += len(piece)
         return piece
 
@@ -99,7 +99,7 @@ class OpenFile:
             _disconnect(self._system)
 
 
-async def waited(work: Future[T], url: str, offset: int) -> T:
+async def _waited(work: Future[T], url: str, offset: int) -> T:
     try:
         return await asyncio.wrap_future(work)
     except Exception as error:
