@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any
 
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.pipeline.collation import Collation, default_collation_fn
+from asyncwds.extras import needed
+from asyncwds.pipeline.collation import Collation, default_collation_fn, with_tensors
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
 
 __all__ = ["Batched", "Collation", "Unbatched", "Unlisted", "batched", "default_collation_fn", "listed", "unbatched", "unlisted"]
@@ -16,12 +17,16 @@ __all__ = ["Batched", "Collation", "Unbatched", "Unlisted", "batched", "default_
 
 @dataclass(frozen=True, slots=True)
 class Batched:
-    """Collects `batchsize` samples at a time; without `collation_fn` as lists. `partial` keeps a last batch that is smaller."""
+    """Collects `batchsize` samples at a time; without `collation_fn` as lists. `partial` keeps a last batch that is smaller.
+
+    `tensors` makes torch tensors of the batch's arrays.
+    """
 
     batchsize: int = 20
     collation_fn: Collation | None = default_collation_fn
     partial: bool = True
     handler: Handler = reraise_exception
+    tensors: bool = False
 
     def __post_init__(self) -> None:
         if not hasattr(self.batchsize, "__index__") or self.batchsize < 1:
@@ -29,7 +34,9 @@ class Batched:
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         lists = self._lists(source)
-        return lists if self.collation_fn is None else self._collated(lists)
+        if self.tensors:
+            needed("torch", "torch")
+        return self._collated(lists) if self.collation_fn is not None or self.tensors else lists
 
     def _lists(self, source: Iterable[Any]) -> Iterator[list[Any]]:
         samples = iter(source)
@@ -39,10 +46,11 @@ class Batched:
 
     def _collated(self, lists: Iterator[list[Any]]) -> Iterator[Any]:
         collation_fn = self.collation_fn
-        assert collation_fn is not None
         for batch in lists:
             try:
-                collated = collation_fn(batch)
+                collated = batch if collation_fn is None else collation_fn(batch)
+                if self.tensors:
+                    collated = with_tensors(collated)
             except Exception as error:  # noqa: BLE001 - user code and samples that don't match; the handler decides
                 if handled(error, self.handler, f"batched({self.batchsize})", batch[0]):
                     continue
@@ -109,9 +117,14 @@ def batched(
     collation_fn: Collation | None = default_collation_fn,
     partial: bool = True,
     handler: Handler = reraise_exception,
+    tensors: bool = False,
 ) -> Batched:
-    """Batches of `batchsize` samples; the handler is asked about those that cannot be collated."""
-    return Batched(batchsize, collation_fn, partial, handler)
+    """Batches of `batchsize` samples; the handler is asked about those that cannot be collated.
+
+    Numbers and numpy arrays are stacked as numpy arrays, also beside torch tensors. A DataLoader makes tensors of them; in a
+    loop without one, `tensors=True` does.
+    """
+    return Batched(batchsize, collation_fn, partial, handler, tensors)
 
 
 def listed(batchsize: int = 20, partial: bool = True) -> Batched:

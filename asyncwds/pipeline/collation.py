@@ -30,6 +30,28 @@ def combine_values(b: Sequence[Any], combine_tensors: bool = True, combine_scala
     return _combined("", list(b), combine_tensors, combine_scalars)
 
 
+def with_tensors(values: Any) -> Any:
+    """The values with torch tensors for arrays and numpy's numbers, in dicts, lists and tuples too, as a DataLoader makes them.
+
+    What numpy has and torch has not (strings, objects, dates) is left. Memory is shared where torch can: arrays that may be
+    written, in this machine's byte order and without negative strides.
+    """
+    import numpy as np  # noqa: PLC0415 - heavy
+    import torch  # noqa: PLC0415 - heavy
+
+    if isinstance(values, dict):
+        return {name: with_tensors(value) for name, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        converted = [with_tensors(value) for value in values]
+        if isinstance(values, list):
+            return converted
+        return values._make(converted) if hasattr(values, "_make") else tuple(converted)
+    if not isinstance(values, (np.ndarray, np.generic)) or values.dtype.kind not in "biufc":
+        return values
+    native = np.require(values, values.dtype.newbyteorder("="), ["C", "W"])
+    return torch.from_numpy(native)
+
+
 def tuple2dict(values: Any) -> dict[Any, Any]:
     """(a, b) → {0: a, 1: b}; a dict is left as it is."""
     return values if isinstance(values, dict) else dict(enumerate(values))

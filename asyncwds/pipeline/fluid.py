@@ -113,9 +113,14 @@ class FluidInterface:
         collation_fn: Collation | None = default_collation_fn,
         partial: bool = True,
         handler: Handler = reraise_exception,
+        tensors: bool = False,
     ) -> Self:
-        """Batches, by default as tuples (or dicts) of columns; `partial=False` drops a last one that is not full."""
-        return self.compose(batching.batched(batchsize, collation_fn, partial, handler))
+        """Batches, by default as tuples (or dicts) of columns; `partial=False` drops a last one that is not full.
+
+        Numbers (labels) become numpy arrays, as with WebDataset, and torch tensors with `tensors=True`, for loops without a
+        DataLoader, which would do the same.
+        """
+        return self.compose(batching.batched(batchsize, collation_fn, partial, handler, tensors))
 
     def unbatched(self, handler: Handler = reraise_exception) -> Self:
         """Batches of columns → samples."""

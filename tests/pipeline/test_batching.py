@@ -148,6 +148,19 @@ def test_torch_is_not_imported() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_tensors_need_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from asyncwds.errors import SpecError\n"
+        "from asyncwds.pipeline.batching import batched\n"
+        "from asyncwds.pipeline.handlers import ignore_and_continue\n"
+        "try: list(batched(2, tensors=True, handler=ignore_and_continue)([(1,), (2,)]))\n"
+        "except SpecError as error: print(error)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "torch is needed: pip install" in printed
+
+
 # -- taking batches apart
 
 
