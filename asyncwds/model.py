@@ -197,6 +197,7 @@ class Cache:
     revalidate    ask the source, once an iteration, whether a shard that is kept is still the same
     checksums     keep a checksum of each MiB of a shard and compare it whenever that is read
     verbose       a line on stderr for each shard that is kept or removed
+    local         keep local files too: for those on a network disk; `url_to_name` gets their absolute paths
     """
 
     dir: str | os.PathLike[str]
@@ -205,6 +206,7 @@ class Cache:
     revalidate: bool = False
     checksums: bool = False
     verbose: bool = False
+    local: bool = False
 
     def __post_init__(self) -> None:
         _require(bool(os.fspath(self.dir)), "the cache's dir must not be empty")

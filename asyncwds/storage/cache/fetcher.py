@@ -21,6 +21,7 @@ from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.names import name_in_cache, url_hash
 from asyncwds.storage.cache.partials import Partials
 from asyncwds.storage.cache.records import Whole
+from asyncwds.storage.cache.sources import kept_as
 from asyncwds.storage.cache.threads import CacheThreads
 from asyncwds.storage.cache.whole import file_chunks, whole_chunks
 from asyncwds.storage.file import FileFetcher
@@ -36,7 +37,9 @@ _TRIES = 3  # between two looks a shard may become whole, or be removed
 
 
 class Cached:
-    """Serves from `cache.dir` what is there, and keeps there what it fetches while that is read. Local files pass through.
+    """Serves from `cache.dir` what is there, and keeps there what it fetches while that is read.
+
+    Standard input passes through, and so do local files unless `cache.local`.
 
     patience    [s] how long others that fetch the same are waited for while nothing comes of it
     validator   called with the path of what has come whole: whether to keep it
@@ -66,6 +69,7 @@ class Cached:
         self._ahead = Ahead(fetcher, self._has)
         self._seen: dict[str, Whole] = {}  # so that only the first part of a shard has to be looked up
         self._confirmed: dict[tuple[str, str | None], bool] = {}  # URLs with the identities that the source has confirmed
+        self._local: dict[str, str | None] = {}  # local files, and what `kept_as` says of them
         self._prepared = False
 
     @asynccontextmanager
@@ -80,8 +84,8 @@ class Cached:
     ) -> AsyncGenerator[Body, None]:
         async with AsyncExitStack() as stack:
             body: Body | None = None
-            if url != "-" and local_path(url) is None:
-                body = await self._cached(stack, Asked(url, start, stop, identity), buffer)
+            if (known_as := await self._kept_as(url)) is not None:
+                body = await self._cached(stack, Asked(known_as, start, stop, identity), buffer)
             if body is None:
                 body = await stack.enter_async_context(self._fetcher.open(url, start, stop, identity, buffer=buffer))
             yield body
@@ -104,6 +108,13 @@ class Cached:
                 await self._files.aclose()
             finally:
                 await self._fetcher.aclose()
+
+    async def _kept_as(self, url: str) -> str | None:
+        if local_path(url) is None or not self._cache.local:
+            return kept_as(url, self._folder.root, local=False)
+        if url not in self._local:
+            _remember(self._local, url, await self._threads.run(kept_as, url, self._folder.root, local=True))
+        return self._local[url]
 
     async def _cached(self, stack: AsyncExitStack, asked: Asked, buffer: memoryview | None) -> Body | None:
         """A body that the cache has to do with; None if it has nothing and can keep nothing."""
