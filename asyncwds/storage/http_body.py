@@ -12,7 +12,7 @@ from asyncwds.model import Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Chunk
 from asyncwds.storage.ranges import Asked, Promise
-from asyncwds.storage.receiving import Receiver, read_much, takes_over
+from asyncwds.storage.receiving import Receiver, left_behind, read_much, takes_over
 from asyncwds.storage.stall import StallClock
 from asyncwds.storage.translate import FOREIGN, translate
 
@@ -100,6 +100,8 @@ class HttpBody:
             return unread
         if self._receiver is not None:
             return await self._receiver.next_piece()
+        if left := left_behind(self._content):
+            return left
         # What single recv() calls gave, 256 KiB at most, is passed on as it is: where several have come, readany() joins
         # them, for 5 % more CPU time. HTTP's own chunks may be tiny, so those are joined.
         return await self._content.readany() if self._chunked else (await self._content.readchunk())[0]

@@ -18,6 +18,7 @@ from asyncwds.model import Http, KiB, Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.connections import Connector, close_session
 from asyncwds.storage.outgoing import Outgoing, http_url, redirected, without_login
+from asyncwds.storage.receiving import left_behind
 from asyncwds.storage.retry import Patience
 from asyncwds.storage.spool import Spool
 from asyncwds.storage.stall import StallClock
@@ -225,4 +226,4 @@ def _drop(early: asyncio.Task[None]) -> None:
 async def _page(response: aiohttp.ClientResponse) -> bytes:
     with suppress(aiohttp.ClientError):  # the status says enough
         return await response.content.read(_PAGE_BYTES)
-    return b""
+    return left_behind(response.content)

@@ -41,6 +41,19 @@ def takes_over(response: aiohttp.ClientResponse, unread: int) -> bool:
     )
 
 
+def left_behind(content: aiohttp.StreamReader) -> bytes:
+    """What came before the connection ended: aiohttp gives out none of that once it knows of the end. b"" where nothing is left."""
+    error = content.exception()
+    if error is None:
+        return b""
+    # Nobody waits on it and its callbacks are gone, so that the error does no more than keep the bytes back.
+    content.set_exception(None)  # type: ignore[arg-type]
+    try:
+        return content.read_nowait()
+    finally:
+        content.set_exception(error)
+
+
 def _read_little(transport: asyncio.BaseTransport) -> None:
     """For the next answer of a connection that will be taken over again: what aiohttp reads of it is copied, in fresh memory.
 

@@ -107,7 +107,7 @@ class ResumedBody:
     async def _go_on(self, error: FetchError) -> Chunk:
         # A server that drips a byte into each answer would otherwise be asked for ever.
         if self._patience.is_progress(self._position - self._failed_at):
-            self._failures = 0
+            self._failures = -1  # the request that brought this counts as a success, though its body broke
         self._failed_at = self._position
         chunk, self._failures = await self._patience.again(self._resume, error, self._failures)
         return chunk

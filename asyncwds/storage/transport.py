@@ -19,7 +19,7 @@ from asyncwds.storage.connections import Connector, close_session
 from asyncwds.storage.http_body import hang_up
 from asyncwds.storage.limits import RequestLimits
 from asyncwds.storage.outgoing import Outgoing, http_url, redirected, without_login
-from asyncwds.storage.receiving import READ_BUFFER
+from asyncwds.storage.receiving import READ_BUFFER, left_behind
 from asyncwds.storage.sites import Call, Refused, Reply, Request, Site
 
 MAX_REDIRECTS = 10
@@ -204,4 +204,4 @@ async def _page(response: aiohttp.ClientResponse) -> bytes:
     with suppress(aiohttp.ClientError):  # the status says enough
         while len(page) < _PAGE_BYTES and (chunk := await response.content.readany()):
             page += chunk
-    return bytes(page)
+    return bytes(page) + left_behind(response.content)

@@ -162,6 +162,18 @@ def test_fault_07_redirects_to_another_host():
             check(list(dataset(front)))
 
 
+@pytest.mark.parametrize("hedge", [0.95, None])
+@pytest.mark.parametrize(("shards", "samples"), [(1, 400), (120, 20)], ids=["one_long_shard", "many_short_shards"])
+def test_fault_09_bodies_that_all_end_early_are_followed_to_their_end(hedge, shards, samples):
+    archive = make_shard(make_samples(samples, size=4000))
+    objects = {f"{shard}.tar": archive for shard in range(shards)}
+    with FaultServer(objects, faults=[Fault(cut_at=30_000)]) as server:
+        retry = Retry(tries=3, backoff=0.001, hedge=hedge)
+        names = [server.url(name) for name in objects]
+        assert sum(1 for _ in WebDataset(names, retry=retry)) == shards * samples
+        assert server.counters.requests < 1.2 * shards * len(archive) / 30_000 + 2 * shards
+
+
 def test_fault_12_more_bytes_than_announced():
     """aiohttp gives up an answer whose surplus comes together with its end, and delivers one whose surplus comes later."""
     errors = []

@@ -6,7 +6,7 @@ import random
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -457,6 +457,33 @@ async def test_fault_08_09_wherever_it_breaks(server: FaultServer, kind: str, at
     fetched = await fetch(server.url("a.tar"))
     assert fetched.data == DATA
     assert ranges(server) == ["bytes=0-", f"bytes={at}-"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "size"),
+    [
+        (Fault(cut_at=30_000), 30_000),
+        (Fault(cut_at=280_000), 280_000),
+        (Fault(cut_at=30_000, chunked=True), 30_000),
+        (Fault(cut_at=30_000, no_ranges=True, no_length=True), 30_000),
+        (Fault(headers={"Connection": "close"}), 300_000),
+    ],
+    ids=["small", "large", "chunked", "no_length", "whole"],
+)
+async def test_fault_09_what_came_before_the_end_of_the_connection_is_given_out_after_it(
+    server: FaultServer, fault: Fault, size: int
+) -> None:
+    server.add(fault)
+    fetcher = HttpFetcher(PLAIN, QUICK, Counters())
+    buffer = memoryview(bytearray(lent.get())) if lent.get() else None
+    got = bytearray()
+    async with fetcher.open(server.url("a.tar"), 0, 300_000, buffer=buffer) as body:
+        await asyncio.sleep(0.1)  # the server sends all it will and closes
+        with suppress(ShortBodyError):
+            async for chunk in body:
+                got += chunk
+    await fetcher.aclose()
+    assert got == DATA[:size]
 
 
 async def test_fault_09_any_progress_starts_the_count_anew(server: FaultServer) -> None:

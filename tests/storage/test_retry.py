@@ -154,12 +154,13 @@ async def test_it_gives_up_after_so_many_tries_without_a_byte() -> None:
     with pytest.raises(FetchError, match="passing") as caught:
         await fetch(flaky)
     assert caught.value.attempts == RETRY.tries
-    assert len(flaky.asked) == RETRY.tries
+    assert len(flaky.asked) == 1 + RETRY.tries
 
 
-async def test_enough_bytes_start_the_count_anew() -> None:
+@pytest.mark.parametrize("tries", [1, 2, 8])
+async def test_a_body_that_brings_enough_each_time_is_followed_to_its_end(tries: int) -> None:
     flaky = Flaky(then=Turn(breaks_at=1))
-    _, data, counters, _ = await fetch(flaky, 900)
+    _, data, counters, _ = await fetch(flaky, 900, retry=replace(RETRY, tries=tries))
     assert data == DATA[900:]
     assert counters.retries == 99  # the break after the last byte needs none
 
@@ -180,8 +181,9 @@ async def test_what_will_not_pass_is_not_tried_again(turns: list[Turn]) -> None:
     assert (caught.value.attempts, len(flaky.asked)) == (1, 1)
 
 
-async def test_one_try_is_one_request() -> None:
-    flaky = Flaky(Turn(breaks_at=100))
+@pytest.mark.parametrize("turn", [Turn(refused=PASSING), Turn(breaks_at=0)])
+async def test_one_try_is_one_request(turn: Turn) -> None:
+    flaky = Flaky(turn)
     with pytest.raises(FetchError):
         await fetch(flaky, retry=Retry(tries=1))
     assert len(flaky.asked) == 1
