@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from asyncwds import __version__
 from asyncwds.errors import WdsError
+from asyncwds.escaping import escaped, printable
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.dataset import WebDataset
@@ -26,6 +28,9 @@ class _Main(click.Group):
     """Turns our errors into one line on stderr and exit status 1."""
 
     def invoke(self, context: click.Context) -> Any:
+        # What the encoding of the terminal does not have is shown escaped, as on stderr.
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(context)
         except WdsError as error:
@@ -88,10 +93,11 @@ def list_samples(urls: tuple[str, ...], *, summary: bool) -> None:
             fields.setdefault(name, []).append(size)
         count += 1
         if not summary:
-            click.echo(f"{sample['__key__']}\t" + "\t".join(f"{name}:{size}" for name, size in sizes.items()))
+            columns = [escaped(sample["__key__"]), *[f"{escaped(name)}:{size}" for name, size in sizes.items()]]
+            click.echo("\t".join(columns))
     click.echo(f"{count} samples in {dataset.stats().shards} shards")
     for name, found in sorted(fields.items()):
-        click.echo(f"  {name:<16} {len(found):>9} x {_size(sum(found) / len(found)):>9} = {_size(sum(found))}")
+        click.echo(f"  {escaped(name):<16} {len(found):>9} x {_size(sum(found) / len(found)):>9} = {_size(sum(found))}")
 
 
 @main.command()
@@ -142,7 +148,7 @@ def list_cache(folder: str, *, clear: bool) -> None:
         whole = None if entry.part else cache.find(entry.name)
         said = whole.record.url if whole is not None else "not whole yet" if entry.part else "changed since: will be fetched anew"
         used = datetime.fromtimestamp(entry.used / 1e9).astimezone().isoformat(" ", "seconds")
-        click.echo(f"{_size(entry.size):>9}  {used}  {entry.name}  {said}")
+        click.echo(f"{_size(entry.size):>9}  {used}  {printable(entry.name)}  {printable(said)}")
     click.echo(f"{_size(sum(entry.size for entry in entries))} in {len(entries)} shards")
 
 

@@ -27,6 +27,8 @@ import re
 import tarfile
 from typing import Any
 
+from asyncwds.escaping import printable
+
 # What stands before a secret, as group 1, and the secret. In abfs://CONTAINER@ACCOUNT it is no login that precedes the @.
 _SECRETS = [
     re.compile(r"(?i)((?<=://)(?<!abfs://)(?<!abfss://))[^/?#\s]+(?=@)"),
@@ -51,7 +53,10 @@ def redact(url: str) -> str:
 
 
 class WdsError(Exception):
-    """Base of all errors. `url` is redacted; `offset` [bytes] is in the (decompressed) shard; `key` names the sample."""
+    """Base of all errors. `url` is redacted; `offset` [bytes] is in the (decompressed) shard; `key` names the sample.
+
+    As a string it is one line of printable characters, whatever names in shards and answers of servers hold.
+    """
 
     url: str | None
     offset: int | None
@@ -67,7 +72,7 @@ class WdsError(Exception):
     def __str__(self) -> str:
         where = {"url": self.url, "offset": self.offset, "key": self.key}
         known = ", ".join(f"{name}={value}" for name, value in where.items() if value is not None)
-        return f"{self.message} ({known})" if known else self.message
+        return printable(f"{self.message} ({known})" if known else self.message)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions pickle as type(*args); ours would lose their keywords on the way out of a DataLoader worker.

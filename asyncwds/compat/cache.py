@@ -15,6 +15,7 @@ from typing import Any
 from asyncwds.engine.gopen import gopen
 from asyncwds.engine.keeping import keep
 from asyncwds.errors import CacheError, redact
+from asyncwds.escaping import printable
 from asyncwds.model import Cache, MiB
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.storage.cache.checks import check_tar_format, get_filetype, magic_filetype
@@ -72,7 +73,7 @@ class LRUCleanup:
             if excess <= 0:
                 break
             if self.verbose:
-                sys.stderr.write(f"# deleting {path}\n")
+                sys.stderr.write(f"# deleting {printable(path)}\n")
             with suppress(FileNotFoundError):
                 os.unlink(path)  # noqa: PTH108
             excess -= size
@@ -87,7 +88,7 @@ class LRUCleanup:
 def download(url: str, dest: str | os.PathLike[str], chunk_size: int = MiB, verbose: bool = False) -> None:
     """Fetches a url to a file, which appears when it is complete. Nothing is left where that fails."""
     if verbose:
-        sys.stderr.write(f"# downloading {redact(url)} to {os.fspath(dest)}\n")
+        sys.stderr.write(f"# downloading {printable(redact(url))} to {printable(os.fspath(dest))}\n")
     target = Path(dest)
     with NamedTemporaryFile(dir=target.parent, prefix=f"{target.name}.temp", delete=False) as file:
         try:

@@ -13,6 +13,7 @@ from functools import wraps
 from random import Random
 from typing import Any, ParamSpec
 
+from asyncwds.escaping import printable
 from asyncwds.model import Sample
 from asyncwds.pipeline import grouping, tarstages
 from asyncwds.pipeline.grouping import valid_sample
@@ -140,7 +141,7 @@ def _replaced() -> bool:
 def _traced(keys: Keys) -> Keys:
     def traced(fname: str) -> Any:
         found = keys(fname)
-        sys.stdout.write(f"{found[0]} {found[1]}\n")
+        sys.stdout.write(printable(f"{found[0]} {found[1]}") + "\n")
         return found
 
     return traced

@@ -17,6 +17,7 @@ from asyncwds.engine.schemes import opener_of
 from asyncwds.engine.source import as_prefetch, loop_factory
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import SpecError, redact
+from asyncwds.escaping import printable
 from asyncwds.model import Http, Prefetch, Retry, Shard
 from asyncwds.security import secure_mode
 from asyncwds.stats import Counters
@@ -42,7 +43,7 @@ def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **kw: Any) -> Any:
     if mode not in ("rb", "wb"):
         raise SpecError(f"gopen: the mode must be 'rb' or 'wb', not {mode!r}", url=url)
     if os.environ.get("GOPEN_VERBOSE", "0") not in {"", "0"}:
-        sys.stderr.write(f"GOPEN {redact(url)}\n")
+        sys.stderr.write(f"GOPEN {printable(redact(url))}\n")
     if url == "-":
         return sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
     url = rewritten(url)

@@ -16,6 +16,7 @@ from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import SampleError, SpecError, WdsError, redact
+from asyncwds.escaping import printable
 from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
@@ -121,7 +122,7 @@ class Source:
 def _announced(shards: Iterator[Shard | None]) -> Iterator[Shard | None]:
     for shard in shards:
         if shard is not None:
-            sys.stderr.write(f"asyncwds: reading {redact(shard.url)}\n")
+            sys.stderr.write(f"asyncwds: reading {printable(redact(shard.url))}\n")
         yield shard
 
 

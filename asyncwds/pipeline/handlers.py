@@ -16,6 +16,7 @@ from typing import Any
 
 from asyncwds.engine.source import Handler, reraise_exception
 from asyncwds.errors import SpecError
+from asyncwds.escaping import printable
 from asyncwds.stats import Counters
 
 __all__ = [
@@ -51,7 +52,7 @@ def warn_and_stop(error: Exception) -> bool:
 
 def _warn(error: Exception) -> None:
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    warnings.warn(f"{type(error).__name__}: {error}{notes}", stacklevel=3)
+    warnings.warn(printable(f"{type(error).__name__}: {error}{notes}"), stacklevel=3)
 
 
 def handled(error: Exception, handler: Handler, stage: str, sample: object) -> bool:

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
+from asyncwds.escaping import printable
 from asyncwds.model import Place
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
 
@@ -46,17 +47,22 @@ class Info:
             dict(sample) if isinstance(sample, dict) else dict(enumerate(sample)) if isinstance(sample, (tuple, list)) else None
         )
         if self.fmt is not None:
-            text = self.fmt.format(
-                *([sample] if fields is None else fields.values()), **(sample if isinstance(sample, dict) else {})
-            )
+            values = [_safe(value) for value in ([sample] if fields is None else fields.values())]
+            text = self.fmt.format(*values, **(dict(zip(sample, values, strict=True)) if isinstance(sample, dict) else {}))
         else:
             shown = {"": sample} if fields is None else fields
-            text = "\n".join([f"--- {self.name}", *[f"{name} {self._short(value)}" for name, value in shown.items()]])
+            text = "\n".join(
+                [f"--- {self.name}", *[f"{printable(str(name))} {self._short(value)}" for name, value in shown.items()]]
+            )
         stream.write(text + "\n")
 
     def _short(self, value: Any) -> str:
         # Of a field of megabytes, all would be turned into text to show its beginning.
         return repr(value[: self.width] if isinstance(value, (bytes, str)) else value)[: self.width]
+
+
+def _safe(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class LogKeys:
             for number, sample in enumerate(source):
                 fields = sample if isinstance(sample, dict) else {}
                 worker, rank = fields.get("__worker__", place.worker), fields.get("__rank__", place.rank)
-                file.write(f"{number}\t{worker}\t{rank}\t{fields.get('__key__')}\n".encode())
+                file.write(f"{number}\t{worker}\t{rank}\t{printable(str(fields.get('__key__')))}\n".encode())
                 yield sample
 
     def bound(self, seed: int, epoch: int, place: Place) -> LogKeys:  # noqa: ARG002 - the interface

@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from asyncwds.errors import FetchError, SpecError
+from asyncwds.escaping import printable
 from asyncwds.model import Http
 from asyncwds.security import secure_mode
 
@@ -137,6 +138,6 @@ def _netrc_logins() -> dict[str, tuple[str, str]]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, netrc.NetrcParseError) as error:
-        warnings.warn(f"{path} is not used: {error}", stacklevel=2)
+        warnings.warn(printable(f"{path} is not used: {error}"), stacklevel=2)
         return {}
     return {host: (login, password) for host, (login, _, password) in hosts.items() if host != "default"}

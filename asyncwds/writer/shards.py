@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from asyncwds.errors import SpecError, redact
+from asyncwds.escaping import printable
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.manifest import ShardRecord
@@ -53,7 +54,7 @@ class Shards:
         self.shard += 1
         self.count = self.size = 0
         if verbose:
-            _LOG.info("writing %s; so far %d samples in %d shards", redact(name), self.total, len(self.records))
+            _LOG.info("writing %s; so far %d samples in %d shards", printable(redact(name)), self.total, len(self.records))
 
     def has_room(self, archive: Archive, entry: Entry) -> bool:
         return archive.samples < self.maxcount and archive.size_with(entry) <= self.maxsize
@@ -77,7 +78,7 @@ def noted(note: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        error.add_note(note)
+        error.add_note(printable(note))
         raise
 
 
@@ -95,7 +96,7 @@ def warn_of_loss(name: str, pid: int) -> None:
     """For a writer that nobody holds any more, or at the end of the interpreter."""
     if pid == os.getpid():  # a forked child has no say
         warnings.warn(
-            f"{redact(name)} was never closed, and what was written to it is dropped: use `with`, or close()",
+            f"{printable(redact(name))} was never closed, and what was written to it is dropped: use `with`, or close()",
             RuntimeWarning,
             stacklevel=2,
         )

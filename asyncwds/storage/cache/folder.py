@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from asyncwds.escaping import printable
 from asyncwds.model import Cache
 from asyncwds.storage.cache.names import INDEX
 from asyncwds.storage.cache.records import Record, Whole, as_json, read_record
@@ -252,7 +253,7 @@ class CacheFolder:
 
     def say(self, what: str) -> None:
         if self._verbose:
-            sys.stderr.write(f"# asyncwds cache {what}\n")
+            sys.stderr.write(f"# asyncwds cache {printable(what)}\n")
 
 
 def _size(path: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from asyncwds.errors import CacheError
+from asyncwds.escaping import printable
 from asyncwds.stats import Counters
 
 
@@ -24,7 +25,7 @@ class Health:
         self.writable = self.writable and not lasting
         if not self._warned:
             self._warned = True
-            warnings.warn(f"reading goes on without the cache in {self._folder}: {error}", stacklevel=2)
+            warnings.warn(printable(f"reading goes on without the cache in {self._folder}: {error}"), stacklevel=2)
 
     def damaged(self) -> None:
         """Something in it was not what it had been."""
