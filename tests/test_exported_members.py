@@ -1,18 +1,25 @@
+import subprocess
+import sys
+
 import asyncwds
 
 
-def test_all_is_sorted_and_every_name_resolves():
-    assert asyncwds.__all__ == sorted(asyncwds.__all__, key=lambda name: (not name[0].isupper(), not name.isupper(), name))
+def test_every_name_resolves_and_dir_is_these_names():
+    assert dir(asyncwds) == sorted(asyncwds.__all__)
     for name in asyncwds.__all__:
         assert getattr(asyncwds, name) is not None
 
 
-def test_all_is_what_can_be_resolved():
-    homes = [*asyncwds._HOMES.values(), *asyncwds._DATASETS.values()]
-    listed = {name for names in homes for name in names} | {*asyncwds._MODULES}
-    assert set(asyncwds.__all__) == listed
-    assert listed <= set(dir(asyncwds))
+def test_dir_is_the_same_when_names_have_been_used():
+    program = "import asyncwds as wds; before = dir(wds); wds.WebDataset, wds.compat.filters; assert dir(wds) == before"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():
     assert not hasattr(asyncwds, "nothing_of_that_name")
+
+
+def test_a_system_without_unix_locks_is_told_so():
+    program = "import sys; sys.modules['fcntl'] = None; import asyncwds"
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
+    assert "ImportError: asyncwds runs on Linux and macOS" in done.stderr.splitlines()[-1]

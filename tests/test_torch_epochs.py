@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import ChainDataset, DataLoader, Dataset, IterableDataset
+from torch.utils.data import ChainDataset, DataLoader, IterableDataset
 
 import asyncwds as wds
 from asyncwds.testing import leaks, make_shard
@@ -226,7 +226,6 @@ def test_what_torch_takes_for_a_dataset(shards):
     wrapped = wds.FluidWrapper(pipeline)
     for data in (wds.WebDataset(shards), pipeline, wrapped, wds.WebLoader(wrapped, batch_size=None)):
         assert isinstance(data, IterableDataset)
-        assert isinstance(data, Dataset)
     for shard_list in (wds.SimpleShardList(shards), wds.ResampledShards(shards)):
         assert isinstance(shard_list, IterableDataset)
     assert isinstance(wds.WebDataset(shards), wds.DataPipeline)

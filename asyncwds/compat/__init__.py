@@ -15,7 +15,9 @@ __all__ = ["MODULES", "install", "uninstall"]
 
 
 def __getattr__(name: str) -> Any:
-    """`asyncwds.compat.WebDataset`, as WebDataset has a module `compat` with its datasets."""
+    """WebDataset's modules; and `asyncwds.compat.WebDataset`, as WebDataset has a module `compat` with its datasets."""
+    if name in MODULES:
+        return import_module(f"{__name__}.{name}")
     datasets = import_module("asyncwds.compat.compat")
     if name not in datasets.__all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -44,7 +44,7 @@ class WebdatasetModule(ModuleType):
         return getattr(asyncwds, name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *asyncwds.__all__, *MODULES})
+        return sorted({*super().__dir__(), *dir(asyncwds), *MODULES})
 
 
 def install() -> None:
@@ -60,7 +60,7 @@ def install() -> None:
     package.__spec__ = ModuleSpec("webdataset", None, is_package=True)
     package.__path__ = []
     package.__version__ = VERSION
-    package.__all__ = [name for name in asyncwds.__all__ if name != "testing"]
+    package.__all__ = [name for name in dir(asyncwds) if name != "testing"]
     modules = {f"webdataset.{name}": import_module(f"{__package__}.{name}") for name in MODULES}
     package.replaced = _taken_out()
     sys.modules.update(modules, webdataset=package)

@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
+from asyncwds.extras import needed
 from asyncwds.pipeline import run
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.length import add_length_method
@@ -22,9 +23,11 @@ from asyncwds.pipeline.run import Description, Iteration, Run, is_stage, repeate
 from asyncwds.pipeline.stage import is_bindable
 from asyncwds.seeds import dataset_seed
 from asyncwds.stats import Counters, Stats
+from asyncwds.torch_datasets import TorchIterable
 from asyncwds.urls import shown
 
 
+@TorchIterable.register
 class DataPipeline:
     """Items of what stands first, passed through the stages behind it, for `for`, `async for` and torch's DataLoader.
 
@@ -199,6 +202,10 @@ class DataPipeline:
             raise SpecError(f"with_length: the length must be a number of items, not {n!r}")
         self.size = n
         return add_length_method(self)
+
+    def __add__(self, other: Any) -> Any:
+        """torch's ChainDataset: the items of this, and then those of the other."""
+        return needed("torch.utils.data", "torch").ChainDataset([self, other])
 
     def __copy__(self) -> Self:
         """Another pipeline, which counts epochs by itself from here on."""

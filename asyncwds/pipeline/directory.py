@@ -23,6 +23,7 @@ from asyncwds.errors import SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.randomness import rng_at
 from asyncwds.security import require_local
+from asyncwds.torch_datasets import TorchIterable
 
 Mode = Literal["resample", "unlink", "keep"]
 Select = Literal["random", "oldest"]
@@ -31,6 +32,7 @@ _CLAIM = re.compile(r"(?P<shard>.+)\._(?:(?P<host>.+)-)?(?P<pid>\d+)_")  # witho
 _NAP = 0.05  # [s] between two looks at whether an iterator that waits has been closed
 
 
+@TorchIterable.register
 class DirectoryShardList:
     """Shards of a folder, for as long as there are any or some may come.
 

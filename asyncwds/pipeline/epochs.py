@@ -8,6 +8,7 @@ from itertools import count, islice, repeat
 from typing import Any
 
 from asyncwds.errors import SpecError
+from asyncwds.torch_datasets import TorchIterable
 
 
 @contextmanager
@@ -59,6 +60,7 @@ def repeatedly0(loader: Iterable[Any], nepochs: int | None = None, nbatches: int
             return
 
 
+@TorchIterable.register
 class MockDataset:
     """The same sample again and again, `length` times, in every worker: for measuring what comes after the data."""
 
@@ -74,6 +76,7 @@ class MockDataset:
         return f"MockDataset({type(self.sample).__name__}, length={self.length})"
 
 
+@TorchIterable.register
 class with_epoch:  # noqa: N801 - WebDataset's name
     """A dataset whose iterations are `length` items long: the data as often as that takes, from their beginning each time."""
 
@@ -89,6 +92,7 @@ class with_epoch:  # noqa: N801 - WebDataset's name
         return f"with_epoch({self.dataset!r}, {self.length})"
 
 
+@TorchIterable.register
 class with_length:  # noqa: N801 - WebDataset's name
     """A dataset with a `len()` for those who ask for one. It changes nothing else."""
 

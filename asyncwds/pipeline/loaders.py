@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asyncwds.errors import SpecError
+from asyncwds.extras import needed
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.fluid import FluidInterface
 
@@ -18,7 +18,11 @@ class FluidWrapper(DataPipeline, FluidInterface):
 
 
 class WebLoader(DataPipeline, FluidInterface):
-    """Stands where torch is not installed in place of the one in `asyncwds.torch`, and raises SpecError."""
+    """A torch DataLoader with the fluent methods, whose stages run in the process that iterates; it takes DataLoader's arguments.
 
-    def __init__(self, *_: Any, **__: Any) -> None:
-        raise SpecError("WebLoader is torch's DataLoader, and torch is not installed: pip install 'asyncwds[torch]'")
+    `with_epoch(n)` counts what the loader gives: batches, where the dataset makes batches. Raises SpecError where torch is not
+    installed.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(needed("torch.utils.data", "torch").DataLoader(*args, **options))

@@ -20,6 +20,7 @@ from asyncwds.pipeline.randomness import check_seed, rng_at
 from asyncwds.pipeline.stage import is_bindable
 from asyncwds.seeds import dataset_seed, make_seed
 from asyncwds.stats import Counters
+from asyncwds.torch_datasets import TorchIterable
 
 Strategy = Callable[[list[Iterator[Any]]], Iterator[Any]]
 
@@ -75,6 +76,7 @@ def random_samples(
         del left[index]
 
 
+@TorchIterable.register
 class RoundRobin:
     """A sample of each data set in turn, until it is the turn of one that has ended; with `longest` until all have.
 
@@ -104,6 +106,7 @@ class RoundRobin:
         return f"RoundRobin({self.datasets!r}, longest={self.longest})"
 
 
+@TorchIterable.register
 class RandomMix:
     """Samples of data sets drawn by chance, in proportion to `probs` (of any sum; None is all alike).
 

@@ -21,6 +21,7 @@ from asyncwds.pipeline.place import current_place
 from asyncwds.pipeline.randomness import check_seed, rng_at
 from asyncwds.seeds import make_seed
 from asyncwds.storage.listing import expand_and_list
+from asyncwds.torch_datasets import TorchIterable
 from asyncwds.urls import Urls, shown
 
 ENDLESS = sys.maxsize
@@ -28,6 +29,7 @@ ENDLESS = sys.maxsize
 Item = dict[str, Any]
 
 
+@TorchIterable.register
 class SimpleShardList:
     """The urls in order, or with a seed shuffled; `seed=True` is a seed from the clock.
 
@@ -64,6 +66,7 @@ class SimpleShardList:
         return f"{type(self).__name__}({_short(self.urls)}, seed={self.seed})"
 
 
+@TorchIterable.register
 class ResampledShards:
     """Draws shards with replacement: `nshards` of them, without end by default. Each place draws its own.
 

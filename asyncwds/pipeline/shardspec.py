@@ -27,6 +27,7 @@ from asyncwds.pipeline.shardlists import Item, SimpleShardList
 from asyncwds.plan import Group, Sampled
 from asyncwds.security import require_local
 from asyncwds.seeds import dataset_seed
+from asyncwds.torch_datasets import TorchIterable
 
 _TOP = {"prefix", "datasets", "buckets"}
 _DATASET = {"buckets", "name", "shards", "resample", "choose"}
@@ -42,6 +43,7 @@ class MSSource:
     resample: int | None = None
 
 
+@TorchIterable.register
 class MultiShardSample:
     """The shards of a spec: a path of a YAML file, or what such a file holds, as a dict.
 
