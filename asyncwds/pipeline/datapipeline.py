@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Generator, Iterable
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from itertools import islice
 from typing import Any, Self
 from weakref import WeakSet
@@ -19,7 +19,7 @@ from asyncwds.pipeline import run
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.length import add_length_method
 from asyncwds.pipeline.parallel import ThreadedIterator
-from asyncwds.pipeline.run import Description, Iteration, Run, is_stage, repeated
+from asyncwds.pipeline.run import Description, Iteration, Progress, Run, is_stage, repeated, reseeded
 from asyncwds.pipeline.stage import is_bindable
 from asyncwds.seeds import dataset_seed
 from asyncwds.stats import Counters, Stats
@@ -63,6 +63,8 @@ class DataPipeline:
         self._epochs = EpochCounter()
         self._counters: Counters | None = None
         self._running: WeakSet[Iteration] = WeakSet()
+        self._progress: Progress | None = None  # of the latest iteration here
+        self._resumed: Progress | None = None  # with which the next one begins
 
     # -- iterating ------------------------------------------------------------------------------------------------
 
@@ -93,7 +95,8 @@ class DataPipeline:
         return Run(description, epoch, place, self._counters)
 
     def _iteration(self, started: Run) -> Iteration:
-        iteration = Iteration(started)
+        self._progress, self._resumed = self._resumed or Progress(started.epoch), None
+        iteration = Iteration(started, self._progress)
         self._running.add(iteration)
         return iteration
 
@@ -120,6 +123,25 @@ class DataPipeline:
         for told in (head, getattr(head, "dataset", None)):
             if hasattr(told, "set_epoch") and not is_bindable(told):
                 told.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For torchdata's StatefulDataLoader: how far the latest iteration here has come."""
+        progress = self._progress or Progress(self._epochs.upcoming())
+        return {"seed": self.seed, **asdict(progress)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Makes the next iteration the rest of the one that a state is of: its epoch is read again, what was given is dropped.
+
+        It is nothing where that one had come to its end: a StatefulDataLoader counts on it, and then begins the next epoch. The
+        seed is that of the state. Raises SpecError for what is no such state.
+        """
+        try:
+            seed, progress = int(state_dict["seed"]), Progress(*[state_dict[field.name] for field in fields(Progress)])
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpecError(f"not the state of a pipeline: {state_dict!r}") from error
+        self._description = reseeded(self._description, seed)
+        self.set_epoch(progress.epoch)
+        self._resumed = progress
 
     def stats(self) -> Stats:
         """Counts of the latest iteration in this process, also while it runs. In a DataLoader the workers count, not this."""
@@ -210,11 +232,11 @@ class DataPipeline:
     def __copy__(self) -> Self:
         """Another pipeline, which counts epochs by itself from here on."""
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__, _epochs=self._epochs.copy(), _counters=None, _running=WeakSet())
+        other.__dict__.update(self.__dict__, _epochs=self._epochs.copy(), _counters=None, _running=WeakSet(), _progress=None)
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_counters": None, "_running": None}
+        return {**self.__dict__, "_counters": None, "_running": None, "_progress": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _running=WeakSet())

@@ -66,6 +66,11 @@ class EpochCounter:
             place = replace(place, rank=memory.parents_place.rank, world_size=memory.parents_place.world_size)
         return epoch, place
 
+    def upcoming(self) -> int:
+        """The epoch that would begin now."""
+        memory, cell = self._cell(current_place())
+        return memory.cells[0] + (memory.cells[cell] if cell else 0)
+
     def set(self, epoch: int) -> None:
         """For this process and its workers; in a worker for that one."""
         memory, cell = self._cell(current_place())

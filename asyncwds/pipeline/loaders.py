@@ -24,5 +24,8 @@ class WebLoader(DataPipeline, FluidInterface):
     installed.
     """
 
+    # It is no dataset of a StatefulDataLoader. Lightning would ask it for its state, having fetched a batch that it has not used.
+    state_dict = load_state_dict = None  # type: ignore[assignment]
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(needed("torch.utils.data", "torch").DataLoader(*args, **options))

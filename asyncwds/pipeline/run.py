@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from typing import Any, Protocol, runtime_checkable
@@ -39,6 +39,15 @@ class Reading(Protocol):
     def read_within(self, source: Iterator[Any], current: Pass) -> Iterator[Any]: ...
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far an iteration has come: its epoch, how many items of that it gave, and whether these are all."""
+
+    epoch: int
+    items: int = 0
+    ended: bool = False
+
+
 @dataclass(frozen=True)
 class Description:
     """A dataset as data: the stages, and how often the data are passed over.
@@ -53,6 +62,14 @@ class Description:
     items: int | None = None
 
 
+def reseeded(description: Description, seed: int) -> Description:
+    """The same with another seed of all orders that have none of their own."""
+    head, *stages = description.stages or (None,)
+    if isinstance(head, Source) and head.seed != seed:
+        return replace(description, stages=(replace(head, seed=seed), *stages), seed=seed)
+    return replace(description, seed=seed)
+
+
 class Run:
     """One iteration in progress. Owns one pass at a time; the first begins to fetch as soon as the run exists."""
 
@@ -60,10 +77,10 @@ class Run:
         if not description.stages:
             raise SpecError("a pipeline without stages has nothing to iterate over")
         self._description = description
-        self._epoch = epoch
+        self.epoch = epoch
         self._place = place
         self._counters = counters
-        self._closed = False
+        self.closed = False
         self._pass, self._samples = self._begin(0)
 
     def items(self) -> Iterator[Any]:
@@ -73,17 +90,17 @@ class Run:
 
     def interrupt(self) -> None:
         """Makes whatever waits in another thread for the source raise BridgeError."""
-        self._closed = True
+        self.closed = True
         self._pass.interrupt()
 
     def close(self) -> None:
-        self._closed = True
+        self.closed = True
         self._pass.close()
 
     def _begin(self, number: int) -> tuple[Pass, Iterator[Any] | None]:
         """A new pass, and its samples if they come from a source of our own. What is the users' is left to who consumes."""
         # The passes of one iteration must not have the orders of the next iterations.
-        current = Pass(self._description.seed, self._epoch + (number << 32), self._place, self._counters)
+        current = Pass(self._description.seed, self.epoch + (number << 32), self._place, self._counters)
         head = self._description.stages[0]
         self._kept = self._last_complete(current)
         return current, samples_from(head, current) if isinstance(head, Source) and self._kept is None else None
@@ -101,7 +118,7 @@ class Run:
     def _one_pass(self, number: int) -> Iterator[Iterator[Any]]:
         if number:
             self._pass, self._samples = self._begin(number)
-            if self._closed:  # by another thread, perhaps meanwhile
+            if self.closed:  # by another thread, perhaps meanwhile
                 self._pass.interrupt()
         with closing(self._pass) as current:
             yield self._staged(current)
@@ -181,23 +198,35 @@ def repeated(one_pass: Callable[[int], AbstractContextManager[Iterable[Any]]], p
 
 
 class Iteration(Iterator[Any]):
-    """What `iter(dataset)` returns. Closes itself at the end, on any error, and when dropped; `close` does so at once."""
+    """What `iter(dataset)` returns. Closes itself at the end, on any error, and when dropped; `close` does so at once.
 
-    def __init__(self, run: Run) -> None:
+    It counts in `progress`; what that has already was given elsewhere, and is passed over.
+    """
+
+    def __init__(self, run: Run, progress: Progress) -> None:
         # The run must not refer to this object: without a cycle, dropping the iterator after `break` closes at once.
         self._run = run
-        self._items = run.items()
+        self._items = islice(run.items(), progress.items, None) if progress.items else run.items()
+        self._progress = progress
         self._pid = os.getpid()
+        if progress.ended:
+            self.close()
 
     def __next__(self) -> Any:
         # Checked for each item (40 ns), not only for each block: a child would give out the rest of the parent's block.
         if self._pid != os.getpid():
             raise BridgeError(OTHER_PROCESS)
         try:
-            return next(self._items)
+            item = next(self._items)
+        except StopIteration:
+            self._progress.ended = self._progress.ended or not self._run.closed
+            self.close()
+            raise
         except BaseException:
             self.close()
             raise
+        self._progress.items += 1
+        return item
 
     def interrupt(self) -> None:
         """Makes a `next` that waits in another thread raise BridgeError, and does not wait for anything."""

@@ -1,0 +1,95 @@
+"""The state of a pipeline, as torchdata's StatefulDataLoader uses it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import asyncwds as wds
+from asyncwds.errors import SpecError
+
+
+def numbers() -> wds.DataPipeline:
+    return wds.DataPipeline(range(50), wds.shuffle(20), seed=1)
+
+
+def test_the_next_iteration_is_the_rest_and_the_one_after_it_the_next_epoch() -> None:
+    first = numbers()
+    list(first)
+    running = iter(first)
+    for _ in range(7):
+        next(running)
+    state = first.state_dict()
+    assert state == {"seed": 1, "epoch": 1, "items": 7, "ended": False}
+    second = numbers()
+    second.load_state_dict(state)
+    assert [list(second), list(second)] == [list(running), list(first)]
+
+
+def test_a_state_before_the_first_iteration_is_its_beginning() -> None:
+    data = numbers()
+    data.set_epoch(3)
+    state, expected = data.state_dict(), list(data)
+    other = numbers()
+    other.load_state_dict(state)
+    assert list(other) == expected
+
+
+def test_after_its_end_an_epoch_has_nothing_left() -> None:
+    first = numbers()
+    list(first)
+    state = first.state_dict()
+    assert (state["items"], state["ended"]) == (50, True)
+    second = numbers()
+    second.load_state_dict(state)
+    assert list(second) == []
+    assert second.state_dict() == state
+    assert list(second) == list(first)
+
+
+def test_an_epoch_that_was_broken_off_or_failed_has_not_ended() -> None:
+    def failing(items: Any) -> Any:
+        for item in items:
+            if item == 5:
+                raise OSError
+            yield item
+
+    data = wds.DataPipeline(range(50), failing)
+    running = iter(data)
+    with pytest.raises(OSError):
+        list(running)
+    assert list(running) == []
+    assert (data.state_dict()["items"], data.state_dict()["ended"]) == (5, False)
+
+    data = numbers()
+    for _ in data:
+        break
+    assert (data.state_dict()["items"], data.state_dict()["ended"]) == (1, False)
+
+
+async def test_asynchronous_iterations_count_alike() -> None:
+    data = numbers()
+    given = [item async for item in data]
+    other = numbers()
+    other.load_state_dict({"seed": 1, "epoch": 0, "items": 20, "ended": False})
+    assert [item async for item in other] == given[20:]
+
+
+def test_the_seed_is_that_of_the_state() -> None:
+    data, other = numbers(), wds.DataPipeline(range(50), wds.shuffle(20), seed=2)
+    other.load_state_dict(data.state_dict())
+    assert other.seed == 1
+    assert list(other) == list(data)
+
+
+def test_a_pipeline_composed_of_it_counts_for_itself() -> None:
+    data = numbers()
+    next(iter(data))
+    assert data.compose(wds.map(str)).state_dict()["items"] == 0
+
+
+@pytest.mark.parametrize("state", [{}, {"epoch": 1}, None, {"seed": "x", "epoch": 0, "items": 0, "ended": False}], ids=repr)
+def test_what_is_no_state(state: Any) -> None:
+    with pytest.raises(SpecError, match="not the state of a pipeline"):
+        numbers().load_state_dict(state)
