@@ -332,3 +332,20 @@ def test_differences(tmp_path: Path) -> None:
     assert pickle.loads(ours.encode_based_on_extension1({1}, "pkl", ours.default_handlers)) == {1}
     with pytest.raises(ValueError, match="no handler"):
         theirs.encode_based_on_extension1({1}, "pkl", theirs.default_handlers)
+
+
+@pytest.mark.parametrize("library", [webdataset, wds])
+@pytest.mark.parametrize("scheme", ["mine", "s3", "https", "gs", "hf", "scp"])
+def test_writers_call_the_function_of_a_scheme(library, scheme, tmp_path, monkeypatch):
+    calls: list[tuple[Any, ...]] = []
+
+    def opened(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return (tmp_path / "a.tar").open("wb")
+
+    monkeypatch.setitem(library.gopen_schemes, scheme, opened)
+    for writer, name in ((library.TarWriter, "a"), (library.ShardWriter, "%06d")):
+        with writer(f"{scheme}://bucket/{name}.tar") as sink:
+            sink.write({"__key__": "a", "txt": "x"})
+        assert by_us(tmp_path / "a.tar") == [{"__key__": "a", "txt": b"x"}]
+    assert calls == [(f"{scheme}://bucket/{name}.tar", "wb", 8192) for name in ("a", "000000")]

@@ -2,7 +2,7 @@
 
     wds.gopen_schemes["mine"] = lambda url, mode, bufsize: open_somehow(url)
 
-A function that stands here in place of the library's own is called in a thread, and read there.
+A function that stands here in place of the library's own is called in a thread, and read there. Writers call it with "wb".
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
+from asyncwds.security import refused
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.clouds import Storage, schemes
 from asyncwds.storage.command import program, shell
 from asyncwds.storage.openers import ByScheme, Opener
 from asyncwds.storage.registry import knows, open_storage
+from asyncwds.urls import scheme_of
 
 _CURL = ["curl", "--connect-timeout", "30", "--retry", "30", "--retry-delay", "2", "-f", "-s", "-L", "URL"]
 _CURL_PUT = ["curl", "-f", "-s", "-X", "PUT", "-L", "-T", "-", "URL"]
@@ -52,6 +54,17 @@ def opener_of(scheme: str) -> Opener:
         return gopen_schemes["ais"]
     default = _by_the_engine if knows(scheme) else gopen_schemes["__default__"]
     return gopen_schemes.get(scheme, default)
+
+
+def writer_of(url: str) -> Opener | None:
+    """The function that writers open a url with; None where that is their own affair, or not allowed."""
+    scheme = scheme_of(url)
+    if scheme in {"-", "file"} or refused(scheme):
+        return None
+    if scheme in os.environ.get("USE_AIS_FOR", "").split(":"):
+        scheme = "ais"
+    opener = gopen_schemes.get(scheme, OWN.get(scheme, gopen_schemes["__default__"]))
+    return None if opener in {_by_the_engine, _unknown, shell} else opener
 
 
 def storage(http: Http, retry: Retry, counters: Counters, settings: Storage | None = None) -> Fetcher:

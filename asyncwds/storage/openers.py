@@ -14,12 +14,12 @@ from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Body, Fetcher
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.local import translated
+from asyncwds.storage.output import BUFSIZE
 from asyncwds.storage.upcoming import Foresighted
 from asyncwds.urls import rewritten, scheme_of
 
 Opener = Callable[..., Any]
 
-BUFSIZE = 8192  # [bytes] what WebDataset passes to openers
 PIECE = 256 * KiB
 THREADS = 16  # one for each stream that is read at a time; they start as they are needed
 

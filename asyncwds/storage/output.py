@@ -11,12 +11,15 @@ import os
 import secrets
 import stat
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from asyncwds.errors import SpecError
+from asyncwds.errors import FetchError, SpecError, WdsError, redact
 from asyncwds.storage.local import translated
+
+BUFSIZE = 8192  # [bytes] what WebDataset passes to openers
 
 
 class Output(Protocol):
@@ -136,5 +139,25 @@ class StreamOutput:
 
     def abort(self) -> None:
         if self._close:
-            with suppress(OSError):
+            self.kill()
+            with suppress(OSError, FetchError):  # a command that was killed fails
                 self._stream.close()
+
+    def kill(self) -> None:
+        """Ends a command that is written to, which must not take what it got for all, and any call that waits for it."""
+        if hasattr(self._stream, "kill"):
+            self._stream.kill()
+
+
+def opened_output(url: str, opener: Callable[..., Any]) -> StreamOutput:
+    """What `opener` returns for a url, to write to. Whatever it raises becomes a FetchError with that as its cause."""
+    try:
+        stream = opener(url, "wb", BUFSIZE)
+    except WdsError as error:
+        error.url = error.url or redact(url)
+        raise
+    except OSError as error:
+        raise translated(error, url) from error
+    except Exception as error:
+        raise FetchError(f"{type(error).__name__}: {error}", url=url) from error
+    return StreamOutput(stream, url, close=True)

@@ -8,21 +8,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.storage.clouds import Storage
-from asyncwds.storage.output import Output, StreamOutput
+from asyncwds.storage.output import Output, StreamOutput, opened_output
 from asyncwds.storage.sinks import blocking_output
+from asyncwds.urls import rewritten
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.shards import warn_of_loss
 
 
 def open_output(target: str | os.PathLike[str] | IO[bytes] | Any, http: Http, retry: Retry, storage: Storage) -> Output:
-    """An output for a path, a URL, or a binary file of the caller's, who closes it."""
+    """An output for a path, a URL, or a binary file of the caller's, who closes it.
+
+    As for reading, urls are rewritten as $GOPEN_REWRITE says, and opened by the function that `gopen_schemes` has in place of ours.
+    """
     if not isinstance(target, str | os.PathLike):
         return StreamOutput(target, None, close=False)
-    url = os.fspath(target)
+    url = rewritten(os.fspath(target))
+    if (opener := writer_of(url)) is not None:
+        return opened_output(url, opener)
     output = blocking_output(url, storage)
     if output is not None:
         return output

@@ -11,13 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import IO, Any, NamedTuple, Self
 
+from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.storage.closing import to_its_end
 from asyncwds.storage.clouds import Settings, Storage, as_storage
-from asyncwds.storage.output import StreamOutput
+from asyncwds.storage.output import StreamOutput, opened_output
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, in_thread
 from asyncwds.storage.sinks import open_sinks
+from asyncwds.urls import rewritten
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes
@@ -129,7 +131,7 @@ class AsyncShardWriter:
         name = self._shards.next_name()
         archive = self._options.archive(None if self.opener else name, hashed=self._manifest is not None)
         if self.opener is None:
-            upload = await self._sinks.open(name)
+            upload = await self._open(name)
         else:
             stream = await in_thread(self._thread, self.opener, name)
             upload = ThreadedUpload(StreamOutput(stream, name, close=True), self._thread)
@@ -184,8 +186,17 @@ class AsyncShardWriter:
         finally:
             self._thread.shutdown(wait=False)  # its last call has come back, or belongs to a task that was cancelled
 
+    async def _open(self, url: str) -> Upload:
+        """As `archivefile.open_output`."""
+        url = rewritten(url)
+        opener = writer_of(url)
+        if opener is None:
+            return await self._sinks.open(url)
+        output = await in_thread(self._thread, opened_output, url, opener)
+        return ThreadedUpload(output, self._thread, output.kill)
+
     async def _write_manifest(self, url: str) -> None:
-        upload = await self._sinks.open(url)
+        upload = await self._open(url)
         try:
             await upload.write(manifest_bytes(url, self.records))
             await upload.commit()
