@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from asyncwds.errors import SpecError
+from asyncwds.errors import SpecError, redact
+from asyncwds.reprs import html_table, show_value
 
 KiB = 1 << 10
 MiB = 1 << 20
 GiB = 1 << 30
+
+SHOWN_FIELDS = 20  # of a sample, in its repr
 
 
 class Origin(NamedTuple):
@@ -44,6 +47,19 @@ class Sample(dict[str, Any]):
         if with_origin is not None:
             copied._origin = with_origin
         return copied
+
+    def __repr__(self) -> str:
+        """Sizes and types in place of payloads; `dict(sample)` prints them all."""
+        fields = [f"{name!r}: {show_value(value)}" for name, value in self._shown().items()]
+        more = [f"… {len(self) - SHOWN_FIELDS} more"] if len(self) > SHOWN_FIELDS else []
+        return f"Sample({{{', '.join(fields + more)}}})"
+
+    def _repr_html_(self) -> str:
+        return html_table(self._shown())
+
+    def _shown(self) -> dict[str, Any]:
+        """The first fields, the url without its secrets."""
+        return {name: redact(self[name]) if name == "__url__" else self[name] for name in list(self)[:SHOWN_FIELDS]}
 
 
 def whereabouts(sample: Any) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
+
+from asyncwds.reprs import html_table
 
 MB = 1e6
 
@@ -84,7 +86,7 @@ class Counters:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Stats:
     """What one iteration did so far. Times in [s], sizes in [bytes]; fields as in `Counters`."""
 
@@ -139,6 +141,13 @@ class Stats:
         if self.waited < 0.2 * self.seconds:
             return "consumer"
         return "parser" if self.parsed > self.starved else "network"
+
+    def __repr__(self) -> str:
+        counts = f"samples={self.samples}, bytes={self.bytes}, requests={self.requests}, retries={self.retries}"
+        return f"<Stats {counts}, seconds={self.seconds:.3g}: {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(asdict(self))
 
     def summary(self) -> str:
         """One line in plain words: what limits the stream, and by how much."""

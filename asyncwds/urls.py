@@ -83,9 +83,11 @@ def rewritten(url: str) -> str:
 
 
 def shown(urls: Sequence[str]) -> str:
-    """For `repr`: the first url, without secrets, and how many there are."""
-    first = repr(redact(urls[0]))
-    return first if len(urls) == 1 else f"{first} … ({len(urls)} shards)"
+    """For `repr`: the first url and the last, without secrets, and how many there are."""
+    if not urls:
+        return "[]"
+    first, last = repr(redact(urls[0])), repr(redact(urls[-1]))
+    return first if len(urls) == 1 else f"{first} … {last} ({len(urls)} shards)"
 
 
 def _entries(urls: object) -> Iterable[Any]:

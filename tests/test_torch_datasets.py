@@ -85,16 +85,3 @@ if __name__ == "__main__":
 def test_help_has_the_table_of_arguments(tmp_path):
     shown = run("import asyncwds as wds, torch; help(wds.WebDataset)", tmp_path)
     assert "shardshuffle    shuffle the shards in a buffer" in shown
-
-
-def test_without_torch_the_loader_says_what_to_install(tmp_path):
-    program = """
-import sys
-sys.modules["torch"] = None
-import asyncwds as wds
-try:
-    wds.WebLoader([1])
-except wds.errors.SpecError as error:
-    print(error)
-"""
-    assert "asyncwds[torch]" in run(program, tmp_path)

@@ -12,19 +12,19 @@ from itertools import islice
 from typing import Any, Self
 from weakref import WeakSet
 
-from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
 from asyncwds.extras import needed
 from asyncwds.pipeline import run
+from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.length import add_length_method
 from asyncwds.pipeline.parallel import ThreadedIterator
 from asyncwds.pipeline.run import Description, Iteration, Progress, Run, is_stage, repeated, reseeded
 from asyncwds.pipeline.stage import is_bindable
+from asyncwds.reprs import html_block
 from asyncwds.seeds import dataset_seed
 from asyncwds.stats import Counters, Stats
 from asyncwds.torch_datasets import TorchIterable
-from asyncwds.urls import shown
 
 
 @TorchIterable.register
@@ -242,23 +242,15 @@ class DataPipeline:
         self.__dict__.update(state, _running=WeakSet())
 
     def __repr__(self) -> str:
-        stages = self._description.stages
-        lines = [f"{type(self).__name__}({', '.join(map(_shown, stages[:1]))}, seed={self.seed})"]
-        lines += [f"    .compose({stage!r})" for stage in stages[1:]]
-        if self._description.passes != 1 or self._description.items is not None:
-            lines.append(f"    # passes: {self._description.passes}, items: {self._description.items}")
-        return "\n".join(lines)
+        return describe(type(self).__name__, self._description)
+
+    def _repr_html_(self) -> str:
+        return html_block(repr(self))
 
 
 def _require_stage(stage: object) -> None:
     if not is_stage(stage):
         raise SpecError(f"a stage must be callable with an iterator, or have a method run, not {stage!r}")
-
-
-def _shown(head: object) -> str:
-    if not isinstance(head, Source):
-        return repr(head)
-    return f"{shown(head.urls)}, prefetch={head.prefetch}"
 
 
 def _positive(number: int | None) -> int | None:

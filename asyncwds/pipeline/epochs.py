@@ -8,6 +8,7 @@ from itertools import count, islice, repeat
 from typing import Any
 
 from asyncwds.errors import SpecError
+from asyncwds.reprs import show_value
 from asyncwds.torch_datasets import TorchIterable
 
 
@@ -89,7 +90,7 @@ class with_epoch:  # noqa: N801 - WebDataset's name
         return repeatedly(self.dataset, nbatches=self.length)
 
     def __repr__(self) -> str:
-        return f"with_epoch({self.dataset!r}, {self.length})"
+        return f"with_epoch({show_value(self.dataset)}, {self.length})"
 
 
 @TorchIterable.register
@@ -108,7 +109,7 @@ class with_length:  # noqa: N801 - WebDataset's name
         return self.length
 
     def __repr__(self) -> str:
-        return f"with_length({self.dataset!r}, {self.length})"
+        return f"with_length({show_value(self.dataset)}, {self.length})"
 
 
 def _require_length(name: str, length: object) -> None:

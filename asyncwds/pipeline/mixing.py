@@ -18,6 +18,7 @@ from asyncwds.pipeline.epochs import opened
 from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.randomness import check_seed, rng_at
 from asyncwds.pipeline.stage import is_bindable
+from asyncwds.reprs import show_value
 from asyncwds.seeds import dataset_seed, make_seed
 from asyncwds.stats import Counters
 from asyncwds.torch_datasets import TorchIterable
@@ -103,7 +104,7 @@ class RoundRobin:
         self._epochs.set(epoch)
 
     def __repr__(self) -> str:
-        return f"RoundRobin({self.datasets!r}, longest={self.longest})"
+        return f"RoundRobin({show_value(self.datasets)}, longest={self.longest})"
 
 
 @TorchIterable.register
@@ -156,7 +157,7 @@ class RandomMix:
         self._epochs.set(epoch)
 
     def __repr__(self) -> str:
-        return f"RandomMix({self.datasets!r}, probs={self.probs}, longest={self.longest}, seed={self._own_seed})"
+        return f"RandomMix({show_value(self.datasets)}, probs={self.probs}, longest={self.longest}, seed={self._own_seed})"
 
 
 def checked_probs(probs: Sequence[float] | None, members: int) -> list[float]:

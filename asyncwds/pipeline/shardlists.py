@@ -63,7 +63,7 @@ class SimpleShardList:
         return [{"url": url} for url in urls]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({_short(self.urls)}, seed={self.seed})"
+        return f"{type(self).__name__}({shown(self.urls)}, seed={self.seed})"
 
 
 @TorchIterable.register
@@ -123,7 +123,7 @@ class ResampledShards:
         return ({"url": urls[rng.randint(0, last)]} for _ in range(self.nshards if urls else 0))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({_short(self.urls)}, seed={self.seed}, deterministic={self.deterministic})"
+        return f"{type(self).__name__}({shown(self.urls)}, seed={self.seed}, deterministic={self.deterministic})"
 
 
 ResampledShardList = ResampledShards
@@ -191,7 +191,3 @@ def expand_source(source: Urls, max_urls: int = 1_000_000_000) -> list[str]:
         raise SpecError(f"urls must be a string, a Path or a list of these, not {type(source).__name__}")
     entries = source if isinstance(source, list) else list(islice(source, max_urls))
     return expand_and_list(entries) if entries else []
-
-
-def _short(urls: list[str]) -> str:
-    return shown(urls) if urls else "no urls"
