@@ -53,3 +53,8 @@ def weights_only() -> bool:
 def allow_only_weights(on: bool) -> None:
     """Sets `weights_only` for this process and those it starts (WebDataset: `autodecode.pytorch_weights_only = True`)."""
     os.environ["WDS_PYTORCH_WEIGHTS_ONLY"] = "1" if on else "0"
+
+
+def any_pickle() -> bool:
+    """WDS_ALLOW_PICKLE=1: fields that are pickles may hold any objects, and so run any code. Off by default."""
+    return os.environ.get("WDS_ALLOW_PICKLE", "0") not in {"", "0"}

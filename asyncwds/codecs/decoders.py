@@ -37,6 +37,8 @@ class Decoded(NamedTuple):
     value: Any
 
 
+PICKLES, TORCH_FILES = ("pkl", "pickle", "pyd"), ("pth", "pt")
+
 # Extension → decoder, for every Decoder: the one registry. It belongs to the user, who may add to it at any time, as to
 # WebDataset's `autodecode.decoders`; asyncwds never changes it. What is added is known to this process and those it
 # forks; `decode(decoders={...})` goes wherever the dataset goes.
@@ -44,8 +46,8 @@ decoders: dict[str, FieldDecoder] = {
     **dict.fromkeys(("txt", "text", "transcript", "html", "htm"), loads.text_loads),
     **dict.fromkeys(("cls", "cls2", "class", "count", "index", "inx", "id"), int),
     **dict.fromkeys(("json", "jsn"), json.loads),
-    **dict.fromkeys(("pkl", "pickle", "pyd"), loads.unpickle_loads),
-    "pth": loads.torch_loads,
+    **dict.fromkeys(PICKLES, loads.unpickle_loads),
+    **dict.fromkeys(TORCH_FILES, loads.torch_loads),
     "npy": loads.npy_loads,
     "npz": loads.npz_loads,
     **dict.fromkeys(("ten", "tb", "tenbin"), loads.tenbin_loads),
@@ -118,6 +120,9 @@ class Decoder:
     if it ends with `.zst`, `.xz` or `.bz2` and goes through all again, else it stays bytes. Unpacked fields have at most
     `max_unpacked` [bytes]; `pre` replaces all unpacking.
 
+    Pickles hold plain data, arrays and tensors; `pickle` has the classes of other objects that they may hold, or is "any" for
+    whatever they hold, code among it. If it is given, it counts for `pkl`, `pickle`, `pyd`, `pth` and `pt` before the registry.
+
     `only` names the fields to decode (a list, or a string with spaces). Fields that are not bytes are an error unless
     `partial`. Names that begin with two underscores are metadata: their bytes become text if they are UTF-8. Calling
     raises DecodeError, with what went wrong as its cause, and SpecError where a library is missing.
@@ -133,10 +138,13 @@ class Decoder:
         *,
         decoders: Mapping[str, FieldDecoder] | None = None,
         max_unpacked: int = MAX_UNPACKED,
+        pickle: loads.Allowed = None,
     ) -> None:
         own = [imagehandler(handler) if isinstance(handler, str) else handler for handler in handlers]
         if decoders:
             own.insert(0, ByExtension({name.lower().lstrip("."): decode for name, decode in decoders.items()}))
+        if pickle is not None:
+            own.append(ByExtension(_unpicklers(pickle)))
         unpack = [gzfilter if max_unpacked == MAX_UNPACKED else bind(gzfilter, max_bytes=max_unpacked)]
         self.handlers = [*(unpack if pre is None else pre), *own, *([basichandlers] if post is None else post)]
         self.only = None if only is None else frozenset(only.split() if isinstance(only, str) else only)
@@ -195,6 +203,17 @@ class Decoder:
                 return value
             key, data = value
         return Continue(key, data)
+
+
+def _unpicklers(allow: Any) -> dict[str, FieldDecoder]:
+    if allow != "any":
+        if not isinstance(allow, (list, tuple, set, frozenset)) or not all(hasattr(kind, "__qualname__") for kind in allow):
+            raise SpecError(f'decode: pickle must be "any" or a list of classes, not {allow!r}')
+        allow = tuple(allow)
+    return {
+        **dict.fromkeys(PICKLES, bind(loads.unpickle_loads, allow=allow)),
+        **dict.fromkeys(TORCH_FILES, bind(loads.torch_loads, allow=allow)),
+    }
 
 
 default_pre_handlers = [gzfilter]

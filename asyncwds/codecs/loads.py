@@ -6,15 +6,21 @@ Libraries of extras are imported on first use; a SpecError names the extra that 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from math import prod
-from typing import IO, Any
+from typing import IO, Any, Literal
 from zipfile import ZipFile
 
 from asyncwds.codecs.compression import MAX_UNPACKED
+from asyncwds.codecs.pickles import unpickled
+from asyncwds.codecs.rebuilding import ALLOWING
 from asyncwds.errors import DecodeError
 from asyncwds.extras import needed
-from asyncwds.security import secure_mode, weights_only
+from asyncwds.security import any_pickle, secure_mode, weights_only
+
+Allowed = Literal["any"] | Sequence[Callable[..., Any]] | None
+"""What pickles may hold beside plain data."""
 
 _NPY, _NPY_1_0 = b"\x93NUMPY", b"\x01\x00"
 
@@ -24,21 +30,40 @@ def text_loads(data: bytes) -> str:
     return data.decode("utf-8")
 
 
-def unpickle_loads(data: bytes) -> Any:
-    """Can run any code that is in the data: DecodeError in secure mode."""
+def unpickle_loads(data: bytes, allow: Allowed = None) -> Any:
+    """Plain data, arrays, tensors, and objects of the classes in `allow`; or whatever it is, code among it, with "any".
+
+    None is "any" where WDS_ALLOW_PICKLE is set, else no class. DecodeError for what is not allowed, and for all in secure mode.
+    """
     if secure_mode():
         raise DecodeError("Unpickling is not allowed for security reasons when enforce_security is set.")
-    return pickle.loads(data)  # noqa: S301 - WebDataset's default; the secure mode forbids it
+    if _anything(allow):
+        return pickle.loads(data)  # noqa: S301 - asked for
+    return unpickled(data, () if allow is None or isinstance(allow, str) else allow)
 
 
-def torch_loads(data: bytes) -> Any:
-    """What `torch.save` wrote, on the CPU; tensors and plain data only, unless `security.weights_only` is off.
+def torch_loads(data: bytes, allow: Allowed = None) -> Any:
+    """What `torch.save` wrote, on the CPU: tensors and plain data only, unless `security.weights_only` is off.
 
-    DecodeError in secure mode, as in WebDataset: torch's restricted unpickler has had holes.
+    `allow` is as for `unpickle_loads`. DecodeError in secure mode, as in WebDataset: torch's restricted unpickler has had holes.
     """
     if secure_mode():
         raise DecodeError("torch.loads is not allowed for security reasons when enforce_security is set.")
-    return needed("torch", "torch").load(BytesIO(data), map_location="cpu", weights_only=weights_only())
+    torch = needed("torch", "torch")
+    if _anything(allow) or (allow is None and not weights_only()):
+        return torch.load(BytesIO(data), map_location="cpu", weights_only=False)
+    try:
+        if not allow or isinstance(allow, str):
+            return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+        with needed("torch.serialization", "torch").safe_globals(list(allow)):
+            return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as cause:
+        refused = str(cause).partition("\n\n")[0].partition("WeightsUnpickler error:")[2].strip() or str(cause)[:200]
+        raise DecodeError(f"it is more than weights_only allows: {refused[:200]!a}, {ALLOWING}") from cause
+
+
+def _anything(allow: Allowed) -> bool:
+    return allow == "any" if isinstance(allow, str) else allow is None and any_pickle()
 
 
 def npy_loads(data: bytes) -> Any:

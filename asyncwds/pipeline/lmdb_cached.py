@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
-from asyncwds.errors import CacheError, SpecError
+from asyncwds.codecs.loads import unpickle_loads
+from asyncwds.errors import CacheError, DecodeError, SpecError
 from asyncwds.model import MiB, Place
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.security import secure_mode
@@ -54,17 +55,19 @@ class LMDBCached(PipelineStage):
     """Keeps the samples of a complete pass in the folder `fname`, and gives them in all later ones, in the same order.
 
     map_size    upper bound of the database [bytes]
-    pickler     a module or object with `dumps` and `loads`
+    pickler     a module or object with `dumps` and `loads`; by default pickles of plain data, arrays and tensors alone
     chunksize   samples that are written or read at once
 
     A pass that was left early keeps nothing. In a dataset with several places (ranks, workers) each has a folder of its own, with
     the place in its name. Caches that WebDataset has completed are read. Raises CacheError if the database cannot be
-    written or read, and SpecError without the extra `lmdb`, and in the secure mode, as unpickling can run any code.
+    written or read, and SpecError without the extra `lmdb`, and in the secure mode, as unpickling can run any code. Samples
+    with other objects are a DecodeError, already when they are written; `pickler=pickle` takes them all, and runs what code is in
+    a cache that somebody else has written.
     """
 
     fname: str | PathLike[str]
     map_size: float = 1e12
-    pickler: Any = pickle
+    pickler: Any = None
     chunksize: int = 500
     place: Place = Place()  # noqa: RUF009 - frozen
 
@@ -86,7 +89,7 @@ class LMDBCached(PipelineStage):
     def add_samples(self, samples: Iterable[tuple[str, Any]]) -> None:
         """Writes samples under keys, in whose order a pass gives them, once there is one with the key "_" that marks the end."""
         _require_trust()
-        _write(self._path, self.map_size, [(key.encode(), self.pickler.dumps(sample)) for key, sample in samples])
+        _write(self._path, self.map_size, [(key.encode(), self._dumps(sample)) for key, sample in samples])
 
     def bound(self, seed: int, epoch: int, place: Place) -> LMDBCached:  # noqa: ARG002 - the interface
         """This stage as it runs at a place."""
@@ -105,7 +108,7 @@ class LMDBCached(PipelineStage):
         try:
             for number, sample in enumerate(src):
                 # Pickled before later stages see the sample: they may change it.
-                chunk.add(b"%012d" % number, self.pickler.dumps(sample))
+                chunk.add(b"%012d" % number, self._dumps(sample))
                 if chunk.is_full():
                     _write(part, self.map_size, chunk.rows)
                     chunk = Chunk(self.chunksize)
@@ -135,7 +138,22 @@ class LMDBCached(PipelineStage):
             start = rows[-1][0] + b"\0"
             for key, data in rows:
                 if key != COMPLETE:
-                    yield self.pickler.loads(data)
+                    yield self._loads(data)
+
+    def _dumps(self, sample: Any) -> Any:
+        if self.pickler is not None:
+            return self.pickler.dumps(sample)
+        data = pickle.dumps(sample)
+        self._loads(data)  # else the first run would end well, and each later one at its beginning
+        return data
+
+    def _loads(self, data: bytes) -> Any:
+        if self.pickler is not None:
+            return self.pickler.loads(data)
+        try:
+            return unpickle_loads(data)
+        except DecodeError as error:
+            raise DecodeError(f"LMDBCached (pickler=pickle takes any object): {error.message}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A module cannot be pickled, its name can.

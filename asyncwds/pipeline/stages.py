@@ -16,6 +16,7 @@ from typing import Any
 
 from asyncwds.codecs.compression import MAX_UNPACKED
 from asyncwds.codecs.decoders import Decoder, FieldDecoder, FieldHandler
+from asyncwds.codecs.loads import Allowed
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import whereabouts
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
@@ -197,10 +198,12 @@ def decode(
     partial: bool = False,
     decoders: Mapping[str, FieldDecoder] | None = None,
     max_unpacked: int = MAX_UNPACKED,
+    pickle: Allowed = None,
     handler: Handler = reraise_exception,
 ) -> Map:
     """Decodes the fields of each sample, see `Decoder`. A sample with a field that cannot be decoded is a DecodeError."""
-    return Map(Decoder(handlers, pre, post, only, partial, decoders=decoders, max_unpacked=max_unpacked), handler)
+    decoder = Decoder(handlers, pre, post, only, partial, decoders=decoders, max_unpacked=max_unpacked, pickle=pickle)
+    return Map(decoder, handler)
 
 
 def to_tuple(

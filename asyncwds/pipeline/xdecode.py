@@ -27,7 +27,7 @@ def decode_text(stream: IO[bytes]) -> str:
 
 
 def decode_pickle(stream: IO[bytes]) -> Any:
-    """Can run any code that is in the data: DecodeError in secure mode."""
+    """Plain data, arrays and tensors, as `unpickle_loads`. For whatever it is, give `pickle.load` as the decoder."""
     return unpickle_loads(stream.read())
 
 
@@ -95,7 +95,8 @@ def xdecode(
 
     The last pattern that matches counts, of keywords, arguments and `defaults` in this order. False in place of a function
     leaves a field as it is. A field without any is a DecodeError, or stays bytes where `must_decode` is False; so is
-    one whose function fails. The defaults are *.bin (bytes), *.txt (UTF-8) and *.pyd (a pickle; not in secure mode).
+    one whose function fails. The defaults are *.bin (bytes), *.txt (UTF-8) and *.pyd (a pickle of plain data, arrays and
+    tensors; with `pyd=pickle.load` of anything, code among it).
     """
     extensions = [(f"*.{extension}", decode) for extension, decode in by_extension.items()]
     pairs: list[Any] = [*defaults, *decoders, *extensions]

@@ -31,7 +31,7 @@ BY_POSITION = {
     "gopen.gopen_error": "url, *args, **kw is url, *_, **__",
 }
 OTHERWISE = {
-    "autodecode.Decoder": "the handlers may be left out, `decoders` and `max_unpacked` are added",
+    "autodecode.Decoder": "the handlers may be left out, `decoders`, `max_unpacked` and `pickle` are added",
     "autodecode.DecodingError": "it is a WdsError: the message comes first, where it happened by keyword",
     "autodecode.ImageHandler": "its default extensions are those that Pillow decodes, as a set",
     "autodecode.imagehandler": "as above",
@@ -46,6 +46,7 @@ OTHERWISE = {
     "filters.xdecode": "as above",
     "filters.associate": "its **kw were ignored; handler is added",
     "filters.decode": "what stood in **kw has names",
+    "filters.LMDBCached": "pickler=None is pickle, without what could run code",
     "filters.info": "stream=None is the standard error of the time when it writes, and handler is added",
     "filters.slice": "itertools.islice has no signature",
     "gopen.Pipe": "the mode, which was None by default and then an error, has to be given",

@@ -1,6 +1,7 @@
 """`install`: what `import webdataset` finds, and that all of it is taken back."""
 
 import importlib
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,24 @@ def test_the_secure_mode_is_a_flag(flags, tmp_path):
         list(cache.StreamingOpen()([str(tmp_path / "a.tar")]))
     utils.enforce_security = False
     assert not security.secure_mode()
+
+
+def test_pickles_hold_plain_data_by_default(installed, monkeypatch, capsys):
+    import webdataset as wds
+    from webdataset import autodecode
+
+    monkeypatch.delenv("WDS_ALLOW_PICKLE", raising=False)
+    plain, code = pickle.dumps({"a": [1, 2.5]}), b"cbuiltins\nprint\n(Vrun\ntR."
+    assert autodecode.unpickle_loads(plain) == autodecode.Decoder([])({"x.pyd": plain})["x.pyd"] == {"a": [1, 2.5]}
+    stages = [wds.decode(), wds.xdecode(), lambda source: list(map(autodecode.Decoder([]), source))]
+    for stage in stages:
+        with pytest.raises(asyncwds.errors.DecodeError, match=r"builtins\.print.*WDS_ALLOW_PICKLE=1"):
+            list(stage(iter([{"pyd": code}])))
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("WDS_ALLOW_PICKLE", "1")
+    for stage in stages:
+        list(stage(iter([{"pyd": code}])))
+    assert capsys.readouterr().out == "run\n" * 3
 
 
 def test_weights_only_is_a_flag_here_and_at_the_top(flags, installed):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
-from asyncwds.errors import CacheError, SpecError
+from asyncwds.errors import CacheError, DecodeError, SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline import lmdb_cached
 from asyncwds.testing import leaks
@@ -175,10 +176,42 @@ def test_any_pickler(path: Path) -> None:
 def test_it_is_data(path: Path) -> None:
     stage = wds.LMDBCached(path, 1e9, chunksize=7)
     assert pickle.loads(pickle.dumps(stage)) == stage
-    assert pickle.loads(pickle.dumps(stage)).pickler is pickle
+    assert pickle.loads(pickle.dumps(replace(stage, pickler=pickle))).pickler is pickle
     assert repr(stage).startswith("LMDBCached(fname=")
     assert isinstance(stage, wds.PipelineStage)
     assert not path.parent.exists()
+
+
+@dataclass
+class Box:
+    value: int
+
+
+def test_other_objects_than_plain_data_are_refused_when_they_are_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DecodeError, match=r"pickler=pickle takes any object.*Box.*WDS_ALLOW_PICKLE=1"):
+        list(wds.LMDBCached(path)(iter([Box(1)])))
+    assert left(path) == []
+    stage = wds.LMDBCached(path, pickler=pickle)
+    assert list(stage(iter([Box(1)]))) == list(stage(iter([]))) == [Box(1)]
+    with pytest.raises(DecodeError, match="Box"):
+        list(wds.LMDBCached(path)(iter([])))
+    monkeypatch.setenv("WDS_ALLOW_PICKLE", "1")
+    assert list(wds.LMDBCached(path)(iter([]))) == [Box(1)]
+
+
+def test_a_cache_of_someone_else_runs_no_code(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    list(wds.LMDBCached(path, pickler=Raw(b"cbuiltins\nprint\n(Vrun\ntR."))(iter([1])))
+    with pytest.raises(DecodeError, match="builtins.print"):
+        list(wds.LMDBCached(path)(iter([])))
+    assert capsys.readouterr().out == ""
+
+
+@dataclass
+class Raw:
+    data: bytes
+
+    def dumps(self, _: Any) -> bytes:
+        return self.data
 
 
 def test_the_secure_mode_unpickles_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
