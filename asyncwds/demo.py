@@ -5,22 +5,28 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
+from statistics import fmean
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
+    from torch import Tensor, nn, optim
 
 CLASSES = ("circle", "square", "triangle")
 SIDE = 192  # [pixels]
 SHARDS = 16
 FIRST_BYTE_DELAY = 0.05  # [s], what object stores take
 BYTES_PER_SECOND = 20e6  # [bytes/s] per connection
+BATCH = 32
+BATCHES = 300
+WARM_UP = 3  # batches
 
 
 def draw(random: np.random.Generator) -> tuple[Image.Image, int]:
@@ -83,38 +89,59 @@ def bucket(folder: Path) -> Iterator[str]:
             server.terminate()
 
 
-def train(batches: Iterator[Any], seconds: float, step: Callable[[float, float], object]) -> tuple[int, float]:
-    """Trains a small classifier for some seconds, calling `step(loss, accuracy)` after each batch.
+class Trained(NamedTuple):
+    """`seconds` [s] for so many batches; loss and accuracy over the last twenty, each before the model has learned from it."""
 
-    `batches` gives (images [N, 3, H, W] uint8, labels [N]). Returns the steps made and the accuracy over the last
-    twenty batches, each measured before the model has learned from it.
+    batches: int
+    seconds: float
+    loss: float
+    accuracy: float
+
+
+def train(batches: Iterator[Any], seconds: float, step: Callable[[float, float], object], most: int = BATCHES) -> Trained:
+    """Trains a small classifier on `most` batches, or as many as it can in `seconds` [s], and at least one.
+
+    `batches` gives (images [N, 3, H, W] uint8, labels [N]). The first `WARM_UP` do not count: with them torch loads and starts
+    what it needs. `step(loss, accuracy)` is called after each of the others, with the means over the last twenty.
     """
     import torch  # noqa: PLC0415 - heavy
-    from torch import nn  # noqa: PLC0415 - heavy
 
     torch.manual_seed(0)
+    model = _classifier()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for images, labels in islice(batches, WARM_UP):
+        _learn(model, optimizer, images, labels)
+    began, count = monotonic(), 0
+    losses, accuracies = deque[float](maxlen=20), deque[float](maxlen=20)
+    for images, labels in islice(batches, most):
+        loss, accuracy = _learn(model, optimizer, images, labels)
+        losses.append(loss)
+        accuracies.append(accuracy)
+        count += 1
+        step(fmean(losses), fmean(accuracies))
+        if monotonic() > began + seconds:
+            break
+    return Trained(count, monotonic() - began, fmean(losses), fmean(accuracies))
+
+
+def _classifier() -> nn.Module:
+    from torch import nn  # noqa: PLC0415 - heavy
+
     widths = (3, 16, 32, 64)
     layers: list[nn.Module] = [nn.AvgPool2d(4)]
     for inputs, outputs in pairwise(widths):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
-    model = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(widths[-1], len(CLASSES)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    accuracies: list[float] = []
-    end = monotonic() + seconds
-    for images, labels in batches:
-        targets = torch.as_tensor(labels)
-        logits = model(images.float() / 255)
-        loss = nn.functional.cross_entropy(logits, targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        accuracies.append(float((logits.argmax(1) == targets).float().mean()))
-        step(loss.item(), accuracies[-1])
-        if monotonic() > end:
-            break
-    return len(accuracies), mean_of_last(accuracies, 20)
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(widths[-1], len(CLASSES)))
 
 
-def mean_of_last(values: Sequence[float], count: int) -> float:
-    last = values[-count:]
-    return sum(last) / max(1, len(last))
+def _learn(model: nn.Module, optimizer: optim.Optimizer, images: Tensor, labels: Any) -> tuple[float, float]:
+    """Loss and accuracy of the batch, before it was learned."""
+    from torch import as_tensor, nn  # noqa: PLC0415 - heavy
+
+    targets = as_tensor(labels)
+    logits = model(images.float() / 255)
+    loss = nn.functional.cross_entropy(logits, targets)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item(), float((logits.argmax(1) == targets).float().mean())

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 
 from asyncwds.reprs import html_table
-
-MB = 1e6
+from asyncwds.wording import MB, plural
 
 
 def _recent() -> deque[float]:
@@ -155,7 +154,7 @@ class Stats:
         waited = f"the consumer waited {self.waited:.1f} of {self.seconds:.1f} s"
         if self.limit == "network":
             lanes = max(1, self.in_flight_peak)
-            return f"network-bound: {lanes} connections x {rate / lanes:.0f} MB/s, {waited}"
+            return f"network-bound: {plural(lanes, 'connection')} x {rate / lanes:.0f} MB/s, {waited}"
         if self.limit == "parser":
             return f"parser-bound: {rate:.0f} MB/s is what one core unpacks, {waited}"
         if self.limit == "consumer":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_ls_lists_samples_fields_and_sizes(shard):
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
     assert lines[:4] == ["k0\ttxt:0\tcls:1", "k1\ttxt:1\tcls:1", "k2\ttxt:2\tcls:1", "k3\ttxt:3\tcls:1"]
-    assert lines[4] == "4 samples in 1 shards"
+    assert lines[4] == "4 samples in 1 shard"
     assert lines[5].split() == ["cls", "4", "x", "1", "B", "=", "4", "B"]
 
 
@@ -53,11 +54,93 @@ def test_cache_lists_and_clears(shard, tmp_path):
     lines = asyncwds("cache", folder).stdout.splitlines()
     assert lines[0].split()[:2] == ["10.2", "kB"]
     assert lines[0].endswith(url)
-    assert lines[1:] == ["10.2 kB in 1 shards"]
+    assert lines[1:] == ["10.2 kB in 1 shard"]
+    as_json = json.loads(asyncwds("cache", "--json", folder).stdout)
+    assert (as_json["bytes"], as_json["url"], as_json["part"]) == (10240, url, False)
     assert asyncwds("cache", "--clear", folder).stdout == "removed 10.2 kB\n"
     assert asyncwds("cache", folder).stdout == "0 B in 0 shards\n"
     assert [path.name for path in folder.iterdir()] == [".asyncwds"]
     assert asyncwds("cache", tmp_path / "missing").returncode == 2
+
+
+@pytest.mark.parametrize("options", [["--summary"], []])
+def test_ls_over_http_fetches_headers_and_not_payloads(tmp_path, options):
+    for name in ("a.tar", "b.tar"):
+        (tmp_path / name).write_bytes(make_shard([{"__key__": f"k{n}", "jpg": b"x" * 300_000, "cls": "1"} for n in range(30)]))
+    with FaultServer(tmp_path) as server:
+        done = asyncwds("ls", *options, f"{server.url()}{{a,b}}.tar")
+        sent, requests = server.counters.bytes_sent, server.counters.requests
+    assert "60 samples in 2 shards" in done.stdout.splitlines()
+    assert sent < 2 * 30 * 300_000 / 20
+    assert requests <= 2 * 31
+
+
+def test_ls_as_json(shard):
+    lines = [json.loads(line) for line in asyncwds("ls", "--json", shard).stdout.splitlines()]
+    assert lines == [{"key": f"k{n}", "url": str(shard), "fields": {"txt": n, "cls": 1}} for n in range(4)]
+    fields = {"cls": {"samples": 4, "bytes": 4}, "txt": {"samples": 4, "bytes": 6}}
+    assert json.loads(asyncwds("ls", "-s", "--json", shard).stdout) == {"samples": 4, "shards": 1, "fields": fields}
+
+
+def test_ls_gives_keys_as_they_are_for_xargs(tmp_path):
+    keys = ["plain", "a\nb", "half\udcff", "\x1b[1m", "é"]
+    (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": key, "txt": ""} for key in keys], format="pax"))
+    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "ls", "-0", tmp_path / "a.tar"]
+    assert subprocess.run(command, capture_output=True, check=True).stdout.split(b"\0") == [*map(os.fsencode, keys), b""]
+
+
+def test_headers_go_to_the_servers_that_are_named(shard):
+    with FaultServer(shard.parent) as server:
+        arguments = ["--header", "Authorization: Bearer hush", "--header", "X-Mine:1", server.url("a.tar")]
+        assert asyncwds("ls", *arguments).returncode == 0
+        assert asyncwds("bench", *arguments).returncode == 0
+        asked = [(request.headers.get("authorization"), request.headers.get("x-mine")) for request in server.requests]
+    assert set(asked) == {("Bearer hush", "1")}
+    assert len(asked) >= 2
+
+
+@pytest.mark.needs("botocore")
+@pytest.mark.parametrize("command", ["ls", "bench"])
+def test_buckets_at_another_endpoint(shard, tmp_path, command):
+    config = tmp_path / "credentials"
+    config.write_text("[mine]\naws_access_key_id = AKIDMINE\naws_secret_access_key = hush\n")
+    environment = {**os.environ, "AWS_SHARED_CREDENTIALS_FILE": str(config), "AWS_DEFAULT_REGION": "eu-west-1"}
+    with FaultServer({"bucket/a.tar": shard.read_bytes()}) as server:
+        for options in (["--anonymous"], ["--profile", "mine"]):
+            done = asyncwds(command, "--endpoint", server.url().rstrip("/"), *options, "s3://bucket/a.tar", env=environment)
+            assert (done.returncode, done.stderr) == (0, "")
+        signed = [request.headers.get("authorization") for request in server.requests]
+    assert signed[0] is None
+    assert "AKIDMINE" in signed[-1]
+
+
+def test_a_cache_that_is_named(shard, tmp_path):
+    with FaultServer(shard.parent) as server:
+        for _ in range(2):
+            assert asyncwds("ls", "--cache", tmp_path / "kept", server.url("a.tar")).stdout.count("\n") == 7
+        assert server.counters.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ls", "--header", "no colon", "http://h/a.tar"], "a header is"),
+        (["ls", "--header", "A: b", "a.tar"], "none"),
+        (["ls", "--profile", "x", "gs://b/a.tar"], "--profile is not for gs: urls"),
+        (["bench", "--anonymous", "http://h/a.tar"], "only buckets take that"),
+        (["ls", "-0", "--json", "a.tar"], "-0 goes with neither"),
+    ],
+)
+def test_options_that_make_no_sense(arguments, words):
+    done = asyncwds(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
+def test_bench_as_json(shard):
+    found = json.loads(asyncwds("bench", "--json", shard).stdout)
+    assert (found["samples"], found["bytes"], found["requests"]) == (4, 10240, 1)
+    assert found["seconds"] > 0
 
 
 def test_bench_says_what_it_read_and_what_limits(shard):
@@ -102,7 +185,9 @@ def test_demo_draws_serves_streams_and_trains():
     lines = done.stdout.splitlines()
     assert lines[0].startswith("drew 128 images into 16 shards")
     assert lines[2].startswith("one connection")
+    assert " 1 connection at most" in lines[2]
     assert lines[3].startswith("asyncwds")
     assert "times as fast as one connection" in lines[4]
     trains = importlib.util.find_spec("torch") is not None
-    assert lines[5].startswith("trained a small classifier" if trains else "torch is not installed")
+    assert lines[5].startswith("trained a small classifier for " if trains else "torch is not installed")
+    assert "images/s, loss" in lines[5] or not trains

@@ -32,6 +32,7 @@ class ReadOptions:
     """How members become samples: which are read, under which names, and how large they may be.
 
     `local_paths` adds `__local_path__` to samples of local shards. `raw` reads no tar: the samples are the chunks as they come.
+    `headers_only` gives fields their sizes [bytes] as values.
     """
 
     max_member_bytes: int
@@ -39,6 +40,7 @@ class ReadOptions:
     rename: Callable[[str], str] | None = None
     local_paths: bool = True
     raw: bool = False
+    headers_only: bool = False
 
     def reader(self, shard: Shard, total: int | None, local_path: str | None) -> Reader:
         return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self)
@@ -115,6 +117,16 @@ class ShardReader:
         if self._parser is not None:
             self._parser.own()
 
+    @property
+    def passable(self) -> int:
+        """Bytes of the object behind those fed so far that need not be read."""
+        parser = self._parser
+        return 0 if parser is None or self._decompressor.compressed else parser.next_needed - parser.offset
+
+    def pass_over(self, nbytes: int) -> None:
+        """In place of `feed`, for bytes that are `passable`."""
+        self._tar().pass_over(nbytes)
+
     def _unpack(self, chunk: Chunk) -> Iterator[Block]:
         try:
             for piece in self._decompressor.feed(bytes(chunk)):
@@ -147,6 +159,7 @@ class ShardReader:
                 select=self._options.select,
                 rename=self._options.rename,
                 max_member_bytes=self._options.max_member_bytes,
+                headers_only=self._options.headers_only,
             )
         return self._parser
 

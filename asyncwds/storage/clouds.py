@@ -25,7 +25,7 @@ Storage = Mapping[str, Settings]
 
 # scheme → settings that hold unless others are given
 _AZURE = Azure()
-_SCHEMES: dict[str, Settings] = {
+SCHEMES: dict[str, Settings] = {
     "s3": S3(),
     "gs": GCS(),
     "az": _AZURE,
@@ -48,7 +48,7 @@ _FILE_SYSTEM = FileSystem()
 
 def schemes() -> tuple[str, ...]:
     """Schemes that have a site of their own."""
-    return tuple(_SCHEMES)
+    return tuple(SCHEMES)
 
 
 def as_storage(storage: Storage | Settings | None) -> Storage:
@@ -56,7 +56,7 @@ def as_storage(storage: Storage | Settings | None) -> Storage:
     if storage is None:
         return {}
     if not isinstance(storage, Mapping):
-        storage = {f"{scheme}://": storage for scheme, known in _SCHEMES.items() if type(known) is type(storage)}
+        storage = {f"{scheme}://": storage for scheme, known in SCHEMES.items() if type(known) is type(storage)}
     if not storage or any(type(settings) not in _SITES for settings in storage.values()):
         known = ", ".join(kind.__name__ for kind in _SITES)
         raise SpecError(f"storage must be one of {known}, or a dict of such by URL prefix")
@@ -71,8 +71,8 @@ def settings_for(url: str, storage: Storage) -> Settings | None:
     scheme, _, rest = url.partition(":")
     if scheme.lower() in os.environ.get("USE_AIS_FOR", "").lower().split(":"):
         return settings_for(f"ais:{rest}", storage)
-    if scheme.lower() in _SCHEMES:
-        return _SCHEMES[scheme.lower()]
+    if scheme.lower() in SCHEMES:
+        return SCHEMES[scheme.lower()]
     return _FILE_SYSTEM if rest.startswith("//") and is_foreign(scheme.lower()) else None
 
 

@@ -11,13 +11,15 @@ Where formats and readers differ:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from asyncwds.errors import TarHeaderError
 from asyncwds.tar import headers
 from asyncwds.tar.headers import SumCache
 
-Member = tuple[str, bytes, int]
-"""Name, payload, offset [bytes] of the first header (which may be an extended one)."""
+Member = tuple[str, Any, int]
+"""Name, payload as bytes (its size [bytes], where only headers are read), offset [bytes] of the first header (which may be an
+extended one)."""
 
 
 class Refused(str):

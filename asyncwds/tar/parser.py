@@ -30,6 +30,7 @@ class TarParser:
                       they raise is delivered with a `Refused` in place of its name; a WdsError of theirs comes out of `feed`,
                       and the parser cannot be used after it.
     max_member_bytes  a wanted member that declares more [bytes] is an error, before memory is taken
+    headers_only      members have the size [bytes] of their payload in its place; `pass_over` spares the reading of it
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class TarParser:
         select: Callable[[str], bool] | None = None,
         rename: Callable[[str], str] | None = None,
         max_member_bytes: int,
+        headers_only: bool = False,
     ) -> None:
         self.error: TarError | None = None
         self.offset = 0
@@ -51,6 +53,7 @@ class TarParser:
         self._choose = _chooser(select, rename)
         self._context = Context(url, self._choose, max_member_bytes)
         self._sizes = headers.SizeCache(max_member_bytes)
+        self._headers_only = headers_only
         self._scraps = b""
         self._missing = 0
         self._parts: list[bytes | memoryview] = []  # of the open payload, to be joined once
@@ -60,6 +63,16 @@ class TarParser:
     def finished(self) -> bool:
         """An end-of-archive mark was the last thing seen."""
         return self._context.zeros >= 2
+
+    @property
+    def next_needed(self) -> int:
+        """Offset of the next byte that the parser has to see."""
+        return self.offset + self._skip
+
+    def pass_over(self, nbytes: int) -> None:
+        """In place of `feed`, for bytes before `next_needed`."""
+        self._skip -= nbytes
+        self.offset += nbytes
 
     def own(self) -> None:
         """Copies what is still needed of the chunks fed so far, which may be views of memory that will be used again."""
@@ -89,13 +102,23 @@ class TarParser:
         return self.error
 
     def _parse(self, chunk: bytes | memoryview, members: list[Member]) -> None:
+        scan = self._scan_headers if self._headers_only else self._scan
         begin = 0
         if self._scraps:
             # The one header is parsed as a chunk of its own: joining its beginning to the chunk would copy all of that.
             begin = BLOCK - len(self._scraps)
-            self._scan(self._scraps + chunk[:begin], 0, self.offset - len(self._scraps), members)
+            scan(self._scraps + chunk[:begin], 0, self.offset - len(self._scraps), members)
         if begin <= len(chunk):
-            self._scan(chunk, begin, self.offset, members)
+            scan(chunk, begin, self.offset, members)
+
+    def _scan_headers(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:
+        """As `_scan`, where only headers are read."""
+        if self._missing or self._skip:
+            pos = self._resume(chunk, pos, members)
+        while pos + BLOCK <= len(chunk):
+            pos = self._entry(chunk, pos, base, members)
+        self._scraps = bytes(chunk[pos:])
+        self._skip += max(0, pos - len(chunk))
 
     def _scan(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:  # noqa: C901, PLR0912 - one loop: calls would cost more than the work
         """Parses `chunk[pos:]`; `base` is the offset of chunk[0] in the archive.
@@ -193,6 +216,10 @@ class TarParser:
             self.cut_member = self._context.member
             message = f"{self._context.what()} of {size} bytes reaches beyond the end of the archive at {self._total}"
             raise TruncatedTarError(message, url=self._url, offset=base + pos)
+        name = self._context.member
+        if wanted and self._headers_only and name is not None:
+            members.append((name, size, self._context.first))
+            return stop + padding
         if not wanted:
             return stop + padding
         if stop <= len(chunk):

@@ -1,0 +1,47 @@
+"""The command line: nothing else prints.
+
+Heavy imports stand inside the commands, so that `asyncwds --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+from typing import Any
+
+import click
+
+from asyncwds import __version__
+from asyncwds.cli.bench import bench
+from asyncwds.cli.cache import list_cache
+from asyncwds.cli.demo import demo
+from asyncwds.cli.ls import list_samples
+from asyncwds.errors import WdsError
+
+
+class _Main(click.Group):
+    """Turns our errors into one line on stderr and exit status 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        # What the encoding of the terminal does not have is shown escaped, as on stderr.
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            return super().invoke(context)
+        except WdsError as error:
+            click.echo(f"asyncwds: {type(error).__name__}: {error}", err=True)
+            sys.exit(1)
+        except BrokenPipeError:
+            # The reader of our output has gone (`| head`); Python would complain again when it flushes at exit.
+            sys.stdout = None
+            sys.exit(0)
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Streams WebDataset shards from disks, web servers and buckets with many requests in flight."""
+
+
+for command in (list_samples, bench, list_cache, demo):
+    main.add_command(command)

@@ -1,0 +1,63 @@
+"""The samples of shards with the sizes of their fields, and what was counted meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+from typing import Any, NamedTuple
+
+from asyncwds.cli.reading import Access, dataset
+from asyncwds.engine.bridge import Bridge
+from asyncwds.engine.contents import HeaderStream
+from asyncwds.engine.schemes import storage
+from asyncwds.model import MiB, Retry, Shard
+from asyncwds.stats import Counters, Stats
+from asyncwds.storage.listing import expand_and_list
+
+AT_ONCE = 32  # shards of which headers are read
+
+
+class Listed(NamedTuple):
+    url: str
+    key: str
+    sizes: dict[str, int]  # [bytes] by field
+
+
+def listed(urls: tuple[str, ...], access: Access) -> tuple[Iterator[Listed], Callable[[], Stats]]:
+    """The samples, and what was counted meanwhile."""
+    if access.cache is not None:
+        samples = dataset(urls, access)
+        return _read(iter(samples)), samples.stats
+    counters = Counters()
+    return _read_headers(urls, access, counters), counters.snapshot
+
+
+def _read(samples: Iterator[dict[str, Any]]) -> Iterator[Listed]:
+    with closing(samples):  # type: ignore[type-var]
+        for sample in samples:
+            yield _sized(sample, len)
+
+
+def _sized(sample: dict[str, Any], measure: Callable[[Any], int]) -> Listed:
+    sizes = {name: measure(value) for name, value in sample.items() if not name.startswith("__")}
+    return Listed(sample["__url__"], sample["__key__"], sizes)
+
+
+def _read_headers(urls: tuple[str, ...], access: Access, counters: Counters) -> Iterator[Listed]:
+    shards = [Shard(url, index) for index, url in enumerate(expand_and_list(urls, access.http, storage=access.storage))]
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[HeaderStream]:
+        stream = HeaderStream(iter(shards), storage(access.http, Retry(), counters, access.storage), counters, AT_ONCE)
+        try:
+            yield stream
+        finally:
+            await stream.aclose()
+
+    with closing(Bridge(opened, window=MiB, counters=counters, loop_factory=asyncio.new_event_loop)) as bridge:
+        for block in bridge:
+            for sample in block.samples:
+                yield _sized(sample, int)
+            if block.error is not None:
+                raise block.error

@@ -1,0 +1,109 @@
+"""What the commands that read shards have in common: what their options mean, and samples with a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from asyncwds.model import Cache, Http
+from asyncwds.storage.cache_settings import cache_settings
+from asyncwds.storage.clouds import SCHEMES, Settings, Storage
+from asyncwds.urls import expand, scheme_of
+from asyncwds.wording import MB
+
+if TYPE_CHECKING:
+    from asyncwds.pipeline.dataset import WebDataset
+    from asyncwds.stats import Stats
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Access:
+    """How urls are read: what the options say."""
+
+    http: Http = field(default_factory=Http)
+    storage: Storage = field(default_factory=dict)
+    cache: Cache | None = None
+
+
+def access(
+    urls: tuple[str, ...],
+    *,
+    headers: tuple[str, ...],
+    anonymous: bool,
+    endpoint: str | None,
+    profile: str | None,
+    cache: str | None,
+) -> Access:
+    """What the options mean for these urls. Raises click.UsageError for options that none of them takes."""
+    given = {"anonymous": anonymous or None, "endpoint": endpoint, "profile": profile}
+    options = {name: value for name, value in given.items() if value is not None}
+    expanded = expand(urls)
+    return Access(Http(headers=_by_server(expanded, headers)), _settings(expanded, options), cache_settings(cache))
+
+
+def _by_server(urls: list[str], headers: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    if not headers:
+        return {}
+    servers = {"/".join(url.split("/", 3)[:3]) + "/" for url in urls if scheme_of(url) in ("http", "https")}
+    if not servers:
+        raise click.UsageError("--header is for http: and https: urls, and there are none")
+    parsed = dict(map(_header, headers))
+    return dict.fromkeys(servers, parsed)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise click.BadParameter("a header is 'NAME: VALUE'", param_hint="--header")
+    return name.strip(), value.strip()
+
+
+def _settings(urls: list[str], options: dict[str, Any]) -> dict[str, Settings]:
+    """By scheme, for all kinds of buckets that have such settings: a list of shards may name others than its own."""
+    if not options:
+        return {}
+    for scheme in sorted({scheme_of(url) for url in urls} & SCHEMES.keys()):
+        for name in options.keys() - _names(scheme):
+            raise click.UsageError(f"--{name} is not for {scheme}: urls")
+    if all(scheme_of(url) in ("http", "https", "pipe", "-") for url in urls):
+        raise click.UsageError(f"{', '.join(f'--{name}' for name in options)}: only buckets take that, and there are none")
+    return {f"{scheme}://": type(known)(**options) for scheme, known in SCHEMES.items() if options.keys() <= _names(scheme)}
+
+
+def _names(scheme: str) -> set[str]:
+    return {each.name for each in fields(SCHEMES[scheme])}
+
+
+def dataset(urls: Iterable[str], access: Access, connections: int | None = None) -> WebDataset:
+    """The samples in the order of the urls."""
+    from asyncwds.pipeline.dataset import WebDataset  # noqa: PLC0415 - heavy
+
+    return WebDataset(
+        list(urls),
+        shardshuffle=False,
+        prefetch=connections,
+        empty_check=False,
+        http=access.http,
+        storage=access.storage or None,
+        cache=access.cache,
+    )
+
+
+def progress(items: Iterator[T], stats: Callable[[], Stats], *, label: str, total: int | None = None) -> Iterator[T]:
+    """The items, with a progress bar on a terminal and nothing elsewhere. Closes them."""
+    from tqdm import tqdm  # noqa: PLC0415 - heavy
+
+    with closing(items) as open_items:  # type: ignore[type-var]
+        bar = tqdm(open_items, desc=label, total=total, unit=" samples", disable=None, leave=False)
+        for number, item in enumerate(bar):
+            if number % 64 == 0:
+                now = stats()
+                rate = f"{now.bytes_per_second / MB:.0f} MB/s"
+                bar.set_postfix_str(f"{rate}, {now.in_flight} in flight, waited {now.waited:.1f} s", refresh=False)
+            yield item

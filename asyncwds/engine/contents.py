@@ -1,0 +1,133 @@
+"""Reads shards for their lists of contents: headers are fetched by ranges, and payloads passed over where that saves something."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from asyncwds.engine.reader import Block, ReadOptions, ShardReader
+from asyncwds.errors import WdsError
+from asyncwds.model import KiB, MiB, Shard
+from asyncwds.stats import Counters
+from asyncwds.storage.base import Chunk, Fetcher
+
+FIRST = 64 * KiB
+BEHIND_PAYLOAD = 8 * KiB  # the next header, and what is small in its sample
+LARGEST = 4 * MiB
+WORTH_A_REQUEST = 64 * KiB  # [bytes] payloads are read where less than this is left to pass over
+
+
+class _Contents:
+    """What is read of one shard: `position` [bytes] is that of what comes next, `stop` the end of the range that is asked for."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self.position = 0
+        self.stop = FIRST
+        self.identity: str | None = None
+        self.blocks: list[Block] = []
+        self._size = FIRST
+        self._reader: ShardReader | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self._reader is not None and self._reader.failed
+
+    def take(self, chunk: Chunk, total: int | None) -> None:
+        self.position += len(chunk)
+        self._keep(self._reading(total).feed(bytes(chunk)))
+
+    def move_on(self, total: int | None) -> None:
+        """Chooses the next range: behind the payload that begins last, or with it where that is small."""
+        reader = self._reading(total)
+        if total is not None and reader.passable >= WORTH_A_REQUEST:
+            passed = min(reader.passable, total - self.position)
+            reader.pass_over(passed)
+            self.position += passed
+            self._size = BEHIND_PAYLOAD
+        else:
+            self._size = min(2 * self._size, LARGEST)  # many small members stand here
+        self.stop = self.position + reader.passable + self._size
+
+    def finish(self, total: int | None) -> None:
+        if not self.failed:
+            self._keep(self._reading(total).finish())
+
+    def fail(self, error: WdsError) -> None:
+        self.blocks.append(Block([], 0, error) if self._reader is None else self._reader.give_up(error))
+
+    def _reading(self, total: int | None) -> ShardReader:
+        if self._reader is None:
+            self._reader = ShardReader(self.shard, total, None, ReadOptions(sys.maxsize, headers_only=True))
+        return self._reader
+
+    def _keep(self, blocks: Iterable[Block]) -> None:
+        self.blocks += [block for block in blocks if block.samples or block.error is not None]
+
+
+class HeaderStream:
+    """The samples of shards in order, with the sizes [bytes] of their fields as values. One consumer, as for `BlockStream`.
+
+    `at_once` shards are read at a time, each by one request after the other. Compressed shards and sources without ranges
+    are read whole.
+    """
+
+    def __init__(self, shards: Iterator[Shard], fetcher: Fetcher, counters: Counters, at_once: int) -> None:
+        self._shards = shards
+        self._fetcher = fetcher
+        self._counters = counters
+        self._at_once = at_once
+        self._tasks: deque[asyncio.Task[list[Block]]] = deque()
+        self._blocks: deque[Block] = deque()
+
+    async def next_block(self) -> Block | None:
+        while not self._blocks:
+            while len(self._tasks) < self._at_once and (shard := next(self._shards, None)) is not None:
+                self._tasks.append(asyncio.create_task(self._read(shard)))
+            if not self._tasks:
+                return None
+            self._blocks.extend(await self._tasks[0])
+            self._tasks.popleft()
+            self._counters.shards += all(block.error is None for block in self._blocks)
+        return self.ready_block()
+
+    def ready_block(self) -> Block | None:
+        return self._blocks.popleft() if self._blocks else None
+
+    async def aclose(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            await self._fetcher.aclose()
+
+    async def _read(self, shard: Shard) -> list[Block]:
+        contents = _Contents(shard)
+        try:
+            while not await self._read_range(contents):
+                pass
+        except WdsError as error:
+            contents.fail(error)
+        return contents.blocks
+
+    async def _read_range(self, contents: _Contents) -> bool:
+        """Returns whether it was the last one."""
+        async with self._fetcher.open(contents.shard.url, contents.position, contents.stop, contents.identity) as body:
+            answer = body.answer
+            ahead = contents.position - answer.start  # of a server that has no ranges any more
+            async for chunk in body:
+                contents.take(chunk[ahead:], answer.total)
+                ahead = max(0, ahead - len(chunk))
+                if contents.failed:
+                    return True
+        contents.identity = answer.identity
+        end = contents.stop if answer.total is None else answer.total
+        cut = contents.position < end  # by the range if the size is known, else by the end of the object
+        if answer.ranged and cut != (answer.total is None):
+            contents.move_on(answer.total)
+            return False
+        contents.finish(answer.total)
+        return True
