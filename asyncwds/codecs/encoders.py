@@ -13,7 +13,6 @@ import pickle
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from io import BytesIO
-from types import MappingProxyType
 from typing import Any
 
 from asyncwds.errors import EncodeError, SpecError
@@ -115,7 +114,7 @@ def add_handlers(d: MutableMapping[str, FieldEncoder], keys: str | Iterable[str]
 
 
 def make_handlers() -> dict[str, FieldEncoder]:
-    """Extension → encoder: what `encoder=True` goes by, as a dict to change and pass as `encoder`."""
+    """Extension → encoder: what `encoder=True` goes by before anyone changes it, as a dict to change and pass as `encoder`."""
     handlers: dict[str, FieldEncoder] = {}
     add_handlers(handlers, "cls cls2 class count index inx id", _number)
     add_handlers(handlers, "txt text transcript html htm", _text)
@@ -134,7 +133,8 @@ def make_handlers() -> dict[str, FieldEncoder]:
     return handlers
 
 
-default_handlers: Mapping[str, FieldEncoder] = MappingProxyType(make_handlers())
+default_handlers = make_handlers()
+"""What `encoder=True` goes by, in all writers. Users may change it, as with webdataset."""
 
 
 def _bz2(data: bytes) -> bytes:

@@ -118,7 +118,7 @@ class FileCache:
 
     A copy is made where there is none, once for all processes, and is an error where `validator` says so. `url_to_name` says
     what they are called, by default something that no two urls share. With a positive `cache_size` [bytes], those that were
-    not used for longest make room; `cache_cleanup_interval` means nothing, for there is room before it is needed. Where the
+    not used for longest make room before it is needed; `cache_cleanup_interval` is that of `cleaner`, which is not. Where the
     cache fails, the stream comes from the source. Local files are opened where they are. The handler is asked about failures:
     it may pass over the url.
     """
@@ -132,7 +132,7 @@ class FileCache:
         validator: Callable[[str], bool] | None = check_tar_format,
         handler: Handler = reraise_exception,
         cache_size: float = -1,
-        cache_cleanup_interval: float | None = 30,  # noqa: ARG002 - as above
+        cache_cleanup_interval: float | None = 30,
     ) -> None:
         self.cache_dir = os.fspath(default_cache_dir if cache_dir is None else cache_dir)
         self.cache_size = cache_size
@@ -140,6 +140,9 @@ class FileCache:
         self.verbose = verbose
         self.validator = validator
         self.handler = handler
+        # WebDataset's, for whoever calls it: the cache has made room already.
+        bounded = cache_size > 0
+        self.cleaner = LRUCleanup(self.cache_dir, cache_size, verbose=verbose, interval=cache_cleanup_interval) if bounded else None
 
     def get_file(self, url: str) -> str:
         """The path of a copy, which is made if there is none.

@@ -1,4 +1,4 @@
-"""`webdataset.writer`."""
+"""`webdataset.writer`. `default_handlers` is the registry of asyncwds: what is added here encodes everywhere."""
 
 from asyncwds import ShardWriter, TarWriter, gopen
 from asyncwds.codecs.encoders import (

@@ -28,6 +28,11 @@ class Cached(PipelineStage):
         """Whether a pass at this place was complete: then the source is not needed."""
         return self._place in self._kept
 
+    @property
+    def cached(self) -> list[Any] | None:
+        """The samples that are kept for this place; None before a pass was complete."""
+        return self._kept.get(self._place)
+
     def _recorded(self, src: Iterable[Any]) -> Iterator[Any]:
         samples = []
         for sample in src:

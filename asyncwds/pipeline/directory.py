@@ -55,7 +55,7 @@ class DirectoryShardList:
         timeout: float = 1e12,
         mode: Mode = "resample",
         select: Select = "random",
-        fate: Any = None,  # noqa: ARG002 - WebDataset's; it has no meaning there either
+        fate: Any = None,  # WebDataset's; it has no meaning there either
     ) -> None:
         self.path = os.path.join(path, "")  # noqa: PTH118 - with a slash at its end, as WebDataset has it
         if not Path(path).is_dir():
@@ -67,6 +67,7 @@ class DirectoryShardList:
         self.timeout = timeout
         self.mode = mode
         self.select = select
+        self.fate = fate
 
     def __iter__(self) -> Claims:
         return Claims(self, Random())  # noqa: S311 - an order, no secret

@@ -32,9 +32,9 @@ class MultiLoader:
         self,
         dataset: Iterable[Any],
         workers: int = 4,
-        verbose: bool = False,  # noqa: ARG002 - as above
+        verbose: bool = False,
         nokill: bool = False,
-        prefix: str | None = None,  # noqa: ARG002 - as above
+        prefix: str | None = None,
         *,
         context: str | None = None,
     ) -> None:
@@ -42,7 +42,9 @@ class MultiLoader:
             raise SpecError(f"MultiLoader needs at least one worker, not {workers!r}")
         self.dataset = dataset
         self.workers = workers
+        self.verbose = verbose
         self.nokill = nokill
+        self.prefix = prefix
         self._context = context
         self._running: WeakSet[_Workers] = WeakSet()
 

@@ -62,6 +62,8 @@ class Pipe:
     def readline(self, size: int = -1, /) -> bytes:
         return self.stream.readline(size)
 
+    readLine = readline  # noqa: N815 - WebDataset's
+
     def write(self, data: bytes, /) -> int:
         """Raises FetchError if the command has ended meanwhile, with a status that is an error."""
         try:

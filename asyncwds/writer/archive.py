@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import tarfile
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any, SupportsIndex, overload
 
 from asyncwds.errors import SampleError
 from asyncwds.model import MiB
@@ -13,6 +16,28 @@ from asyncwds.writer.entries import Entry
 
 CHUNK = MiB
 """How much [bytes] is written at a time, about."""
+
+
+class Members(Sequence[tarfile.TarInfo]):
+    """Names and sizes of what is in an archive, at some 70 bytes a member."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.sizes = array("Q")  # [bytes]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> tarfile.TarInfo: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tarfile.TarInfo]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        info = tarfile.TarInfo(self.names[index])
+        info.size = self.sizes[index]
+        return info
 
 
 class Archive:
@@ -28,6 +53,7 @@ class Archive:
         self.payload = 0  # [bytes] of fields
         self.position = 0  # [bytes] of the archive so far, before compression
         self.taken = 0  # [bytes] of the file so far
+        self.members = Members()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._compressor = None if kind is None else compressor(kind)
@@ -54,14 +80,16 @@ class Archive:
         return closed_size(self.position + entry.nbytes)
 
     def append(self, entry: Entry) -> None:
-        if self._check_names and entry.key == self._last_key:
+        if self._check_names and entry.key is not None and entry.key == self._last_key:
             raise SampleError("two samples in a row have this key, and would come back as one", key=entry.key)
         self._last_key = entry.key
         self._pending += entry.pieces
         self._pending_bytes += entry.nbytes
         self.position += entry.nbytes
         self.payload += entry.payload
-        self.samples += 1
+        self.members.names += entry.names
+        self.members.sizes.extend(entry.sizes)
+        self.samples += entry.key is not None
 
     def take(self) -> Iterator[bytes]:
         """What has come since the last call, as it goes into the file. To be used up before the next call."""

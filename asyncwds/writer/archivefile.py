@@ -43,6 +43,7 @@ class ArchiveFile:
 
     def __init__(self, output: Output, archive: Archive, name: str) -> None:
         self.archive = archive
+        self.name = name
         self._output = output
         self._pid = os.getpid()
         self.is_open = True

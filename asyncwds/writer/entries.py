@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -21,13 +22,16 @@ _REMEMBERED = 1024
 class Entry(NamedTuple):
     """A sample as it stands in an archive.
 
-    `pieces` are its headers, payloads and padding, `nbytes` [bytes] all of them, `payload` [bytes] the fields alone.
+    `pieces` are its headers, payloads and padding, `nbytes` [bytes] all of them, `payload` [bytes] the fields alone, `names` and
+    `sizes` [bytes] those of its members.
     """
 
-    key: str
+    key: str | None
     pieces: list[bytes]
     nbytes: int
     payload: int
+    names: list[str]
+    sizes: list[int]
 
 
 class Packer:
@@ -38,7 +42,7 @@ class Packer:
     """
 
     def __init__(self, encoder: Encoder, headers: Headers, *, keep_meta: bool, check_names: bool) -> None:
-        self._encoder = encoder
+        self.encoder = encoder
         self._headers = headers
         self._keep_meta = keep_meta
         self._check_names = check_names
@@ -52,28 +56,32 @@ class Packer:
             self._check(key, fields)
         headers = self._headers
         pieces: list[bytes] = []
-        payload = nbytes = 0
+        names: list[str] = []
+        sizes: list[int] = []
+        nbytes = 0
         for field in fields:
             data = encoded[field]
             if type(data) is not bytes:
                 data = _as_bytes(key, field, data)
             size = len(data)
-            header = headers(f"{key}.{field}", size)
+            name = f"{key}.{field}"
+            header = headers(name, size)
             pieces += (header, data, ZEROS[size % BLOCK or BLOCK :])
-            payload += size
+            names.append(name)
+            sizes.append(size)
             nbytes += len(header) + size + -size % BLOCK
-        return Entry(key, pieces, nbytes, payload)
+        return Entry(key, pieces, nbytes, sum(sizes), names, sizes)
 
     def is_quick(self, sample: Mapping[str, Any]) -> bool:
         """Whether it takes microseconds: nothing to encode or compress, and no code of the user's to call."""
-        encoder = self._encoder
+        encoder = self.encoder
         return encoder is unchanged or (isinstance(encoder, ExtensionEncoder) and encoder.is_quick(sample))
 
     def _encoded(self, sample: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(sample, dict | Mapping):
             raise SampleError(f"a sample is a dict, not {type(sample).__name__}")
         try:
-            encoded = self._encoder(sample)
+            encoded = self.encoder(sample)
         except WdsError:
             raise
         except Exception as error:
@@ -105,6 +113,15 @@ class Packer:
                 self._plain.add(field)
         if self._check_names and len({field.lower() for field in fields}) < len(fields):
             raise SampleError(f"two of the fields {fields} differ in case only, and come back as one", key=key)
+
+
+def member_entry(info: tarfile.TarInfo, data: bytes) -> Entry:
+    """A member as it stands in an archive, under whatever name: it may belong to a sample, or to none."""
+    header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    size = len(data)
+    return Entry(
+        None, [header, data, ZEROS[size % BLOCK or BLOCK :]], len(header) + size + -size % BLOCK, size, [info.name], [size]
+    )
 
 
 def _key(sample: Mapping[str, Any]) -> str:

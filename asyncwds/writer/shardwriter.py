@@ -49,7 +49,8 @@ class ShardWriter:
 
     A subclass may have its own `next_stream`, as WebDataset's: it calls `finish`, and sets `fname`, `tarstream` (a `TarWriter`,
     or anything with `write` and `close`), `shard`, and `count` and `size` to 0. It is called with the first sample, and when
-    `count` or `size` has reached its bound. The pattern is then its own business, and there is no manifest.
+    `count` or `size` has reached its bound. The pattern is then its own business, and there is no manifest. It may also have its
+    own `write`, which calls `next_stream` as WebDataset's does, and `tarstream.write`.
     """
 
     def __init__(  # noqa: PLR0917 - webdataset's order
@@ -72,13 +73,15 @@ class ShardWriter:
         self.verbose = verbose
         self.opener = opener
         self.kw = kw
-        self.tarstream: ArchiveFile | SampleStream | None = None
+        self.tarstream: TarWriter | SampleStream | None = None
+        self._begun: ArchiveFile | None = None  # what `tarstream` writes to, if it was begun here
         self._options = Options(**kw)
         self._packer = self._options.packer()
         self._shards = Shards(pattern, maxcount, maxsize, start_shard)
         self._manifest = None if manifest is None else os.fspath(manifest)
-        self._steered = type(self).next_stream is not ShardWriter.next_stream
-        if not self._steered:
+        kind = type(self)
+        self._steered = (kind.next_stream, kind.write) != (ShardWriter.next_stream, ShardWriter.write)
+        if kind.next_stream is ShardWriter.next_stream:
             self._shards.next_name()  # now rather than with the first sample
         elif manifest is not None:
             raise SpecError("no manifest can be made of shards that a next_stream of one's own begins")
@@ -118,11 +121,8 @@ class ShardWriter:
             raise SpecError("nothing can be written any more: the writer was closed, or an earlier write failed")
         if self._steered and (self.tarstream is None or self.count >= self.maxcount or self.size >= self.maxsize):
             self.next_stream()
-        stream = self.tarstream
-        if stream is None or isinstance(stream, ArchiveFile):
-            payload = self._append(self._packer(obj), stream)
-        else:
-            payload = stream.write(obj)
+        stream, file = self.tarstream, self._file
+        payload = stream.write(obj) if stream is not None and file is None else self._append(self._packer(obj), file)
         self._shards.wrote(payload)
         return payload
 
@@ -131,35 +131,41 @@ class ShardWriter:
             self.finish()
             file = None
         if file is None:
-            file = self.tarstream = self._begin()
+            file = self._begin()
         try:
             file.append(entry)
         except BaseException:
-            self._check(file)
+            self._check()
             raise
         return entry.payload
+
+    @property
+    def _file(self) -> ArchiveFile | None:
+        """The present shard, if it was begun here and not by a `next_stream` of one's own."""
+        stream = self.tarstream
+        return self._begun if isinstance(stream, TarWriter) and stream.writes(self._begun) else None
 
     def next_stream(self) -> None:
         """Completes the present shard; the next sample begins a new one. Called by that of a subclass it begins it now."""
         self.finish()
         if self._steered:
-            self.tarstream = self._begin()
+            self._begin()
 
     def finish(self) -> None:
         """Completes the present shard, if there is one, and calls `post`."""
-        stream = self.tarstream
-        if isinstance(stream, ArchiveFile) and not stream.archive.samples:  # one that a subclass had begun
-            stream.abort()
+        stream, file = self.tarstream, self._file
+        if file is not None and not file.archive.position:  # one that a subclass had begun
+            file.abort()
             self.tarstream = stream = None
         if stream is None:
             return
         try:
             stream.close()
         except BaseException:
-            self._check(stream)
+            self._check()
             raise
         self.tarstream = None
-        name = self._shards.ended(stream.archive) if isinstance(stream, ArchiveFile) else self.fname
+        name = self.fname if file is None else self._shards.ended(file.archive)
         if self.post is not None and name is not None:
             with noted(f"in the post hook, for {name}"):
                 self.post(name)
@@ -180,12 +186,14 @@ class ShardWriter:
         archive = self._options.archive(None if self.opener else name, hashed=self._manifest is not None)
         output = self._opened(name) if self.opener is None else StreamOutput(self.opener(name), name, close=True)
         self._shards.begun(name, verbose=bool(self.verbose))
-        return ArchiveFile(output, archive, name)
+        file = self._begun = ArchiveFile(output, archive, name)
+        self.tarstream = TarWriter.to(self._options, self._packer, file)
+        return file
 
     def _abort(self) -> None:
         self._closed = True
         stream, self.tarstream = self.tarstream, None
-        if isinstance(stream, ArchiveFile | TarWriter):
+        if isinstance(stream, TarWriter):
             stream.abort()
         elif stream is not None:
             stream.close()
@@ -202,7 +210,8 @@ class ShardWriter:
     def _opened(self, url: str) -> Output:
         return open_output(url, self._http, self._retry, self._storage)
 
-    def _check(self, stream: ArchiveFile | SampleStream) -> None:
+    def _check(self) -> None:
         """After a failure: if samples were lost with the shard, there can be no others after them."""
-        if not isinstance(stream, ArchiveFile) or not stream.is_open:
+        file = self._file
+        if file is None or not file.is_open:
             self._abort()

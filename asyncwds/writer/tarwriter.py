@@ -10,7 +10,9 @@ from asyncwds.model import Http, Retry
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.tar.compressing import compression
 from asyncwds.writer.archivefile import ArchiveFile, open_output
+from asyncwds.writer.entries import Packer
 from asyncwds.writer.options import EncoderSpec, Options
+from asyncwds.writer.tarstream import TarStream, Written
 
 
 class TarWriter:
@@ -50,10 +52,37 @@ class TarWriter:
         storage: Storage | Settings | None = None,
     ) -> None:
         options = Options(user, group, mode, compress, encoder, keep_meta, mtime, format, check_names)
-        self._packer = options.packer()
+        packer = options.packer()
         archive = options.archive(fileobj)
         output = open_output(fileobj, http or Http(), retry or Retry(), as_storage(storage))
-        self._file = ArchiveFile(output, archive, str(fileobj))
+        own = isinstance(fileobj, str | os.PathLike)
+        self._set_up(options, packer, ArchiveFile(output, archive, str(fileobj)), None if own else fileobj)
+
+    @classmethod
+    def to(cls, options: Options, packer: Packer, file: ArchiveFile) -> Self:
+        """A writer of an archive that is there already."""
+        writer = object.__new__(cls)
+        writer._set_up(options, packer, file, None)
+        return writer
+
+    def _set_up(self, options: Options, packer: Packer, file: ArchiveFile, stream: IO[bytes] | Any) -> None:
+        self._packer = packer
+        self._file = file
+        # What webdataset's has. Setting these changes nothing.
+        self.user, self.group, self.mode = options.user, options.group, options.mode
+        self.compress, self.keep_meta, self.mtime = options.compress, options.keep_meta, options.mtime
+        self.encoder = packer.encoder
+        self.tarstream = TarStream(file)
+        self.stream = Written(file, lambda: file.archive.taken) if stream is None else stream
+        self._owns_stream = stream is None
+
+    @property
+    def own_fileobj(self) -> Any:
+        """The file that closing the writer closes; None if it is the caller's, or closed."""
+        return self.stream if self._owns_stream and self._file.is_open else None
+
+    def writes(self, file: ArchiveFile | None) -> bool:
+        return self._file is file
 
     def __enter__(self) -> Self:
         return self

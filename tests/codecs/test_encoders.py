@@ -300,8 +300,15 @@ def test_handlers_of_ones_own() -> None:
     encode_mine = make_encoder(handlers)
     assert encode_mine({"jpg": PIXELS, "y": 1.5, "cls": 3}) == {"jpg": b"mine", "y": b"1.5", "cls": b"3"}
     assert encode("jpg", PIXELS) != b"mine"
-    with pytest.raises(TypeError):
-        encoders.default_handlers["x"] = encoders.bytestr  # type: ignore[index]
+
+
+def test_the_default_handlers_may_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = make_encoder(True)
+    monkeypatch.setitem(encoders.default_handlers, "jpg", lambda image: b"mine")
+    monkeypatch.setitem(encoders.default_handlers, "new", encoders.bytestr)
+    for encode_mine in (before, make_encoder(True)):
+        assert encode_mine({"jpg": PIXELS, "x.new": 1.5, "cls": 3}) == {"jpg": b"mine", "x.new": b"1.5", "cls": b"3"}
+    assert make_handlers()["jpg"](PIXELS) != b"mine"
 
 
 def test_bytestr() -> None:
