@@ -36,6 +36,7 @@ class S3:
     get_keys        a function that returns such a triple (None where there is no session token), and may be pickled; called in a
                     thread, and again when the service refuses what it returned
     part_bytes      size [bytes] of the parts of an upload, at most 10000; four are in memory at a time
+    verify          ask for the checksum of each shard, by one small request (HEAD) behind its first, to compare the bytes with
     """
 
     endpoint: str | None = None
@@ -49,6 +50,7 @@ class S3:
     session_token: str | None = field(default=None, repr=False)
     get_keys: Callable[[], tuple[str, str, str | None]] | None = field(default=None, repr=False)
     part_bytes: int = 16 * MiB
+    verify: bool = True
 
     def __post_init__(self) -> None:
         _check(self, "anonymous", "access_key", "get_keys")

@@ -33,6 +33,7 @@ class ReadOptions:
 
     `local_paths` adds `__local_path__` to samples of local shards. `raw` reads no tar: the samples are the chunks as they come.
     `headers_only` gives fields their sizes [bytes] as values.
+    `verify` compares an object with the checksum of the whole that its store keeps, as its bytes come.
     """
 
     max_member_bytes: int
@@ -41,6 +42,7 @@ class ReadOptions:
     local_paths: bool = True
     raw: bool = False
     headers_only: bool = False
+    verify: bool = True
 
     def reader(self, shard: Shard, total: int | None, local_path: str | None) -> Reader:
         return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self)

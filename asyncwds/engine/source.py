@@ -44,6 +44,7 @@ class Source:
     `fetcher` makes the storage instead of the built-in one; it must be picklable where the dataset is pickled.
     `verbose` writes a line to stderr for each shard that is begun.
     `cache` keeps what comes from either, unless it is local.
+    `verify` compares shards with the checksums that their stores keep.
     """
 
     urls: tuple[str, ...]
@@ -55,6 +56,7 @@ class Source:
     select_files: Callable[[str], bool] | None = None
     rename_files: Callable[[str], str] | None = None
     local_paths: bool = True
+    verify: bool = True
     handler: Handler = reraise_exception
     empty_check: bool = False
     verbose: bool = False
@@ -89,7 +91,9 @@ class Source:
             from asyncwds.storage.cache import Cached  # noqa: PLC0415 - 15 ms that most do without
 
             fetcher = Cached(fetcher, self.cache, counters, patience=self.retry.stall_timeout)
-        options = ReadOptions(self.prefetch.max_member_bytes, self.select_files, self.rename_files, self.local_paths)
+        options = ReadOptions(
+            self.prefetch.max_member_bytes, self.select_files, self.rename_files, self.local_paths, verify=self.verify
+        )
         shards = foretold(shards, fetcher)
         stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)
         try:
@@ -197,6 +201,7 @@ def open_samples(
     rename_files: Callable[[str], str] | None = None,
     fetcher: Callable[[], Fetcher] | None = None,
     cache: Cache | None = None,
+    verify: bool = True,
 ) -> AbstractAsyncContextManager[Samples]:
     """Streams samples on the caller's own event loop, with no thread of asyncwds's own between (files are read in a few).
 
@@ -205,7 +210,8 @@ def open_samples(
 
     Without `place` every shard is read; with it the shards are split by node, then by worker. Entering raises
     SpecError for urls that make no sense; iterating raises FetchError, TarError and SampleError, unless `handler`
-    goes on. Leaving the context closes everything, also in the middle.
+    goes on. Shards are compared with the checksums that their stores keep, unless `verify` is False. Leaving the context closes
+    everything, also in the middle.
     """
     source = Source(
         urls=tuple(expand(urls)),
@@ -221,6 +227,7 @@ def open_samples(
         rename_files=rename_files,
         fetcher=fetcher,
         cache=cache,
+        verify=verify,
     )
     return _open_samples(source, epoch, place or Place())
 

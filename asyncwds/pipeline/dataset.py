@@ -61,6 +61,8 @@ class WebDataset(DataPipeline, FluidInterface):
     storage         settings of buckets: `S3(...)`, or URL prefixes with settings, `{"s3://mine/": S3(profile="mine")}`
     cache           settings of the cache, in place of the three above
     fetcher         makes the storage in place of the built-in one
+    verify          compare shards with the checksums that their stores keep, as the bytes come: one that differs is a
+                    ChecksumError behind its samples
 
     The object describes: it holds no thread, loop or socket, can be pickled and printed, and methods that add stages return
     new ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its
@@ -95,6 +97,7 @@ class WebDataset(DataPipeline, FluidInterface):
         storage: Storage | Settings | None = None,
         cache: Cache | None = None,
         fetcher: Callable[[], Fetcher] | None = None,
+        verify: bool = True,
     ) -> None:
         resampled = resampled or mode == "resampled"
         args = SimpleNamespace(
@@ -131,6 +134,7 @@ class WebDataset(DataPipeline, FluidInterface):
             storage=storage,
             cache=cache or cache_of(args.cache_dir, args.cache_size, url_to_name),
             fetcher=fetcher,
+            verify=verify,
         )
         for stage in _sharing(source) if own_list and not folder else ():  # what is claimed of a folder is no other process's
             self.append(stage)

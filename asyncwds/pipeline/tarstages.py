@@ -43,6 +43,7 @@ def tarfile_to_samples(
     cache_size: float = -1,
     cache: Cache | None = None,
     fetcher: Callable[[], Fetcher] | None = None,
+    verify: bool = True,
 ) -> TarSamples:
     """The stage from shards (urls, or dicts with a `url`) to samples, read by the engine. Its arguments are `WebDataset`'s."""
     source = Source(
@@ -56,6 +57,7 @@ def tarfile_to_samples(
         http=http or Http(),
         cache=cache or cache_settings(cache_dir, cache_size),
         fetcher=fetcher,
+        verify=verify,
     )
     return TarSamples(source)
 

@@ -19,6 +19,17 @@ class ChunkBody:
         return self.chunks
 
 
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """A body with another answer."""
+
+    answer: Answer
+    body: Body
+
+    def __aiter__(self) -> AsyncIterator[Chunk]:
+        return aiter(self.body)
+
+
 async def cropped(body: Body, start: int, stop: int | None) -> AsyncGenerator[Chunk, None]:
     """Bytes [start, stop) of a body that may begin before them, as one without ranges does, and go on behind them."""
     position = body.answer.start

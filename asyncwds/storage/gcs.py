@@ -16,6 +16,7 @@ from asyncwds.errors import FetchError, SpecError
 from asyncwds.settings import GCS
 from asyncwds.storage.at import At, Who
 from asyncwds.storage.calls import Calls
+from asyncwds.storage.checksums import checksum_of
 from asyncwds.storage.gcs_token import ANONYMOUS, Token, TokenFinder
 from asyncwds.storage.gcs_upload import ResumableUpload
 from asyncwds.storage.lease import Held
@@ -74,7 +75,8 @@ class GcsSite:
     def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
         del request
         generation = headers.get("x-goog-generation")
-        return facts_of(headers) if generation is None else Facts(f'"{generation}"')
+        identity = facts_of(headers).identity if generation is None else f'"{generation}"'
+        return Facts(identity, _checksum(headers))
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         place = place_of(prefix)
@@ -137,6 +139,14 @@ def _path(place: Place, query: Mapping[str, str]) -> str:
     if "uploadType" in query:
         return "/upload" + objects
     return f"{objects}/{quote(place.key, safe='')}" if place.key else objects
+
+
+def _checksum(headers: Mapping[str, str]) -> str | None:
+    """`x-goog-hash: crc32c=…,md5=…`, in one header or in two. Of composed objects there is no MD5, which costs more besides."""
+    getall = getattr(headers, "getall", None)  # aiohttp's headers have it
+    values = [headers.get("x-goog-hash", "")] if getall is None else getall("x-goog-hash", [])
+    hashes = dict(entry.strip().partition("=")[::2] for value in values for entry in value.split(","))
+    return next((checksum_of(kind, hashes[kind]) for kind in ("crc32c", "md5") if kind in hashes), None)
 
 
 def _parsed(url: str, page: bytes) -> dict[str, Any]:

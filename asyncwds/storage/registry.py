@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from asyncwds.errors import SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.security import refused, secure_mode
-from asyncwds.settings import AIStore, FileSystem
+from asyncwds.settings import S3, AIStore, FileSystem
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
 from asyncwds.storage.clouds import Settings, Storage, http_for, is_foreign, schemes, settings_for, site_maker, why_not
@@ -125,7 +125,19 @@ def _bucket(settings: Settings, http: Http, retry: Retry, counters: Counters) ->
 
     bare = HttpFetcher(http_for(settings, http), retry, counters, site_maker(settings))
     fetcher = _made_again(bare, retry, counters)
-    return Verified(fetcher, whole=settings.verify) if isinstance(settings, AIStore) else fetcher, bare.site
+    if isinstance(settings, AIStore):
+        return Verified(fetcher, whole=settings.verify), bare.site
+    if isinstance(settings, S3) and settings.verify:
+        return _stated(fetcher, bare.site), bare.site
+    return fetcher, bare.site
+
+
+def _stated(fetcher: Fetcher, site: Site) -> Fetcher:
+    from asyncwds.storage.s3 import S3Site  # noqa: PLC0415 - as above
+    from asyncwds.storage.stated import Stated  # noqa: PLC0415 - as above
+
+    assert isinstance(site, S3Site)
+    return Stated(fetcher, site.checksum)
 
 
 def _file_system(settings: FileSystem, _http: Http, retry: Retry, counters: Counters) -> Fetcher:

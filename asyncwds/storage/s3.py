@@ -20,6 +20,7 @@ from asyncwds.errors import FetchError, SpecError
 from asyncwds.model import KiB
 from asyncwds.settings import S3
 from asyncwds.storage.calls import Calls
+from asyncwds.storage.checksums import checksum_of
 from asyncwds.storage.lease import Held
 from asyncwds.storage.multipart import MultipartUpload
 from asyncwds.storage.ranges import Facts, facts_of
@@ -37,6 +38,7 @@ _REGION = re.compile(rb"<Region>([\w-]+)</Region>|<Endpoint>[^<]*?\.s3[.-]([\w-]
 _ENDED = re.compile(rb"<Code>(?:ExpiredToken|InvalidToken|TokenRefreshRequired)</Code>")  # with status 400
 _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _IP_ADDRESS = re.compile(r"https?://(\d+\.\d+\.\d+\.\d+|\[)")
+_CHECKSUMS = ("crc32c", "crc32", "sha256", "sha1")  # from the cheapest on; there is no library for crc64nvme that is fast and small
 _LOG = logging.getLogger("asyncwds.storage")
 
 
@@ -105,6 +107,11 @@ class S3Site:
             if page.findtext("{*}IsTruncated") != "true" or not token:
                 return
             query["continuation-token"] = token
+
+    async def checksum(self, url: str) -> Facts:
+        """The checksum of a whole object, and the version that it is of. S3 does not tell it with ranges of the object."""
+        reply = await self._calls.send(Call("HEAD", url, headers={"x-amz-checksum-mode": "ENABLED"}))
+        return Facts(facts_of(reply.headers).identity, stated_checksum(reply.headers))
 
     def upload(self, url: str) -> MultipartUpload:
         object_of(url)  # an error now, not after a whole part was written
@@ -179,6 +186,14 @@ def _is_virtual(bucket: str, who: Login, endpoint: str) -> bool:
 def query_string(call: Call) -> str:
     pairs = [f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in sorted(call.query.items())]
     return "?" + "&".join(pairs) if pairs else ""
+
+
+def stated_checksum(headers: Mapping[str, str]) -> str | None:
+    """The checksum of the bytes of a whole object: not one of the checksums of its parts, as uploads in parts often have."""
+    if headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
+        return None
+    values = {kind: headers.get(f"x-amz-checksum-{kind}") for kind in _CHECKSUMS}
+    return next((checksum_of(kind, value) for kind, value in values.items() if value and "-" not in value), None)
 
 
 def _region(reply: Reply) -> str | None:

