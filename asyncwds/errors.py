@@ -13,6 +13,7 @@ WdsError                       url, offset, key say where, as far as known
 ├─ TarError                    the bytes are no sound tar archive       (is a tarfile.ReadError)
 │  ├─ TruncatedTarError        the archive ends before its end mark
 │  └─ TarHeaderError           a header fails its checksum or makes no sense
+│     └─ TrailingBytesError    something stands behind a whole archive
 ├─ SampleError                 one sample is wrong, the shard goes on   (is a ValueError)
 │  ├─ DuplicateFieldError      two members give the same field
 │  ├─ DecodeError              a field's bytes could not be decoded
@@ -157,6 +158,17 @@ class TruncatedTarError(TarError):
 
 class TarHeaderError(TarError):
     """A member's header fails its checksum or makes no sense (also: an HTML page or an empty file in place of a shard)."""
+
+
+class TrailingBytesError(TarHeaderError):
+    """Behind the end of a whole archive, or of the compression around it, stands something else. All samples have come.
+
+    An error only with `strict=True`: otherwise a ShardWarning says it.
+    """
+
+
+class ShardWarning(UserWarning):
+    """A shard is not as it should be, and all of its samples are read: an error with `strict=True`."""
 
 
 class SampleError(WdsError, ValueError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from asyncwds.errors import WdsError
+from asyncwds.errors import TrailingBytesError, WdsError
 from asyncwds.model import Sample, Shard
 from asyncwds.storage.base import Chunk
 from asyncwds.tar.compression import Decompressor
@@ -147,11 +147,13 @@ class ShardReader:
             yield self.give_up(error)
         if self.failed:
             return
-        early = self._tar().finish()
-        if early is not None:
-            yield self.give_up(early)
-        else:
-            yield from self._blocks(self._grouper.finish(), 0)
+        early, trailing = self._tar().finish(), self._decompressor.trailing
+        if early is None or isinstance(early, TrailingBytesError):
+            yield Block(self._grouper.finish(), 0, early or trailing)
+            return
+        if trailing is not None:
+            early.add_note(trailing.message)
+        yield self.give_up(early)
 
     def _tar(self) -> TarParser:
         if self._parser is None:
@@ -171,7 +173,7 @@ class ShardReader:
 
     def _with_errors(self, samples: list[Sample], nbytes: int, parser: TarParser) -> Iterator[Block]:
         yield from self._blocks(samples, nbytes)
-        if parser.error is not None:
+        if parser.error is not None and not isinstance(parser.error, TrailingBytesError):
             yield self.give_up(parser.error)
 
     def _blocks(self, samples: list[Sample], nbytes: int) -> Iterator[Block]:
@@ -185,13 +187,16 @@ class ShardReader:
     def give_up(self, error: WdsError) -> Block:
         """Ends the shard early: the sample that is still open may lack fields and is dropped, and the error names it.
 
-        It lacks none where the shard was cut in a member of the next sample.
+        It lacks none behind an end-of-archive mark, or where the shard was cut in a member of the next sample.
         """
         self.failed = True
-        parser = self._parser
-        if parser is not None:
-            parser.finish()
-        samples = [] if parser is None or parser.cut_member is None else self._grouper.completed_by(parser.cut_member)
+        samples = [] if self._parser is None else self._last_samples(self._parser)
         if error.key is None:
             error.key = self._grouper.pending_key
         return Block(samples, 0, error)
+
+    def _last_samples(self, parser: TarParser) -> list[Sample]:
+        parser.finish()
+        if parser.finished:
+            return self._grouper.finish()
+        return [] if parser.cut_member is None else self._grouper.completed_by(parser.cut_member)

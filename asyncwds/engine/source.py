@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from asyncwds.engine.bridge import LoopFactory
 from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
-from asyncwds.errors import SampleError, SpecError, WdsError, redact
+from asyncwds.errors import SampleError, ShardWarning, SpecError, TrailingBytesError, WdsError, redact
 from asyncwds.escaping import printable
 from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
@@ -42,6 +43,7 @@ class Source:
     `draw` takes the place of the list of urls: which of them, in which order. `local_paths` gives samples of local shards
     their `__local_path__`.
     `fetcher` makes the storage instead of the built-in one; it must be picklable where the dataset is pickled.
+    `strict` makes errors of what is otherwise a ShardWarning.
     `verbose` writes a line to stderr for each shard that is begun.
     `cache` keeps what comes from either, unless it is local.
     `verify` compares shards with the checksums that their stores keep.
@@ -58,6 +60,7 @@ class Source:
     local_paths: bool = True
     verify: bool = True
     handler: Handler = reraise_exception
+    strict: bool = False
     empty_check: bool = False
     verbose: bool = False
     prefetch: Prefetch = field(default_factory=Prefetch)
@@ -112,6 +115,9 @@ class Source:
             return True
         if isinstance(block.error, SpecError):
             raise block.error
+        if isinstance(block.error, TrailingBytesError) and not self.strict:
+            warnings.warn(str(block.error), ShardWarning, stacklevel=2)
+            return True
         counters.samples_failed += isinstance(block.error, SampleError) or not isinstance(block.error, WdsError)
         try:
             raise block.error  # noqa: TRY301 - handlers expect to be called while the error is being handled
@@ -202,6 +208,7 @@ def open_samples(
     fetcher: Callable[[], Fetcher] | None = None,
     cache: Cache | None = None,
     verify: bool = True,
+    strict: bool = False,
 ) -> AbstractAsyncContextManager[Samples]:
     """Streams samples on the caller's own event loop, with no thread of asyncwds's own between (files are read in a few).
 
@@ -210,8 +217,8 @@ def open_samples(
 
     Without `place` every shard is read; with it the shards are split by node, then by worker. Entering raises
     SpecError for urls that make no sense; iterating raises FetchError, TarError and SampleError, unless `handler`
-    goes on. Shards are compared with the checksums that their stores keep, unless `verify` is False. Leaving the context closes
-    everything, also in the middle.
+    goes on; with `strict` also for what is otherwise a ShardWarning. Shards are compared with the checksums that their stores
+    keep, unless `verify` is False. Leaving the context closes everything, also in the middle.
     """
     source = Source(
         urls=tuple(expand(urls)),
@@ -228,6 +235,7 @@ def open_samples(
         fetcher=fetcher,
         cache=cache,
         verify=verify,
+        strict=strict,
     )
     return _open_samples(source, epoch, place or Place())
 

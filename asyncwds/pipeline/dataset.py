@@ -63,6 +63,7 @@ class WebDataset(DataPipeline, FluidInterface):
     fetcher         makes the storage in place of the built-in one
     verify          compare shards with the checksums that their stores keep, as the bytes come: one that differs is a
                     ChecksumError behind its samples
+    strict          a shard that is read whole, but not as it should be, is an error and no ShardWarning
 
     The object describes: it holds no thread, loop or socket, can be pickled and printed, and methods that add stages return
     new ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its
@@ -98,6 +99,7 @@ class WebDataset(DataPipeline, FluidInterface):
         cache: Cache | None = None,
         fetcher: Callable[[], Fetcher] | None = None,
         verify: bool = True,
+        strict: bool = False,
     ) -> None:
         resampled = resampled or mode == "resampled"
         args = SimpleNamespace(
@@ -126,6 +128,7 @@ class WebDataset(DataPipeline, FluidInterface):
             select_files=select_files,
             rename_files=rename_files,
             handler=handler,
+            strict=strict,
             empty_check=empty_check,
             verbose=verbose,
             prefetch=as_prefetch(prefetch),

@@ -8,13 +8,14 @@ One by one they run in the thread that consumes them, one shard at a time; `http
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any, Literal
 
 from asyncwds.engine.gopen import gopen
 from asyncwds.engine.source import Source, as_prefetch
-from asyncwds.errors import SpecError
+from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
 from asyncwds.model import Cache, Http, MiB, Prefetch, Retry
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.reading import TarSamples
@@ -44,11 +45,13 @@ def tarfile_to_samples(
     cache: Cache | None = None,
     fetcher: Callable[[], Fetcher] | None = None,
     verify: bool = True,
+    strict: bool = False,
 ) -> TarSamples:
     """The stage from shards (urls, or dicts with a `url`) to samples, read by the engine. Its arguments are `WebDataset`'s."""
     source = Source(
         urls=(),
         handler=handler,
+        strict=strict,
         select_files=select_files,
         rename_files=rename_files,
         local_paths=False,  # as WebDataset's
@@ -159,7 +162,7 @@ def _files(  # noqa: PLR0917 - as above
 
 
 def _members(stream: Any, url: str) -> Iterator[Member]:
-    """The regular files of an archive, then the error that ends it early, if any."""
+    """The regular files of an archive, then the error that ends it early, if any; a ShardWarning for what stands behind it."""
     decompressor = Decompressor(url)
     parser = TarParser(url, max_member_bytes=Prefetch().max_member_bytes)
     while chunk := stream.read(PIECE):
@@ -167,12 +170,14 @@ def _members(stream: Any, url: str) -> Iterator[Member]:
             yield from _parsed(parser, piece)
     for piece in decompressor.finish():
         yield from _parsed(parser, piece)
-    early = parser.finish()
-    if early is not None:
+    early = parser.finish() or decompressor.trailing
+    if isinstance(early, TrailingBytesError):
+        warnings.warn(str(early), ShardWarning, stacklevel=2)
+    elif early is not None:
         raise early
 
 
 def _parsed(parser: TarParser, piece: bytes) -> Iterator[Member]:
     yield from parser.feed(piece)
-    if parser.error is not None:
+    if parser.error is not None and not isinstance(parser.error, TrailingBytesError):
         raise parser.error

@@ -6,19 +6,21 @@ import zlib
 from collections.abc import Iterator
 
 from asyncwds.compression import STREAMS, Stream
-from asyncwds.errors import TarHeaderError, TruncatedTarError
+from asyncwds.errors import TarHeaderError, TrailingBytesError, TruncatedTarError
 from asyncwds.model import KiB, MiB
+from asyncwds.tar.foreign import foreign
 
 _HEAD = 10  # bytes that tell a bz2 stream from a name that begins with BZh; the others need fewer
+_FRAME_HEAD = 8  # of a skippable frame: magic and length
 _INPUT = 64 * KiB  # at a time: zlib copies what it did not get to
 _PIECE = MiB
 
 
 def detect(head: bytes) -> str | None:
-    """The compression of a file with these first 10 bytes; None if it has none that is known."""
+    """The compression of a file with these first 10 bytes; None if none is read. A frame to skip counts as zstd."""
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
-    if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):  # a frame, or one to skip
+    if head.startswith(b"\x28\xb5\x2f\xfd") or _is_skippable(head):
         return "zstd"
     if head.startswith(b"\xfd7zXZ\0"):
         return "xz"
@@ -27,18 +29,27 @@ def detect(head: bytes) -> str | None:
     return None
 
 
+def _is_skippable(head: bytes) -> bool:
+    """Whether a frame begins here that carries data of a user's own. zstd and lz4 have the same."""
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
+
+
 class Decompressor:
     """Decompresses the bytes of one object; what is not compressed goes through untouched.
 
-    Streams one after the other are one content, as for `gzip -d`; zeros between and after them are padding.
+    Streams one after the other are one content, as for `gzip -d`; zeros between and after them are padding. Anything else
+    behind a stream is left unread, with an error in `trailing`.
     """
 
     def __init__(self, url: str) -> None:
         self.compressed = False
         """Known when the first piece comes, or the end."""
+        self.trailing: TrailingBytesError | None = None
         self._url = url
         self._kind = ""
-        self._head: bytes | None = b""  # None once the kind is known
+        self._plain = False
+        self._head = b""  # the beginning of what may be a stream, too short yet to tell
+        self._to_skip = 0  # bytes of a skippable frame
         self._stream: Stream | None = None  # None between streams
         self._corrupt: type[Exception] = zlib.error
         self._offset = 0  # in the decompressed bytes
@@ -49,13 +60,9 @@ class Decompressor:
         To be used up before the next call. Raises TarHeaderError where a stream is corrupt (what the last 64 KiB of input
         had given by then may be lost), SpecError if it is zstd and there is no library for it.
         """
-        if self._head is not None:
-            chunk = self._head + chunk
-            self._head = chunk
-            if len(chunk) < _HEAD:
-                return
-            self._begin(chunk)
-        if not self.compressed:
+        if self._stream is None and not self._plain:
+            chunk = self._begin(chunk)
+        if self._plain:
             yield chunk
             return
         for start in range(0, len(chunk), _INPUT):
@@ -64,24 +71,56 @@ class Decompressor:
     def finish(self) -> Iterator[bytes]:
         """To be called at the end of input: bytes held back. Raises TruncatedTarError if a stream is not complete."""
         if self._head:
-            head = self._head
-            self._begin(head)
-            yield from self.feed(head)
-        if self._stream is not None:
+            head = self._begin(b"", at_end=True)
+            if self._plain:
+                yield head
+                return
+            yield from self._pieces(head)
+        if self._stream is not None or self._to_skip:
             raise TruncatedTarError(f"the {self._kind} stream ends too early", url=self._url, offset=self._offset)
 
-    def _begin(self, head: bytes) -> None:
-        self._kind = detect(head) or ""
-        self.compressed = bool(self._kind)
-        self._head = None
+    def _begin(self, data: bytes, *, at_end: bool = False) -> bytes:
+        """Looks for a stream where one may begin. Returns what there is of it, or of a file that is not compressed."""
+        data = self._head + data
+        self._head = b""
+        while True:
+            if self._to_skip:
+                skipped = min(self._to_skip, len(data))
+                data, self._to_skip = data[skipped:], self._to_skip - skipped
+            if self.compressed:
+                data = data.lstrip(b"\0")
+            if self.trailing is not None or not data:
+                return b""
+            if len(data) < _HEAD and not at_end:
+                self._head = data
+                return b""
+            if not _is_skippable(data):
+                break
+            self.compressed, self._kind = True, self._kind or "zstd"
+            self._to_skip = _FRAME_HEAD + int.from_bytes(data[4:_FRAME_HEAD], "little")
+        return self._open(data)
+
+    def _open(self, data: bytes) -> bytes:
+        kind = detect(data)
+        if kind is not None:
+            self._kind, self.compressed = kind, True
+            self._stream, self._corrupt = STREAMS[kind]()
+            return data
+        if not self.compressed:
+            self._plain = True
+            return data
+        if not self._offset and (other := foreign(data)):
+            raise TarHeaderError(f"behind a frame to be skipped, this is {other}", url=self._url, offset=0)
+        message = f"behind the end of the {self._kind} stream come bytes that are no stream"
+        self.trailing = TrailingBytesError(message, url=self._url, offset=self._offset)
+        return b""
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
         while True:
             if self._stream is None:
-                data = data.lstrip(b"\0")
-                if not data:
+                data = self._begin(data)
+                if self._stream is None:
                     return
-                self._stream, self._corrupt = STREAMS[self._kind]()
             piece = self._decompress(self._stream, data)
             if piece:
                 yield piece
@@ -97,6 +136,8 @@ class Decompressor:
         try:
             piece = stream.decompress(data, _PIECE)
         except self._corrupt as error:
-            raise TarHeaderError(f"the {self._kind} stream is corrupt: {error}", url=self._url, offset=self._offset) from error
+            wants_more = "memory" in str(error).lower()  # all that xz's and zstd's libraries tell of it
+            what = "needs more memory than is allowed, to be unpacked" if wants_more else "is corrupt"
+            raise TarHeaderError(f"the {self._kind} stream {what}", url=self._url, offset=self._offset) from error
         self._offset += len(piece)
         return piece

@@ -3,9 +3,10 @@
 Where formats and readers differ:
 - Links, directories, devices and unknown types are passed over. Sparse members are refused: no data set needs them
   expanded, and unexpanded they would be wrong bytes.
-- Two zero blocks end an archive; after them only zeros or another archive may come (`cat a.tar b.tar`). At the very
-  end of input one is enough, as nothing can be missing there. Before a header a single one is an error: it may
-  have been a header that was wiped out.
+- Two zero blocks end an archive; after them zeros or another archive may come (`cat a.tar b.tar`). Anything else is a
+  TrailingBytesError, and the archive is whole all the same; a damaged POSIX header is none, but a damaged archive. At the
+  very end of input one zero block is enough, as nothing can be missing there. Before anything else a single one is an
+  error: it may have been a header that was wiped out.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from asyncwds.errors import TarHeaderError
+from asyncwds.errors import TarHeaderError, TrailingBytesError
 from asyncwds.tar import headers
+from asyncwds.tar.foreign import foreign
 from asyncwds.tar.headers import SumCache
 
 Member = tuple[str, Any, int]
@@ -40,6 +42,7 @@ class Context:
         self.first = 0  # offset of the member's first header; it precedes `header` after extended ones
         self.extended = False  # extended headers wait for their member
         self.zeros = 0  # zero blocks since the last header
+        self.refused: str | None = None  # the name of a member that cannot be taken
         self._no_form = SumCache(b"")  # no header ends in nothing
         self._plain = self._pax = self._no_form
         self._url = url
@@ -62,7 +65,8 @@ class Context:
     def read(self, block: bytes, offset: int) -> tuple[int, bool]:
         """Reads a block that stands where a header should. Returns the length [bytes] of its payload, and whether it is wanted.
 
-        Raises TarHeaderError if the block is no header, none that may stand here, or wants too much memory.
+        Raises TarHeaderError if the block is no header, none that may stand here, or wants too much memory; TrailingBytesError
+        if it stands behind an archive and is none.
         """
         self.header = offset
         if block == headers.ZEROS:
@@ -74,10 +78,13 @@ class Context:
         try:
             name, size, regular = headers.member(block, {} if extension else self._global | self._local)
         except ValueError as error:
+            if not extension:
+                self._refuse(headers.member_name(block, self._global | self._local))
             raise self._unsound(f"a header makes no sense: {error}") from None
         wanted = self._open_extension(block) if extension else self._open_member(block, name, regular=regular)
         limit = EXTENSION_BYTES if extension else self._most
         if wanted and size > limit:
+            self.refused = self.member
             raise self._unsound(f"{self.what()} has {size} bytes, and {limit} are allowed")
         return size, wanted
 
@@ -121,10 +128,11 @@ class Context:
 
     def _check(self, block: bytes) -> None:
         if not headers.checksum_matches(block):
-            if self.zeros:
-                raise self._unsound("after the end-of-archive mark come bytes that are no tar header")
-            kind = headers.foreign(block) if self.header == 0 else None
-            raise self._unsound(f"this is {kind}, not a tar archive" if kind else "the checksum of a header is wrong")
+            damaged = headers.is_posix(block)
+            if self.zeros and not damaged:
+                raise self.trailing()
+            kind = foreign(block) if self.header == 0 else None
+            raise self._unsound(f"this is {kind}" if kind else "the checksum of a header is wrong")
         if self.zeros == 1:
             raise self._unsound("a single zero block stands before a header")
         self.zeros = 0
@@ -152,6 +160,17 @@ class Context:
                 return False
             self._name = chosen
         return regular
+
+    def trailing(self) -> TarHeaderError:
+        """The error where bytes that are no header come after zero blocks: a TrailingBytesError, if those end an archive."""
+        if self.zeros < 2:
+            return self._unsound("after a single zero block come bytes that are no tar header")
+        message = "after the end-of-archive mark come bytes that are no tar header"
+        return TrailingBytesError(message, url=self._url, offset=self.header)
+
+    def _refuse(self, name: str) -> None:
+        self._begin_member(name, regular=True)
+        self.refused = self._name
 
     def _unsound(self, message: str) -> TarHeaderError:
         return TarHeaderError(message, url=self._url, offset=self.header)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from zlib import adler32
 
+from asyncwds.escaping import printable
+
 BLOCK = 512
 ZEROS = bytes(BLOCK)
 SIZE = slice(124, 136)
@@ -26,12 +28,7 @@ EXTENSIONS = b"xXgLK"  # X is Solaris' x
 
 _GNU_MAGIC = b"ustar  \0"
 _SPARSE_KEYWORDS = (b"GNU.sparse.", b"SCHILY.realsize", b"SUN.holesdata")
-_FOREIGN = (
-    (b"<", "an HTML or XML page"),
-    (b"{", "JSON text"),
-    (b"version https://git-lfs", "a Git LFS pointer"),
-    (b"PK\3\4", "a zip archive"),
-)
+_DIGITS = 20  # of decimal numbers: 64 bits
 _CACHED = 4096  # entries of a cache: under 1 MB
 
 
@@ -48,16 +45,20 @@ def number(field: bytes) -> int:
     """A numeric field: octal digits, or base-256 after a byte 0x80 (GNU, star). ValueError for others, negative ones too."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    value = int(until_nul(field).strip() or b"0", 8)
+    digits = until_nul(field).strip()
+    try:
+        value = int(digits or b"0", 8)
+    except ValueError:
+        value = -1
     if value < 0:
-        raise ValueError("a negative number")
+        raise ValueError(f"a size or sum is no octal number: {printable(text(field[:24]))!r}")
     return value
 
 
 def decimal(digits: bytes) -> int:
     """A number in an extended header; ValueError for anything but digits (`int` alone takes signs and underscores)."""
-    if not digits.isdigit():
-        raise ValueError(f"no decimal number: {digits[:20]!r}")
+    if not digits.isdigit() or len(digits) > _DIGITS:
+        raise ValueError(f"no decimal number: {printable(text(digits[:_DIGITS]))!r}")
     return int(digits)
 
 
@@ -85,12 +86,21 @@ def full_name(block: bytes) -> str:
     return end
 
 
+def member_name(block: bytes, records: dict[bytes, bytes]) -> str:
+    return text(records[b"path"]) if records.get(b"path") else full_name(block)
+
+
+def is_posix(block: bytes) -> bool:
+    """Whether it has the magic of POSIX's and GNU's headers, whatever else is wrong with it."""
+    return block[257:262] == b"ustar"
+
+
 def member(block: bytes, records: dict[bytes, bytes]) -> tuple[str, int, bool]:
     """Name, length of the payload [bytes], whether it is a regular file; `records` are those of its extended headers.
 
     Raises ValueError for sparse files and impossible sizes.
     """
-    name = text(records[b"path"]) if records.get(b"path") else full_name(block)
+    name = member_name(block, records)
     kind = block[TYPEFLAG]
     if kind == _SPARSE or b"sparse" in records:
         raise ValueError(f"sparse member {name[:200]!r}: these are not supported")
@@ -110,11 +120,13 @@ def pax_records(body: bytes) -> dict[bytes, bytes]:
     records = {}
     start = 0
     while start < len(body) and body[start]:
-        space = body.index(b" ", start, start + 20)
+        space = body.find(b" ", start, start + _DIGITS + 1)
+        if space < 0:
+            raise ValueError(f"a record does not begin with its length: {printable(text(body[start : start + 40]))!r}")
         stop = start + decimal(body[start:space])
         keyword, equals, value = body[space + 1 : stop - 1].partition(b"=")
         if not equals or body[stop - 1 : stop] != b"\n":
-            raise ValueError(f"a record does not end where it says: {body[start : start + 40]!r}")
+            raise ValueError(f"a record does not end where it says: {printable(text(body[start : start + 40]))!r}")
         if keyword in (b"path", b"size"):
             records[keyword] = value
         elif keyword.startswith(_SPARSE_KEYWORDS):
@@ -129,12 +141,6 @@ def means_nothing(body: bytes) -> bool:
         return not pax_records(body)
     except ValueError:
         return False
-
-
-def foreign(head: bytes) -> str | None:
-    """What the first bytes belong to instead of a tar archive, where that is a likely mistake."""
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next((kind for magic, kind in _FOREIGN if start.startswith(magic)), None)
 
 
 class SizeCache(dict[bytes, int]):

@@ -15,6 +15,7 @@ from zlib import adler32
 from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError, WdsError
 from asyncwds.tar import headers
 from asyncwds.tar.context import EXTENSION_BYTES, Context, Member, Refused
+from asyncwds.tar.foreign import foreign
 from asyncwds.tar.headers import BLOCK, SIZE
 
 __all__ = ["Member", "TarParser"]
@@ -47,7 +48,7 @@ class TarParser:
         self.offset = 0
         """Bytes fed so far."""
         self.cut_member: str | None = None
-        """The name of the member that the archive ended in."""
+        """The name of the member that the archive ended in, or that cannot be taken."""
         self._url = url
         self._total = total
         self._choose = _chooser(select, rename)
@@ -61,7 +62,7 @@ class TarParser:
 
     @property
     def finished(self) -> bool:
-        """An end-of-archive mark was the last thing seen."""
+        """An end-of-archive mark was the last thing seen, but for bytes that are part of no archive: no member is missing."""
         return self._context.zeros >= 2
 
     @property
@@ -91,6 +92,7 @@ class TarParser:
             except TarError as error:
                 # The traceback would keep the chunk and the members alive.
                 self.error = error.with_traceback(None)
+                self.cut_member = self.cut_member or self._context.refused
                 self._parts = []
             self.offset += len(chunk)
         return members
@@ -233,9 +235,12 @@ class TarParser:
     def _early_end(self) -> TarError:
         if not self.offset:
             return TarHeaderError("this is no tar archive: it is empty (0 bytes)", url=self._url, offset=0)
-        kind = headers.foreign(self._scraps) if self.offset == len(self._scraps) else None
+        kind = foreign(self._scraps) if self.offset == len(self._scraps) else None
         if kind:
-            return TarHeaderError(f"this is {kind}, not a tar archive", url=self._url, offset=0)
+            return TarHeaderError(f"this is {kind}", url=self._url, offset=0)
+        if self._context.zeros and not headers.is_posix(self._scraps):
+            self._context.header = self.offset - len(self._scraps)
+            return self._context.trailing()
         where, place = self.offset, "without an end-of-archive mark"
         if self._missing or self._skip:
             self.cut_member = self._context.member

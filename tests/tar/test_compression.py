@@ -2,11 +2,12 @@ import bz2
 import gzip
 import lzma
 import sys
+import zlib
 from collections.abc import Callable
 
 import pytest
 
-from asyncwds.errors import SpecError, TarHeaderError, TruncatedTarError
+from asyncwds.errors import SpecError, TarHeaderError, TrailingBytesError, TruncatedTarError
 from asyncwds.tar.compression import Decompressor, detect
 from asyncwds.testing import make_samples, make_shard
 
@@ -115,13 +116,60 @@ def test_streams_that_are_cut(kind, cut):
 @every_kind()
 @pytest.mark.parametrize("step", [1, 500, None])
 def test_corrupt_streams(kind, step):
-    """Damage in the middle, in the magic of a second stream, and garbage behind the end."""
-    sound = bytearray(COMPRESS[kind](SHARD))
-    damaged = sound[:]
+    """The message is not that of the library, which is the cause."""
+    damaged = bytearray(COMPRESS[kind](SHARD))
     damaged[len(damaged) // 2 : len(damaged) // 2 + 50] = b"\xa5" * 50
-    for data in (damaged, sound + b"garbage garbage", sound + b"\xff" + sound[1:]):
-        with pytest.raises(TarHeaderError, match=f"{kind} stream is corrupt"):
+    for data in (damaged, COMPRESS[kind](b"first") + damaged):
+        with pytest.raises(TarHeaderError) as caught:
             read(bytes(data), step)
+        assert caught.value.message == f"the {kind} stream is corrupt"
+        assert caught.value.__cause__ is not None
+
+
+@every_kind()
+@pytest.mark.parametrize("step", [1, 500, None])
+@pytest.mark.parametrize("trailer", [b"\n", b"garbage garbage", bytes(20) + b"\xff" * 20, b"\x1f", b"text\n" * 40_000])
+def test_what_stands_behind_a_stream_is_left_unread(kind, step, trailer):
+    sound = COMPRESS[kind](SHARD)
+    step = step and max(step, len(trailer) // 500)
+    for data, whole in ((sound + trailer, SHARD), (sound * 2 + trailer, SHARD * 2)):
+        pieces, stream = read(data, step)
+        assert b"".join(pieces) == whole
+        assert (type(stream.trailing), stream.trailing.offset) == (TrailingBytesError, len(whole))
+        assert f"{kind} stream" in str(stream.trailing)
+
+
+def test_streams_of_several_kinds_are_one_content():
+    kinds = ("gzip", "xz", "bz2")
+    data = b"".join(COMPRESS[kind](SHARD) for kind in kinds)
+    for step in (1, 700, None):
+        pieces, stream = read(data, step)
+        assert b"".join(pieces) == SHARD * len(kinds)
+        assert stream.trailing is None
+
+
+SKIPPED = b"\x53\x2a\x4d\x18\x05\0\0\0abcde"
+
+
+@pytest.mark.parametrize("step", [1, None])
+def test_lz4_behind_a_frame_to_be_skipped_is_no_zstd(step):
+    for frames in (SKIPPED, SKIPPED * 2, b"\x50\x2a\x4d\x18" + (200_000).to_bytes(4, "little") + bytes(200_000)):
+        with pytest.raises(TarHeaderError, match="compressed with lz4, which is not read"):
+            read(frames + b"\x04\x22\x4d\x18\x64\x40\xa7" + bytes(40), step and step * 100)
+    with pytest.raises(TruncatedTarError):
+        read(SKIPPED[:-1], step)
+
+
+def test_xz_that_needs_too_much_memory_says_so():
+    packer = lzma.LZMACompressor(filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 20}])
+    data = packer.compress(SHARD) + packer.flush()
+    huge = bytearray(data)
+    place = huge.index(b"\x21\x01", 12)  # LZMA2's property: the size of the dictionary, 40 is 4 GiB
+    huge[place + 2] = 40
+    end = 12 + (huge[12] + 1) * 4
+    huge[end - 4 : end] = zlib.crc32(bytes(huge[12 : end - 4])).to_bytes(4, "little")
+    with pytest.raises(TarHeaderError, match="xz stream needs more memory than is allowed"):
+        read(bytes(huge))
 
 
 def test_without_a_library_zstd_names_the_extra(monkeypatch):

@@ -81,22 +81,6 @@ def test_unsound_pax_records(body):
     assert not headers.means_nothing(body)
 
 
-@pytest.mark.parametrize(
-    ("head", "what"),
-    [
-        (b"<!DOCTYPE html>", "an HTML or XML page"),
-        (b"\xef\xbb\xbf\r\n <?xml version='1.0'?><Error>", "an HTML or XML page"),
-        (b'{"error": 404}', "JSON text"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
-        (b"PK\3\4", "a zip archive"),
-        (b"abc", None),
-        (b"", None),
-    ],
-)
-def test_foreign_files_are_named(head, what):
-    assert headers.foreign(head) == what
-
-
 def test_caches_stay_bounded():
     sizes, sums = headers.SizeCache(1 << 30), headers.SumCache(bytes(356))
     for n in range(6000):

@@ -1,8 +1,9 @@
+import io
 import tarfile
 
 import pytest
 
-from asyncwds.errors import SpecError, TarHeaderError, TruncatedTarError
+from asyncwds.errors import SpecError, TarHeaderError, TrailingBytesError, TruncatedTarError
 from asyncwds.tar.context import Refused
 from asyncwds.tar.parser import TarParser
 
@@ -96,6 +97,18 @@ def test_the_member_that_an_archive_is_cut_in(archive, total):
         assert parser.cut_member == name
 
 
+@pytest.mark.parametrize(
+    "refused", [{"size": 2000}, {"size_field": b"junk"}, {"size_field": b"\xff" * 12}, {"size_field": b"\x80" + b"\x7f" * 11}]
+)
+def test_a_member_that_cannot_be_taken_is_named(entry, header, refused):
+    for step in (1, 600, 5000):
+        parser = TarParser("x", max_member_bytes=1000)
+        data = entry("a.x", b"1") + header("b.x", **refused) + bytes(3000)
+        members = [member for start in range(0, len(data), step) for member in parser.feed(data[start : start + step])]
+        assert [name for name, _, _ in members] == ["a.x"]
+        assert parser.cut_member == "b.x"
+
+
 def test_finished_and_offset(archive):
     data = archive({"a.txt": b"1"})
     end = 1024 + 1024
@@ -125,13 +138,40 @@ def test_zeros_may_follow_the_end(parse, entry, zeros):
     assert names(parse(entry("a.txt", b"1") + bytes(zeros))) == ["a.txt"]
 
 
-def test_garbage_after_the_end_is_an_error(parse, entry):
-    _, error = parse(entry("a.txt", b"1") + END + b"garbage!" * 64)
-    assert isinstance(error, TarHeaderError)
+@pytest.mark.parametrize("zeros", [1024, 1536, 10240])
+@pytest.mark.parametrize("trailer", [b"\n", b"garbage!" * 64, b"text" * 1000, bytes(100) + b"text", b"a" * 511, b"ustar" * 60])
+def test_what_stands_behind_the_end_mark_is_an_error_of_its_own(parse, entry, zeros, trailer):
+    """Less than a block of it is not "truncated"; tarfile reads the same archives, and says nothing."""
+    data = entry("a.txt", b"1") + bytes(zeros) + trailer
+    members, error = parse(data)
+    assert members == [("a.txt", b"1", 0)]
+    assert type(error) is TrailingBytesError
     assert "after the end-of-archive mark" in str(error)
-    assert error.offset == 2048
-    _, error = parse(entry("a.txt", b"1") + END + b"\n")
-    assert isinstance(error, TruncatedTarError)
+    assert error.offset == 1024 + zeros
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert tar.getnames() == ["a.txt"]
+
+
+def test_a_damaged_or_cut_archive_behind_the_end_mark_is_no_trailer(parse, entry):
+    """Its samples are lost."""
+    second = entry("b.txt", b"2" * 2000) + END
+    for damaged, kind in (
+        (b"\1" + second[1:], TarHeaderError),
+        (second[:400], TruncatedTarError),
+        (second[:900], TruncatedTarError),
+    ):
+        members, error = parse(entry("a.txt", b"1") + END + damaged)
+        assert [name for name, _, _ in members] == ["a.txt"]
+        assert type(error) is kind
+
+
+@pytest.mark.parametrize("trailer", [b"\n", b"garbage!" * 64])
+def test_behind_a_single_zero_block_nothing_else_may_come(parse, entry, trailer):
+    """The block may be a header that was wiped out."""
+    members, error = parse(entry("a.txt", b"1") + bytes(512) + trailer)
+    assert members == [("a.txt", b"1", 0)]
+    assert type(error) is TarHeaderError
+    assert "single zero block" in str(error)
 
 
 def test_members_that_all_differ_from_the_header_before(parse, entry):

@@ -7,9 +7,11 @@ import subprocess
 import zlib
 from pathlib import Path
 
+from asyncwds.errors import TrailingBytesError
 from asyncwds.model import MiB
 from asyncwds.tar.compression import detect
 from asyncwds.tar.headers import BLOCK, checksum_matches
+from asyncwds.tar.parser import TarParser
 
 SUM_BYTES = MiB
 """How much of a file has one checksum."""
@@ -45,7 +47,9 @@ def check_tar_format(fname: str) -> bool:
 
 
 def is_shard(path: str) -> bool:
-    """Whether it begins with a sound tar header and ends with zeros, as every archive with an end mark does, or is compressed.
+    """Whether it begins with a sound tar header and ends with zeros, as nearly every archive does, or is compressed.
+
+    What ends otherwise is parsed: something may stand behind the mark.
 
     What fails is an error to the reader too: a page in place of a shard, or one that was cut before it was uploaded.
     So is no archive at all; and one without members is not worth keeping.
@@ -54,7 +58,7 @@ def is_shard(path: str) -> bool:
         head = file.read(BLOCK)
         file.seek(-min(BLOCK, os.fstat(file.fileno()).st_size), os.SEEK_END)
         tail = file.read(BLOCK)
-    return detect(head) is not None or (_is_header(head) and not any(tail))
+    return detect(head) is not None or (_is_header(head) and (not any(tail) or _is_whole(path)))
 
 
 def sums_of(path: str) -> str:
@@ -71,6 +75,14 @@ def sum_at(sums: str, offset: int) -> str:
     """That of the block which begins at `offset` [bytes]."""
     index = offset // SUM_BYTES * _DIGITS
     return sums[index : index + _DIGITS]
+
+
+def _is_whole(path: str) -> bool:
+    parser = TarParser(path, select=lambda _name: False, max_member_bytes=0)
+    with Path(path).open("rb") as file:
+        for chunk in iter(lambda: file.read(SUM_BYTES), b""):
+            parser.feed(chunk)
+    return isinstance(parser.finish(), TrailingBytesError)
 
 
 def _is_header(head: bytes) -> bool:
