@@ -15,6 +15,7 @@ WdsError                       url, offset, key say where, as far as known
 │  └─ TarHeaderError           a header fails its checksum or makes no sense
 │     └─ TrailingBytesError    something stands behind a whole archive
 ├─ SampleError                 one sample is wrong, the shard goes on   (is a ValueError)
+│  ├─ EmptyEpochError          every sample of an epoch was handed to a handler
 │  ├─ DuplicateFieldError      two members give the same field
 │  ├─ DecodeError              a field's bytes could not be decoded
 │  └─ EncodeError              a field's value could not be written as bytes
@@ -173,6 +174,16 @@ class ShardWarning(UserWarning):
 
 class SampleError(WdsError, ValueError):
     """One sample is wrong; the shard can go on after it."""
+
+
+class EmptyEpochError(SampleError):
+    """Nothing came out of an epoch, because handlers were asked about all of it; `failed` says how often."""
+
+    def __init__(
+        self, message: str, *, url: str | None = None, offset: int | None = None, key: str | None = None, failed: int = 0
+    ) -> None:
+        super().__init__(message, url=url, offset=offset, key=key)
+        self.failed = failed
 
 
 class DuplicateFieldError(SampleError):

@@ -72,6 +72,17 @@ def whereabouts(sample: Any) -> dict[str, Any]:
     return known
 
 
+def misplaced(sample: Any) -> str | None:
+    """In words, what a stage for samples was given in place of one because stages stand in a wrong order; None for a sample."""
+    if not isinstance(sample, Mapping):
+        return f"not {type(sample).__name__}; it belongs before to_tuple and batched"
+    if "url" in sample and sample.keys() <= {"url", "stream", "local_path"}:
+        return "not urls of shards; tarfile_to_samples() belongs before it"
+    if {"fname", "data"} <= sample.keys() and "__key__" not in sample:
+        return "not files of archives; group_by_keys() belongs before it"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """One tar archive to read; `index` is its position in the full list of urls, before any split or shuffle."""

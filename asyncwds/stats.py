@@ -48,6 +48,7 @@ class Counters:
     shards: int = 0  # read to their end
     shards_failed: int = 0
     samples_failed: int = 0
+    first_failure: str | None = None  # what a handler was asked about before there was any sample
     first_bytes: deque[float] = field(default_factory=_recent)  # from request to first byte, the latest ones
 
     def affords_another(self) -> bool:

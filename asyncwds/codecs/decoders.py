@@ -18,7 +18,7 @@ from asyncwds.codecs.compression import MAX_UNPACKED, SUFFIXES, unpacked
 from asyncwds.codecs.images import imagehandler
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.extras import needed
-from asyncwds.model import whereabouts
+from asyncwds.model import misplaced, whereabouts
 
 FieldDecoder = Callable[[bytes], Any]
 FieldHandler = Callable[[str, bytes], Any]
@@ -164,7 +164,7 @@ class Decoder:
 
     def decode(self, sample: Any) -> Any:
         if not isinstance(sample, dict):
-            raise SpecError(f"decode needs samples that are dicts, not {type(sample).__name__}; it belongs before to_tuple")
+            raise SpecError(f"decode needs samples that are dicts, {misplaced(sample)}")
         decoded = sample.copy()
         field = ""
         try:
@@ -175,7 +175,7 @@ class Decoder:
                     if isinstance(value, bytes):
                         decoded[field] = self.decode1(field, value)
                     elif not self.partial:
-                        _refuse(value)
+                        _refuse(sample, field)
         except SpecError:
             raise  # not this sample is wrong, but the pipeline
         except Exception as cause:
@@ -229,8 +229,14 @@ def undecodable(sample: Any, field: str, cause: Exception) -> DecodeError:
     return error
 
 
-def _refuse(value: object) -> NoReturn:
-    raise TypeError(f"it is no bytes but {type(value).__name__}; decoded twice? (partial=True passes it on)")
+def _refuse(sample: Any, field: str) -> NoReturn:
+    if wrong := misplaced(sample):
+        raise SpecError(f"decode needs samples, {wrong}")
+    raise SpecError(
+        f"decode needs fields that are bytes, not {type(sample[field]).__name__} as {field!r} is; "
+        "decoded twice, or behind batched? (partial=True passes such fields on)",
+        **whereabouts(sample),
+    )
 
 
 def _metadata(value: Any) -> Any:

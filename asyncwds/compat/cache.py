@@ -17,7 +17,7 @@ from asyncwds.engine.keeping import keep
 from asyncwds.errors import CacheError, redact
 from asyncwds.escaping import printable
 from asyncwds.model import Cache, MiB
-from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
 from asyncwds.storage.cache.checks import check_tar_format, get_filetype, magic_filetype
 from asyncwds.storage.cache.names import islocal, pipe_cleaner, url_to_cache_name
 from asyncwds.urls import local_path
@@ -179,7 +179,7 @@ def _opened(urls: Iterable[Any], opener: Callable[[str], tuple[Any, str | None]]
         try:
             stream, path = opener(url)
         except Exception as error:  # noqa: BLE001 - the handler decides
-            if handler(error):
+            if goes_on(error, handler):
                 continue
             return
         yield {"url": url, "stream": stream, **({} if path is None else {"local_path": path})}

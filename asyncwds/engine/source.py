@@ -16,7 +16,7 @@ from asyncwds.engine.bridge import LoopFactory
 from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
-from asyncwds.errors import SampleError, ShardWarning, SpecError, TrailingBytesError, WdsError, redact
+from asyncwds.errors import EmptyEpochError, SampleError, ShardWarning, SpecError, TrailingBytesError, WdsError, redact
 from asyncwds.escaping import printable
 from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
@@ -44,6 +44,7 @@ class Source:
     their `__local_path__`.
     `fetcher` makes the storage instead of the built-in one; it must be picklable where the dataset is pickled.
     `strict` makes errors of what is otherwise a ShardWarning.
+    `empty_check` makes an error of no samples at all; None does so where that is because the handler was asked about everything.
     `verbose` writes a line to stderr for each shard that is begun.
     `cache` keeps what comes from either, unless it is local.
     `verify` compares shards with the checksums that their stores keep.
@@ -61,7 +62,7 @@ class Source:
     verify: bool = True
     handler: Handler = reraise_exception
     strict: bool = False
-    empty_check: bool = False
+    empty_check: bool | None = None
     verbose: bool = False
     prefetch: Prefetch = field(default_factory=Prefetch)
     retry: Retry = field(default_factory=Retry)
@@ -119,14 +120,30 @@ class Source:
             warnings.warn(str(block.error), ShardWarning, stacklevel=2)
             return True
         counters.samples_failed += isinstance(block.error, SampleError) or not isinstance(block.error, WdsError)
+        if not counters.samples and counters.first_failure is None:
+            counters.first_failure = failure_text(block.error)
         try:
             raise block.error  # noqa: TRY301 - handlers expect to be called while the error is being handled
         except Exception as error:  # noqa: BLE001 - as above
             return self.handler(error)
 
     def check_not_empty(self, counters: Counters) -> None:
-        if self.empty_check and counters.samples == 0:
+        if counters.samples or self.empty_check is False:
+            return
+        if counters.first_failure is not None:
+            failed = counters.shards_failed + counters.samples_failed
+            raise EmptyEpochError(
+                f"nothing came out of the epoch: {counters.shards_failed} shards and {counters.samples_failed} samples were handed "
+                f"to a handler, and there were no others; the first: {counters.first_failure}",
+                failed=failed,
+            )
+        if self.empty_check:
             raise SpecError("no samples found; perhaps there are fewer shards than workers (empty_check=False allows that)")
+
+
+def failure_text(error: Exception) -> str:
+    """An error in one line, with the notes that say where it was."""
+    return "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
 
 
 def _announced(shards: Iterator[Shard | None]) -> Iterator[Shard | None]:
@@ -179,12 +196,12 @@ class Samples(AsyncIterator[Sample]):
             self._last = await self._stream.next_block()
             self._counters.waited += perf_counter() - began
             if self._last is None:
-                self._source.check_not_empty(self._counters)
                 break
             self._counters.samples += len(self._last.samples)
             self._block = iter(self._last.samples)
             for sample in self._block:
                 return sample
+        self._source.check_not_empty(self._counters)
         raise StopAsyncIteration
 
     def stats(self) -> Stats:

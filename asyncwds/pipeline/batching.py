@@ -79,24 +79,20 @@ class Unbatched:
 class Unlisted:
     """Lists → their items."""
 
-    handler: Handler = reraise_exception
-
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         for batch in source:
-            try:
-                _require_list(batch)
-            except SampleError as error:
-                if handled(error, self.handler, "unlisted", batch):
-                    continue
-                return
+            if not isinstance(batch, list):
+                raise SpecError(f"unlisted needs lists, not {type(batch).__name__}; unbatched takes columns apart")
             yield from batch
 
 
 def _rows(batch: Any) -> Iterator[Any]:
     if not isinstance(batch, (tuple, list, dict)):
-        raise SampleError(f"unbatched needs tuples, lists or dicts of columns, not {type(batch).__name__}")
+        raise SpecError(f"unbatched needs tuples, lists or dicts of columns, not {type(batch).__name__}; batched belongs before it")
     columns = [_entries(column) for column in (batch.values() if isinstance(batch, dict) else batch)]
-    lengths = [len(column) for column in columns]
+    lengths = [len(column) if hasattr(column, "__len__") else None for column in columns]
+    if None in lengths or (len(set(lengths)) != 1 and any(isinstance(column, (bytes, str)) for column in columns)):
+        raise SpecError(f"unbatched needs columns, not {[type(column).__name__ for column in columns]}; batched belongs before it")
     if len(set(lengths)) != 1:
         raise SampleError(f"the columns of a batch must be of one length, not {lengths}")
     rows = zip(*columns, strict=True)
@@ -105,11 +101,6 @@ def _rows(batch: Any) -> Iterator[Any]:
 
 def _entries(column: Any) -> Any:
     return list(_rows(column)) if isinstance(column, dict) else column
-
-
-def _require_list(batch: Any) -> None:
-    if not isinstance(batch, list):
-        raise SampleError(f"unlisted needs lists, not {type(batch).__name__}; unbatched takes columns apart")
 
 
 def batched(
@@ -137,6 +128,6 @@ def unbatched(handler: Handler = reraise_exception) -> Unbatched:
     return Unbatched(handler)
 
 
-def unlisted(handler: Handler = reraise_exception) -> Unlisted:
+def unlisted() -> Unlisted:
     """Lists of samples → samples."""
-    return Unlisted(handler)
+    return Unlisted()

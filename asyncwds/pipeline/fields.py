@@ -32,7 +32,7 @@ class Associate:
         return each(source, self._associated, self.handler, "associate")
 
     def _associated(self, sample: Any) -> Any:
-        require_dict(sample)
+        require_dict(sample, "associate")
         key = getfirst(sample, ("__key__",))
         added = self.associator(key) if callable(self.associator) else self.associator.get(key, {})
         associated = sample.copy()
@@ -55,7 +55,7 @@ class MapDict:
         return each(source, self._mapped, self.handler, f"map_dict({', '.join(name for name, _ in self.functions)})")
 
     def _mapped(self, sample: Any) -> Any:
-        require_dict(sample)
+        require_dict(sample, "map_dict")
         mapped = sample.copy()
         for name, f in self.functions:
             mapped[name] = f(mapped[name] if name in mapped else getfirst(mapped, (name,)))

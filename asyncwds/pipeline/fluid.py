@@ -130,9 +130,9 @@ class FluidInterface:
         """Lists of `batchsize` samples; `partial=False` drops a last one that is not full."""
         return self.compose(batching.listed(batchsize, partial))
 
-    def unlisted(self, handler: Handler = reraise_exception) -> Self:
+    def unlisted(self) -> Self:
         """Lists of samples → samples."""
-        return self.compose(batching.unlisted(handler))
+        return self.compose(batching.unlisted())
 
     # -- looking on, and keeping
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from asyncwds.errors import DuplicateFieldError
+from asyncwds.errors import DuplicateFieldError, SpecError
 from asyncwds.model import Sample
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.tar.grouping import Keys, base_plus_ext
@@ -60,6 +60,8 @@ def _identified(data: Iterable[Any], keys: Keys) -> Iterator[tuple[Identity, str
         if not file:
             ends += 1
             continue
+        if "fname" not in file:
+            raise SpecError(f"group_by_keys needs files of archives, not {file!r:.100}; tar_file_expander belongs before it")
         key, suffix = keys(file["fname"])
         if key is not None and suffix is not None:
             yield (key, file["__url__"], getattr(file, "archive", None), ends), suffix, file

@@ -11,17 +11,18 @@ is all: a run gives the stage a handler that also counts (`counted`), so that wh
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
-from asyncwds.engine.source import Handler, reraise_exception
+from asyncwds.engine.source import Handler, failure_text, reraise_exception
 from asyncwds.errors import SpecError
 from asyncwds.escaping import printable
-from asyncwds.stats import Counters
 
 __all__ = [
     "Handler",
     "counted",
+    "goes_on",
     "handled",
     "ignore_and_continue",
     "ignore_and_stop",
@@ -51,8 +52,7 @@ def warn_and_stop(error: Exception) -> bool:
 
 
 def _warn(error: Exception) -> None:
-    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    warnings.warn(printable(f"{type(error).__name__}: {error}{notes}"), stacklevel=3)
+    warnings.warn(printable(failure_text(error)), stacklevel=3)
 
 
 def handled(error: Exception, handler: Handler, stage: str, sample: object) -> bool:
@@ -62,6 +62,11 @@ def handled(error: Exception, handler: Handler, stage: str, sample: object) -> b
     skipping would lose every sample one by one.
     """
     note(error, stage, sample)
+    return goes_on(error, handler)
+
+
+def goes_on(error: Exception, handler: Handler) -> bool:
+    """What the handler says to an error, but a SpecError is raised: see `handled`."""
     if isinstance(error, SpecError):
         raise error
     return handler(error)
@@ -70,18 +75,18 @@ def handled(error: Exception, handler: Handler, stage: str, sample: object) -> b
 @dataclass(frozen=True, slots=True)
 class _Counting:
     handler: Handler
-    counters: Counters
+    count: Callable[[Exception], object]
 
     def __call__(self, error: Exception) -> bool:
-        self.counters.samples_failed += 1
+        self.count(error)
         return self.handler(error)
 
 
-def counted(stage: Any, counters: Counters) -> Any:
-    """The stage as it runs: one that has a handler gets one that counts each sample it is asked about."""
+def counted(stage: Any, count: Callable[[Exception], object]) -> Any:
+    """The stage as it runs: one that has a handler gets one that also calls `count` with each error it is asked about."""
     if not is_dataclass(stage) or isinstance(stage, type) or not hasattr(stage, "handler"):
         return stage
-    return replace(stage, handler=_Counting(stage.handler, counters))
+    return replace(stage, handler=_Counting(stage.handler, count))
 
 
 def note(error: Exception, stage: str, sample: object) -> None:

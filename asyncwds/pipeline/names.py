@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asyncwds.errors import SampleError
-from asyncwds.model import whereabouts
+from asyncwds.errors import SampleError, SpecError
+from asyncwds.model import misplaced, whereabouts
 
 Names = tuple[str, ...]  # alternatives: the first one that a sample has counts
 
@@ -24,7 +24,7 @@ def parse_field_spec(fields: str | Sequence[str]) -> list[list[str]]:
 def getfirst(sample: Any, keys: str | Sequence[str], default: Any = None, missing_is_error: bool = True) -> Any:
     """The value of the first of the fields ("jpg;png", or a list) that the sample has.
 
-    If it has none: SampleError, or `default` where `missing_is_error` is False.
+    If it has none: SampleError, or `default` where `missing_is_error` is False. What is no sample at all is a SpecError.
     """
     for name in keys.split(";") if isinstance(keys, str) else keys:
         if name in sample:
@@ -32,10 +32,13 @@ def getfirst(sample: Any, keys: str | Sequence[str], default: Any = None, missin
     if not missing_is_error:
         return default
     wanted = keys if isinstance(keys, str) else ";".join(keys)
-    there = " ".join(str(field) for field in sample) if isinstance(sample, Mapping) else f"a {type(sample).__name__}"
-    raise SampleError(f"no field {wanted!r} in {there}", **whereabouts(sample))
+    require_dict(sample, f"field {wanted!r}")
+    if wrong := misplaced(sample):
+        raise SpecError(f"field {wanted!r} is looked for in samples, {wrong}")
+    raise SampleError(f"no field {wanted!r} in {' '.join(str(field) for field in sample)}", **whereabouts(sample))
 
 
-def require_dict(sample: object) -> None:
-    if not isinstance(sample, dict):
-        raise SampleError(f"this stage needs samples that are dicts, not {type(sample).__name__}")
+def require_dict(sample: object, stage: str) -> None:
+    """Raises SpecError for what is no dict: not this sample is wrong, but the pipeline."""
+    if not isinstance(sample, Mapping):
+        raise SpecError(f"{stage} needs samples that are dicts, {misplaced(sample)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from asyncwds.model import Place
@@ -25,6 +26,7 @@ class Pass:
         self.epoch = epoch
         self.place = place
         self.counters = counters
+        self.outcomes: list[Callable[[], None]] = []  # each raises, at the end, if a stage was left with nothing but errors
         self._held: list[Held] = []
         self._interrupted = False
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import whereabouts
+from asyncwds.model import misplaced, whereabouts
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import alternatives, require_dict
 from asyncwds.pipeline.stage import each
@@ -33,7 +33,7 @@ class ExtractKeys:
         chosen: Choice[list[str]] = lru_cache(LAYOUTS)(self._chosen)
 
         def extracted(sample: Any) -> tuple[Any, ...]:
-            return tuple([sample[name] for name in decided(chosen, sample)])
+            return tuple([sample[name] for name in decided(chosen, sample, "extract_keys")])
 
         return each(source, extracted, self.handler, "extract_keys")
 
@@ -63,7 +63,7 @@ class RenameKeys:
         chosen: Choice[dict[str, str]] = lru_cache(LAYOUTS)(self._chosen)
 
         def renamed(sample: Any) -> dict[str, Any]:
-            return {new: sample[name] for new, name in decided(chosen, sample).items()}
+            return {new: sample[name] for new, name in decided(chosen, sample, "rename_keys").items()}
 
         return each(source, renamed, self.handler, "rename_keys")
 
@@ -85,12 +85,14 @@ class RenameKeys:
         return chosen
 
 
-def decided(choose: Choice[T], sample: Any) -> T:
+def decided(choose: Choice[T], sample: Any, stage: str) -> T:
     """What `choose` decides for the sample's fields; its errors get to know whose they are."""
-    require_dict(sample)
+    require_dict(sample, stage)
     try:
         return choose(tuple(sample))
     except SampleError as error:
+        if wrong := misplaced(sample):
+            raise SpecError(f"{stage} needs samples, {wrong}") from None
         raise SampleError(error.message, **whereabouts(sample)) from None
 
 

@@ -125,7 +125,7 @@ def _samples_of(bridge: Bridge, source: Source, counters: Counters) -> Iterator[
     for block in bridge:
         yield from block.samples
         if block.error is not None and not source.goes_on_after(block, counters):
-            return
+            break
     source.check_not_empty(counters)
 
 

@@ -15,6 +15,7 @@ from asyncwds.engine.source import Source
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.handlers import counted
+from asyncwds.pipeline.outcome import Outcome
 from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.reading import samples_from
 from asyncwds.pipeline.shuffle import Shuffle
@@ -122,6 +123,9 @@ class Run:
                 self._pass.interrupt()
         with closing(self._pass) as current:
             yield self._staged(current)
+            if getattr(self._description.stages[0], "empty_check", None) is not False:
+                for check in current.outcomes:
+                    check()
 
     def _staged(self, current: Pass) -> Iterator[Any]:
         head, *stages = self._description.stages
@@ -150,18 +154,23 @@ def opened(head: Any, current: Pass) -> Iterator[Any]:
 def _staged(stage: Any, items: Iterator[Any], current: Pass, seed: int, place: Place) -> Iterator[Any]:
     if isinstance(stage, Reading):
         return stage.read_within(items, current)
-    stage = _counted(stage, current.counters)
-    if is_bindable(stage):
-        stage = stage.bound(seed, current.epoch, place)
-    elif takes_place(stage):
-        stage = partial(stage, place=place)
-    return iter(invoke(stage, items))
+    outcome = Outcome(current.counters)
+    running = _counted(stage, outcome)
+    has_handler = running is not stage
+    if is_bindable(running):
+        running = running.bound(seed, current.epoch, place)
+    elif takes_place(running):
+        running = partial(running, place=place)
+    if not has_handler:
+        return iter(invoke(running, items))
+    current.outcomes.append(partial(outcome.check, getattr(stage, "batchsize", 1)))
+    return outcome.noting_output(iter(invoke(running, outcome.noting_input(items))))
 
 
-def _counted(stage: Any, counters: Counters) -> Any:
+def _counted(stage: Any, outcome: Outcome) -> Any:
     if isinstance(stage, Composed):
-        return Composed(tuple([_counted(function, counters) for function in stage.functions]))
-    return counted(stage, counters)
+        return Composed(tuple([_counted(function, outcome) for function in stage.functions]))
+    return counted(stage, outcome.fail)
 
 
 def invoke(stage: Any, *source: Any) -> Iterable[Any]:

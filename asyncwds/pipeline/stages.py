@@ -20,7 +20,7 @@ from asyncwds.codecs.loads import Allowed
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import whereabouts
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
-from asyncwds.pipeline.names import Names, alternatives, getfirst
+from asyncwds.pipeline.names import Names, alternatives, getfirst, require_dict
 from asyncwds.pipeline.stage import each
 
 
@@ -83,7 +83,9 @@ class ToTuple:
         fields = [(names[0], names) for names in self.fields]
 
         def values(sample: Any) -> tuple[Any, ...]:
-            get = sample.get if isinstance(sample, dict) else _nothing
+            if not isinstance(sample, dict):
+                require_dict(sample, "to_tuple")
+            get = sample.get
             found = []
             for first_name, names in fields:  # 20 % faster than a comprehension
                 value = get(first_name)
@@ -115,7 +117,7 @@ class MapTuple:
 
         def applied(sample: Any) -> tuple[Any, ...]:
             if not isinstance(sample, (tuple, list)):
-                raise SampleError(f"map_tuple needs tuples or lists, not {type(sample).__name__}", **whereabouts(sample))
+                raise SpecError(f"map_tuple needs tuples or lists, not {type(sample).__name__}; to_tuple belongs before it")
             values = list(sample)
             for index, f in functions:
                 if index < len(values):
@@ -137,6 +139,8 @@ class Rename:
         old_names = {name for _, names in self.fields for name in names}
 
         def renamed(sample: Any) -> Any:
+            if not isinstance(sample, dict):
+                require_dict(sample, "rename")
             fields = {new: sample[names[0]] if names[0] in sample else getfirst(sample, names) for new, names in self.fields}
             return _replaced(sample, old_names, fields) if self.keep else fields
 
@@ -244,10 +248,6 @@ def _replaced(sample: Any, old_names: set[str], renamed: dict[str, Any]) -> Any:
         result.pop(name, None)
     result.update(renamed)
     return result
-
-
-def _nothing(name: str) -> None:  # noqa: ARG001 - instead of a dict's `get`
-    return None
 
 
 def _require_callable(stage: str, f: object) -> None:

@@ -17,7 +17,7 @@ from asyncwds.engine.gopen import gopen
 from asyncwds.engine.source import Source, as_prefetch
 from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
 from asyncwds.model import Cache, Http, MiB, Prefetch, Retry
-from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.cache_settings import cache_settings
@@ -74,7 +74,7 @@ def url_opener(data: Iterable[Any], handler: Handler = reraise_exception, **kw: 
         try:
             sample["stream"] = gopen(sample["url"], **kw)
         except Exception as error:  # noqa: BLE001 - users' openers; the handler decides
-            if handler(error):
+            if goes_on(error, handler):
                 continue
             return
         yield sample
@@ -104,21 +104,22 @@ def tar_file_expander(
     """
     stopped: list[Exception] = []
 
-    def goes_on(error: Exception) -> bool:
-        if handler(error):
+    def noted(error: Exception) -> bool:
+        if goes_on(error, handler):
             return True
         stopped.append(error)
         return False
 
     for number, source in enumerate(data):
+        _require_stream(source)
         url, local_path = source["url"], source.get("local_path")
         try:
-            for item in _files(source["stream"], url, META, goes_on, select_files, rename_files):
+            for item in _files(source["stream"], url, META, noted, select_files, rename_files):
                 file = ArchiveFile(item, __url__=url, **({} if local_path is None else {"__local_path__": local_path}))
                 file.archive = number
                 yield file
         except Exception as error:  # noqa: BLE001 - streams of any kind; the handler decides
-            if not goes_on(error):
+            if not noted(error):
                 return
             continue
         finally:
@@ -128,6 +129,11 @@ def tar_file_expander(
             return
         if eof_value is not None:
             yield eof_value
+
+
+def _require_stream(source: Any) -> None:
+    if not isinstance(source, Mapping) or "stream" not in source:
+        raise SpecError(f"tar_file_expander needs items with a url and a stream, not {source!r}; url_opener belongs before it")
 
 
 def tar_file_iterator(
@@ -154,7 +160,7 @@ def _files(  # noqa: PLR0917 - as above
             fname = name if rename_files is None else rename_files(name)
             wanted = select_files is None or select_files(fname)
         except Exception as error:  # noqa: BLE001 - users' functions; the handler decides
-            if not handler(error):
+            if not goes_on(error, handler):
                 return
             continue
         if wanted:

@@ -11,24 +11,33 @@ from typing import IO, Any, Literal
 from asyncwds.codecs.decoders import undecodable
 from asyncwds.codecs.loads import text_loads, unpickle_loads
 from asyncwds.errors import DecodeError, SpecError
+from asyncwds.model import misplaced
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+from asyncwds.pipeline.names import require_dict
 
 StreamDecoder = Callable[[Any], Any] | Literal[False]
 Decoders = Sequence[tuple[str, StreamDecoder]]
 
 
 def decode_bin(stream: IO[bytes]) -> bytes:
-    return stream.read()
+    return _read(stream)
 
 
 def decode_text(stream: IO[bytes]) -> str:
     """UTF-8."""
-    return text_loads(stream.read())
+    return text_loads(_read(stream))
 
 
 def decode_pickle(stream: IO[bytes]) -> Any:
     """Plain data, arrays and tensors, as `unpickle_loads`. For whatever it is, give `pickle.load` as the decoder."""
-    return unpickle_loads(stream.read())
+    return unpickle_loads(_read(stream))
+
+
+def _read(stream: Any) -> bytes:
+    if not hasattr(stream, "read"):
+        raise SpecError(f"xdecode needs fields that are bytes, not {type(stream).__name__}; decoded twice?")
+    data: bytes = stream.read()
+    return data
 
 
 default_decoders: Decoders = (("*.bin", decode_bin), ("*.txt", decode_text), ("*.pyd", decode_pickle))
@@ -63,8 +72,7 @@ class XDecode:
             yield decoded
 
     def _decoded(self, sample: Any) -> Any:
-        if not isinstance(sample, dict):
-            raise SpecError(f"xdecode needs samples that are dicts, not {type(sample).__name__}; it belongs before to_tuple")
+        require_dict(sample, "xdecode")
         decoded = sample.copy()
         for field, data in sample.items():
             if field.startswith("__"):
@@ -74,6 +82,8 @@ class XDecode:
             except SpecError:
                 raise  # not this sample is wrong, but the pipeline
             except Exception as cause:
+                if wrong := misplaced(sample):
+                    raise SpecError(f"xdecode needs samples, {wrong}") from cause
                 raise undecodable(sample, field, cause) from cause
         return decoded
 

@@ -63,8 +63,8 @@ def test_errors_go_to_the_handler_and_say_where() -> None:
     assert caught.value.__notes__ == ["in stage map_dict(q), sample 'k'"]
     with pytest.raises(SampleError, match="no field '__key__'"):
         run(associate({}), {"a": 1})
-    with pytest.raises(SampleError, match="needs samples that are dicts, not tuple"):
-        run(associate({}), (1, 2))
+    with pytest.raises(SpecError, match="needs samples that are dicts, not tuple"):
+        run(associate({}, ignore_and_continue), (1, 2))
     assert run(map_dict(ignore_and_continue, a=int), sample(a="x"), sample(a="1")) == [sample(a=1)]
     assert run(associate({"k": 3}, ignore_and_continue), sample(), {"__key__": "l"}) == [{"__key__": "l"}]  # type: ignore[dict-item]
 
@@ -123,7 +123,7 @@ def test_samples_that_do_not_fit(stage: Any, message: str) -> None:
         run(type(stage)(**{**{f: getattr(stage, f) for f in stage.__dataclass_fields__}, "handler": ignore_and_continue}), *items)
         == []
     )
-    with pytest.raises(SampleError, match="dicts, not tuple"):
+    with pytest.raises(SpecError, match="dicts, not tuple"):
         run(stage, (1, 2))
 
 

@@ -180,7 +180,7 @@ def test_missing_fields_and_none() -> None:
     assert run(stages.to_tuple("a", "n", none_is_error=False), item) == [(1, None)]
     with pytest.raises(SampleError, match="is None"):
         run(stages.to_tuple("q", missing_is_error=False, none_is_error=True), item)
-    with pytest.raises(SampleError, match="in a tuple"):
+    with pytest.raises(SpecError, match="not tuple; it belongs before to_tuple"):
         run(stages.to_tuple("a"), (1, 2))
 
 
@@ -213,7 +213,7 @@ def test_map_tuple_leaves_its_input_and_wants_tuples() -> None:
     item = [1, 2]
     run(stages.map_tuple(str), item)
     assert item == [1, 2]
-    with pytest.raises(SampleError, match="not Sample"):
+    with pytest.raises(SpecError, match="not Sample; to_tuple belongs before it"):
         run(stages.map_tuple(str), sample(a=1))
 
 
