@@ -6,15 +6,18 @@
                                 relative paths are relative to the list, so that it can move along with its shards
     "${BUCKET}/a.tar"           the environment variable WDS_BUCKET
     ["a.tar", Path("b.tar")]    any of these; a Path is taken as it is, a local file
+    ["pipe:cat '{a}.tar'"]      a command in a list is taken as it is; in a string by itself it is a pattern as all others
 
-Nothing is dropped silently: a pattern that stands for no url is a SpecError. The syntax of strings is WebDataset's;
-globs, lists in files and patterns within Python lists are additions.
+A string that is the path of a local file, as it stands, is that file, whatever pattern it would be. Line ends behind the strings
+of a list are dropped, and blank lines with them. Nothing is dropped silently: a pattern that stands for no url is a SpecError. The
+syntax of strings is WebDataset's; globs, lists in files and patterns within Python lists are additions.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from glob import glob
@@ -25,6 +28,7 @@ from urllib.parse import unquote
 from braceexpand import braceexpand
 
 from asyncwds.errors import SpecError, redact
+from asyncwds.escaping import printable
 from asyncwds.security import require_local, secure_mode
 
 _SEPARATOR = re.compile(r"::(?![^\[]*\])")  # not within [...]: http://[::1]/a.tar is one url
@@ -32,6 +36,8 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # at least two letters: C:\ is a local path
 _FILE = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
 _WILDCARD = re.compile(r"[*?\[]")
+_SPECIAL = re.compile(r"[*?\[{}\\]|::|^@|\$\{")  # what is none of these is no pattern
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 Urls = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -42,7 +48,11 @@ def expand(urls: Urls) -> list[str]:
     Raises SpecError for anything but strings, Paths and ordered iterables of them, for an empty result, unbalanced braces, an unset
     variable, a list file that cannot be read, and a glob that matches nothing.
     """
-    expanded = [url for entry in _entries(urls) for url in _expand_entry(entry)]
+    if isinstance(urls, str):
+        _warn_of_quotes(urls)
+        expanded = list(_expand_text(urls))
+    else:
+        expanded = [url for entry in _entries(urls) for url in _expand_entry(entry)]
     if not expanded:
         raise SpecError("the list of urls is empty")
     return expanded
@@ -103,13 +113,55 @@ def _expand_entry(entry: object) -> Iterator[str]:
     if isinstance(entry, os.PathLike):
         yield _verbatim(os.fspath(entry))
     elif isinstance(entry, str):
-        for pattern in _patterns(entry):
-            if pattern.startswith("@"):
-                yield from _expand_list(Path(pattern[1:]))
-            else:
-                yield from _expand_pattern(pattern)
+        text = entry.rstrip("\r\n")
+        if is_command(text):
+            yield text
+        elif text or not entry:  # no blank line
+            yield from _expand_text(text)
     else:
         raise SpecError(f"each url must be a string or a Path, not {type(entry).__name__}: {entry!r}")
+
+
+def is_command(text: str) -> bool:
+    return text[:5].lower() == "pipe:"
+
+
+def _expand_text(text: str) -> Iterator[str]:
+    if _is_file(text):
+        yield text
+        return
+    for pattern in _patterns(text):
+        if pattern.startswith("@") and not _is_file(pattern):
+            yield from _expand_list(Path(pattern[1:]))
+        else:
+            yield from _expand_pattern(pattern)
+
+
+def _is_file(text: str, folder: str = "") -> bool:
+    """Whether what looks like a pattern is the path of a file. Other paths are not looked for: a network disk takes time."""
+    path = local_path(text) if _SPECIAL.search(text) else None
+    if path is None:
+        return False
+    literal = os.path.join(folder, path)  # noqa: PTH118 - a Path would normalise
+    return os.path.exists(literal) and not os.path.isdir(literal)  # noqa: PTH110, PTH112 - Path's raise where access is denied
+
+
+def _warn_of_quotes(text: str) -> None:
+    """A shell would leave alone what stands in quotes; a pattern in a string is expanded there too, as WebDataset does."""
+    quoted = _QUOTED.findall(text) if is_command(text) else []
+    if any("::" in part or _is_expanded(part) for part in quoted):
+        warnings.warn(
+            f"in a command by itself, braces and :: are expanded in quotes too: put it into a list, as it is taken there: "
+            f"{printable(redact(repr([text])))}",
+            stacklevel=3,
+        )
+
+
+def _is_expanded(text: str) -> bool:
+    try:
+        return list(braceexpand(text, escape=False)) != [text]
+    except ValueError:
+        return False  # the whole command may be balanced
 
 
 def _verbatim(path: str | bytes) -> str:
@@ -142,7 +194,8 @@ def _patterns(text: str) -> list[str]:
 def _variable(match: re.Match[str]) -> str:
     name = f"WDS_{match[1]}"
     if name not in os.environ:
-        raise SpecError(f"${{{match[1]}}} stands for the environment variable {name}, which is not set", url=match.string)
+        hint = "; in a list, a command is taken as it is" if is_command(match.string) else ""
+        raise SpecError(f"${{{match[1]}}} stands for the environment variable {name}, which is not set{hint}", url=match.string)
     return os.environ[name]
 
 
@@ -155,18 +208,33 @@ def _expand_list(path: Path) -> Iterator[str]:
     entries = [line for line in map(str.strip, lines) if line and not line.startswith("#")]
     if not entries:
         raise SpecError("the list of urls is empty", url=f"@{path}")
-    for pattern in (pattern for entry in entries for pattern in _patterns(entry)):
-        if pattern.startswith("@"):
-            raise SpecError(f"a list of urls cannot name another list ({pattern})", url=f"@{path}")
-        yield from _expand_pattern(pattern, str(path.parent))
+    folder = str(path.parent)
+    for entry in entries:
+        if is_command(entry) or _is_file(entry, folder):
+            yield _placed(entry, folder)
+            continue
+        for pattern in _patterns(entry):
+            if pattern.startswith("@"):
+                raise SpecError(f"a list of urls cannot name another list ({pattern})", url=f"@{path}")
+            yield from _expand_pattern(pattern, folder)
+
+
+def _placed(url: str, folder: str) -> str:
+    """The url, or for a relative path that in the folder."""
+    path = local_path(url)
+    return os.path.join(folder, path) if folder and path is not None else url  # noqa: PTH118 - a Path would normalise
 
 
 def _expand_pattern(pattern: str, folder: str = "") -> Iterator[str]:
     """Urls for a pattern without `::`; relative paths are taken from `folder`."""
+    if _is_file(pattern, folder):
+        yield _placed(pattern, folder)
+        return
     try:
         urls = list(braceexpand(pattern))
     except ValueError as error:
-        raise SpecError("unbalanced braces", url=pattern) from error
+        hint = "; in a list, a command is taken as it is" if is_command(pattern) else ""
+        raise SpecError(f"unbalanced braces{hint}", url=pattern) from error
     for url in urls:
         yield from _matches(url, folder)
 

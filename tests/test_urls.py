@@ -40,11 +40,32 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("https://h/a-{0..1}.tar?q=[*]&r=?", ["https://h/a-0.tar?q=[*]&r=?", "https://h/a-1.tar?q=[*]&r=?"]),
         ("http://[::1]:80/a.tar::http://[fe80::1]/b.tar", ["http://[::1]:80/a.tar", "http://[fe80::1]/b.tar"]),
         (["a{0..1}", Path("b{0..1}"), "c::d"], ["a0", "a1", "b{0..1}", "c", "d"]),
+        (["pipe:cat {a,b}.tar"], ["pipe:cat {a,b}.tar"]),
+        (
+            ["pipe:echo '{1,2}' >/dev/null; cat ${HOME}/a.tar", "b{0..1}"],
+            ["pipe:echo '{1,2}' >/dev/null; cat ${HOME}/a.tar", "b0", "b1"],
+        ),
+        (["pipe:echo a::b", "PIPE:awk '{' a\\b"], ["pipe:echo a::b", "PIPE:awk '{' a\\b"]),
+        (["a{0..1}.tar\n", "b.tar\r\n", "\n", "pipe:cat x\n", " c.tar "], ["a0.tar", "a1.tar", "b.tar", "pipe:cat x", " c.tar "]),
+        ("pipe:awk '{print $1}' a.txt", ["pipe:awk '{print $1}' a.txt"]),
         (("s3://b/*.tar",), ["s3://b/*.tar"]),
     ],
 )
 def test_expand(pattern: object, urls: list[str]) -> None:
     assert expand(pattern) == urls
+
+
+@pytest.mark.parametrize("command", ["cat '{a,b}.tar'", 'cat "x{1..2}.tar" | cat', "echo '::'"])
+def test_a_command_by_itself_whose_quotes_are_not_kept_is_warned_of(command: str) -> None:
+    with pytest.warns(UserWarning, match=r"expanded in quotes too: put it into a list.*\[.pipe:"):
+        assert len(expand(f"pipe:{command}")) == 2
+    assert expand([f"pipe:{command}"]) == [f"pipe:{command}"]
+
+
+@pytest.mark.parametrize("command", ["cat ${HOME}/a.tar", "awk '{' a.tar"])
+def test_an_error_in_a_command_by_itself_says_how_it_is_left_alone(command: str) -> None:
+    with pytest.raises(SpecError, match="in a list, a command is taken as it is"):
+        expand(f"pipe:{command}")
 
 
 def test_an_iterator_is_consumed_once_in_order() -> None:
@@ -80,6 +101,21 @@ def test_globs_are_sorted_and_combine_with_braces(folder: Path) -> None:
 def test_a_file_whose_name_looks_like_a_glob_is_taken_as_it_is(folder: Path) -> None:
     assert expand("x[1].tar") == ["x[1].tar"]
     assert expand((folder / "x[1].tar").as_uri()) == [(folder / "x[1].tar").as_uri()]
+
+
+ODD = ["a{1,2}.tar", "a\\b.tar", "a\\{x.tar", "a::b.tar", "${HOME}.tar", "{.tar", "@odd.txt", "x[12].tar", "*.tar", "a?.tar"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_existing_file_goes_before_any_pattern(folder: Path, name: str) -> None:
+    (folder / "sub" / name).touch()
+    (folder / name).touch()
+    assert expand(name) == expand([name + "\n"]) == [name]
+    assert expand(f"{folder}/{name}") == [f"{folder}/{name}"]
+    (folder / "sub" / "list.txt").write_text(f"./{name}\npipe:cat {{a,b}}\n")
+    assert expand("@sub/list.txt") == [f"sub/./{name}", "pipe:cat {a,b}"]
+    if "::" not in name and "$" not in name:  # which are seen before the string is taken apart
+        assert expand(f"z.tar::{name}") == ["z.tar", name]
 
 
 @pytest.mark.parametrize("pattern", ["nothing-*.tar", "{a,nothing}-*.tar", "sub/*/x.tar"])

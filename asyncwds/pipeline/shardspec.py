@@ -28,6 +28,7 @@ from asyncwds.plan import Group, Sampled
 from asyncwds.security import require_local
 from asyncwds.seeds import dataset_seed
 from asyncwds.torch_datasets import TorchIterable
+from asyncwds.urls import is_command
 
 _TOP = {"prefix", "datasets", "buckets"}
 _DATASET = {"buckets", "name", "shards", "resample", "choose"}
@@ -133,17 +134,22 @@ def _source(dataset: Any, spec: Mapping[str, Any], where: str) -> MSSource:
     bucket = _bucket(dataset.get("buckets", spec.get("buckets", [])), where)
     prefix = _expanded(spec.get("prefix", ""))
     patterns = dataset.get("shards")
+    in_list = isinstance(patterns, list)
     patterns = [patterns] if isinstance(patterns, str) else patterns
     if not isinstance(patterns, list) or not patterns:
         raise SpecError(f"{where} must have `shards`")
-    shards = [shard for pattern in patterns for shard in braceexpand(_expanded(pattern))]
-    urls = tuple([prefix + os.path.join(bucket, shard) for shard in shards])  # noqa: PTH118 - urls, or paths as they were given
+    urls: list[str] = []
+    for pattern in patterns:
+        if in_list and is_command(str(pattern)):
+            urls.append(pattern)
+        else:  # urls, or paths as they were given
+            urls += [prefix + os.path.join(bucket, shard) for shard in braceexpand(_expanded(pattern))]  # noqa: PTH118
     choose, resample = _number(dataset, "choose", where), _number(dataset, "resample", where)
     if choose is not None and resample is not None:
         raise SpecError(f"{where} has both `choose` and `resample`")
     if choose is not None and choose > len(urls):
         raise SpecError(f"{where} is to choose {choose} of {len(urls)} shards")
-    return MSSource(str(dataset.get("name", f"@{bucket}")), urls, choose, resample)
+    return MSSource(str(dataset.get("name", f"@{bucket}")), tuple(urls), choose, resample)
 
 
 def _bucket(buckets: Any, where: str) -> str:

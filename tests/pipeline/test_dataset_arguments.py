@@ -67,6 +67,12 @@ def test_resampling_needs_no_splitter_on_several_ranks(shards, monkeypatch):
     assert {key[0] for key in keys(ours.with_epoch(20))} == {"0"}
 
 
+def test_a_command_in_a_list_is_run_as_it_is(folder, monkeypatch):
+    monkeypatch.setenv("SHARD", str(folder / "s0.tar"))
+    command = "pipe:echo '{1,2}' '::' >/dev/null; cat ${SHARD}"
+    assert keys(wds.WebDataset([command])) == keys(wds.WebDataset([command + "\n"])) == ALL[:SAMPLES]
+
+
 def test_detshuffle_is_the_rule(shards):
     orders = [keys(wds.WebDataset(shards, shardshuffle=10, seed=2, detshuffle=detshuffle)) for detshuffle in (False, True)]
     assert orders[0] == orders[1] != ALL

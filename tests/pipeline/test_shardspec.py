@@ -41,6 +41,8 @@ def test_the_sources():
     assert other.urls == ("s3://other/b-0.tar", "s3://other/b-1.tar", "s3://other/c.tar")
     assert (other.name, other.perepoch, other.resample) == ("@other", None, 5)
     assert (everything.perepoch, everything.resample) == (None, None)
+    (commands,) = MultiShardSample({"prefix": "s3://", "datasets": [{"shards": ["pipe:cat '{a,b}.tar'"]}]}).sources
+    assert commands.urls == ("pipe:cat '{a,b}.tar'",)
     assert repr(MultiShardSample(SPEC)) == "MultiShardSample(a, @other, all)"
 
 
