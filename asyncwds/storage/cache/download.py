@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from asyncwds.errors import CacheError, ChangedError, ChecksumError, ShortBodyError, redact
@@ -95,7 +95,8 @@ class Download:
                 await self._keep(answer.start, header)
             except CacheError as error:
                 self.around.failed(error)
-        return answer
+        # The checksum is left out: that of a range, or of bytes which others have fetched, would be told as that of the whole.
+        return replace(answer, checksum=None)
 
     async def _keep(self, start: int, header: Header) -> None:
         self.stack.push_async_callback(self._release_unused)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from asyncwds.errors import ChangedError, FetchError, NotFoundError, SpecError
 from asyncwds.model import MiB
+from asyncwds.storage.body import PassedOn
 from asyncwds.storage.cache.checks import is_shard
 from asyncwds.storage.cache.partials import MOST
+from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import make_samples, make_shard, read
 
 OTHER = make_shard(make_samples(40, size=100_000, fields=["bin"], seed=1))  # as large as the first one
@@ -431,3 +435,15 @@ async def test_secrets_stay_out_of_the_folder(caches):
     await cached.aclose()
     assert b"hunter2" not in b"".join(path.read_bytes() for path in caches.folder.rglob("*.json"))
     assert "hunter2" not in str(list(caches.folder.rglob("*")))
+
+
+async def test_what_goes_through_a_cache_has_no_checksum_that_only_the_first_answer_tells(caches):
+    class Telling(MemoryFetcher):
+        @asynccontextmanager
+        async def open(self, *args, **options):
+            async with super().open(*args, **options) as body:
+                yield PassedOn(replace(body.answer, checksum="crc32:00000000"), body)
+
+    cached = caches.new(Telling(caches.objects))
+    answers = [(await read(cached, caches.url, start, start + MiB))[0] for start in (0, MiB)]
+    assert [answer.checksum for answer in answers] == [None, None]
