@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial as bind
 from typing import Any, NamedTuple, NoReturn
 
+from asyncwds import checks
 from asyncwds.codecs import loads
 from asyncwds.codecs.compression import MAX_UNPACKED, SUFFIXES, unpacked
 from asyncwds.codecs.images import imagehandler
@@ -152,8 +153,7 @@ class Decoder:
         self.suffixes = SUFFIXES if pre is None else {}
         self.max_unpacked = max_unpacked
         for handler in self.handlers:
-            if not callable(handler):
-                raise SpecError(f"decode takes image specs and callables h(key, data), not {handler!r}")
+            checks.function("decode: a handler", handler)
 
     def __repr__(self) -> str:
         only = None if self.only is None else sorted(self.only)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.extras import needed
 from asyncwds.pipeline.collation import Collation, default_collation_fn, with_tensors
@@ -29,8 +30,11 @@ class Batched:
     tensors: bool = False
 
     def __post_init__(self) -> None:
-        if not hasattr(self.batchsize, "__index__") or self.batchsize < 1:
-            raise SpecError(f"batched: batchsize must be at least 1, not {self.batchsize!r}")
+        checks.whole("batchsize", self.batchsize, 1)
+        checks.function("batched: collation_fn", self.collation_fn, optional=True)
+        checks.function("batched: handler", self.handler)
+        for name in ("partial", "tensors"):
+            checks.flag(f"batched: {name}", getattr(self, name))
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         lists = self._lists(source)
@@ -63,6 +67,9 @@ class Unbatched:
     """Batches of columns → samples: a tuple or list gives tuples, a dict gives dicts. Nested dicts of columns come apart too."""
 
     handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        checks.function("unbatched: handler", self.handler)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         for batch in source:

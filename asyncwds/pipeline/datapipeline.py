@@ -19,7 +19,7 @@ from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.length import add_length_method
 from asyncwds.pipeline.parallel import ThreadedIterator
-from asyncwds.pipeline.run import Description, Iteration, Progress, Run, is_stage, repeated, reseeded
+from asyncwds.pipeline.run import Description, Iteration, Progress, Run, repeated, require_head, require_stage, reseeded
 from asyncwds.pipeline.stage import is_bindable
 from asyncwds.reprs import html_block
 from asyncwds.seeds import dataset_seed
@@ -54,8 +54,10 @@ class DataPipeline:
         if ignored:  # as WebDataset's does
             warnings.warn(f"{type(self).__name__} takes stages, and ignores {', '.join(ignored)}", stacklevel=2)
         stages = [stage for arg in args for stage in (arg if isinstance(arg, list) else [arg]) if stage is not None]
+        for stage in stages[:1]:
+            require_head(stage)
         for stage in stages[1:]:
-            _require_stage(stage)
+            require_stage(stage)
         self._describe(Description(tuple(stages), dataset_seed(seed)))
 
     def _describe(self, description: Description) -> None:
@@ -198,8 +200,7 @@ class DataPipeline:
 
     def append(self, f: Any) -> None:
         """Adds a stage to this pipeline itself."""
-        if self._description.stages:
-            _require_stage(f)
+        (require_stage if self._description.stages else require_head)(f)
         self._description = replace(self._description, stages=(*self._description.stages, f))
 
     def repeat(self, nepochs: int | None = -1, nbatches: int | None = -1) -> Self:
@@ -246,11 +247,6 @@ class DataPipeline:
 
     def _repr_html_(self) -> str:
         return html_block(repr(self))
-
-
-def _require_stage(stage: object) -> None:
-    if not is_stage(stage):
-        raise SpecError(f"a stage must be callable with an iterator, or have a method run, not {stage!r}")
 
 
 def _positive(number: int | None) -> int | None:

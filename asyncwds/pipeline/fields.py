@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import getfirst, require_dict
@@ -26,7 +27,10 @@ class Associate:
 
     def __post_init__(self) -> None:
         if not callable(self.associator) and not hasattr(self.associator, "get"):
-            raise SpecError(f"associate takes a function or a mapping, not {type(self.associator).__name__}")
+            raise SpecError(f"associate takes a function or a mapping, not {checks.shown(self.associator)}")
+        if callable(self.associator):
+            checks.function("associate: associator", self.associator)
+        checks.function("associate: handler", self.handler)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return each(source, self._associated, self.handler, "associate")
@@ -48,8 +52,11 @@ class MapDict:
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
-        if not self.functions or not all(callable(f) for _, f in self.functions):
-            raise SpecError(f"map_dict takes functions by the names of fields, not {dict(self.functions)!r}")
+        if not self.functions:
+            raise SpecError("map_dict takes functions by the names of fields: map_dict(cls=int)")
+        for name, f in self.functions:
+            checks.function(f"map_dict: {name}", f)
+        checks.function("map_dict: handler", self.handler)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return each(source, self._mapped, self.handler, f"map_dict({', '.join(name for name, _ in self.functions)})")

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count, islice
 from typing import Any, Protocol, runtime_checkable
 
+from asyncwds.checks import function, refuse_coroutine, shown
 from asyncwds.engine.bridge import OTHER_PROCESS
 from asyncwds.engine.source import Source
 from asyncwds.errors import BridgeError, SpecError
@@ -146,7 +147,7 @@ def opened(head: Any, current: Pass) -> Iterator[Any]:
     """What a pipeline begins with, as an iterator. Raises SpecError if that is nothing that gives items."""
     if is_bindable(head):
         head = head.bound(current.seed, current.epoch, current.place)
-    items = iter(invoke(head))
+    items = _items(head)
     current.hold_if_it_can_be(items)
     return items
 
@@ -162,9 +163,9 @@ def _staged(stage: Any, items: Iterator[Any], current: Pass, seed: int, place: P
     elif takes_place(running):
         running = partial(running, place=place)
     if not has_handler:
-        return iter(invoke(running, items))
+        return _items(running, items)
     current.outcomes.append(partial(outcome.check, getattr(stage, "batchsize", 1)))
-    return outcome.noting_output(iter(invoke(running, outcome.noting_input(items))))
+    return outcome.noting_output(_items(running, outcome.noting_input(items)))
 
 
 def _counted(stage: Any, outcome: Outcome) -> Any:
@@ -185,6 +186,37 @@ def invoke(stage: Any, *source: Any) -> Iterable[Any]:
         runs = isinstance(stage, PipelineStage) or not callable(stage)
         return stage.run(*source) if runs else stage(*source)  # type: ignore[no-any-return]
     raise SpecError(f"{type(stage).__name__} is not a valid pipeline stage" + ("" if source else " to begin with") + f": {stage!r}")
+
+
+def _items(stage: Any, *source: Any) -> Iterator[Any]:
+    """What `invoke` gives, as an iterator. Raises SpecError where it can't be iterated over: asynchronous ones, and None."""
+    given = invoke(stage, *source)
+    refuse_coroutine("a stage", given)
+    if not hasattr(given, "__iter__") and not hasattr(given, "__getitem__"):
+        raise SpecError(f"a stage must return an iterator, and {shown(stage)} returned {type(given).__name__}" + _hint(given))
+    return iter(given)
+
+
+def _hint(given: object) -> str:
+    return "; asynchronous stages are not supported" if hasattr(given, "__aiter__") else ""
+
+
+def require_stage(stage: Any) -> None:
+    """Raises SpecError for what cannot stand behind the first in a pipeline."""
+    if not is_stage(stage):
+        raise SpecError(f"a stage must be callable with an iterator, or have a method run, not {shown(stage)}")
+    function("a stage", stage if callable(stage) else stage.run)
+
+
+def require_head(head: Any) -> None:
+    """The same for the first: it may be anything that can be iterated over."""
+    if hasattr(head, "__aiter__") and not hasattr(head, "__iter__"):
+        raise SpecError(f"a pipeline begins with what a plain `for` can iterate over, and {shown(head)} is asynchronous")
+    if isinstance(head, Source) or hasattr(head, "__iter__"):
+        return
+    if not is_stage(head):
+        raise SpecError(f"a pipeline begins with what can be iterated over, or a function that gives that, not {shown(head)}")
+    function("what a pipeline begins with", head if callable(head) else head.run)
 
 
 def is_stage(stage: object) -> bool:

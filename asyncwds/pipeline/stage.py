@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any, Protocol, TypeGuard
 
+from asyncwds import checks
 from asyncwds.model import Place
 from asyncwds.pipeline.handlers import Handler, handled
 from asyncwds.seeds import make_seed
@@ -95,6 +96,7 @@ def pipelinefilter(f: Callable[..., Any]) -> RestCurried:
 
     wds.WebDataset(...).compose(every(10))
     """
+    checks.function("pipelinefilter", f)
     return RestCurried(f)
 
 

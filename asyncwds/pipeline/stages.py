@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from asyncwds import checks
 from asyncwds.codecs.compression import MAX_UNPACKED
 from asyncwds.codecs.decoders import Decoder, FieldDecoder, FieldHandler
 from asyncwds.codecs.loads import Allowed
@@ -32,7 +33,8 @@ class Map:
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
-        _require_callable("map", self.f)
+        checks.function("map: f", self.f)
+        checks.function("map: handler", self.handler)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         f = self.f
@@ -55,7 +57,8 @@ class Select:
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
-        _require_callable("select", self.predicate)
+        checks.function("select: predicate", self.predicate)
+        checks.function("select: handler", self.handler)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         predicate = self.predicate
@@ -109,8 +112,9 @@ class MapTuple:
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
-        if not all(f is None or callable(f) for f in self.functions):
-            raise SpecError(f"map_tuple takes functions and None, not {self.functions!r}")
+        for f in self.functions:
+            checks.function("map_tuple: each argument", f, optional=True)
+        checks.function("map_tuple: handler", self.handler)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         functions = [(index, f) for index, f in enumerate(self.functions) if f is not None]
@@ -165,7 +169,9 @@ class Slice:
 
 def keyed(sample: Any, result: Any) -> Any:
     """What `map` makes of a function's result: a dict made from a sample inherits its key, unless it has one."""
-    if isinstance(result, dict) and isinstance(sample, dict) and "__key__" in sample:
+    if not isinstance(result, dict):
+        checks.refuse_coroutine("map", result)
+    elif isinstance(sample, dict) and "__key__" in sample:
         result.setdefault("__key__", sample["__key__"])
     return result
 
@@ -248,11 +254,6 @@ def _replaced(sample: Any, old_names: set[str], renamed: dict[str, Any]) -> Any:
         result.pop(name, None)
     result.update(renamed)
     return result
-
-
-def _require_callable(stage: str, f: object) -> None:
-    if not callable(f):
-        raise SpecError(f"{stage} takes a function, not {f!r}")
 
 
 def _name(f: Callable[..., Any] | None) -> str:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from io import BytesIO
 from typing import IO, Any, Literal
 
+from asyncwds import checks
 from asyncwds.codecs.decoders import undecodable
 from asyncwds.codecs.loads import text_loads, unpickle_loads
 from asyncwds.errors import DecodeError, SpecError
@@ -111,6 +112,9 @@ def xdecode(
     extensions = [(f"*.{extension}", decode) for extension, decode in by_extension.items()]
     pairs: list[Any] = [*defaults, *decoders, *extensions]
     for pair in pairs:
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not (callable(pair[1]) or pair[1] is False):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
             raise SpecError(f"xdecode takes pairs of a pattern and a function, not {pair!r}")
+        if pair[1] is not False:
+            checks.function(f"xdecode: the decoder for {pair[0]}", pair[1])
+    checks.function("xdecode: handler", handler)
     return XDecode(tuple(pairs), must_decode, handler)

@@ -76,10 +76,10 @@ def test_what_is_no_stage(make):
         make()
 
 
-@pytest.mark.parametrize(("pipeline", "message"), [(DataPipeline(3), "to begin with"), (DataPipeline(), "without stages")])
-def test_what_gives_nothing_to_begin_with(pipeline, message):
+@pytest.mark.parametrize(("stages", "message"), [((3,), "a pipeline begins with"), ((), "without stages")])
+def test_what_gives_nothing_to_begin_with(stages, message):
     with pytest.raises(SpecError, match=message):
-        list(pipeline)
+        list(DataPipeline(*stages))
 
 
 def test_methods_return_new_pipelines_and_append_changes_one():

@@ -71,9 +71,9 @@ def test_errors_go_to_the_handler_and_say_where() -> None:
 
 def test_arguments_that_make_no_sense() -> None:
     for options in ({}, {"a": 3}):
-        with pytest.raises(SpecError, match="map_dict takes functions"):
+        with pytest.raises(SpecError, match="map_dict.* function"):
             map_dict(**options)
-    with pytest.raises(SpecError, match="associate takes a function or a mapping, not int"):
+    with pytest.raises(SpecError, match="associate takes a function or a mapping, not 3"):
         associate(3)  # type: ignore[arg-type]
 
 

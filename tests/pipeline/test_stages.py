@@ -138,7 +138,7 @@ def test_bounds_that_make_no_sense(bounds: Any) -> None:
 
 @pytest.mark.parametrize("make", [stages.map, stages.select, stages.map_tuple])
 def test_functions_are_functions(make: Any) -> None:
-    with pytest.raises(SpecError, match="takes"):
+    with pytest.raises(SpecError, match="must be a function"):
         make(3)
 
 

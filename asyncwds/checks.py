@@ -1,0 +1,132 @@
+"""Checks of arguments. Each raises SpecError with the argument, its value and what would do; numbers come back as Python's.
+
+An integer is what can be an index, numpy's too, but not True or False; a number is what counts as real, except NaN.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Collection, Mapping
+from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction
+from numbers import Real
+from os import PathLike
+from typing import Any
+
+from asyncwds.errors import SpecError
+
+_INSTEAD = "await it in the loop over the dataset (`async for sample in dataset`), or give a function that blocks"
+_NOBODY_AWAITS = f", which nothing here awaits: {_INSTEAD}"
+
+
+def whole(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
+    """A whole number within bounds."""
+    wanted = f"a whole number{_bounds(least, most)}"
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise _wrong(name, value, wanted)
+    try:
+        number = operator.index(value)
+    except TypeError:  # an array of several numbers
+        raise _wrong(name, value, wanted) from None
+    if (least is not None and number < least) or (most is not None and number > most):
+        raise _wrong(name, value, wanted)
+    return number
+
+
+def real(name: str, value: Any, least: float | None = None, most: float | None = None, *, above: float | None = None) -> float:
+    """A number within bounds, infinity included."""
+    wanted = f"a number above {above}{_bounds(None, most)}" if above is not None else f"a number{_bounds(least, most)}"
+    if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
+        raise _wrong(name, value, wanted)
+    number = float(value)
+    if (least is not None and number < least) or (most is not None and number > most) or (above is not None and number <= above):
+        raise _wrong(name, value, wanted)
+    return number
+
+
+def count(name: str, value: Any) -> int | None:
+    """A number of passes or items, where -1 and None are without end."""
+    if value is None or (not isinstance(value, bool) and value == -1):
+        return None
+    return whole(f"{name} (-1 is without end)", value, 1)
+
+
+def flag(name: str, value: Any) -> None:
+    """True or False, or what Python takes for them without a doubt: 0 and 1, numpy's, None. Not "no", which is true."""
+    if value is not None and not hasattr(value, "__bool__"):
+        raise _wrong(name, value, "True or False")
+
+
+def text(name: str, value: Any, *, optional: bool = False) -> None:
+    if not isinstance(value, str) and not (optional and value is None):
+        raise _wrong(name, value, "text" + _or_none(optional))
+
+
+def path(name: str, value: Any, *, optional: bool = False) -> None:
+    """A path that is not empty, as text or a Path."""
+    if optional and value is None:
+        return
+    if not isinstance(value, str | PathLike) or not str(value):
+        raise _wrong(name, value, "a path" + _or_none(optional))
+
+
+def one_of(name: str, value: Any, known: Collection[Any]) -> None:
+    """One of a few values that are text, numbers or None."""
+    if isinstance(value, Collection) and not isinstance(value, str):
+        raise _wrong(name, value, " or ".join(map(repr, known)))
+    if value not in known:
+        raise _wrong(name, value, " or ".join(map(repr, known)))
+
+
+def instance(name: str, value: Any, kind: type, *, optional: bool = False) -> None:
+    """An object of a class, such as one of the settings; not the class itself."""
+    if not isinstance(value, kind) and not (optional and value is None):
+        raise _wrong(name, value, f"{kind.__name__}(...){_or_none(optional)}")
+
+
+def mapping(name: str, value: Any, *, optional: bool = False) -> None:
+    if not isinstance(value, Mapping) and not (optional and value is None):
+        raise _wrong(name, value, "a dict" + _or_none(optional))
+
+
+def function(name: str, value: Any, *, optional: bool = False) -> None:
+    """Something to call; no asynchronous function, whose results nobody would await."""
+    if optional and value is None:
+        return
+    if not callable(value):
+        raise _wrong(name, value, "a function" + _or_none(optional))
+    if is_asynchronous(value):
+        raise SpecError(f"{name} must be a plain function, and {shown(value)} is asynchronous{_NOBODY_AWAITS}")
+
+
+def is_asynchronous(function: Any) -> bool:
+    """Whether what it returns has to be awaited, or iterated over asynchronously. Functions within objects are theirs to call."""
+    methods = (function, getattr(type(function), "__call__", None), getattr(function, "run", None))  # noqa: B004 - not to see if it can
+    return any(iscoroutinefunction(method) or isasyncgenfunction(method) for method in methods)
+
+
+def refuse_coroutine(name: str, result: Any) -> None:
+    """For what a function returned that looked plain, as a lambda does that calls an asynchronous one."""
+    if iscoroutine(result):
+        result.close()  # or Python warns that nobody awaited it
+        raise SpecError(f"the function of {name} returned a coroutine{_NOBODY_AWAITS}")
+
+
+def shown(value: Any) -> str:
+    """The value for a message: short, and a function by its name."""
+    text = getattr(value, "__qualname__", None) or repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _wrong(name: str, value: Any, wanted: str) -> SpecError:
+    return SpecError(f"{name} must be {wanted}, not {shown(value)}")
+
+
+def _bounds(least: float | None, most: float | None) -> str:
+    if least is None:
+        return "" if most is None else f" of at most {most}"
+    return f" of at least {least}" if most is None else f" between {least} and {most}"
+
+
+def _or_none(optional: bool) -> str:
+    return " or None" if optional else ""

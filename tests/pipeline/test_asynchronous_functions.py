@@ -1,0 +1,89 @@
+"""Stages run in plain iterators: an asynchronous function there is an error when it is given, which says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+import asyncwds as wds
+from asyncwds.errors import SpecError
+
+INSTEAD = "await it in the loop over the dataset"
+
+
+async def fetch(sample: Any, *_: Any) -> Any:
+    return sample
+
+
+async def generate(samples: Any) -> Any:
+    for sample in samples:
+        yield sample
+
+
+class Client:
+    async def __call__(self, sample: Any) -> Any:
+        return sample
+
+    async def fetch(self, sample: Any) -> Any:
+        return sample
+
+
+class AsynchronousStage(wds.PipelineStage):
+    async def run(self, src: Any) -> Any:
+        return src
+
+
+TAKERS: dict[str, Callable[[Any], Any]] = {
+    "map": wds.map,
+    "map, fluent": lambda f: wds.FluidWrapper([1]).map(f),
+    "map handler": lambda f: wds.map(len, f),
+    "select": wds.select,
+    "map_dict": lambda f: wds.map_dict(cls=f),
+    "map_tuple": lambda f: wds.map_tuple(None, f),
+    "associate": wds.associate,
+    "decode": wds.decode,
+    "decode pre": lambda f: wds.decode(pre=[f]),
+    "xdecode": lambda f: wds.xdecode(cls=f),
+    "batched": lambda f: wds.batched(2, f),
+    "batched handler": lambda f: wds.batched(2, handler=f),
+    "unbatched handler": wds.unbatched,
+    "a stage": lambda f: wds.DataPipeline([[1]], f),
+    "a stage, composed": lambda f: wds.FluidWrapper([1]).compose(f),
+    "what a pipeline begins with": wds.DataPipeline,
+    "a stage that takes arguments": wds.pipelinefilter,
+}
+
+
+@pytest.mark.parametrize("take", TAKERS.values(), ids=TAKERS)
+@pytest.mark.parametrize("function", [fetch, generate, partial(fetch, 1), Client(), Client().fetch], ids=repr)
+def test_an_asynchronous_function_is_refused_when_it_is_given(take: Callable[[Any], Any], function: Any) -> None:
+    with pytest.raises(SpecError, match=INSTEAD):
+        take(function)
+
+
+def test_so_is_an_asynchronous_stage_or_beginning() -> None:
+    with pytest.raises(SpecError, match=INSTEAD):
+        wds.DataPipeline([[1]], AsynchronousStage())
+    with pytest.raises(SpecError, match="begins with what a plain `for` can iterate over"):
+        wds.DataPipeline(generate([1]))
+    dataset = wds.DataPipeline([[{"__key__": "a"}]])
+    assert list(dataset) == [{"__key__": "a"}]  # what can be iterated both ways is no asynchronous thing
+    assert list(wds.DataPipeline(dataset)) == [{"__key__": "a"}]
+
+
+def test_a_plain_function_that_returns_a_coroutine_is_found_out_when_it_runs() -> None:
+    samples = [{"__key__": "a"}]
+    with pytest.raises(SpecError, match=f"returned a coroutine.*{INSTEAD}"):
+        list(wds.DataPipeline([samples], wds.map(lambda sample: Client().fetch(sample), wds.ignore_and_continue)))
+    with pytest.raises(SpecError, match=f"returned a coroutine.*{INSTEAD}"):
+        list(wds.DataPipeline([samples], lambda source: Client().fetch(source)))
+    with pytest.raises(SpecError, match="async_generator; asynchronous stages are not supported"):
+        list(wds.DataPipeline([samples], lambda source: generate(iter(source))))
+
+
+def test_a_stage_that_returns_nothing_is_an_error_that_says_so() -> None:
+    with pytest.raises(SpecError, match="a stage must return an iterator, and .*lambda.* returned NoneType"):
+        list(wds.DataPipeline([[1]], lambda _: None))
