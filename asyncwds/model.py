@@ -14,6 +14,7 @@ KiB = 1 << 10
 MiB = 1 << 20
 GiB = 1 << 30
 
+MAX_HEADER_BYTES = 16 * MiB
 SHOWN_FIELDS = 20  # of a sample, in its repr
 
 
@@ -115,7 +116,8 @@ class Prefetch:
     part_bytes          size [bytes] of one range request; "auto" is 8 MiB, less where the buffer is small
     interleave          shards read in rotation, `interleave_samples` samples each turn
     order               "plan": what is yielded never depends on timing; "arrival": samples as they come, fastest with stragglers
-    max_member_bytes    a member that declares more [bytes] than this is refused before memory is taken
+    max_member_bytes    a member that declares more [bytes] than this, its holes included, is refused before memory is taken
+    max_header_bytes    and so is a header that extends another (PAX records, a long name)
     uvloop              run the engine's own loop on uvloop (the extra `uvloop`)
     """
 
@@ -126,6 +128,7 @@ class Prefetch:
     interleave_samples: int = 16
     order: Literal["plan", "arrival"] = "plan"
     max_member_bytes: int = 4 * GiB
+    max_header_bytes: int = MAX_HEADER_BYTES
     uvloop: bool = False
 
     def __post_init__(self) -> None:
@@ -137,7 +140,8 @@ class Prefetch:
         _require(self.interleave >= 1, f"interleave must be at least 1: {self.interleave!r}")
         _require(self.interleave_samples >= 1, f"interleave_samples must be at least 1: {self.interleave_samples!r}")
         _require(self.order in ("plan", "arrival"), f"order must be 'plan' or 'arrival': {self.order!r}")
-        _require(self.max_member_bytes >= 0, f"max_member_bytes must not be negative: {self.max_member_bytes!r}")
+        for name in ("max_member_bytes", "max_header_bytes"):
+            _require(getattr(self, name) >= 0, f"{name} must not be negative: {getattr(self, name)!r}")
         # Sources without ranges hold a connection for as long as their shard is open: fewer connections than shards
         # in rotation could never make progress.
         _require(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from asyncwds.errors import TrailingBytesError, WdsError
-from asyncwds.model import Sample, Shard
+from asyncwds.model import MAX_HEADER_BYTES, Sample, Shard
 from asyncwds.storage.base import Chunk
 from asyncwds.tar.compression import Decompressor
 from asyncwds.tar.grouping import Grouper
@@ -42,6 +42,7 @@ class ReadOptions:
     local_paths: bool = True
     raw: bool = False
     headers_only: bool = False
+    max_header_bytes: int = MAX_HEADER_BYTES
     verify: bool = True
 
     def reader(self, shard: Shard, total: int | None, local_path: str | None) -> Reader:
@@ -163,6 +164,7 @@ class ShardReader:
                 select=self._options.select,
                 rename=self._options.rename,
                 max_member_bytes=self._options.max_member_bytes,
+                max_header_bytes=self._options.max_header_bytes,
                 headers_only=self._options.headers_only,
             )
         return self._parser

@@ -96,7 +96,12 @@ class Source:
 
             fetcher = Cached(fetcher, self.cache, counters, patience=self.retry.stall_timeout)
         options = ReadOptions(
-            self.prefetch.max_member_bytes, self.select_files, self.rename_files, self.local_paths, verify=self.verify
+            self.prefetch.max_member_bytes,
+            self.select_files,
+            self.rename_files,
+            self.local_paths,
+            max_header_bytes=self.prefetch.max_header_bytes,
+            verify=self.verify,
         )
         shards = foretold(shards, fetcher)
         stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)

@@ -1,8 +1,7 @@
 """What a header block means, which depends on the blocks before it: extended headers, zero blocks, concatenation.
 
 Where formats and readers differ:
-- Links, directories, devices and unknown types are passed over. Sparse members are refused: no data set needs them
-  expanded, and unexpanded they would be wrong bytes.
+- Links, directories, devices and unknown types are passed over. Sparse members are expanded (see `sparse`).
 - Two zero blocks end an archive; after them zeros or another archive may come (`cat a.tar b.tar`). Anything else is a
   TrailingBytesError, and the archive is whole all the same; a damaged POSIX header is none, but a damaged archive. At the
   very end of input one zero block is enough, as nothing can be missing there. Before anything else a single one is an
@@ -18,6 +17,7 @@ from asyncwds.errors import TarHeaderError, TrailingBytesError
 from asyncwds.tar import headers
 from asyncwds.tar.foreign import foreign
 from asyncwds.tar.headers import SumCache
+from asyncwds.tar.sparse import Sparse, add_block, expanded, from_header, from_records
 
 Member = tuple[str, Any, int]
 """Name, payload as bytes (its size [bytes], where only headers are read), offset [bytes] of the first header (which may be an
@@ -31,13 +31,12 @@ class Refused(str):
     error: Exception
 
 
-EXTENSION_BYTES = 1 << 20  # an extended header above this carries no name: refused before memory is taken
-
-
 class Context:
     """Reads headers in their order. The attributes describe the block read last and the member that it begins."""
 
-    def __init__(self, url: str, choose: Callable[[str], str | None] | None, max_member_bytes: int) -> None:
+    def __init__(
+        self, url: str, choose: Callable[[str], str | None] | None, *, max_member_bytes: int, max_header_bytes: int
+    ) -> None:
         self.header = 0  # offset [bytes]
         self.first = 0  # offset of the member's first header; it precedes `header` after extended ones
         self.extended = False  # extended headers wait for their member
@@ -48,6 +47,9 @@ class Context:
         self._url = url
         self._choose = choose
         self._most = max_member_bytes
+        self._most_extended = max_header_bytes
+        self._sparse: Sparse | None = None  # what is known of the member, if it is sparse
+        self._held = 0, False  # what `read` returns once all of its map has come
         self._kind = 0
         self._name = ""
         self._local: dict[bytes, bytes] = {}
@@ -58,7 +60,7 @@ class Context:
 
         None, while something before them could bear on their meaning.
         """
-        if self.zeros or self.extended or self._global:
+        if self.zeros or self.extended or self._global or self.in_map:
             return self._no_form, self._no_form
         return self._plain, self._pax
 
@@ -68,6 +70,8 @@ class Context:
         Raises TarHeaderError if the block is no header, none that may stand here, or wants too much memory; TrailingBytesError
         if it stands behind an archive and is none.
         """
+        if self.in_map:
+            return self._more_of_map(block)
         self.header = offset
         if block == headers.ZEROS:
             self._zero_block()
@@ -75,17 +79,21 @@ class Context:
         self._check(block)
         self._kind = kind = block[headers.TYPEFLAG]
         extension = kind in headers.EXTENSIONS
+        records = {} if extension else self._global | self._local
         try:
-            name, size, regular = headers.member(block, {} if extension else self._global | self._local)
+            name, size, regular = headers.member(block, records)
+            sparse = None if extension or not regular else _sparse(block, records)
         except ValueError as error:
-            if not extension:
-                self._refuse(headers.member_name(block, self._global | self._local))
-            raise self._unsound(f"a header makes no sense: {error}") from None
+            if extension:
+                raise self._unsound(f"a header makes no sense: {error}") from None
+            self._refuse(headers.member_name(block, records))
+            raise self._unsound(f"{self.what()} has a header that makes no sense: {error}") from None
         wanted = self._open_extension(block) if extension else self._open_member(block, name, regular=regular)
-        limit = EXTENSION_BYTES if extension else self._most
-        if wanted and size > limit:
-            self.refused = self.member
-            raise self._unsound(f"{self.what()} has {size} bytes, and {limit} are allowed")
+        self._check_size(size if sparse is None else max(size, sparse.size), wanted=wanted)
+        self._sparse = sparse
+        if sparse is not None and sparse.more:
+            self._held = size, wanted
+            return 0, False
         return size, wanted
 
     def open_plain(self, name: str, offset: int) -> bool:
@@ -96,7 +104,7 @@ class Context:
     def complete(self, data: bytes, members: list[Member]) -> None:
         """Takes a payload that was wanted. Raises TarHeaderError if it belongs to an extended header and makes no sense."""
         if self._kind not in headers.EXTENSIONS:
-            members.append((self._name, data, self.first))
+            members.append((self._name, data if self._sparse is None else self._expanded(self._sparse, data), self.first))
         elif self._kind == headers.LONG_NAME:
             self._local[b"path"] = headers.until_nul(data)
         else:
@@ -112,6 +120,11 @@ class Context:
             self.extended, self.first = True, offset
 
     @property
+    def in_map(self) -> bool:
+        """The map of a sparse member goes on in the next block."""
+        return self._sparse is not None and self._sparse.more
+
+    @property
     def member(self) -> str | None:
         """The name of the member that the block read last began; None if it began an extended header."""
         return None if self._kind in headers.EXTENSIONS else self._name
@@ -119,6 +132,35 @@ class Context:
     def what(self) -> str:
         """The block read last, for messages."""
         return "an extended header" if self._kind in headers.EXTENSIONS else f"member {self._name[:200]!r}"
+
+    def with_holes(self, size: int) -> int:
+        """Size [bytes] of the member that has a payload of `size`."""
+        return size if self._sparse is None else self._sparse.size
+
+    def _more_of_map(self, block: bytes) -> tuple[int, bool]:
+        assert self._sparse is not None
+        try:
+            add_block(self._sparse, block)
+        except ValueError as error:
+            self.refused = self.member
+            raise self._unsound(f"the map of a sparse member makes no sense: {error}") from None
+        return (0, False) if self.in_map else self._held
+
+    def _expanded(self, sparse: Sparse, data: bytes) -> bytes:
+        try:
+            return expanded(sparse, data)
+        except ValueError as error:
+            self.refused = self.member
+            raise self._unsound(f"{self.what()}: {error}") from None
+
+    def _check_size(self, size: int, *, wanted: bool) -> None:
+        if self._kind in headers.EXTENSIONS:
+            limit, setting = self._most_extended, "max_header_bytes"
+        else:
+            limit, setting = self._most, "max_member_bytes"
+        if wanted and size > limit:
+            self.refused = self.member
+            raise self._unsound(f"{self.what()} has {size} bytes, and {limit} are allowed (Prefetch.{setting})")
 
     def _zero_block(self) -> None:
         if self.extended:
@@ -153,7 +195,7 @@ class Context:
     def _begin_member(self, name: str, *, regular: bool) -> bool:
         if not self.extended:
             self.first = self.header
-        self.extended, self._local, self._name = False, {}, name
+        self.extended, self._local, self._name, self._sparse = False, {}, name, None
         if regular and self._choose is not None:
             chosen = self._choose(name)
             if chosen is None:
@@ -174,3 +216,7 @@ class Context:
 
     def _unsound(self, message: str) -> TarHeaderError:
         return TarHeaderError(message, url=self._url, offset=self.header)
+
+
+def _sparse(block: bytes, records: dict[bytes, bytes]) -> Sparse | None:
+    return from_header(block) if block[headers.TYPEFLAG] == headers.GNU_SPARSE else from_records(records)

@@ -22,12 +22,13 @@ PLAIN = ord("0")
 _OLD_PLAIN = 0
 _REGULAR = b"0\x007"
 _WITHOUT_PAYLOAD = b"123456"  # links, devices, directories, whatever their size field says
-_SPARSE = ord("S")
+GNU_SPARSE = ord("S")
 PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK = ord("x"), ord("g"), ord("L"), ord("K")
 EXTENSIONS = b"xXgLK"  # X is Solaris' x
 
 _GNU_MAGIC = b"ustar  \0"
-_SPARSE_KEYWORDS = (b"GNU.sparse.", b"SCHILY.realsize", b"SUN.holesdata")
+_SPARSE = b"GNU.sparse."
+_OTHER_SPARSE = (b"SCHILY.realsize", b"SUN.holesdata")  # star's and Solaris' own
 _DIGITS = 20  # of decimal numbers: 64 bits
 _CACHED = 4096  # entries of a cache: under 1 MB
 
@@ -98,26 +99,28 @@ def is_posix(block: bytes) -> bool:
 def member(block: bytes, records: dict[bytes, bytes]) -> tuple[str, int, bool]:
     """Name, length of the payload [bytes], whether it is a regular file; `records` are those of its extended headers.
 
-    Raises ValueError for sparse files and impossible sizes.
+    Raises ValueError for impossible sizes, and for sparse files in forms that only star and Solaris have.
     """
     name = member_name(block, records)
     kind = block[TYPEFLAG]
-    if kind == _SPARSE or b"sparse" in records:
-        raise ValueError(f"sparse member {name[:200]!r}: these are not supported")
+    if b"sparse" in records:
+        raise ValueError(f"sparse member {name[:200]!r} in a form of star or Solaris, which is not supported")
     size = number(block[SIZE])
     if kind in _WITHOUT_PAYLOAD or (kind == _OLD_PLAIN and name.endswith("/")):
         return name, 0, False
     if records.get(b"size"):
         size = decimal(records[b"size"])
-    return name, size, kind in _REGULAR
+    return name, size, kind in _REGULAR or kind == GNU_SPARSE
 
 
 def pax_records(body: bytes) -> dict[bytes, bytes]:
-    """The records of an extended header that bear on names and payloads: path, size, and "sparse" for any on sparse files.
+    """The records of an extended header that bear on names and payloads: path, size, GNU.sparse.…, "sparse" for others of these.
 
+    The name of a sparse file is its path. The pairs that version 0.0 has in records of their own make a map, as 0.1 has it.
     Raises ValueError where the body isn't a sequence of "length keyword=value" lines; NULs may pad its end.
     """
     records = {}
+    pairs: list[bytes] = []
     start = 0
     while start < len(body) and body[start]:
         space = body.find(b" ", start, start + _DIGITS + 1)
@@ -129,9 +132,17 @@ def pax_records(body: bytes) -> dict[bytes, bytes]:
             raise ValueError(f"a record does not end where it says: {printable(text(body[start : start + 40]))!r}")
         if keyword in (b"path", b"size"):
             records[keyword] = value
-        elif keyword.startswith(_SPARSE_KEYWORDS):
+        elif keyword in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+            pairs.append(value)
+        elif keyword.startswith(_SPARSE):
+            records[keyword] = value
+        elif keyword.startswith(_OTHER_SPARSE):
             records[b"sparse"] = keyword
         start = stop
+    if pairs:
+        records[b"GNU.sparse.map"] = b",".join(pairs)
+    if records.get(b"GNU.sparse.name"):
+        records[b"path"] = records[b"GNU.sparse.name"]
     return records
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from zlib import adler32
 
 from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError, WdsError
+from asyncwds.model import MAX_HEADER_BYTES
 from asyncwds.tar import headers
-from asyncwds.tar.context import EXTENSION_BYTES, Context, Member, Refused
+from asyncwds.tar.context import Context, Member, Refused
 from asyncwds.tar.foreign import foreign
 from asyncwds.tar.headers import BLOCK, SIZE
 
@@ -30,7 +31,8 @@ class TarParser:
     rename, select    called once for each regular member: `select` with the name that `rename` returned. A member of which
                       they raise is delivered with a `Refused` in place of its name; a WdsError of theirs comes out of `feed`,
                       and the parser cannot be used after it.
-    max_member_bytes  a wanted member that declares more [bytes] is an error, before memory is taken
+    max_member_bytes  a wanted member that declares more [bytes], its holes included, is an error, before memory is taken
+    max_header_bytes  so is an extended header that declares more
     headers_only      members have the size [bytes] of their payload in its place; `pass_over` spares the reading of it
     """
 
@@ -42,6 +44,7 @@ class TarParser:
         select: Callable[[str], bool] | None = None,
         rename: Callable[[str], str] | None = None,
         max_member_bytes: int,
+        max_header_bytes: int = MAX_HEADER_BYTES,
         headers_only: bool = False,
     ) -> None:
         self.error: TarError | None = None
@@ -52,7 +55,8 @@ class TarParser:
         self._url = url
         self._total = total
         self._choose = _chooser(select, rename)
-        self._context = Context(url, self._choose, max_member_bytes)
+        self._context = Context(url, self._choose, max_member_bytes=max_member_bytes, max_header_bytes=max_header_bytes)
+        self._most_extended = max_header_bytes
         self._sizes = headers.SizeCache(max_member_bytes)
         self._headers_only = headers_only
         self._scraps = b""
@@ -168,7 +172,7 @@ class TarParser:
                             self._context.extend(base + first)
                         self._begin(name, chunk, start, size, base)
                         return
-                elif following <= fit and size <= EXTENSION_BYTES and headers.means_nothing(bytes(chunk[start : start + size])):
+                elif following <= fit and size <= self._most_extended and headers.means_nothing(bytes(chunk[start : start + size])):
                     pos = following
                     continue
             if first != pos:
@@ -220,7 +224,7 @@ class TarParser:
             raise TruncatedTarError(message, url=self._url, offset=base + pos)
         name = self._context.member
         if wanted and self._headers_only and name is not None:
-            members.append((name, size, self._context.first))
+            members.append((name, self._context.with_holes(size), self._context.first))
             return stop + padding
         if not wanted:
             return stop + padding
@@ -242,7 +246,7 @@ class TarParser:
             self._context.header = self.offset - len(self._scraps)
             return self._context.trailing()
         where, place = self.offset, "without an end-of-archive mark"
-        if self._missing or self._skip:
+        if self._missing or self._skip or self._context.in_map:
             self.cut_member = self._context.member
             where, place = self._context.header, f"in {self._context.what()}"
         elif self._scraps:

@@ -149,9 +149,9 @@ def test_fault_23_global_headers(parse, entry, pax):
     assert parse(data) == ([("a.jpg", b"1", 1024), ("b.jpg", b"2", 2048)], None)
 
 
-@pytest.mark.parametrize("keyword", ["GNU.sparse.major", "GNU.sparse.map", "SCHILY.realsize", None])
-def test_fault_23_sparse_members_are_refused(parse, entry, pax, keyword):
-    sparse = pax({keyword: "1"}) + entry("a.bin", b"data") if keyword else entry("a.bin", b"data", b"S")
+@pytest.mark.parametrize("keyword", ["GNU.sparse.major", "GNU.sparse.map", "SCHILY.realsize", "SUN.holesdata"])
+def test_fault_23_sparse_members_of_which_the_form_is_not_known_are_refused(parse, entry, pax, keyword):
+    sparse = pax({keyword: "1"}) + entry("a.bin", b"data")
     members, error = parse(entry("a.jpg", b"1") + sparse + END)
     assert members == [("a.jpg", b"1", 0)]
     assert isinstance(error, TarHeaderError)
@@ -180,6 +180,21 @@ def test_fault_24_impossible_sizes(parse, entry, header, field):
     assert members == [("a.txt", b"1", 0)]
     assert isinstance(error, TarHeaderError)
     assert error.offset == 1024
+
+
+def test_fault_24_a_hole_of_terabytes(pax, entry):
+    """The size with holes is checked before the memory is taken."""
+    records = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1 << 42)}
+    tracemalloc.start()
+    try:
+        parser = TarParser("mem:shard.tar", max_member_bytes=4 * GIB)
+        assert parser.feed(entry("a.txt", b"1") + pax(records) + entry("b.txt", b"0\n".ljust(512, b"\0"))) == [("a.txt", b"1", 0)]
+        assert isinstance(parser.error, TarHeaderError)
+        assert parser.cut_member == "b.txt"
+        assert "Prefetch.max_member_bytes" in str(parser.error)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_fault_24_a_decompression_bomb(header):

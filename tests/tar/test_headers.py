@@ -53,7 +53,7 @@ def test_the_prefix_counts_in_posix_headers_only(header):
 
 def test_pax_records_that_matter():
     body = b"14 path=a=b/c\n" + b"20 mtime=1700000000\n" + b"12 size=100\n" + b"22 GNU.sparse.major=1\n" + bytes(7)
-    assert headers.pax_records(body) == {b"path": b"a=b/c", b"size": b"100", b"sparse": b"GNU.sparse.major"}
+    assert headers.pax_records(body) == {b"path": b"a=b/c", b"size": b"100", b"GNU.sparse.major": b"1"}
     assert headers.pax_records(b"16 path=a\nb\0c d\n") == {b"path": b"a\nb\0c d"}
     assert headers.pax_records(b"") == {}
 

@@ -210,18 +210,27 @@ def test_unsound_extended_headers(parse, entry, header):
         assert isinstance(error, TarHeaderError)
         assert error.offset == 512
     for kind in (b"x", b"g", b"L"):
-        _, error = parse(header("x", (1 << 20) + 1, kind))
+        _, error = parse(header("x", (16 << 20) + 1, kind))
         assert isinstance(error, TarHeaderError)
         assert "extended header" in str(error)
 
 
-def test_extended_headers_too_large_are_refused_in_any_chunking(entry, pax):
-    data = pax({"comment": ""}) + entry("a.txt") + pax({"comment": "c" * (1 << 20)}) + entry("b.txt") + END
+def test_extended_headers_over_1_mib_are_read(entry, pax):
+    data = pax({"comment": "c" * (3 << 20), "path": "long.txt"}) + entry("a.txt", b"1") + END
     for step in (len(data), 100_000):
-        parser = TarParser("x", max_member_bytes=1 << 30)
+        parser = TarParser("x", max_member_bytes=10)
+        found = [member for start in range(0, len(data), step) for member in parser.feed(data[start : start + step])]
+        assert (found, parser.finish()) == ([("long.txt", b"1", 0)], None)
+
+
+def test_extended_headers_too_large_are_refused_in_any_chunking(entry, pax):
+    data = pax({"comment": ""}) + entry("a.txt") + pax({"comment": "c" * 5000}) + entry("b.txt") + END
+    for step in (len(data), 100):
+        parser = TarParser("x", max_member_bytes=1 << 30, max_header_bytes=4000)
         found = [member for start in range(0, len(data), step) for member in parser.feed(data[start : start + step])]
         assert [name for name, _, _ in found] == ["a.txt"]
         assert isinstance(parser.error, TarHeaderError)
+        assert "4000 are allowed (Prefetch.max_header_bytes)" in str(parser.error)
 
 
 def test_errors_are_sticky_and_keep_nothing_alive(archive, entry):
