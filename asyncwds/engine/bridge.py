@@ -27,6 +27,7 @@ from asyncwds.engine.parts import FAST_STEP, STEP
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError
 from asyncwds.stats import Counters
+from asyncwds.storage.exiting import clean_up_undisturbed
 
 JOIN_TIMEOUT = 30.0  # [s] a close waits for a source that cannot be interrupted, such as a read from a dead network disk
 
@@ -185,6 +186,7 @@ class Bridge:
         self._last = 0  # bytes of the block that is being consumed
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
         self._finalizer = weakref.finalize(self, _shut_down, self._crossing)
+        clean_up_undisturbed()
         self._crossing.thread.start()
 
     def __iter__(self) -> Bridge:

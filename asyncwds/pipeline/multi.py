@@ -100,10 +100,12 @@ class _Workers:
     def _received(self, connection: Any) -> list[Any]:
         process = self._processes[connection]
         try:
-            items, error = pickle.loads(connection.recv_bytes())  # noqa: S301 - from our own process
-        except (EOFError, ConnectionResetError):
+            message = connection.recv_bytes()
+        except (EOFError, OSError):  # between two messages, or in the middle of one
             process.join()
-            raise BridgeError(f"{process.name} ended early, with exit code {process.exitcode}") from None
+            ended = f"ended early, with exit code {process.exitcode}"
+            raise BridgeError(f"{process.name} {ended}: it was killed, perhaps as memory ran out, or left by os._exit") from None
+        items, error = pickle.loads(message)  # noqa: S301 - from our own process
         if error is not None:
             raise error
         if items is None:

@@ -238,6 +238,20 @@ def repeated(one_pass: Callable[[int], AbstractContextManager[Iterable[Any]]], p
             return
 
 
+_NOTHING: Iterator[Any] = iter(())
+
+
+def _refuse() -> None:
+    raise BridgeError(
+        "an iterator was used by several threads at once; give each an iterator of its own, or the items to them by a queue"
+    ) from None
+
+
+def _is_running_elsewhere(error: BaseException) -> bool:
+    """Whether a generator was asked while another thread was in it: that is raised before any of its lines runs."""
+    return isinstance(error, ValueError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
+
+
 class Iteration(Iterator[Any]):
     """What `iter(dataset)` returns. Closes itself at the end, on any error, and when dropped; `close` does so at once.
 
@@ -249,6 +263,7 @@ class Iteration(Iterator[Any]):
         self._run = run
         self._items = islice(run.items(), progress.items, None) if progress.items else run.items()
         self._progress = progress
+        self._after: Iterator[Any] = _NOTHING  # what it gives once it is closed
         self._pid = os.getpid()
         if progress.ended:
             self.close()
@@ -262,12 +277,26 @@ class Iteration(Iterator[Any]):
         except StopIteration:
             self._progress.ended = self._progress.ended or not self._run.closed
             self.close()
+            self._require_one_thread()
             raise
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            if _is_running_elsewhere(error):
+                self._refuse_all()
+            else:
+                self.close()
+            self._require_one_thread()
             raise
         self._progress.items += 1
         return item
+
+    def _refuse_all(self) -> None:
+        """Every thread that asks is told, that one too which is in the middle of it: it would end as if exhausted."""
+        self._items = self._after = iter(_refuse, None)
+        self.interrupt()
+
+    def _require_one_thread(self) -> None:
+        if self._after is not _NOTHING:
+            _refuse()
 
     def interrupt(self) -> None:
         """Makes a `next` that waits in another thread raise BridgeError, and does not wait for anything."""
@@ -275,5 +304,5 @@ class Iteration(Iterator[Any]):
 
     def close(self) -> None:
         """Stops the engine and waits for its end. Idempotent; afterwards the iterator is exhausted."""
-        self._items = iter(())
+        self._items = self._after
         self._run.close()

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from asyncwds.errors import FetchError, SpecError, WdsError, redact
+from asyncwds.storage.exiting import clean_up_undisturbed
 from asyncwds.storage.local import translated
 
+NAMELESS: int | None = getattr(os, "O_TMPFILE", None)
 BUFSIZE = 8192  # [bytes] what WebDataset passes to openers
 
 
@@ -37,7 +39,8 @@ class Output(Protocol):
 
 
 class FileOutput:
-    """A local file. It is written under a temporary name in the same folder, and renamed by `commit`.
+    """A local file. It has no name until `commit`: whatever ends the process leaves nothing of it. Where files must have one, as
+    on network file systems, it is a temporary one in the same folder.
 
     A link is followed; what is there already and is no regular file (a FIFO, a device) is written to directly. Dropped without
     `commit`, and at the interpreter's end, it is aborted. There is no fsync: a renamed file survives the end of this process,
@@ -50,11 +53,13 @@ class FileOutput:
         try:
             self._path = Path(path).resolve()
             self._descriptor, self._temporary = _opened(path, self._path)
+            self._nameless = self._temporary is not None and os.fstat(self._descriptor).st_nlink == 0
         except OSError as error:
             raise translated(error, url) from error
         except ValueError as error:  # a zero byte, or a name that is empty
             raise SpecError(f"no usable path: {error}", url=url) from error
         self._aborted = weakref.finalize(self, _remove, self._descriptor, self._temporary, os.getpid())
+        clean_up_undisturbed()
 
     def write(self, data: bytes) -> None:
         left = memoryview(data)
@@ -69,7 +74,11 @@ class FileOutput:
     def commit(self) -> None:
         self._aborted.detach()
         try:
-            os.close(self._descriptor)  # a full disk may show only here
+            try:
+                if self._nameless and self._temporary is not None:
+                    _give_name(self._descriptor, self._temporary)
+            finally:
+                os.close(self._descriptor)  # a full disk may show only here
             if self._temporary is not None:
                 self._temporary.replace(self._path)
         except OSError as error:
@@ -82,14 +91,37 @@ class FileOutput:
 
 
 def _opened(path: str, target: Path) -> tuple[int, Path | None]:
-    """A descriptor to write to, and the temporary name of its file, unless it is the target itself."""
+    """A descriptor to write to, and the temporary name that its file has or will get, unless it is the target itself."""
     if path.endswith(os.sep) or target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     if target.exists() and not stat.S_ISREG(target.stat().st_mode):
         return os.open(target, flags), None
     temporary = target.with_name(f".{target.name[:48]}.{secrets.token_hex(4)}.partial")
-    return os.open(temporary, flags | os.O_EXCL, 0o666), temporary
+    descriptor = _nameless(target.parent)
+    return (os.open(temporary, flags | os.O_EXCL, 0o666) if descriptor is None else descriptor), temporary
+
+
+def _nameless(folder: Path) -> int | None:
+    """A file of Linux's without a name, if the file system has such and it can be given one: by way of /proc."""
+    if NAMELESS is None:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_WRONLY | NAMELESS | os.O_CLOEXEC, 0o666)
+    except OSError:  # that there is no such folder, or no access, comes out where the name is needed
+        return None
+    if Path(f"/proc/self/fd/{descriptor}").exists():
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _give_name(descriptor: int, name: Path) -> None:
+    root = os.open("/", os.O_RDONLY | os.O_CLOEXEC)  # with a folder Python asks for the link to be followed, and else does not
+    try:
+        os.link(f"proc/self/fd/{descriptor}", name, src_dir_fd=root)
+    finally:
+        os.close(root)
 
 
 def _remove(descriptor: int, temporary: Path | None, pid: int) -> None:

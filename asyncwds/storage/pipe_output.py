@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import IO
 
 from asyncwds.errors import FetchError, SpecError, redact
+from asyncwds.storage.exiting import clean_up_undisturbed
 from asyncwds.storage.local import translated
 from asyncwds.storage.pipe import TAIL_BYTES
 
@@ -47,6 +48,7 @@ class PipeOutput:
             self._said.close()
             raise SpecError(f"no usable command: {error}", url=url) from error
         self._aborted = weakref.finalize(self, _abort, self._process, self._said, os.getpid())
+        clean_up_undisturbed()
 
     def write(self, data: bytes) -> None:
         assert self._process.stdin is not None

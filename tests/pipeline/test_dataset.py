@@ -510,3 +510,114 @@ def test_fault_36_ctrl_c(shards):
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=100)
     assert (out, err) == ("interrupted\n['MainThread']\n", "")
+
+
+def test_an_iterator_that_several_threads_use_at_once(shards):
+    """Each thread is told, whether it was the first, came meanwhile or comes later; none ends as if there were no more."""
+
+    def slow(sample):
+        time.sleep(0.001)
+        return sample
+
+    outcomes = []
+
+    def read(iterator):
+        try:
+            outcomes.append(sum(1 for _ in iterator))
+        except BridgeError as error:
+            outcomes.append(str(error))
+
+    with leaks():
+        iterator = iter(WebDataset(shards).map(slow))
+        threads = [threading.Thread(target=read, args=(iterator,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        read(iterator)
+    assert len(outcomes) == 5
+    assert all("several threads" in str(outcome) for outcome in outcomes)
+
+
+def test_a_value_error_of_a_stage_is_the_stages(shards):
+    def failing(_):
+        def itself():
+            yield next(items)
+
+        items = itself()
+        yield from items
+
+    with pytest.raises(ValueError, match="already executing"):
+        list(WebDataset(shards).compose(failing))
+
+
+def test_an_iterator_that_threads_use_in_turn(shards):
+    lock, iterator, seen = threading.Lock(), iter(WebDataset(shards)), []
+
+    def read():
+        while True:
+            with lock:
+                sample = next(iterator, None)
+            if sample is None:
+                return
+            seen.append(sample["__key__"])
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(seen)) == len(seen) == SHARDS * SAMPLES
+
+
+@pytest.mark.parametrize("handler", ["default", "own"])
+def test_ctrl_c_in_quick_succession_at_exit(handler):
+    """The signals come while the interpreter waits for the engine's end."""
+    code = textwrap.dedent(
+        """
+        import asyncio, os, signal, sys
+        from asyncwds.pipeline.dataset import WebDataset
+        from asyncwds.storage.memory import MemoryFetcher
+        from asyncwds.testing import make_samples, make_shard
+
+        class Slow(MemoryFetcher):
+            async def aclose(self):
+                for _ in range(3):
+                    os.kill(os.getpid(), signal.SIGINT)
+                    await asyncio.sleep(0.05)
+                print("closed", flush=True)
+
+        if sys.argv[1] == "own":
+            signal.signal(signal.SIGINT, lambda *_: print("mine", flush=True))
+        objects = {"a.tar": make_shard(make_samples(100, size=100_000))}
+        iterator = iter(WebDataset("a.tar", fetcher=lambda: Slow(objects)))
+        next(iterator)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code, handler], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.split() == (["mine"] * 3 if handler == "own" else []) + ["closed"]
+    assert done.stderr == ""
+
+
+def test_a_later_ctrl_c_ends_what_does_not_end():
+    code = textwrap.dedent(
+        """
+        import asyncio, os, signal
+        from asyncwds.pipeline.dataset import WebDataset
+        from asyncwds.storage.memory import MemoryFetcher
+        from asyncwds.testing import make_samples, make_shard
+
+        class Endless(MemoryFetcher):
+            async def aclose(self):
+                print("closing", flush=True)
+                await asyncio.sleep(1.2)
+                os.kill(os.getpid(), signal.SIGINT)
+                await asyncio.sleep(100)
+
+        objects = {"a.tar": make_shard(make_samples(100, size=100_000))}
+        iterator = iter(WebDataset("a.tar", fetcher=lambda: Endless(objects)))
+        next(iterator)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "closing\n", "")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
+import threading
 import time
 
 import pytest
@@ -137,6 +139,26 @@ class Killed:
 def test_fault_35_a_killed_worker_is_an_error_and_no_hang():
     with leaks(), pytest.raises(BridgeError, match="exit code -9"):
         list(MultiLoader(Killed(), workers=2))
+
+
+class KilledWhileSending:
+    """Its second item is more than a pipe holds, so that it is in the middle of sending it when it is killed."""
+
+    def __iter__(self):
+        time.sleep(0.02)
+        yield 1
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        yield bytes(1 << 22)
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_a_message():
+    with leaks():
+        iterator = iter(MultiLoader(KilledWhileSending(), workers=1))
+        assert next(iterator) == 1
+        while multiprocessing.active_children():
+            time.sleep(0.01)
+        with pytest.raises(BridgeError, match="exit code -9"):
+            next(iterator)
 
 
 def test_no_workers():

@@ -17,6 +17,7 @@ import pytest
 
 from asyncwds.errors import AccessError, FetchError, NotFoundError, SpecError
 from asyncwds.model import Http, Retry
+from asyncwds.storage import output as outputs
 from asyncwds.storage.output import FileOutput, StreamOutput
 from asyncwds.storage.pipe_output import PipeOutput
 from asyncwds.storage.sinks import blocking_output, open_sinks
@@ -40,6 +41,13 @@ def files_of_at_most(nbytes: int) -> Iterator[None]:
 
 def file_output(path: Path) -> FileOutput:
     return FileOutput(str(path), str(path))
+
+
+@pytest.fixture(autouse=True, params=["nameless", "named"])
+def _files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything also as on systems where each file has a name."""
+    if request.param == "named":
+        monkeypatch.setattr(outputs, "NAMELESS", None)
 
 
 def test_it_is_visible_when_committed(tmp_path: Path) -> None:

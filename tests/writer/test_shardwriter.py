@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -324,27 +325,39 @@ while True:
 """
 
 
-def run(folder: Path, what: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WITHOUT_END, pattern(folder), what]
+def run(folder: Path, what: str, *, nameless: bool = True) -> subprocess.Popen[str]:
+    code = WITHOUT_END if nameless else f"from asyncwds.storage import output\noutput.NAMELESS = None\n{WITHOUT_END}"
+    command = [sys.executable, "-c", code, pattern(folder), what]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_35_killed_in_the_middle_of_a_shard(tmp_path: Path, read: Any) -> None:
-    with run(tmp_path, "wait") as process:
+def have_nameless_files(folder: Path) -> bool:
+    try:
+        os.close(os.open(folder, os.O_WRONLY | os.O_TMPFILE))
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("ended", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("nameless", [True, False])
+def test_35_killed_in_the_middle_of_a_shard(tmp_path: Path, read: Any, ended: signal.Signals, nameless: bool) -> None:
+    with run(tmp_path, "wait", nameless=nameless) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(ended)
     shards = sorted(tmp_path.glob("*.tar"))
     assert [path.name for path in shards] == ["a-000.tar", "a-001.tar", "a-002.tar"]
     assert len(read(*shards)) == 9
-    [left] = set(tmp_path.iterdir()) - set(shards)
-    assert left.name.startswith(".a-003.tar.")
-    assert left.name.endswith(".partial")
+    left = [path.name for path in tmp_path.iterdir() if path not in shards]
+    assert len(left) == (0 if nameless and have_nameless_files(tmp_path) else 1)
+    assert all(name.startswith(".a-003.tar.") and name.endswith(".partial") for name in left)
 
 
-def test_killed_again_and_again_no_shard_is_ever_half(tmp_path: Path, read: Any) -> None:
+@pytest.mark.parametrize("nameless", [True, False])
+def test_killed_again_and_again_no_shard_is_ever_half(tmp_path: Path, read: Any, nameless: bool) -> None:
     for delay in (0.0, 0.003, 0.01):
-        with run(tmp_path, "wait") as process:
+        with run(tmp_path, "wait", nameless=nameless) as process:
             deadline = time.monotonic() + 20
             while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
                 time.sleep(0.001)
