@@ -1,4 +1,4 @@
-"""What do signatures and credentials cost? s3:// against plain http:// of the same bytes, from the same server.
+"""What do signatures, credentials and checksums cost? s3:// against plain http:// of the same bytes, from the same server.
 
     python -m bench s3
 
@@ -52,9 +52,17 @@ def read_http(world: World, tally: Tally) -> None:
 
 
 def read_s3(world: World, tally: Tally) -> None:
+    _read_s3(world, tally, verify=False)
+
+
+def read_s3_verified(world: World, tally: Tally) -> None:
+    _read_s3(world, tally, verify=True)
+
+
+def _read_s3(world: World, tally: Tally, *, verify: bool) -> None:
     import asyncwds as wds
 
-    storage = wds.S3(**world["settings"])
+    storage = wds.S3(**world["settings"], verify=verify)
     for sample in wds.WebDataset(world["s3"], prefetch=world["connections"], storage=storage, shardshuffle=False):
         tally.add(sample)
 
@@ -65,6 +73,9 @@ QUESTION = Question(
     contenders={
         "http://": Contender(read_http, needs=NEEDS),
         "s3://": Contender(read_s3, needs=[*NEEDS, "asyncwds.storage.s3", "botocore.auth", "botocore.session"]),
+        "s3://, CRC32 compared": Contender(
+            read_s3_verified, needs=[*NEEDS, "asyncwds.storage.s3", "botocore.auth", "botocore.session"]
+        ),
     },
     columns=["mb_per_second", "cpu_per_gb", "first", "peak"],
     targets=[

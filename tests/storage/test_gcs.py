@@ -421,6 +421,7 @@ def test_fault_26_a_flipped_byte_of_a_shard_is_found_by_the_services_checksum(bu
     assert sum(1 for _ in unverified) == 200
 
 
+@pytest.mark.needs("google_crc32c")
 async def test_fault_26_on_the_callers_own_loop(bucket: Bucket, gate: Gate) -> None:
     url = bucket.put("s.tar", SHARD)
     gate.flip = len(SHARD) // 2
