@@ -94,8 +94,9 @@ class SpecError(WdsError, ValueError):
 class FetchError(WdsError, OSError):
     """A body could not be read or written, and trying again did not help or would not.
 
-    `attempts` counts the requests made; `status` is the HTTP status or a command's exit status.
-    `retryable` and `retry_after` [s] are advice to whoever wraps the fetcher that raised it.
+    `attempts` counts the requests made, in `waited` [s]; `status` is the HTTP status or a command's exit status.
+    `retryable`, `retry_after` [s] and `retry_for` [s], if that is of use for so long only, are advice to whoever wraps the fetcher
+    that raised it.
     """
 
     def __init__(
@@ -109,15 +110,19 @@ class FetchError(WdsError, OSError):
         attempts: int = 1,
         retryable: bool = False,
         retry_after: float | None = None,
+        retry_for: float | None = None,
     ) -> None:
         super().__init__(message, url=url, offset=offset, key=key)
         self.status = status
         self.attempts = attempts
         self.retryable = retryable
         self.retry_after = retry_after
+        self.retry_for = retry_for
+        self.waited = 0.0
 
     def __str__(self) -> str:
-        tried = f", after {self.attempts} attempts" if self.attempts > 1 else ""
+        waited = f" in {self.waited:.0f} s" if self.waited >= 1 else ""
+        tried = f", after {self.attempts} attempts{waited}" if self.attempts > 1 else ""
         return WdsError.__str__(self) + tried
 
 

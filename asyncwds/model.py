@@ -160,28 +160,31 @@ class Prefetch:
 class Retry:
     """When a request counts as failed and how often it is made again, going on at the byte reached.
 
-    tries             requests in a row that bring fewer than `stall_bytes`, before giving up
+    patience          time [s] in which next to nothing comes, before giving up; shared by all requests to a host
+    tries             as a further bound, requests in a row that bring fewer than `stall_bytes`; None is no such bound
     backoff           first pause [s]; doubles, with full jitter, up to `backoff_max` [s]
     retry_after_max   a server's Retry-After is obeyed up to this [s]
     connect_timeout   to connect, TLS included [s]
     stall_timeout     without at least `stall_bytes` [bytes] in this time [s], a connection counts as stalled
-    hedge             ask a second time on a new connection when the first byte is later than this quantile of those seen;
-                      None never. At most `hedge_extra` of all requests are such second ones.
+    hedge             ask a second time on a new connection when the first byte is later than this quantile of those seen, or
+                      than a second while few were seen; None never. At most `hedge_extra` of all requests are such second
+                      ones, and four of the first; 0 is none.
     """
 
-    tries: int = 8
+    tries: int | None = None
     backoff: float = 0.1
-    backoff_max: float = 15.0
+    backoff_max: float = 5.0
     retry_after_max: float = 30.0
     connect_timeout: float = 5.0
     stall_timeout: float = 20.0
     stall_bytes: int = 1024
     hedge: float | None = 0.95
     hedge_extra: float = 0.05
+    patience: float = 300.0
 
     def __post_init__(self) -> None:
-        _require(self.tries >= 1, f"tries must be at least 1: {self.tries!r}")
-        for name in ("backoff", "backoff_max", "retry_after_max"):
+        _require(self.tries is None or self.tries >= 1, f"tries must be None or at least 1: {self.tries!r}")
+        for name in ("backoff", "backoff_max", "retry_after_max", "patience"):
             _require(getattr(self, name) >= 0, f"{name} must not be negative: {getattr(self, name)!r}")
         for name in ("connect_timeout", "stall_timeout"):
             _require(getattr(self, name) > 0, f"{name} must be positive: {getattr(self, name)!r}")

@@ -37,6 +37,8 @@ class Counters:
     throttled: int = 0  # answers 429, 503 and the like
     lookups: int = 0  # addresses of servers that were dropped after a failure, so that the next connection asks for them again
     held_back: float = 0.0  # that requests waited for the limits in `Http`, all together
+    waiting_for: str | None = None  # a host that does not answer
+    waiting_since: float = 0.0  # when it was found that it does not
     in_flight: int = 0  # parts being fetched now
     in_flight_peak: int = 0
     connections: int = 0  # parts that may be in flight now
@@ -71,6 +73,8 @@ class Counters:
             throttled=self.throttled,
             lookups=self.lookups,
             held_back=self.held_back,
+            waiting_for=self.waiting_for,
+            waiting=0.0 if self.waiting_for is None else time.monotonic() - self.waiting_since,
             in_flight=self.in_flight,
             in_flight_peak=self.in_flight_peak,
             connections=self.connections,
@@ -103,6 +107,8 @@ class Stats:
     throttled: int = 0
     lookups: int = 0
     held_back: float = 0.0
+    waiting_for: str | None = None
+    waiting: float = 0.0
     in_flight: int = 0
     in_flight_peak: int = 0
     connections: int = 0
@@ -150,7 +156,9 @@ class Stats:
         return html_table(asdict(self))
 
     def summary(self) -> str:
-        """One line in plain words: what limits the stream, and by how much."""
+        """One line in plain words: what limits the stream, and by how much; or what it waits for."""
+        if self.waiting_for is not None:
+            return f"{self.waiting_for} has not answered for {self.waiting:.0f} s"
         rate = self.bytes_per_second / MB
         waited = f"the consumer waited {self.waited:.1f} of {self.seconds:.1f} s"
         if self.limit == "network":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -191,3 +193,28 @@ def test_demo_draws_serves_streams_and_trains():
     trains = importlib.util.find_spec("torch") is not None
     assert lines[5].startswith("trained a small classifier for " if trains else "torch is not installed")
     assert "images/s, loss" in lines[5] or not trains
+
+
+def test_the_bar_shows_what_is_waited_for(shard):
+    """On a terminal; the server refuses connections for some seconds."""
+    with FaultServer(shard.parent) as gone:
+        url = gone.url("a.tar")
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "ls", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, text=True) as process:
+        os.close(end)
+        try:
+            shown = b""
+            while b"nothing from http://" not in shown:
+                shown += os.read(terminal, 10_000)
+            with FaultServer(shard.parent, host=gone.host, port=gone.port):
+                with suppress(OSError):  # which says that nobody is at the other end any more
+                    while os.read(terminal, 10_000):
+                        pass
+                listed, _ = process.communicate(timeout=100)
+        finally:
+            process.kill()
+            os.close(terminal)
+    assert process.returncode == 0
+    assert listed.splitlines()[0] == "k0\ttxt:0\tcls:1"
+    assert b"ls: 0 samples" in shown

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from asyncwds.cli.bars import warnings_in
 from asyncwds.model import Cache, Http
 from asyncwds.storage.cache_settings import cache_settings
 from asyncwds.storage.clouds import SCHEMES, Settings, Storage
@@ -101,9 +102,10 @@ def progress(items: Iterator[T], stats: Callable[[], Stats], *, label: str, tota
 
     with closing(items) as open_items:  # type: ignore[type-var]
         bar = tqdm(open_items, desc=label, total=total, unit=" samples", disable=None, leave=False)
-        for number, item in enumerate(bar):
-            if number % 64 == 0:
-                now = stats()
-                rate = f"{now.bytes_per_second / MB:.0f} MB/s"
-                bar.set_postfix_str(f"{rate}, {now.in_flight} in flight, waited {now.waited:.1f} s", refresh=False)
-            yield item
+        with warnings_in(bar):
+            for number, item in enumerate(bar):
+                if number % 64 == 0:
+                    now = stats()
+                    rate = f"{now.bytes_per_second / MB:.0f} MB/s"
+                    bar.set_postfix_str(f"{rate}, {now.in_flight} in flight, waited {now.waited:.1f} s", refresh=False)
+                yield item

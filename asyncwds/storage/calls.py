@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 
 from aiohttp import ClientResponse
 
-from asyncwds.errors import FetchError, WdsError
+from asyncwds.errors import WdsError
+from asyncwds.storage.closing import GIVING_UP
 from asyncwds.storage.http_body import hang_up
-from asyncwds.storage.retry import Patience, Sleep
+from asyncwds.storage.patience import Patience
 from asyncwds.storage.sites import Call, Reply, Site
 from asyncwds.storage.stall import StallClock
 from asyncwds.storage.translate import FOREIGN, translate
@@ -20,10 +20,10 @@ from asyncwds.storage.transport import Transport, is_success
 class Calls:
     """Replies are read whole: this is not for objects."""
 
-    def __init__(self, transport: Transport, site: Site, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, transport: Transport, site: Site) -> None:
         self._transport = transport
         self._site = site
-        self._patience = Patience(transport.retry, transport.counters, sleep)
+        self._patience = Patience(transport.retry, transport.counters)
 
     async def send(self, call: Call) -> Reply:
         """The reply, if it is a success. Raises FetchError."""
@@ -31,11 +31,8 @@ class Calls:
         async def once() -> Reply:
             return await self._once(call)
 
-        try:
-            return await once()
-        except FetchError as error:
-            reply, _ = await self._patience.again(once, error, 0)
-            return reply
+        # Nothing is deleted but what an upload that is given up has sent, and whoever gives it up waits for that.
+        return await self._patience.call(call.url, once, GIVING_UP if call.method == "DELETE" else None)
 
     async def _once(self, call: Call) -> Reply:
         with ExitStack() as open_now:

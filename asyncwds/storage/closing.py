@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+GIVING_UP = 5.0
+"""Time [s] that whoever gives an upload up waits for a host that does not answer, whatever the patience otherwise."""
+
+
+async def finished_soon(begun: asyncio.Task[T]) -> bool:
+    """Whether a request that an upload began with is done within `GIVING_UP`, in whatever way. If not, it is cancelled."""
+    await asyncio.wait([begun], timeout=GIVING_UP)
+    if not begun.done():
+        begun.cancel()
+        await asyncio.wait([begun])
+    return not begun.cancelled()
 
 
 async def to_its_end(closing: Coroutine[Any, Any, None]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from asyncwds.errors import FetchError
 from asyncwds.storage.calls import Calls
+from asyncwds.storage.closing import finished_soon
 from asyncwds.storage.sites import Call
 
 _TYPE = {"Content-Type": "application/x-tar"}
@@ -104,6 +105,8 @@ class ResumableUpload:
             raise FetchError("the service has all bytes of the upload, but does not say that it is complete", url=self._url)
 
     async def _cancel(self, session: asyncio.Task[Calls]) -> None:
+        if not await finished_soon(session):
+            return
         try:
             await (await session).send(Call("DELETE", self._url))
         except FetchError as error:

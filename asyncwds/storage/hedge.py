@@ -11,6 +11,8 @@ from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
 
 MIN_SEEN = 20  # answers before a quantile of their times means something
+EARLY_PATIENCE = 1.0  # [s] before that: a connection that never answers would cost `connect_timeout` and `stall_timeout`
+EARLY_EXTRA = 4  # second requests that may be made before that
 MIN_PATIENCE = 0.02  # [s] below this a second request costs more than it saves
 _REFRESH = 32  # requests between two looks at the times seen: sorting 512 of them takes 60 µs
 
@@ -19,7 +21,8 @@ class Hedged:
     """Asks again, on another connection, when an answer is later than most: what comes first is used, the other is closed.
 
     Late is later than the quantile `Retry.hedge` of `Counters.first_bytes`, which the fetcher inside has to fill. At most the
-    part `Retry.hedge_extra` of all that is asked for are such second ones, however many redirects each of them takes.
+    part `Retry.hedge_extra` of all that is asked for are such second ones, however many redirects each of them takes. While
+    too few answers were seen, late is `EARLY_PATIENCE`, and there are `EARLY_EXTRA` at most.
     """
 
     def __init__(self, fetcher: Fetcher, retry: Retry, counters: Counters) -> None:
@@ -70,15 +73,19 @@ class Hedged:
         await self._fetcher.aclose()
 
     def _late_after(self) -> float | None:
-        """Seconds [s] after which an answer is late; None while that is unknown."""
-        if self._retry.hedge is not None and self._counters.requests >= self._refresh_at:
+        """Seconds [s] after which an answer is late; None where that does not matter."""
+        if self._retry.hedge is None or not self._retry.hedge_extra:
+            return None
+        if self._counters.requests >= self._refresh_at:
             self._refresh_at = self._counters.requests + _REFRESH
             times = sorted(self._counters.first_bytes)
             if len(times) >= MIN_SEEN:
                 self._patience = max(MIN_PATIENCE, times[int(len(times) * self._retry.hedge)])
-        return self._patience
+        return EARLY_PATIENCE if self._patience is None else self._patience
 
     def _affordable(self) -> bool:
+        if self._patience is None:
+            return self._twice < EARLY_EXTRA
         return self._twice < self._asked * self._retry.hedge_extra
 
 

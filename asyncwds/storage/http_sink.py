@@ -18,8 +18,8 @@ from asyncwds.model import Http, KiB, Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.connections import Connector, close_session
 from asyncwds.storage.outgoing import Outgoing, http_url, redirected, without_login
+from asyncwds.storage.patience import Patience, Streak
 from asyncwds.storage.receiving import left_behind
-from asyncwds.storage.retry import Patience
 from asyncwds.storage.spool import Spool
 from asyncwds.storage.stall import StallClock
 from asyncwds.storage.translate import FOREIGN, refusal, translate
@@ -41,12 +41,13 @@ class HttpSink:
         self._outgoing = Outgoing(http)
         self._retry = retry
         self._thread = thread
+        self._patience = Patience(retry, Counters())
         self._session: aiohttp.ClientSession | None = None
         self._pid = 0  # of the process that made the session
 
     async def open(self, url: str) -> HttpUpload:
         http_url(url)  # an error now, not after a whole shard was written
-        return HttpUpload(self, url, Spool(url, self._thread), self._retry)
+        return HttpUpload(self, url, Spool(url, self._thread), self._patience)
 
     async def aclose(self) -> None:
         if self._session is None or self._pid != os.getpid():
@@ -176,11 +177,11 @@ class HttpUpload:
     there, as often as `Retry` allows: PUT is idempotent.
     """
 
-    def __init__(self, sink: HttpSink, url: str, spool: Spool, retry: Retry) -> None:
+    def __init__(self, sink: HttpSink, url: str, spool: Spool, patience: Patience) -> None:
         self._sink = sink
         self._url = url
         self._spool = spool
-        self._patience = Patience(retry, Counters(), asyncio.sleep)
+        self._patience = patience
         self._early: asyncio.Task[None] | None = None
 
     async def write(self, data: bytes) -> None:
@@ -196,7 +197,7 @@ class HttpUpload:
         try:
             await (self._put() if self._early is None else self._early)
         except FetchError as error:
-            await self._patience.again(self._put, error, 0)
+            await self._patience.again(self._url, self._put, error, Streak())
         self._spool.close()
 
     async def abort(self) -> None:

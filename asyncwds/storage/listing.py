@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FOLDERS_AT_ONCE = 16
+_WEB = "; on web servers, wildcards need a page that lists the folder: if this one has none, name the shards: {000..099}"
 
 
 def expand_and_list(urls: Urls, http: Http | None = None, retry: Retry | None = None, storage: Storage | None = None) -> list[str]:
@@ -88,7 +89,7 @@ async def _look_up(sites: _Sites, glob: Glob) -> list[str]:
         return [glob.url]
     found = sorted(await _Walk(site, sites.limit).below(glob.folder, glob.names))
     if not found:
-        raise SpecError("nothing matches the pattern", url=glob.url)
+        raise SpecError(f"nothing matches the pattern{_WEB if scheme.startswith('http') else ''}", url=glob.url)
     return found
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from asyncwds.errors import FetchError, NotFoundError, SpecError
+from asyncwds.storage.closing import finished_soon
 
 AT_ONCE = 4
 """Parts under way at a time, each in memory."""
@@ -118,6 +119,8 @@ class MultipartUpload:
         return whole[:size]
 
     async def _cancel(self, begun: asyncio.Task[str]) -> None:
+        if not await finished_soon(begun):
+            return
         try:
             await self._parts.cancel(self._url, await begun)
         except NotFoundError:

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self
 
 from asyncwds.errors import ChangedError, FetchError, ShortBodyError
 from asyncwds.model import Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Chunk, Fetcher
+from asyncwds.storage.patience import Clock, Patience, Sleep, Streak
 from asyncwds.storage.ranges import Asked
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
-
-T = TypeVar("T")
-Sleep = Callable[[float], Awaitable[None]]
 
 
 class Retrying:
     """Asks again for what is missing, after failures that may pass.
 
     A body that broke at byte n goes on at byte n, pinned to the identity and the size seen first. Where the source has no
-    ranges it is read from its beginning again, and what was delivered already is dropped. `Retry.tries` requests in a row
-    that bring next to nothing end it, with the last error. `sleep` waits a number of seconds.
+    ranges it is read from its beginning again, and what was delivered already is dropped. `Retry.patience` seconds that
+    bring next to nothing end it, or `Retry.tries` such requests in a row, with the last error.
     """
 
-    def __init__(self, fetcher: Fetcher, retry: Retry, counters: Counters, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self, fetcher: Fetcher, retry: Retry, counters: Counters, *, sleep: Sleep = asyncio.sleep, now: Clock = time.monotonic
+    ) -> None:
         self._fetcher = fetcher
-        self._patience = Patience(retry, counters, sleep)
+        self._patience = Patience(retry, counters, sleep, now)
 
     @asynccontextmanager
     async def open(
@@ -45,8 +43,9 @@ class Retrying:
     ) -> AsyncGenerator[ResumedBody, None]:
         async with AsyncExitStack() as source:
             body = ResumedBody(self._fetcher, source, self._patience, Asked(url, start, stop, identity), buffer)
-            await body.begin()
-            yield body
+            with self._patience.slow_start_noticed(url):
+                await body.begin()
+                yield body
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
@@ -68,7 +67,7 @@ class ResumedBody:
         self._buffer = buffer
         self._position = asked.start  # of the next byte to deliver
         self._surplus = 0  # bytes before `position` that the open body still has to give
-        self._failures = 0  # since a request brought enough
+        self._streak = Streak()
         self._failed_at = asked.start
 
     @property
@@ -77,9 +76,9 @@ class ResumedBody:
 
     async def begin(self) -> None:
         try:
-            self._answer = await self._open()
+            self._answer = await self._patience.first(self._asked.url, self._open)
         except FetchError as error:
-            self._answer, self._failures = await self._patience.again(self._open, error, 0)
+            self._answer = await self._patience.again(self._asked.url, self._open, error, self._streak)
         self._position = self._answer.start
         # Without ranges the body is the whole object. With them at first and none later, only this body goes on too far.
         stop = self._asked.stop if self._answer.ranged else None
@@ -107,10 +106,9 @@ class ResumedBody:
     async def _go_on(self, error: FetchError) -> Chunk:
         # A server that drips a byte into each answer would otherwise be asked for ever.
         if self._patience.is_progress(self._position - self._failed_at):
-            self._failures = -1  # the request that brought this counts as a success, though its body broke
+            self._streak.progressed()
         self._failed_at = self._position
-        chunk, self._failures = await self._patience.again(self._resume, error, self._failures)
-        return chunk
+        return await self._patience.again(self._asked.url, self._resume, error, self._streak)
 
     async def _open(self) -> Answer:
         await self._source.aclose()  # of what is left from the attempt before
@@ -146,58 +144,3 @@ class ResumedBody:
 
     def _error(self, kind: type[FetchError], message: str, retryable: bool = False) -> FetchError:
         return kind(message, url=self._asked.url, offset=self._position, retryable=retryable)
-
-
-class Patience:
-    """When to try again, and after how long."""
-
-    def __init__(self, retry: Retry, counters: Counters, sleep: Sleep) -> None:
-        self._retry = retry
-        self._counters = counters
-        self._sleep = sleep
-
-    def is_progress(self, nbytes: int) -> bool:
-        return nbytes >= max(1, self._retry.stall_bytes)
-
-    async def again(self, step: Callable[[], Awaitable[T]], failed: FetchError, failures: int) -> tuple[T, int]:
-        """What `step` returns once it succeeds, and how many attempts have failed in a row.
-
-        `failed` is how the first attempt ended, before this call; `failures` ended so before that one.
-        """
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt  # noqa: PLC0415 - 60 ms, only after a failure
-
-        first: FetchError | None = failed
-
-        async def attempt() -> T:
-            nonlocal first
-            if first is not None:
-                error, first = first, None
-                raise error
-            return await step()
-
-        attempts = AsyncRetrying(
-            sleep=self._sleep,
-            stop=stop_after_attempt(self._retry.tries - failures),
-            wait=self._pause,
-            retry=retry_if_exception(lambda error: isinstance(error, FetchError) and error.retryable),
-            before_sleep=self._count,
-            reraise=True,
-        )
-        try:
-            done: T = await attempts(attempt)
-        except FetchError as error:
-            error.attempts = failures + attempts.statistics["attempt_number"]
-            raise
-        return done, failures + attempts.statistics["attempt_number"] - 1
-
-    def _pause(self, state: RetryCallState) -> float:
-        """Random up to a bound that doubles, so that those who failed together don't return together; after any Retry-After [s]."""
-        from tenacity import wait_random_exponential  # noqa: PLC0415 - as above
-
-        jitter = wait_random_exponential(multiplier=self._retry.backoff, max=self._retry.backoff_max)
-        error = state.outcome.exception() if state.outcome is not None else None
-        asked = error.retry_after if isinstance(error, FetchError) else None
-        return min(asked or 0.0, self._retry.retry_after_max) + jitter(state)
-
-    def _count(self, _: RetryCallState) -> None:
-        self._counters.retries += 1

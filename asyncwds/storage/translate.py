@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ from asyncwds.errors import (
 # What aiohttp lets out: its own errors, the loop's, and ValueError for URLs and headers that cannot be sent.
 FOREIGN = (aiohttp.ClientError, OSError, ValueError)
 
+_NO_NAME = 8.0  # [s] after which a name that nobody knows is taken for a mistake; resolvers have bad moments too
+_NO_DATA = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
+
 # Codes in the XML that S3 and Azure send with a refusal, which say more than its status; others send messages in JSON.
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
 _MESSAGE = re.compile(rb'<Message>([^<]{1,200})|"message"\s*:\s*("(?:[^"\\]|\\.){1,200}")')
@@ -47,7 +51,13 @@ def translate(error: Exception, url: str, offset: int) -> FetchError:
     """Our error for one of `FOREIGN` that was raised while bytes of `url` from `offset` [bytes] were asked for or read."""
     kind, message, retryable = _meaning(error)
     status = error.status if isinstance(error, aiohttp.ClientHttpProxyError) else None
-    return kind(redact(message), url=url, offset=offset, retryable=retryable, status=status)
+    retry_for = _NO_NAME if _has_no_name(error) else None
+    return kind(redact(message), url=url, offset=offset, retryable=retryable, status=status, retry_for=retry_for)
+
+
+def _has_no_name(error: Exception) -> bool:
+    """Whether there is no such host, as opposed to nobody who would know."""
+    return isinstance(error, aiohttp.ClientConnectorDNSError) and error.os_error.errno in (socket.EAI_NONAME, _NO_DATA)
 
 
 def _meaning(error: Exception) -> tuple[type[FetchError], str, bool]:  # noqa: PLR0911 - a table, most special first

@@ -17,6 +17,7 @@ from asyncwds.storage.sites import Call, Refused, Reply, Request
 from asyncwds.storage.translate import refusal
 from asyncwds.storage.transport import Transport
 
+_NO_INDEX = {403, 404, 405, 410}  # what servers say to a folder's url that make no index page
 MAX_DEPTH = 32  # of folders: links on a server may go in circles
 
 
@@ -57,7 +58,12 @@ class Web:
                 yield below
 
     async def _children(self, folder: str) -> AsyncIterator[str]:
-        reply = await self._calls.send(Call("GET", folder))
+        try:
+            reply = await self._calls.send(Call("GET", folder))
+        except FetchError as error:
+            if error.status in _NO_INDEX:
+                error.message = f"wildcards need a page that lists the folder, and {error.message}; name the shards: {{000..099}}"
+            raise
         for url in links(folder, reply.page.decode("utf-8", "replace")):
             yield url
 

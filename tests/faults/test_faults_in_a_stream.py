@@ -8,7 +8,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -153,6 +155,36 @@ def test_fault_01_a_server_that_is_not_there():
     with leaks(), pytest.raises(FetchError) as caught:
         list(WebDataset(gone, retry=RETRY))
     assert caught.value.attempts == RETRY.tries
+
+
+@pytest.mark.parametrize("connections", [1, 8, 32])
+def test_fault_01_a_server_that_goes_away_and_comes_back(connections):
+    retry = Retry(backoff=0.01, backoff_max=0.1)
+    read = threading.Event()
+
+    def epoch(stream):
+        for sample in stream:
+            read.set()
+            yield sample
+
+    with ThreadPoolExecutor(1) as thread:
+        with FaultServer(OBJECTS, bytes_per_second=100_000) as server:
+            prefetch = Prefetch(connections=connections, part_bytes=5_000)
+            stream = dataset(server, retry=retry, prefetch=prefetch)
+            samples = thread.submit(lambda: list(epoch(stream)))
+            read.wait()
+        time.sleep(0.5)
+        with FaultServer(OBJECTS, host=server.host, port=server.port):
+            check(samples.result())
+    assert stream.stats().retries > 0
+
+
+def test_fault_11_a_first_connection_that_never_answers_is_not_waited_for():
+    with FaultServer(OBJECTS, faults=[Fault(stall_headers=True, times=1)]) as server:
+        stream = dataset(server, retry=Retry(), prefetch=1)
+        check(list(stream))
+        assert stream.stats().hedges == 1
+        assert stream.stats().retries == 0
 
 
 def test_fault_07_redirects_to_another_host():

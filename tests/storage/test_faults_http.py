@@ -75,7 +75,7 @@ async def fetch(
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    fetcher = Retrying(HttpFetcher(http, retry, counters), retry, counters, sleep=sleep)
+    fetcher = Retrying(HttpFetcher(http, retry, counters), retry, counters, sleep=sleep, now=lambda: sum(pauses))
     try:
         async with leaks():
             answer, data = await read(fetcher, url, start, stop, identity, lent=lent.get())

@@ -11,7 +11,7 @@ from asyncwds.errors import FetchError
 from asyncwds.model import Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Body
-from asyncwds.storage.hedge import MIN_SEEN, Hedged
+from asyncwds.storage.hedge import EARLY_EXTRA, MIN_SEEN, Hedged
 
 RETRY = Retry(hedge=0.95, hedge_extra=0.5)
 LATE = 0.1  # [s] five times the least patience
@@ -101,6 +101,11 @@ async def first_answer(hedged: Hedged, waiting: Waiting) -> int:
     return number
 
 
+async def first_answer_of(hedged: Hedged) -> None:
+    async with hedged.open("u", 1, 2, "id"):
+        pass
+
+
 async def test_answers_in_time_are_left_alone() -> None:
     hedged, waiting, counters = setup()
     for number in range(10):
@@ -136,6 +141,23 @@ async def test_none_until_enough_answers_were_seen() -> None:
     hedged, waiting, counters = setup(Delayed(LATE), Delayed(LATE), count=MIN_SEEN - 1)
     assert await first_answer(hedged, waiting) == 0
     assert counters.hedges == 0
+
+
+async def test_while_few_answers_were_seen_late_is_a_second() -> None:
+    hedged, waiting, counters = setup(NEVER, count=0)
+    assert await first_answer(hedged, waiting) == 1
+    assert counters.hedges == 1
+
+
+async def test_while_few_answers_were_seen_there_are_few() -> None:
+    hedged, waiting, counters = setup(*[NEVER] * 100, count=0)
+    opened = [asyncio.create_task(first_answer_of(hedged)) for _ in range(2 * EARLY_EXTRA)]
+    await asyncio.sleep(1.5)
+    for task in opened:
+        task.cancel()
+    await asyncio.wait(opened)
+    assert counters.hedges == EARLY_EXTRA
+    assert waiting.under_way == 0
 
 
 async def test_late_is_later_than_most() -> None:

@@ -76,6 +76,23 @@ async def test_an_object_arrives(bucket: FaultServer, pieces: list[bytes], frami
     assert bucket.requests[0].headers["content-type"] == "application/octet-stream"
 
 
+@pytest.mark.parametrize("pieces", [PIECES, [DATA]], ids=["while_written", "when_complete"])
+async def test_fault_01_a_server_that_is_away_and_comes_back(pieces: list[bytes]) -> None:
+    with FaultServer({}, writable=True) as gone:
+        url = gone.url("a")
+    with ThreadPoolExecutor(1) as thread:
+        sink = HttpSink(Http(), Retry(backoff=0.01, backoff_max=0.1), thread)
+        upload = await sink.open(url)
+        for piece in pieces:
+            await upload.write(piece)
+        committing = asyncio.create_task(upload.commit())
+        await asyncio.sleep(0.5)
+        with FaultServer({}, writable=True, host=gone.host, port=gone.port) as server:
+            await committing
+            assert server.get("a") == DATA
+        await sink.aclose()
+
+
 async def test_it_goes_out_while_it_is_written(bucket: FaultServer) -> None:
     async with opened(bucket.url("a")) as upload:
         await upload.write(PIECES[0])

@@ -203,6 +203,21 @@ def test_folders_that_are_not_there(web: str) -> None:
         look_up(web + "*.tgz")
 
 
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_a_server_that_lists_no_folders_is_told_of_wildcards(status: int) -> None:
+    with FaultServer({}, faults=[Fault(status=status)]) as server:
+        with pytest.raises(
+            FetchError, match=r"wildcards need a page that lists the folder, and the server.*\{000"
+        ) as caught:
+            look_up(server.url() + "*.tar")
+        assert (caught.value.status, server.counters.requests) == (status, 1)
+
+
+def test_a_page_without_files_is_told_of_wildcards() -> None:
+    with FaultServer({}, faults=[Fault(html=True)]) as server, pytest.raises(SpecError, match="wildcards need a page"):
+        look_up(server.url() + "*.tar")
+
+
 def test_a_dataset_from_an_index_page(nginx: Nginx) -> None:
     folder = nginx.files / uuid.uuid4().hex
     folder.mkdir()

@@ -167,6 +167,17 @@ async def test_an_upload_that_is_just_begun_is_cancelled_too() -> None:
     assert not store.uploads
 
 
+async def test_an_upload_whose_beginning_is_never_answered_can_be_given_up() -> None:
+    store = Store()
+    store.gate.clear()
+    upload = MultipartUpload(store, URL)
+    writing = asyncio.create_task(upload.write(DATA))
+    await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.wait_for(upload.abort(), 60)
+    assert len(asyncio.all_tasks()) == 1
+
+
 async def test_what_cannot_be_cancelled_is_told(caplog: pytest.LogCaptureFixture) -> None:
     store = Store()
     upload = MultipartUpload(store, URL)

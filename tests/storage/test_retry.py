@@ -14,6 +14,7 @@ from asyncwds.errors import AccessError, ChangedError, FetchError, ShortBodyErro
 from asyncwds.model import Retry
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer
+from asyncwds.storage.notices import SLOW
 from asyncwds.storage.retry import Retrying
 from asyncwds.testing import read
 
@@ -94,15 +95,20 @@ class FlakyBody:
 
 
 class Naps(list[float]):
+    """Pauses that are over at once, on a clock of their own."""
+
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
+
+    def now(self) -> float:
+        return sum(self)
 
 
 async def fetch(
     flaky: Flaky, start: int = 0, stop: int | None = None, identity: str | None = None, *, retry: Retry = RETRY
 ) -> tuple[Answer, bytes, Counters, Naps]:
     counters, naps = Counters(), Naps()
-    retrying = Retrying(flaky, retry, counters, sleep=naps)
+    retrying = Retrying(flaky, retry, counters, sleep=naps, now=naps.now)
     try:
         answer, data = await read(retrying, "u", start, stop, identity, lent=len(DATA))
     finally:
@@ -132,7 +138,8 @@ async def test_pauses_are_random_below_a_bound_that_doubles() -> None:
     for _ in range(20):
         counters, naps = Counters(), Naps()
         with pytest.raises(FetchError) as caught:
-            await read(Retrying(flaky, Retry(tries=8, backoff=0.1, backoff_max=1.0), counters, sleep=naps), "u")
+            retry = Retry(tries=8, backoff=0.1, backoff_max=1.0)
+            await read(Retrying(flaky, retry, counters, sleep=naps, now=naps.now), "u")
         assert caught.value.attempts == 8
         assert len(naps) == counters.retries == 7
         runs.append(naps)
@@ -166,8 +173,9 @@ async def test_a_body_that_brings_enough_each_time_is_followed_to_its_end(tries:
 
 
 async def test_fault_11_a_byte_in_each_answer_is_no_progress() -> None:
-    counters = Counters()
-    retrying = Retrying(Flaky(then=Turn(breaks_at=1)), replace(RETRY, tries=5, stall_bytes=100), counters, sleep=Naps())
+    counters, naps = Counters(), Naps()
+    retry = replace(RETRY, tries=5, stall_bytes=100)
+    retrying = Retrying(Flaky(then=Turn(breaks_at=1)), retry, counters, sleep=naps, now=naps.now)
     with pytest.raises(FetchError) as caught:
         await read(retrying, "u")
     assert (caught.value.attempts, counters.retries) == (5, 4)
@@ -278,3 +286,19 @@ def test_whatever_goes_wrong_the_bytes_are_right(plan: list[Turn], start: int, s
         stop = max(start, stop)
     answer, data, _, _ = asyncio.run(fetch(Flaky(*plan), start, stop, retry=Retry(tries=10)))
     assert data == DATA[answer.start : stop if answer.ranged else None]
+
+
+async def test_a_slow_start_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Silent(Flaky):
+        @asynccontextmanager
+        async def open(self, *_: object, **__: object) -> AsyncIterator[FlakyBody]:
+            await asyncio.Event().wait()
+            yield FlakyBody(Answer(0, None, None, ranged=True), b"", Turn(), None)
+
+    retrying = Retrying(Silent(), RETRY, Counters())
+    opening = [asyncio.create_task(read(retrying, "https://data.example/a.tar")) for _ in range(3)]
+    await asyncio.sleep(SLOW + 0.2)
+    for task in opening:
+        task.cancel()
+    await asyncio.wait(opening)
+    assert [record.getMessage() for record in caplog.records] == ["nothing has come from https://data.example yet, after 3 s"]

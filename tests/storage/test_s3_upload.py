@@ -298,6 +298,16 @@ async def test_an_upload_that_is_refused_before_or_after_its_end(fault: Fault) -
     assert caught.value.url == "s3://b/a"
 
 
+async def test_fault_01_a_service_that_is_away_and_comes_back() -> None:
+    with FaultServer({}, writable=True) as gone:
+        settings = S3(endpoint=gone.url().rstrip("/"), anonymous=True)
+    sending = asyncio.create_task(upload("s3://b/a", DATA[:PART], settings, Retry(backoff=0.01, backoff_max=0.1)))
+    await asyncio.sleep(0.5)
+    with FaultServer({}, writable=True, host=gone.host, port=gone.port) as server:
+        await sending
+        assert server.get("b/a") == DATA[:PART]
+
+
 async def test_fault_11_an_upload_that_stalls_is_made_again() -> None:
     retry = Retry(tries=2, backoff=0.01, connect_timeout=0.5, stall_timeout=0.5)
     with FaultServer({}, writable=True, faults=[Fault(upload_stall_at=1000, times=1)]) as server:
