@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from contextlib import suppress
 
 import pytest
@@ -200,6 +201,7 @@ def test_the_bar_shows_what_is_waited_for(shard):
     with FaultServer(shard.parent) as gone:
         url = gone.url("a.tar")
     terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, 250))
     command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "ls", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, text=True) as process:
         os.close(end)

@@ -18,7 +18,7 @@ from webapps import serve
 
 import asyncwds as wds
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, ShortBodyError, SpecError
-from asyncwds.model import Http, Retry
+from asyncwds.model import Http, MiB, Retry
 from asyncwds.settings import AIStore
 from asyncwds.stats import Counters
 from asyncwds.storage.ais import AisSite, Place, Token, place_of
@@ -164,7 +164,7 @@ def test_what_ends_a_shard_early_is_told_and_not_its_checksum(cluster: Cluster) 
     cluster.cut = 1000
     seen = []
     with pytest.raises(ShortBodyError) as caught:
-        seen.extend(iter(in_small_parts(retry=Retry(tries=1, hedge=None))))
+        seen.extend(iter(in_small_parts(retry=Retry(tries=1, hedge=None, stall_bytes=MiB))))
     assert caught.value.url == "ais://b/s.tar"
     assert 0 < len(seen) < 200
 

@@ -206,9 +206,7 @@ def test_folders_that_are_not_there(web: str) -> None:
 @pytest.mark.parametrize("status", [403, 404, 405])
 def test_a_server_that_lists_no_folders_is_told_of_wildcards(status: int) -> None:
     with FaultServer({}, faults=[Fault(status=status)]) as server:
-        with pytest.raises(
-            FetchError, match=r"wildcards need a page that lists the folder, and the server.*\{000"
-        ) as caught:
+        with pytest.raises(FetchError, match=r"wildcards need a page that lists the folder, and the server.*\{000") as caught:
             look_up(server.url() + "*.tar")
         assert (caught.value.status, server.counters.requests) == (status, 1)
 
