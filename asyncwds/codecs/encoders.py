@@ -1,8 +1,8 @@
 """Values → field bytes, by extension: what `decode` turns back. Names and arguments are webdataset's.
 
 The last extension of a field's name counts. One of a compression before it is left to the end: "json.gz" is JSON, then gzip.
-Bytes are written as they are, and text as UTF-8, whatever the extension; a compression is applied to these as well, unless
-they begin with its magic number.
+Bytes are written as they are, whatever the extension, and a compression is applied to them as well, unless they begin with its
+magic number. Text is written as UTF-8 where no encoder of this module is in charge, as for "txt" and extensions that are not known.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from io import BytesIO
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from asyncwds.errors import EncodeError, SpecError
 from asyncwds.extras import needed
@@ -57,23 +58,30 @@ def numpy_dumps(data: Any) -> bytes:
 
 
 def numpy_npz_dumps(data: Any) -> bytes:
-    """Named arrays in NumPy's compressed format. Raises TypeError for anything but a dict of arrays."""
+    """Named arrays in NumPy's compressed format; one array, or a list of numbers, as `arr_0`. TypeError for anything else."""
     import numpy as np  # noqa: PLC0415 - heavy
+    from numpy.lib import format as npy  # noqa: PLC0415 - as above
 
-    if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):
-        raise TypeError("npz holds a dict of arrays with names")
+    if not isinstance(data, Mapping):
+        data = {"arr_0": np.asarray(data)}
+    if not all(isinstance(name, str) and "\0" not in name for name in data):
+        raise TypeError("npz holds an array, or a dict of arrays with names, without NUL")
     if not all(isinstance(array, np.ndarray) and not array.dtype.hasobject for array in data.values()):
         raise TypeError("npz holds arrays, and none of objects")
     file = BytesIO()
-    np.savez_compressed(file, **data)
+    # By hand: `np.savez` takes names for keywords, some of which are its own.
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+        for name, array in data.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy.write_array(member, array, allow_pickle=False)
     return file.getvalue()
 
 
 def tenbin_dumps(x: Any) -> bytes:
-    """A list of arrays, or one array, in the format of `asyncwds.tenbin`."""
+    """A list or tuple of arrays, or one array, in the format of `asyncwds.tenbin`."""
     from asyncwds.codecs import tensors  # noqa: PLC0415 - heavy
 
-    return tensors.encode_buffer(x if isinstance(x, list) else [x])
+    return tensors.encode_buffer(list(x) if isinstance(x, (list, tuple)) else [x])
 
 
 def cbor_dumps(x: Any) -> bytes:
@@ -82,20 +90,36 @@ def cbor_dumps(x: Any) -> bytes:
 
 
 def mp_dumps(x: Any) -> bytes:
-    """MessagePack (the extra `msgpack`)."""
-    return bytes(needed("msgpack", "msgpack").packb(x))
+    """MessagePack (the extra `msgpack`). Raises TypeError for dicts whose keys it can write but not read, such as tuples."""
+    msgpack = needed("msgpack", "msgpack")
+    data = bytes(msgpack.packb(x))
+    if isinstance(x, (dict, list, tuple)):
+        msgpack.unpackb(data, strict_map_key=False)
+    return data
 
 
 def safetensors_dumps(x: Any) -> bytes:
     """Named tensors, or named arrays, in the format of safetensors (the extra of that name)."""
     first = next(iter(x.values()), None)
-    library = "torch" if type(first).__module__.startswith("torch") else "numpy"
-    return bytes(needed(f"safetensors.{library}", "safetensors").save(dict(x)))
+    if type(first).__module__.startswith("torch"):
+        return bytes(needed("safetensors.torch", "safetensors").save(dict(x)))
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    # The library writes the memory of an array as it lies there, and the shape of another order.
+    arrays = {name: np.asarray(array, order="C") for name, array in x.items()}
+    return bytes(needed("safetensors.numpy", "safetensors").save(arrays))
 
 
 def _number(x: Any) -> bytes:
-    # A tensor's text is "tensor(5)", which no decoder takes for a number.
-    return str(x.item() if hasattr(x, "item") else x).encode("ascii")
+    if (
+        getattr(x, "shape", None) == () and getattr(x.dtype, "kind", "f") in "biuf"
+    ):  # of NumPy or torch; its text may be "tensor(5)"
+        x = x.item()
+    if isinstance(x, str) or (isinstance(x, float) and x.is_integer()):
+        x = int(x)
+    if not isinstance(x, int):
+        raise TypeError(f"a whole number is needed, not {type(x).__name__} {x!r:.80}")
+    return str(int(x)).encode("ascii")
 
 
 def _text(x: Any) -> bytes:
@@ -105,7 +129,13 @@ def _text(x: Any) -> bytes:
 
 
 def _json(x: Any) -> bytes:
-    return json.dumps(x).encode("utf-8")
+    if not isinstance(x, str):
+        return json.dumps(x).encode("utf-8")
+    try:
+        json.loads(x)
+    except ValueError as cause:
+        raise ValueError(f"text in this field has to be JSON, as json.dumps makes it: {cause}") from cause
+    return x.encode("utf-8")
 
 
 def add_handlers(d: MutableMapping[str, FieldEncoder], keys: str | Iterable[str], value: FieldEncoder) -> None:
@@ -135,6 +165,13 @@ def make_handlers() -> dict[str, FieldEncoder]:
 
 default_handlers = make_handlers()
 """What `encoder=True` goes by, in all writers. Users may change it, as with webdataset."""
+
+
+# Those that are called for text too; WebDataset calls none, and nobody's own is used to it.
+_OWN: tuple[Callable[..., Any], ...] = (
+    *(_number, _json, pickle.dumps, torch_dumps, numpy_dumps, numpy_npz_dumps, tenbin_dumps),
+    *(mp_dumps, cbor_dumps, safetensors_dumps, imageencoder),
+)
 
 
 def _bz2(data: bytes) -> bytes:
@@ -177,11 +214,12 @@ def encode_based_on_extension1(data: Any, tname: str, handlers: Mapping[str, Fie
         return encoded if isinstance(data, bytes) and data.startswith(magic) else compress(encoded)
     if isinstance(data, bytes | bytearray | memoryview):
         return data
-    if isinstance(data, str):
+    handler = handlers.get(extension)
+    if isinstance(data, str) and not any(getattr(handler, "func", handler) is own for own in _OWN):
         return data.encode("utf-8")
-    if extension not in handlers:
+    if handler is None:
         raise ValueError(f"there is no encoder for {type(data).__name__} in .{extension}; give bytes, or an encoder")
-    return handlers[extension](data)
+    return handler(data)
 
 
 class ExtensionEncoder:

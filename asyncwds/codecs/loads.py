@@ -118,7 +118,8 @@ def tenbin_loads(data: bytes) -> list[Any]:
 
 
 def msgpack_loads(data: bytes) -> Any:
-    return needed("msgpack", "msgpack").unpackb(data)
+    """Keys of dicts may be numbers, as they may be for who writes them."""
+    return needed("msgpack", "msgpack").unpackb(data, strict_map_key=False)
 
 
 def cbor_loads(data: bytes) -> Any:

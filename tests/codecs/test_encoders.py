@@ -43,7 +43,12 @@ def opened(data: bytes) -> Image.Image:
         ("class", -3, b"-3"),
         ("count", 10**20, b"100000000000000000000"),
         ("index", np.array(7), b"7"),
-        ("inx", np.array([7]), b"7"),
+        ("inx", "7", b"7"),
+        ("cls", True, b"1"),
+        ("cls2", np.bool_(False), b"0"),
+        ("cls", 2.0, b"2"),
+        ("index", np.float32(-3), b"-3"),
+        ("count", 1e22, b"10000000000000000000000"),
         ("id", 0, b"0"),
         ("txt", "hé", "hé".encode()),
         ("text", "", b""),
@@ -52,7 +57,7 @@ def opened(data: bytes) -> Image.Image:
         ("htm", "x", b"x"),
         ("json", {"a": [1, None, "é"]}, json.dumps({"a": [1, None, "é"]}).encode()),
         ("jsn", None, b"null"),
-        ("json", "text stays text", b"text stays text"),
+        ("json", '{"a":  1}', b'{"a":  1}'),
         ("a.b.CLS", 5, b"5"),
         ("pyd", {1, 2}, pickle.dumps({1, 2})),
         ("pickle", None, pickle.dumps(None)),
@@ -227,12 +232,16 @@ def test_tenbin() -> None:
     ("field", "value", "message"),
     [
         ("xyz", 5, "no encoder for int in .xyz"),
-        ("cls", np.arange(3), "ValueError"),
+        ("json", "no JSON", "has to be JSON, as json.dumps makes it"),
+        ("json.gz", "", "has to be JSON"),
+        ("npz", ["a", None], "none of objects"),
+        ("npz", {1: np.ones(1)}, "dict of arrays with names"),
+        ("png", "text", "not str"),
+        ("ten", "text", "no dtype"),
         ("txt", 5, "text is str or bytes, not int"),
         ("json", {1, 2}, "TypeError"),
         ("json.gz", {1, 2}, "TypeError"),
         ("npy", np.array([object()]), "Object arrays"),
-        ("npz", [1], "a dict of arrays"),
         ("npz", {"a": [1]}, "holds arrays"),
         ("npz", {"a": np.array([object()])}, "holds arrays"),
         ("ten", [np.array(["a"])], "no dtype"),
@@ -259,6 +268,47 @@ def test_what_cannot_be_encoded(field: str, value: Any, message: str) -> None:
     assert f"field {field!r}" in str(caught.value)
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.field) == (str(caught.value), field)
+
+
+NO_NUMBERS = [
+    None,
+    [1],
+    "cat",
+    "",
+    "2.0",
+    2.5,
+    float("inf"),
+    float("nan"),
+    1j,
+    np.arange(3),
+    np.array([7]),
+    np.datetime64(1, "ns"),
+    {},
+]
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+@pytest.mark.parametrize("field", ["cls", "cls2", "class", "count", "index", "inx", "id", "cls.gz"])
+def test_what_is_no_whole_number_is_no_number(field: str, value: Any) -> None:
+    with pytest.raises(EncodeError, match=f"field '{field}' cannot be encoded"):
+        encode(field, value)
+
+
+@pytest.mark.needs("torch")
+def test_tensors_as_numbers() -> None:
+    import torch
+
+    values = [
+        torch.tensor(5),
+        torch.tensor(2.0),
+        torch.tensor(True),
+        torch.tensor(3.0, requires_grad=True),
+        torch.tensor(4).bfloat16(),
+    ]
+    assert [encode("cls", value) for value in values] == [b"5", b"2", b"1", b"3", b"4"]
+    for value in (torch.tensor([5]), torch.tensor(1.5), torch.tensor(1j)):
+        with pytest.raises(EncodeError, match="whole number"):
+            encode("cls", value)
 
 
 def test_metadata_is_left_alone() -> None:
@@ -317,7 +367,7 @@ def test_bytestr() -> None:
         encoders.bytestr("é")
 
 
-@given(st.dictionaries(st.sampled_from(["a", "b.gz", "c.json.gz", "d.GZ", "gz", "e.zst.x"]), st.binary() | st.text("aé\0")))
+@given(st.dictionaries(st.sampled_from(["a", "b.gz", "c.txt.gz", "d.GZ", "gz", "e.zst.x"]), st.binary() | st.text("aé\0")))
 def test_bytes_and_text_are_written_as_they_are(fields: dict[str, Any]) -> None:
     encoder = make_encoder(True)
     for _ in range(2):  # the second time, what is remembered about the names decides
