@@ -112,7 +112,8 @@ class Prefetch:
     """How far the engine reads ahead.
 
     connections         requests in flight over all shards; "auto" adapts to the link and the consumer
-    buffer_bytes        bound [bytes] of everything fetched or reserved and not yet handed to the consumer
+    buffer_bytes        bound [bytes] of everything fetched or reserved, and of samples that the consumer is not done with; where
+                        two samples take more than three quarters of it, those and a quarter
     part_bytes          size [bytes] of one range request; "auto" is 8 MiB, less where the buffer is small
     interleave          shards read in rotation, `interleave_samples` samples each turn
     order               "plan": what is yielded never depends on timing; "arrival": samples as they come, fastest with stragglers

@@ -42,7 +42,9 @@ class Counters:
     in_flight: int = 0  # parts being fetched now
     in_flight_peak: int = 0
     connections: int = 0  # parts that may be in flight now
-    buffered: int = 0  # fetched or reserved, not yet parsed
+    given: int = 0  # [bytes] of samples given out by the engine
+    taken: int = 0  # [bytes] of these that the consumer is done with
+    buffered: int = 0  # fetched or reserved, or in samples that the consumer is not done with
     buffered_peak: int = 0
     waited: float = 0.0  # the consumer found nothing ready
     starved: float = 0.0  # the engine had nothing to parse

@@ -71,7 +71,7 @@ class _End:
 class _Crossing:
     """What both threads share."""
 
-    def __init__(self, open_source: OpenSource, window: int, loop_factory: LoopFactory) -> None:
+    def __init__(self, open_source: OpenSource, window: int, loop_factory: LoopFactory, counters: Counters) -> None:
         self.queue: SimpleQueue[Block | _End] = SimpleQueue()
         # Made by the thread itself: a thread that is stopped before it starts has nothing to close.
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -81,6 +81,8 @@ class _Crossing:
         # of the loop hands it the interpreter for up to 5 ms.
         self.put = 0
         self.taken = 0
+        self.counters = counters
+        self.given = 0  # by the source: what was put, and what waits for room
         self.handed = 0  # blocks
         self.asked = 0  # times that the consumer asked for one
         self.waiting = False
@@ -111,12 +113,18 @@ class _Crossing:
         async with open_source() as source:
             while (first := await source.next_block()) is not None:
                 self.handed += 1  # before the source is asked for what comes behind it
+                self._count_given(first.nbytes)
                 # The very first goes at once: with 16 connections that begin together a turn of the loop takes 10 ms.
                 most = STEP if first.nbytes <= STEP else FAST_STEP  # more than a step comes over fast links only
                 block = await gathered(first, source, min(most, self._window // 4)) if self.put else first
+                self._count_given(block.nbytes - first.nbytes)
                 await self._wait_for_room(block.nbytes)
                 self.queue.put(block)
                 await asyncio.sleep(0)  # or a long run of blocks that are ready would keep the sockets waiting
+
+    def _count_given(self, nbytes: int) -> None:
+        self.given += nbytes
+        self.counters.given += nbytes
 
     async def _wait_for_room(self, nbytes: int) -> None:
         while not self._fits(nbytes):
@@ -147,6 +155,7 @@ class _Crossing:
     def took(self, nbytes: int) -> None:
         """The consumer is done with so many bytes. Wakes a loop that waits once a quarter of the window is free."""
         self.taken += nbytes
+        self.counters.taken += nbytes
         self.asked += 1
         if self.waiting and self.put - self.taken <= self._window * 3 // 4:
             self.waiting = False
@@ -172,6 +181,8 @@ def _shut_down(crossing: _Crossing) -> None:
     # the loop's own included.
     if crossing.thread.is_alive() and crossing.thread is not threading.current_thread():
         crossing.thread.join(JOIN_TIMEOUT)
+    crossing.counters.taken += crossing.given - crossing.taken  # nobody will take what is left
+    crossing.taken = crossing.given
 
 
 class Bridge:
@@ -181,7 +192,7 @@ class Bridge:
     """
 
     def __init__(self, open_source: OpenSource, *, window: int, counters: Counters, loop_factory: LoopFactory) -> None:
-        self._crossing = _Crossing(open_source, window, loop_factory)
+        self._crossing = _Crossing(open_source, window, loop_factory, counters)
         self._counters = counters
         self._last = 0  # bytes of the block that is being consumed
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.

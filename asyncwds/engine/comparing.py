@@ -35,6 +35,10 @@ class Comparing:
     def failed(self) -> bool:
         return self._differs or self._reader.failed
 
+    @property
+    def held(self) -> int:
+        return self._reader.held
+
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         self._digest.update(chunk)
         self._size += len(chunk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
@@ -24,11 +24,16 @@ HEAD_START = 0.008  # [s]: with 3 ms nothing is won, with 6 and more 15 ms
 class Fetches:
     """The parts in flight. `tuned`: their number adapts, and is never lower than the scheduler's at the beginning.
 
+    `outside` tells how many bytes samples hold: those not yet complete, and those that the consumer is not done with.
+
     The scheduler is told what happens to each part; the reader takes the bytes from there.
     """
 
-    def __init__(self, scheduler: Scheduler, fetcher: Fetcher, counters: Counters, *, tuned: bool) -> None:
+    def __init__(
+        self, scheduler: Scheduler, fetcher: Fetcher, counters: Counters, outside: Callable[[], int], *, tuned: bool
+    ) -> None:
         self._scheduler = scheduler
+        self._outside = outside
         self._fetcher = fetcher
         self._counters = counters
         self._connections = scheduler.connections
@@ -68,6 +73,7 @@ class Fetches:
     def _observe(self) -> None:
         scheduler, counters = self._scheduler, self._counters
         now = perf_counter()
+        scheduler.outside = self._outside()
         starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
         scheduler.ahead = self._ahead.observe(now, starved, resting=scheduler.resting)
         scheduler.connections = self._connections
@@ -152,8 +158,8 @@ class Fetches:
         counters.connections = scheduler.connections
         counters.in_flight = scheduler.in_flight
         counters.in_flight_peak = max(counters.in_flight_peak, scheduler.in_flight)
-        counters.buffered = scheduler.reserved
-        counters.buffered_peak = max(counters.buffered_peak, scheduler.reserved)
+        counters.buffered = scheduler.reserved + scheduler.outside
+        counters.buffered_peak = max(counters.buffered_peak, counters.buffered)
 
     # -- one part -------------------------------------------------------------------------------------------------
 

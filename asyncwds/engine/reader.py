@@ -10,16 +10,16 @@ from asyncwds.errors import TrailingBytesError, WdsError
 from asyncwds.model import MAX_HEADER_BYTES, Sample, Shard
 from asyncwds.storage.base import Chunk
 from asyncwds.tar.compression import Decompressor
-from asyncwds.tar.grouping import Grouper
+from asyncwds.tar.grouping import Grouper, size_of
 from asyncwds.tar.parser import TarParser
 
 
 class Block(NamedTuple):
     """What crosses from the engine to a consumer: the samples that one chunk completed, then perhaps an error.
 
-    `nbytes` [bytes] is how much of the shard they took. `error` comes after the samples and stands for what is
-    missing behind them: one field of a sample (a SampleError, or an error of the user's), or the rest of the shard. It is
-    data here: whoever consumes decides whether it ends the stream.
+    `nbytes` [bytes] is what they hold, to within a chunk: a sample that came in many chunks counts with all its bytes. `error`
+    comes after the samples and stands for what is missing behind them: one field of a sample (a SampleError, or an error of the
+    user's), or the rest of the shard. It is data here: whoever consumes decides whether it ends the stream.
     """
 
     samples: list[Any]  # of `Sample`; of bytes where an object is read raw
@@ -55,6 +55,11 @@ class Reader(Protocol):
     @property
     def failed(self) -> bool: ...
 
+    @property
+    def held(self) -> int:
+        """Bytes kept of the chunks fed so far: of a sample that is not complete."""
+        ...
+
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         """Blocks completed by a chunk of the object; lazy, so that a small chunk that unpacks to much is never all in memory.
 
@@ -80,6 +85,7 @@ class ChunkReader:
 
     def __init__(self) -> None:
         self.failed = False
+        self.held = 0
 
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         return (Block([bytes(chunk)], len(chunk)),)
@@ -100,6 +106,7 @@ class ShardReader:
 
     def __init__(self, shard: Shard, total: int | None, local_path: str | None, options: ReadOptions) -> None:
         self.failed = False
+        self.held = 0
         self._total = total
         self._shard = shard
         self._options = options
@@ -111,10 +118,20 @@ class ShardReader:
         if self._parser is None or self._decompressor.compressed:
             return self._unpack(chunk)
         # The rule, without the generators of the exceptions: they cost 5 of 40 us a chunk.
-        samples = self._grouper.feed(self._parser.feed(chunk))
+        samples, nbytes = self._grouped(chunk, self._parser)
         if self._parser.error is None and not self._grouper.faults:
-            return (Block(samples, len(chunk)),)
-        return self._with_errors(samples, len(chunk), self._parser)
+            return (Block(samples, nbytes),)
+        return self._with_errors(samples, nbytes, self._parser)
+
+    def _grouped(self, chunk: Chunk, parser: TarParser) -> tuple[list[Sample], int]:
+        """The samples that a chunk completes, and how much of what was held and came they are, all but what is held now."""
+        holes = parser.holes
+        samples = self._grouper.feed(parser.feed(chunk))
+        name = parser.open_member
+        if name is not None:
+            samples += self._grouper.completed_by(name)  # or it would be held until that member has come, however large it is
+        before, self.held = self.held, self._grouper.held + parser.held
+        return samples, before + len(chunk) + parser.holes - holes - self.held
 
     def own(self) -> None:
         if self._parser is not None:
@@ -150,7 +167,8 @@ class ShardReader:
             return
         early, trailing = self._tar().finish(), self._decompressor.trailing
         if early is None or isinstance(early, TrailingBytesError):
-            yield Block(self._grouper.finish(), 0, early or trailing)
+            held, self.held = self.held, 0
+            yield Block(self._grouper.finish(), held, early or trailing)
             return
         if trailing is not None:
             early.add_note(trailing.message)
@@ -171,7 +189,8 @@ class ShardReader:
 
     def _parse(self, piece: bytes) -> Iterator[Block]:
         parser = self._tar()
-        return self._with_errors(self._grouper.feed(parser.feed(piece)), len(piece), parser)
+        samples, nbytes = self._grouped(piece, parser)
+        return self._with_errors(samples, nbytes, parser)
 
     def _with_errors(self, samples: list[Sample], nbytes: int, parser: TarParser) -> Iterator[Block]:
         yield from self._blocks(samples, nbytes)
@@ -182,8 +201,10 @@ class ShardReader:
         """One block, or more where a faulty sample's error has to stand between the others."""
         begin = 0
         for position, fault in self._grouper.faults:
-            yield Block(samples[begin:position], 0, fault)
-            begin = position
+            before = samples[begin:position]
+            size = sum(map(size_of, before))
+            yield Block(before, size, fault)
+            begin, nbytes = position, max(0, nbytes - size)
         yield Block(samples[begin:] if begin else samples, nbytes)
 
     def give_up(self, error: WdsError) -> Block:
@@ -195,7 +216,8 @@ class ShardReader:
         samples = [] if self._parser is None else self._last_samples(self._parser)
         if error.key is None:
             error.key = self._grouper.pending_key
-        return Block(samples, 0, error)
+        self.held = 0
+        return Block(samples, sum(map(size_of, samples)), error)
 
     def _last_samples(self, parser: TarParser) -> list[Sample]:
         parser.finish()

@@ -12,8 +12,9 @@ holds its connection until `released`, whatever its state, so that the number in
 Three rules bound memory and cannot deadlock:
 
 1. Parts start in plan order; when the first that could start does not fit, none behind it starts either.
-2. A part starts only if its size fits into the budget together with all reserved bytes, a connection is free, and no more
-   than `ahead` parts beside those that fill all connections are started and not read.
+2. A part starts only if its size fits into the budget together with all reserved bytes and those that samples hold (see
+   `allowed`), a connection is free, and no more than `ahead` parts beside those that fill all connections are started and
+   not read.
 3. The part that the reader needs next may start whatever the budget says.
 
 A part that is slow while the reader waits for it can be `split`: its second half, or all that is still to come if it has
@@ -39,6 +40,7 @@ from asyncwds.model import MiB, Shard
 from asyncwds.storage.base import Answer, Chunk
 
 LEAST_SPLIT = MiB // 4  # [bytes] still to come that are worth another request
+LEAST_SHARE = 4  # a quarter of the budget is for parts in flight, however much the samples hold
 
 
 class Scheduler:
@@ -53,6 +55,7 @@ class Scheduler:
         *,
         connections: int,
         budget: int,
+        window: int = 0,
         part_bytes: int,
         interleave: int = 1,
         arrival: bool = False,
@@ -60,9 +63,11 @@ class Scheduler:
         self.connections = connections
         self.ahead = sys.maxsize
         self.budget = budget
+        self.window = window
         self.part_bytes = part_bytes
         self.in_flight = 0
         self.reserved = 0
+        self.outside = 0  # bytes that samples hold, complete or not
         self.held = 0  # parts started and not read to their end
         self.paused = 0  # streams in flight that wait for the reader
         self._buffers = Buffers(part_bytes, budget // part_bytes)
@@ -74,7 +79,7 @@ class Scheduler:
 
     def startable(self) -> list[Part]:
         """The parts that may start now, marked as started. The caller fetches each and reports what happens."""
-        self._buffers.shrink(self.budget - self.reserved)
+        self._buffers.shrink(self.allowed - self.reserved)
         started: list[Part] = []
         while True:
             needed = self._needed()
@@ -82,6 +87,19 @@ class Scheduler:
             if run is None or not (self._fits(run) or needed):
                 return started
             started.append(self._start(run))
+
+    @property
+    def allowed(self) -> int:
+        """Bytes that may be reserved: the budget, less what samples hold beyond the window, but a quarter of it in any case.
+
+        Samples that take more than the buffer would leave one connection at work otherwise.
+        """
+        return max(self.budget // LEAST_SHARE, self.budget - max(0, self.outside - self.window))
+
+    @property
+    def pressed(self) -> bool:
+        """Whether samples hold so much that no further one should be begun."""
+        return self.outside - self.window >= self.budget - self.budget // LEAST_SHARE
 
     @property
     def resting(self) -> bool:
@@ -100,7 +118,7 @@ class Scheduler:
         return run if self.in_flight < self.connections or moving == 0 else None
 
     def _fits(self, run: ShardRun) -> bool:
-        return self._free_connection() and self.reserved + self._size(run) <= self.budget
+        return self._free_connection() and self.reserved + self._size(run) <= self.allowed
 
     def _free_connection(self) -> bool:
         return self.in_flight < self.connections and self.held < self.connections + self.ahead
@@ -147,7 +165,7 @@ class Scheduler:
 
     def _deserves_a_buffer(self, run: ShardRun, part: Part) -> bool:
         """A buffer is as large as parts can be, and takes as much of the budget: too much for a small part."""
-        if part.stop is None or self.reserved + self.part_bytes > self.budget:
+        if part.stop is None or self.reserved + self.part_bytes > self.allowed:
             return False
         return (part.stop - part.start if run.total is not None else self._usual) * 2 > self.part_bytes
 

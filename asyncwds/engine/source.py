@@ -198,11 +198,13 @@ class Samples(AsyncIterator[Sample]):
     async def _next(self) -> Sample:
         while self._last is None or self._source.goes_on_after(self._last, self._counters):
             began = perf_counter()
+            self._counters.taken = self._counters.given
             self._last = await self._stream.next_block()
             self._counters.waited += perf_counter() - began
             if self._last is None:
                 break
             self._counters.samples += len(self._last.samples)
+            self._counters.given += self._last.nbytes
             self._block = iter(self._last.samples)
             for sample in self._block:
                 return sample

@@ -18,6 +18,7 @@ from asyncwds.engine.scheduler import Scheduler
 from asyncwds.model import Prefetch, Shard
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Fetcher
+from asyncwds.tar.grouping import size_of
 from asyncwds.urls import local_path
 
 
@@ -46,12 +47,13 @@ class BlockStream:
             shards,
             connections=prefetch.interleave if prefetch.connections == "auto" else prefetch.connections,
             budget=prefetch.buffer_bytes - window_bytes(prefetch),
+            window=window_bytes(prefetch),
             part_bytes=prefetch.part_size(),
             interleave=prefetch.interleave,
             arrival=self._arrival,
         )
         self._rotation = self._scheduler.rotation
-        self._fetches = Fetches(self._scheduler, fetcher, counters, tuned=prefetch.connections == "auto")
+        self._fetches = Fetches(self._scheduler, fetcher, counters, self._outside, tuned=prefetch.connections == "auto")
         self._readings: dict[ShardRun, _Reading] = {}
         self._started = False
 
@@ -94,8 +96,18 @@ class BlockStream:
         finally:
             self._readings.clear()
 
+    def _outside(self) -> int:
+        """Bytes that samples hold: those that are not complete or not given out, and those that the consumer is not done with."""
+        held = self._counters.given - self._counters.taken
+        for reading in self._readings.values():
+            held += reading.reader.held + (reading.rest.nbytes if reading.rest else 0)
+        return held
+
     def _advance_any(self) -> Block | None:
-        for run in tuple(self._rotation.reading):
+        # As many samples as there are shards may be half read. When those take too much, the first shard alone is read on:
+        # its next part may always start.
+        most = 1 if self._scheduler.pressed else None
+        for run in self._rotation.reading[:most]:
             block = self._advance(run)
             if block is not None:
                 return block
@@ -158,8 +170,10 @@ class BlockStream:
     def _cut_to_turn(self, reading: _Reading, block: Block) -> Block:
         """Ends a turn after a fixed number of samples, wherever the chunks were cut."""
         if len(block.samples) > self._turn_left:
-            reading.rest = Block(block.samples[self._turn_left :], 0, block.error)
-            block = Block(block.samples[: self._turn_left], block.nbytes)
+            now = block.samples[: self._turn_left]
+            size = min(block.nbytes, sum(map(size_of, now)))
+            reading.rest = Block(block.samples[self._turn_left :], block.nbytes - size, block.error)
+            block = Block(now, size)
         self._turn_left -= len(block.samples)
         if self._turn_left == 0:
             self._turn_left = self._turn_samples

@@ -41,6 +41,7 @@ class Context:
         self.first = 0  # offset of the member's first header; it precedes `header` after extended ones
         self.extended = False  # extended headers wait for their member
         self.zeros = 0  # zero blocks since the last header
+        self.holes = 0  # [bytes] of zeros that sparse members got
         self.refused: str | None = None  # the name of a member that cannot be taken
         self._no_form = SumCache(b"")  # no header ends in nothing
         self._plain = self._pax = self._no_form
@@ -148,10 +149,12 @@ class Context:
 
     def _expanded(self, sparse: Sparse, data: bytes) -> bytes:
         try:
-            return expanded(sparse, data)
+            whole = expanded(sparse, data)
         except ValueError as error:
             self.refused = self.member
             raise self._unsound(f"{self.what()}: {error}") from None
+        self.holes += len(whole) - len(data)
+        return whole
 
     def _check_size(self, size: int, *, wanted: bool) -> None:
         if self._kind in headers.EXTENSIONS:

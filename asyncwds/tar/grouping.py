@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from asyncwds.errors import DuplicateFieldError
 from asyncwds.model import Sample
@@ -31,6 +32,11 @@ def is_meta(name: str) -> bool:
     """WebDataset reserves names whose first component is `__…__`, such as `__meta__` and `__info__/shard.json`."""
     top, slash, _ = name.partition("/")
     return top.startswith("__") and top.endswith("__") and (len(top) >= 4 or not slash)
+
+
+def size_of(sample: Mapping[str, Any]) -> int:
+    """Bytes of the fields."""
+    return sum([len(value) for value in sample.values() if type(value) is bytes])
 
 
 class Grouper:
@@ -72,6 +78,11 @@ class Grouper:
     def pending_key(self) -> str | None:
         """Key of the sample that is still open."""
         return None if self._sample is None else self._sample["__key__"]
+
+    @property
+    def held(self) -> int:
+        """Bytes of the fields of the sample that is still open."""
+        return 0 if self._sample is None else size_of(self._sample)
 
     def feed(self, members: list[Member]) -> list[Sample]:
         """The samples that these members complete: a sample ends when the next key begins.
@@ -118,10 +129,12 @@ class Grouper:
         return [] if sample is None or sample.get("__bad__") else [sample]
 
     def completed_by(self, name: str) -> list[Sample]:
-        """The open sample, if a member of that name would have ended it."""
+        """The open sample, if a member of that name ends it. Faults stay as they are: it comes after them."""
         split = self._split(name)
-        self.faults = []
-        return [] if split is None or split[0] == self.pending_key else self.finish()
+        if split is None or split[0] == self.pending_key:
+            return []
+        sample, self._sample = self._sample, None
+        return [] if sample is None or sample.get("__bad__") else [sample]
 
     def _split(self, name: str) -> tuple[str, str | None] | None:
         """Key and field of a member; None for the field if it is not to be kept, None for both if the member is skipped."""

@@ -136,7 +136,7 @@ def test_a_dropped_bridge_ends_its_thread():
 def test_fault_39_a_thread_that_starts_only_after_it_was_stopped_ends_at_once():
     """At exit finalizers run on the main thread, perhaps while another one is about to start an engine."""
     source = Source(10)
-    crossing = _Crossing(source.open, 1000, asyncio.new_event_loop)
+    crossing = _Crossing(source.open, 1000, asyncio.new_event_loop, Counters())
     _shut_down(crossing)
     crossing.thread.start()
     crossing.thread.join(5)

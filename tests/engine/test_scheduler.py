@@ -57,6 +57,8 @@ class World:
         assert scheduler.in_flight == len(self.moving) <= self.fixed
         assert scheduler.held == sum(len(run.parts) for run in self.opened)
         scheduler.ahead = self.choose(4)
+        scheduler.outside = self.choose(3) * scheduler.budget  # samples hold more or less, whatever is reserved
+        assert scheduler.budget // 4 <= scheduler.allowed <= scheduler.budget
         assert scheduler.reserved >= 0
         # Rule 3 may let one part in rotation pass the budget at a time, each as large as a part.
         most = scheduler.budget + scheduler.part_bytes * max(1, len(scheduler.rotation.reading))

@@ -64,7 +64,7 @@ def test_unselected_members_take_no_memory(header):
     for _ in range(3):
         assert parser.feed(chunk) == []
     assert parser.error is None
-    assert not parser._parts
+    assert parser.held == 0
 
 
 @pytest.mark.parametrize("function", ["select", "rename"])
