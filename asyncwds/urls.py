@@ -5,6 +5,8 @@
     "@shards.txt"               one pattern a line; blank lines and lines that begin with # are skipped;
                                 relative paths are relative to the list, so that it can move along with its shards
     "${BUCKET}/a.tar"           the environment variable WDS_BUCKET
+    "/data", "/data/"           a folder: the shards in it, by name; "/data/*" leaves out the files beside shards too
+    "made/manifest.json"        a list of shards in JSON, "@made/manifest.json" too: for `asyncwds.storage.listing` to read
     ["a.tar", Path("b.tar")]    any of these; a Path is taken as it is, a local file
     ["pipe:cat '{a}.tar'"]      a command in a list is taken as it is; in a string by itself it is a pattern as all others
 
@@ -29,6 +31,7 @@ from braceexpand import braceexpand
 
 from asyncwds.errors import SpecError, redact
 from asyncwds.escaping import printable
+from asyncwds.folders import is_folder, is_manifest, shards_in, without_others
 from asyncwds.security import require_local, secure_mode
 
 _SEPARATOR = re.compile(r"::(?![^\[]*\])")  # not within [...]: http://[::1]/a.tar is one url
@@ -111,7 +114,8 @@ def _entries(urls: object) -> Iterable[Any]:
 
 def _expand_entry(entry: object) -> Iterator[str]:
     if isinstance(entry, os.PathLike):
-        yield _verbatim(os.fspath(entry))
+        path = _verbatim(os.fspath(entry))
+        yield from _matches_folder(path) if is_folder(path) else (path,)
     elif isinstance(entry, str):
         text = entry.rstrip("\r\n")
         if is_command(text):
@@ -188,7 +192,7 @@ def _patterns(text: str) -> list[str]:
     patterns = _SEPARATOR.split(with_environment(text))
     if not all(patterns):
         raise SpecError("an empty url" + (" beside '::'" if "::" in text else ""), url=text)
-    return patterns
+    return [pattern[1:] if pattern.startswith("@") and is_manifest(pattern) else pattern for pattern in patterns]
 
 
 def _variable(match: re.Match[str]) -> str:
@@ -246,9 +250,14 @@ def _matches(url: str, folder: str) -> list[str]:
     literal = os.path.join(folder, path)  # noqa: PTH118 - a Path would normalise what users gave and see again as __url__
     # A file whose name has brackets needs no pattern.
     if not _WILDCARD.search(path) or os.path.exists(literal):  # noqa: PTH110 - Path.exists raises where access is denied
-        return [literal if folder else url]
+        return _matches_folder(literal) if is_folder(literal) else [literal if folder else url]
     require_local("patterns are not looked up in local folders", url)
     found = sorted(glob(path, root_dir=folder or None, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
     if not found:
         raise SpecError("no file matches the pattern", url=url)
-    return [os.path.join(folder, name) for name in found]  # noqa: PTH118 - as above
+    return [os.path.join(folder, name) for name in without_others(found, path)]  # noqa: PTH118 - as above
+
+
+def _matches_folder(path: str) -> list[str]:
+    require_local("folders of shards are not looked up", path)
+    return shards_in(path)

@@ -22,6 +22,7 @@ MODULES = (
 class WebdatasetModule(ModuleType):
     """What `webdataset` is while it is installed: asyncwds' names, and WebDataset's modules. It keeps what it stands in for."""
 
+    stands_for = "asyncwds"  # `asyncwds.standing_in` asks
     replaced: dict[str, ModuleType]
     __all__: list[str]
     __version__: str

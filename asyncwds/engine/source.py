@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -18,6 +18,7 @@ from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import EmptyEpochError, SampleError, ShardWarning, SpecError, TrailingBytesError, WdsError, redact
 from asyncwds.escaping import printable
+from asyncwds.manifests import ShardRecord
 from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
 from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
@@ -46,7 +47,7 @@ class Source:
     `strict` makes errors of what is otherwise a ShardWarning.
     `empty_check` makes an error of no samples at all; None does so where that is because the handler was asked about everything.
     `verbose` writes a line to stderr for each shard that is begun.
-    `cache` keeps what comes from either, unless it is local.
+    `cache` keeps what comes from either, unless it is local. `records` are what manifests know of shards, by url.
     `verify` compares shards with the checksums that their stores keep.
     """
 
@@ -70,6 +71,7 @@ class Source:
     storage: Storage = field(default_factory=dict)
     fetcher: Callable[[], Fetcher] | None = None
     cache: Cache | None = None
+    records: Mapping[str, ShardRecord] = field(default_factory=dict)
 
     def shards(self, epoch: int, place: Place) -> Iterator[Shard]:
         return plan(
@@ -268,6 +270,6 @@ def open_samples(
 async def _open_samples(source: Source, epoch: int, place: Place) -> AsyncIterator[Samples]:
     counters = Counters()
     if source.fetcher is None:
-        source = replace(source, urls=tuple(await listed(source.urls, source.http, source.retry, source.storage)))
+        source = replace(source, urls=tuple((await listed(source.urls, source.http, source.retry, source.storage)).urls))
     async with source.open(epoch, place, counters) as stream:
         yield Samples(source, stream, counters)

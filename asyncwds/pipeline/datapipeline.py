@@ -17,7 +17,7 @@ from asyncwds.extras import needed
 from asyncwds.pipeline import run
 from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.epoch_counter import EpochCounter
-from asyncwds.pipeline.length import add_length_method
+from asyncwds.pipeline.length import add_length_method, is_countable, remove_length_method
 from asyncwds.pipeline.parallel import ThreadedIterator
 from asyncwds.pipeline.run import Description, Iteration, Progress, Run, repeated, require_head, require_stage, reseeded
 from asyncwds.pipeline.stage import is_bindable
@@ -201,13 +201,13 @@ class DataPipeline:
     def append(self, f: Any) -> None:
         """Adds a stage to this pipeline itself."""
         (require_stage if self._description.stages else require_head)(f)
-        self._description = replace(self._description, stages=(*self._description.stages, f))
+        self._become(replace(self._description, stages=(*self._description.stages, f)))
 
     def repeat(self, nepochs: int | None = -1, nbatches: int | None = -1) -> Self:
         """Changes this pipeline, and returns it: an iteration passes over the data `nepochs` times, without end if that is not
         above 0; it has at most `nbatches` items in all.
         """
-        self._description = replace(self._description, passes=_positive(nepochs), items=_positive(nbatches))
+        self._become(replace(self._description, passes=_positive(nepochs), items=_positive(nbatches)))
         return self
 
     def with_epoch(self, nsamples: int = -1, nbatches: int = -1) -> Self:
@@ -216,8 +216,17 @@ class DataPipeline:
         It passes over the data as often as that takes, and each iteration begins anew. The two are the same, and the larger
         counts; without end if that is not above 0.
         """
-        self._description = replace(self._description, passes=None, items=_positive(max(nsamples, nbatches)))
+        self._become(replace(self._description, passes=None, items=_positive(max(nsamples, nbatches))))
         return self
+
+    def _become(self, description: Description) -> None:
+        self._description = description
+        if "size" in self.__dict__:
+            return
+        if is_countable(description):
+            add_length_method(self)
+        else:
+            remove_length_method(self)
 
     def with_length(self, n: int, silent: bool = False) -> Self:  # noqa: ARG002 - WebDataset's, to silence its warning
         """Gives this pipeline a `len()`, for those who ask for one, and returns it. It changes nothing else."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from asyncwds.engine.source import Handler, Source, as_prefetch
-from asyncwds.errors import SpecError
+from asyncwds.folders import is_folder
 from asyncwds.model import Cache, Http, Prefetch, Retry
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.directory import DirectoryShardList
@@ -23,12 +24,14 @@ from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.pipeline.splitters import single_node_only, split_by_worker, splits_by_itself
 from asyncwds.plan import Draw, Resampled, Splitter
 from asyncwds.seeds import dataset_seed
+from asyncwds.standing_in import stands_in
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.cache_settings import cache_arguments, cache_of
 from asyncwds.storage.clouds import Settings, Storage, as_storage
-from asyncwds.storage.listing import expand_and_list
+from asyncwds.storage.listing import Listing, look_up
 from asyncwds.urls import expand, local_path
 
+SPOOL_MODES = ("resample", "unlink", "keep")
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for
 
 Urls = str | PathLike[str] | Mapping[str, Any] | Iterable[str | PathLike[str]]
@@ -38,10 +41,11 @@ class WebDataset(DataPipeline, FluidInterface):
     """Samples of tar shards, as one object for `for`, `async for` and torch's DataLoader.
 
     urls            path or URL, with braces, '::', '@list.txt' and wildcards; a list of such; a YAML file or dict
-                    that says how many shards of several data sets an epoch has, see `MultiShardSample`; or a folder, with a
-                    slash at its end, see `DirectoryShardList`
+                    that says how many shards of several data sets an epoch has, see `MultiShardSample`. A folder stands for
+                    the shards in it, a manifest (`.json`) for those it lists; these give the dataset its `len()`
     handler         called with each error of a shard: raises it, or returns True to go on behind it, False to end
-    mode            "resampled" is `resampled=True`; of a folder: "resample", "unlink" or "keep"
+    mode            "resampled" is `resampled=True`; "resample", "unlink" and "keep" make of a folder one in which shards come
+                    and go, and are renamed while they are read, see `DirectoryShardList`
     resampled       draws shards with replacement, without end, at each place others
     repeat          passes over the data without end, or so many times; as the method
     shardshuffle    shuffle the shards in a buffer of this many; True is 100, None and False are none
@@ -112,14 +116,15 @@ class WebDataset(DataPipeline, FluidInterface):
         self.update_cache_info(args)
         self._describe(Description((), dataset_seed(seed), passes=None if repeat is True else int(repeat) or 1))
         http, retry, storage = http or Http(), retry or Retry(), as_storage(storage)
-        look_up = expand if fetcher is not None else partial(expand_and_list, http=http, retry=retry, storage=storage)
-        own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, _folder(urls) is not None
+        lookup = _as_they_are if fetcher is not None else partial(look_up, http=http, retry=retry, storage=storage)
+        own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, _spool(urls, args.mode) is not None
         listed = own_list or folder
         if listed:
             self.create_url_iterator(args)
-        expanded, draw = ((), None) if listed else _shards(urls, resampled, look_up)
+        found, draw = (Listing([], {}), None) if listed else _shards(urls, resampled, lookup)
         source = Source(
-            urls=tuple(expanded),
+            urls=tuple(found.urls),
+            records=found.records,
             seed=self.seed,
             shardshuffle=0 if resampled else SHARDSHUFFLE if shardshuffle is True else int(shardshuffle or 0),
             draw=draw,
@@ -155,23 +160,32 @@ class WebDataset(DataPipeline, FluidInterface):
         self.append(_shard_list(args.urls, args.mode))
 
 
-def _shards(urls: Any, resampled: bool, look_up: Callable[[Any], list[str]]) -> tuple[list[str], Draw | None]:
+def _as_they_are(urls: Any) -> Listing:
+    return Listing(expand(urls), {})
+
+
+def _shards(urls: Any, resampled: bool, look_up: Callable[[Any], Listing]) -> tuple[Listing, Draw | None]:
     """All urls, and how an epoch draws from them, if it does not read them all."""
     if is_spec(urls):
         sources = sources_of(urls)
-        return all_urls(sources), sampled(sources)
-    if isinstance(urls, str) and urls.endswith(".json"):
-        raise SpecError("specs in JSON are not supported, only in YAML", url=urls)
+        return Listing(all_urls(sources), {}), sampled(sources)
     return look_up(urls), Resampled() if resampled else None
 
 
-def _folder(urls: Any) -> str | None:
-    """The path of a folder of shards that come and go, which is what a local path with a slash at its end means."""
-    return local_path(urls) if isinstance(urls, str) and urls.endswith("/") else None
+def _spool(urls: Any, mode: str | None) -> str | None:
+    """The path of a folder of shards that come and go, which are renamed while they are read: asked for by a mode of such folders.
+
+    Where asyncwds stands in for webdataset, a slash at the end asks for it too, as it does there.
+    """
+    path = local_path(os.fspath(urls)) if isinstance(urls, str | PathLike) else None
+    if path is None:
+        return None
+    asked = mode in SPOOL_MODES and (path.endswith("/") or is_folder(path))
+    return path if asked or (path.endswith("/") and stands_in()) else None
 
 
 def _shard_list(urls: Any, mode: str | None) -> object:
-    if (path := _folder(urls)) is not None:
+    if (path := _spool(urls, mode)) is not None:
         return DirectoryShardList(path, mode="resample" if mode in (None, "resampled") else mode)  # type: ignore[arg-type]
     if is_spec(urls):
         return MultiShardSample(urls)

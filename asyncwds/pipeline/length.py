@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
+from asyncwds.codecs.decoders import Decoder
+from asyncwds.engine.source import Source
+from asyncwds.model import Place
+from asyncwds.pipeline.fields import Associate, MapDict
+from asyncwds.pipeline.inspecting import Info, LogKeys
+from asyncwds.pipeline.patterns import ExtractKeys, RenameKeys
+from asyncwds.pipeline.place import current_place
+from asyncwds.pipeline.run import Description
+from asyncwds.pipeline.shuffle import Shuffle, detshuffle
+from asyncwds.pipeline.stages import Map, MapTuple, Rename, ToTuple
+from asyncwds.pipeline.xdecode import XDecode
+
 T = TypeVar("T")
+
+
+# Of handlers that skip samples nothing is known: then there are fewer.
+ONE_TO_ONE = (
+    *(Shuffle, detshuffle, Info, LogKeys, XDecode, ToTuple),
+    *(MapTuple, MapDict, Rename, RenameKeys, ExtractKeys, Associate),
+)
 
 
 def add_length_method(obj: T) -> T:
@@ -16,6 +36,11 @@ def add_length_method(obj: T) -> T:
     return obj
 
 
+def remove_length_method(obj: Any) -> None:
+    if getattr(type(obj), "__len__", None) is _length:
+        obj.__class__ = type(obj).__mro__[1]
+
+
 @cache
 def _with_length(kind: Any) -> Any:
     # Only a class can have a `__len__`, and one that is made here can only be pickled by way of the one that it is made of.
@@ -24,7 +49,31 @@ def _with_length(kind: Any) -> Any:
 
 
 def _length(self: Any) -> int:
-    return int(self.size)
+    return int(self.size) if "size" in self.__dict__ else count_items(self._description, current_place())
+
+
+def is_countable(description: Description) -> bool:
+    """Whether manifests tell how many items an iteration has: of all shards, and no stage drops or gathers some."""
+    head, *stages = description.stages or (None,)
+    if not isinstance(head, Source) or not head.records or (head.draw, head.select_files, head.rename_files) != (None, None, None):
+        return False
+    if description.passes is None and description.items is None:
+        return False
+    return all(map(_keeps_number, stages)) and all(url in head.records for url in head.urls)
+
+
+def _keeps_number(stage: object) -> bool:
+    return isinstance(stage, ONE_TO_ONE) or (isinstance(stage, Map) and isinstance(stage.f, Decoder))
+
+
+def count_items(description: Description, place: Place) -> int:
+    """The items of an iteration of what is countable, of all workers of the place's rank together."""
+    if description.passes is None:
+        return description.items or 0
+    source: Source = description.stages[0]
+    shards = source.shards(0, replace(place, worker=0, num_workers=1))
+    items = description.passes * sum(source.records[shard.url].samples for shard in shards)
+    return items if description.items is None else min(items, description.items)
 
 
 def _reduced(self: Any) -> tuple[Any, ...]:

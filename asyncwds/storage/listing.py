@@ -7,16 +7,20 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
-from asyncwds.errors import SpecError
-from asyncwds.model import Http, Retry
+from asyncwds.errors import NotFoundError, SpecError
+from asyncwds.folders import is_manifest, no_shards, only_shards, without_others
+from asyncwds.manifests import ShardRecord, records_of
+from asyncwds.model import Http, MiB, Retry
 from asyncwds.security import refused
 from asyncwds.stats import Counters
+from asyncwds.storage.base import Fetcher
 from asyncwds.storage.clouds import Storage, http_for, settings_for, site_maker
 from asyncwds.storage.globs import Glob, fits, fits_name, glob_of, literal_start
-from asyncwds.urls import Urls, expand, scheme_of
+from asyncwds.storage.registry import open_storage
+from asyncwds.urls import Urls, expand, local_path, scheme_of
 
 if TYPE_CHECKING:
     from asyncwds.storage.sites import Site
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FOLDERS_AT_ONCE = 16
 _WEB = "; on web servers, wildcards need a page that lists the folder: if this one has none, name the shards: {000..099}"
+LARGEST_MANIFEST = 256 * MiB
 
 
 def expand_and_list(urls: Urls, http: Http | None = None, retry: Retry | None = None, storage: Storage | None = None) -> list[str]:
@@ -32,20 +37,72 @@ def expand_and_list(urls: Urls, http: Http | None = None, retry: Retry | None = 
     Blocks; the requests are made by a loop in a thread of its own, so that it does not matter whether one runs in this thread.
     Raises SpecError also where nothing fits a pattern, and FetchError if it cannot be looked up.
     """
+    return look_up(urls, http, retry, storage).urls
+
+
+class Listing(NamedTuple):
+    """The urls of shards in order, and what manifests know of them, by url."""
+
+    urls: list[str]
+    records: dict[str, ShardRecord]
+
+
+def look_up(urls: Urls, http: Http | None = None, retry: Retry | None = None, storage: Storage | None = None) -> Listing:
+    """As `expand_and_list`, with what is known of the shards."""
     expanded = expand(urls)
     storage = storage or {}
-    if not any(_glob(url, storage) for url in expanded):
-        return expanded
+    if not any(is_manifest(url) or _glob(url, storage) for url in expanded):
+        return Listing(expanded, {})
     return _blocking(partial(listed, expanded, http or Http(), retry or Retry(), storage))
 
 
-async def listed(urls: Sequence[str], http: Http, retry: Retry, storage: Storage) -> list[str]:
-    """The urls, with patterns replaced by what fits them, in order; raises as `expand_and_list`."""
+async def listed(urls: Sequence[str], http: Http, retry: Retry, storage: Storage) -> Listing:
+    """The urls, with patterns, folders and manifests replaced by what they stand for, in order; raises as `expand_and_list`."""
+    found = await _matching(urls, http, retry, storage)
+    fetcher = open_storage(http, retry, Counters(), storage)
+    try:
+        manifests = [url for url in found if is_manifest(url)]
+        texts = await _together(_read(fetcher, url) for url in manifests)
+    finally:
+        await fetcher.aclose()
+    records = {url: records_of(text, url) for url, text in zip(manifests, texts, strict=True)}
+    shards = [shard for url in found for shard in ([each.url for each in records[url]] if url in records else [url])]
+    return Listing(shards, {each.url: each for some in records.values() for each in some})
+
+
+async def _read(fetcher: Fetcher, url: str) -> bytes:
+    text = bytearray()
+    try:
+        async with fetcher.open(url) as body:
+            async for chunk in body:
+                text += chunk
+                if len(text) > LARGEST_MANIFEST:
+                    raise SpecError(f"a manifest has at most {LARGEST_MANIFEST} bytes", url=url)
+    except NotFoundError as error:
+        if local_path(url) is None:
+            raise
+        message = "there is no such file; a url that ends in .json is that of a manifest, a list of shards in JSON"
+        raise SpecError(message, url=url) from error
+    return bytes(text)
+
+
+async def _matching(urls: Sequence[str], http: Http, retry: Retry, storage: Storage) -> list[str]:
     async with AsyncExitStack() as open_now:
-        look_up = partial(_look_up, _Sites(http, retry, storage, open_now))
+        matches = partial(_matches, _Sites(http, retry, storage, open_now))
         globs = [_glob(url, storage) for url in urls]
-        found = iter(await _together(look_up(glob) for glob in globs if glob is not None))
-        return [match for url, glob in zip(urls, globs, strict=True) for match in ([url] if glob is None else next(found))]
+        found = iter(await _together(matches(glob) for glob in globs if glob is not None))
+        return [
+            match for url, glob in zip(urls, globs, strict=True) for match in ([url] if glob is None else _chosen(url, next(found)))
+        ]
+
+
+def _chosen(url: str, found: list[str]) -> list[str]:
+    """Of what a pattern or the url of a folder found, the shards. Raises SpecError for a folder without."""
+    if not url.endswith("/"):
+        return without_others(found, url)
+    if shards := only_shards(found):
+        return shards
+    raise no_shards(url)
 
 
 class _Sites:
@@ -76,10 +133,13 @@ class _Sites:
 
 def _glob(url: str, storage: Storage) -> Glob | None:
     is_listable = settings_for(url, storage) is not None or url.lower().startswith(("http://", "https://"))
-    return glob_of(url) if is_listable else None
+    if not is_listable:
+        return None
+    glob = glob_of(url)
+    return Glob(url, ("*",)) if glob is None and url.endswith("/") and "?" not in url else glob
 
 
-async def _look_up(sites: _Sites, glob: Glob) -> list[str]:
+async def _matches(sites: _Sites, glob: Glob) -> list[str]:
     scheme = scheme_of(glob.url)
     if reason := refused(scheme):
         raise SpecError(f"{scheme}: urls are not looked up, because {reason}", url=glob.url)

@@ -1,13 +1,4 @@
-"""What was written: a record for each shard, and the manifest, a JSON file that lists them.
-
-    {
-     "format": "asyncwds-manifest-1",
-     "samples": 3, "bytes": 30720,
-     "shards": [
-      {"url": "train-000000.tar", "samples": 2, "bytes": 20480, "sha256": "…"},
-      …
-     ]
-    }
+"""What was written: a record for each shard, and the manifest that lists them (`asyncwds.manifests` has its form).
 
 Shards stand in the order in which they were written. A url is as the writer gave it to the shard, except that a path in
 the manifest's own folder is relative to it, so that both can move together. `bytes` and `sha256` are those of the file.
@@ -18,21 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from asyncwds.manifests import FORMAT, ShardRecord
 from asyncwds.urls import local_path
 
-FORMAT = "asyncwds-manifest-1"
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
-    """One shard that was written: its samples, size [bytes] and, where a manifest is asked for, SHA-256."""
-
-    url: str
-    samples: int
-    bytes: int
-    sha256: str | None = None
+__all__ = ["ShardRecord", "manifest_bytes"]
 
 
 def manifest_bytes(manifest: str, records: Sequence[ShardRecord]) -> bytes:

@@ -151,12 +151,31 @@ def test_a_shard_is_gone_only_when_its_samples_are_used(folder, mode):
 
 
 def test_resampling_a_folder_goes_on_for_ever_and_is_reproducible(folder):
-    def seen(**options):
-        dataset = wds.WebDataset(f"{folder}/", seed=3, **options).with_epoch(10 * SAMPLES)
+    def seen():
+        dataset = wds.WebDataset(f"{folder}/", seed=3, mode="resample").with_epoch(10 * SAMPLES)
         return [sample["__key__"] for sample in dataset]
 
-    assert seen() == seen(resampled=True)
+    assert seen() == seen()
     assert names(folder) == NAMES
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_mode_asks_for_it_and_else_nothing_is_renamed(folder, slash):
+    (folder / "notes.json").write_text("{}")
+    before = {entry.name: entry.stat().st_mtime_ns for entry in folder.iterdir()}
+    for urls in (f"{folder}{slash}", [f"{folder}{slash}"], folder):
+        for sample in wds.WebDataset(urls):
+            assert sample["__url__"].removeprefix(f"{folder}/") in NAMES
+            assert names(folder) == ["notes.json", *NAMES]
+    assert {entry.name: entry.stat().st_mtime_ns for entry in folder.iterdir()} == before
+    assert next(iter(wds.WebDataset(f"{folder}{slash}", mode="resample")))["__url__"].endswith(CLAIM)
+
+
+def test_where_asyncwds_stands_in_for_webdataset_a_slash_asks_for_it(folder):
+    installed = "import asyncwds.compat; asyncwds.compat.install(); import webdataset"
+    script = f"{installed}; print(webdataset.WebDataset({str(folder) + '/'!r}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "DirectoryShardList" in done.stdout
 
 
 async def test_async_for_over_a_folder_that_stays_empty_can_be_left(folder):
@@ -178,7 +197,7 @@ def test_a_dataset_that_waits_can_be_closed_from_elsewhere(tmp_path):
 
 def test_a_folder_cannot_be_interleaved(folder):
     with leaks(), pytest.raises(SpecError, match="not with interleave"):
-        list(wds.WebDataset(f"{folder}/", prefetch=wds.Prefetch(interleave=2)))
+        list(wds.WebDataset(f"{folder}/", mode="keep", prefetch=wds.Prefetch(interleave=2)))
     assert names(folder) == NAMES
 
 
