@@ -1,4 +1,4 @@
-"""Shards that are read in parts, compared with the checksum that their store keeps: `Comparing`, a reader around a reader."""
+"""Shards that are read in parts, compared with the checksum that is kept of them: `Comparing`, a reader around a reader."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from asyncwds.storage.checksums import Digest, agrees, digest_for
 from asyncwds.storage.verified import mismatch
 
 
-def compared(run: ShardRun, reader: Reader) -> Reader:
-    """The reader, and around it the comparison where a checksum is known that can be computed."""
+def compared(run: ShardRun, reader: Reader, listed: str | None = None) -> Reader:
+    """The reader, and around it the comparison where a checksum is known that can be computed.
+
+    One that is `listed` in a manifest goes before the store's: it is that of the shard that was written there.
+    """
     try:
-        digest = digest_for(run.checksum)
+        digest = digest_for(listed or run.checksum)
     except SpecError:  # a library is missing, and nobody insisted
         return reader
-    return reader if digest is None else Comparing(run, reader, digest)
+    return reader if digest is None else Comparing(run, reader, digest, listed)
 
 
 class Comparing:
     """Gives an error in place of the end where the bytes were others; the samples before it have been given out by then."""
 
-    def __init__(self, run: ShardRun, reader: Reader, digest: Digest) -> None:
+    def __init__(self, run: ShardRun, reader: Reader, digest: Digest, listed: str | None) -> None:
         self._run = run
         self._reader = reader
         self._digest = digest
+        self._listed = listed
         self._size = 0
         self._differs = False
 
@@ -52,8 +56,12 @@ class Comparing:
 
     def finish(self) -> Iterator[Block]:
         yield from self._reader.finish()
-        checksum = self._run.checksum
+        checksum = self._listed or self._run.checksum
         if self._reader.failed or checksum is None or agrees(self._digest, checksum):
             return
         self._differs = True
-        yield Block([], 0, mismatch(self._run.shard.url, self._size, self._digest, checksum))
+        yield Block([], 0, self._mismatch(checksum))
+
+    def _mismatch(self, checksum: str) -> WdsError:
+        keeper = "store" if self._listed is None else "manifest"
+        return mismatch(self._run.shard.url, self._size, self._digest, checksum, keeper)

@@ -27,13 +27,18 @@ class Block(NamedTuple):
     error: Exception | None = None
 
 
+def _unlisted(url: str) -> None:  # noqa: ARG001 - where there is no manifest
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """How members become samples: which are read, under which names, and how large they may be.
 
     `local_paths` adds `__local_path__` to samples of local shards. `raw` reads no tar: the samples are the chunks as they come.
     `headers_only` gives fields their sizes [bytes] as values.
-    `verify` compares an object with the checksum of the whole that its store keeps, as its bytes come.
+    `verify` compares an object with the checksum of the whole that its store keeps, as its bytes come; or with what `listed`
+    gives for its url, if that is not None.
     """
 
     max_member_bytes: int
@@ -44,6 +49,7 @@ class ReadOptions:
     headers_only: bool = False
     max_header_bytes: int = MAX_HEADER_BYTES
     verify: bool = True
+    listed: Callable[[str], str | None] = _unlisted
 
     def reader(self, shard: Shard, total: int | None, local_path: str | None) -> Reader:
         return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self)

@@ -48,7 +48,7 @@ class Source:
     `empty_check` makes an error of no samples at all; None does so where that is because the handler was asked about everything.
     `verbose` writes a line to stderr for each shard that is begun.
     `cache` keeps what comes from either, unless it is local. `records` are what manifests know of shards, by url.
-    `verify` compares shards with the checksums that their stores keep.
+    `verify` compares shards with the checksums that manifests list, or that their stores keep.
     """
 
     urls: tuple[str, ...]
@@ -104,6 +104,7 @@ class Source:
             self.local_paths,
             max_header_bytes=self.prefetch.max_header_bytes,
             verify=self.verify,
+            listed=self._listed,
         )
         shards = foretold(shards, fetcher)
         stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)
@@ -112,6 +113,10 @@ class Source:
         finally:
             counters.ended = monotonic()
             await stream.aclose()
+
+    def _listed(self, url: str) -> str | None:
+        record = self.records.get(url)
+        return None if record is None or record.sha256 is None else f"sha256:{record.sha256}"
 
     def goes_on_after(self, block: Block, counters: Counters) -> bool:
         """Asks the handler about a block's error. False ends the stream; the handler may raise.
@@ -270,6 +275,7 @@ def open_samples(
 async def _open_samples(source: Source, epoch: int, place: Place) -> AsyncIterator[Samples]:
     counters = Counters()
     if source.fetcher is None:
-        source = replace(source, urls=tuple((await listed(source.urls, source.http, source.retry, source.storage)).urls))
+        found = await listed(source.urls, source.http, source.retry, source.storage)
+        source = replace(source, urls=tuple(found.urls), records=found.records)
     async with source.open(epoch, place, counters) as stream:
         yield Samples(source, stream, counters)

@@ -156,8 +156,11 @@ class BlockStream:
         reading = self._readings.get(run)
         if reading is None:
             reader = self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url))
-            reading = self._readings[run] = _Reading(compared(run, reader) if self._options.verify else reader)
+            reading = self._readings[run] = _Reading(self._compared(run, reader))
         return reading
+
+    def _compared(self, run: ShardRun, reader: Reader) -> Reader:
+        return compared(run, reader, self._options.listed(run.shard.url)) if self._options.verify else reader
 
     def _given_out(self, reading: _Reading, block: Block) -> Block:
         if self._turn_samples:

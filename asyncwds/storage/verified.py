@@ -82,6 +82,7 @@ async def _checked(url: str, body: Body, digest: Digest) -> AsyncGenerator[Chunk
         yield last
 
 
-def mismatch(url: str, size: int, digest: Digest, checksum: str) -> ChecksumError:
-    kept = checksum.partition(":")[2]
-    return ChecksumError(f"the {size} bytes that came have checksum {digest.hexdigest()}; the store keeps {kept} for them", url=url)
+def mismatch(url: str, size: int, digest: Digest, checksum: str, keeper: str = "store") -> ChecksumError:
+    kind, _, kept = checksum.partition(":")
+    message = f"the {size} bytes that came have the {kind} checksum {digest.hexdigest()}; the {keeper} keeps {kept} for them"
+    return ChecksumError(message, url=url)
