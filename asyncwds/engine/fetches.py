@@ -44,7 +44,7 @@ class Fetches:
         self._awaited: ShardRun | None = None
         self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
         self._waiting_since: float | None = None
-        self._watch = Watch()
+        self._watches: dict[ShardRun, Watch] = {}
         self._looking: asyncio.TimerHandle | None = None
         self._first: asyncio.TimerHandle | None = None
         self._closed = False
@@ -212,24 +212,30 @@ class Fetches:
         if not run.parts or run.parts[0] is part or part.state is not PartState.FETCHING:
             self.wake()
 
-    # -- the part that the reader waits for -----------------------------------------------------------------------
+    # -- the parts that the reader waits for ----------------------------------------------------------------------
 
     def _look_later(self) -> None:
         if self._looking is None:
             self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
 
     def _look(self) -> None:
-        """Helps a part that is late. Comes again and again while the reader has to wait at all."""
+        """Helps parts that are late: the one that the reader waits for; where it takes what comes first, the next of each shard.
+
+        Comes again and again while the reader has to wait at all.
+        """
         self._looking = None
-        run = self._awaited
-        if self._waiting_since is None or run is None or not run.parts:
+        reading = self._scheduler.rotation.reading
+        late = [run for run in ([self._awaited] if self._awaited is not None else reading) if run.parts]
+        if self._waiting_since is None or not late:
             return
         self._look_later()
+        self._watches = {run: self._watches.get(run) or Watch() for run in reading}
         with self._breaking():
-            self._help(run.parts[0])
+            for run in late:
+                self._help(run.parts[0], self._watches[run])
 
-    def _help(self, part: Part) -> None:
-        match self._watch.look(part, perf_counter()):
+    def _help(self, part: Part, watch: Watch) -> None:
+        match watch.look(part, perf_counter()):
             case Help.SPLIT if rest := self._scheduler.split(part):
                 self._counters.splits += 1
                 self._start(rest)

@@ -20,7 +20,7 @@ class Help(Enum):
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at the part that the reader waits for, again and again.
+    """Looks at the part of a shard that the reader waits for, again and again.
 
     A storage waits for a stalled connection for as long as it may be the network's own pause, 20 s by default. The reader, which
     stands still meanwhile, cannot; asking again costs one request. Each time a part is started anew the patience with

@@ -255,13 +255,17 @@ async def test_a_part_that_is_slow_while_the_reader_waits_gets_a_second_connecti
     assert server.counters.requests == 1 + stats.splits + stats.restarts + stats.retries + stats.hedges
 
 
-async def test_a_part_that_stalls_while_the_reader_waits_goes_on_over_another_connection():
+@pytest.mark.parametrize(
+    ("order", "interleave", "names"), [("plan", 1, "a"), ("plan", 2, "ab"), ("arrival", 1, "a"), ("arrival", 1, "abc")]
+)
+async def test_a_part_that_stalls_while_the_reader_waits_goes_on_over_another_connection(order, interleave, names):
     made = list(make_samples(40, size=100_000, fields=["bin"]))
-    with FaultServer({"a.tar": make_shard(made)}, faults=[Fault(stall_at=1_000_000, times=2)]) as server:
-        async with open_samples(server.url("a.tar"), prefetch=Prefetch(connections=2, part_bytes=3_000_000)) as samples:
+    with FaultServer(dict.fromkeys(names, make_shard(made)), faults=[Fault(stall_at=1_000_000, times=2)]) as server:
+        prefetch = Prefetch(connections=2, part_bytes=3_000_000, order=order, interleave=interleave)
+        async with open_samples([server.url(name) for name in names], prefetch=prefetch) as samples:
             found = [sample["bin"] async for sample in samples]
             stats = samples.stats()
-    assert found == [one["bin"] for one in made]
+    assert sorted(found) == sorted([one["bin"] for one in made] * len(names))
     assert stats.restarts >= 2  # more where the machine stands still for as long as a stall
     assert stats.retries == 0
 
