@@ -248,8 +248,8 @@ def open_samples(
 
     Without `place` every shard is read; with it the shards are split by node, then by worker. Entering raises
     SpecError for urls that make no sense; iterating raises FetchError, TarError and SampleError, unless `handler`
-    goes on; with `strict` also for what is otherwise a ShardWarning. Shards are compared with the checksums that their stores
-    keep, unless `verify` is False. Leaving the context closes everything, also in the middle.
+    goes on; with `strict` also for what is otherwise a ShardWarning. Shards are compared with the checksums that manifests list
+    or their stores keep, unless `verify` is False. Leaving the context closes everything, also in the middle.
     """
     source = Source(
         urls=tuple(expand(urls)),

@@ -65,8 +65,8 @@ class WebDataset(DataPipeline, FluidInterface):
     storage         settings of buckets: `S3(...)`, or URL prefixes with settings, `{"s3://mine/": S3(profile="mine")}`
     cache           settings of the cache, in place of the three above
     fetcher         makes the storage in place of the built-in one
-    verify          compare shards with the checksums that their stores keep, as the bytes come: one that differs is a
-                    ChecksumError behind its samples
+    verify          compare shards with the checksums that a manifest lists or their stores keep, as the bytes come: one that
+                    differs is a ChecksumError behind its samples
     strict          a shard that is read whole, but not as it should be, is an error and no ShardWarning
 
     The object describes: it holds no thread, loop or socket, can be pickled and printed, and methods that add stages return
