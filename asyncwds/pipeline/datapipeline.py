@@ -39,8 +39,9 @@ class DataPipeline:
     without it $WDS_SEED, or drawn once, here.
 
     The object describes: it holds no thread, loop or socket, can be pickled if its stages can. Stages are added to a new one;
-    `append`, `repeat`, `with_epoch` and `with_length` change the one they are called on, as WebDataset's do. Iterations that
-    have begun go on as they were. Every iteration is an epoch of its own, counted from 0 or from `set_epoch`.
+    `append`, `repeat`, `with_epoch` and `with_length` change the one they are called on, as WebDataset's do, and so does what is
+    done to the list of stages, `pipeline`. Iterations that have begun go on as they were. Every iteration is an epoch of its own,
+    counted from 0 or from `set_epoch`.
 
     A subclass may have an `__iter__`, `iterator` or `iterator1` of its own: `async for` goes by it too.
 
@@ -61,18 +62,26 @@ class DataPipeline:
         self._describe(Description(tuple(stages), dataset_seed(seed)))
 
     def _describe(self, description: Description) -> None:
-        self._description = description
+        self._set(description)
         self._epochs = EpochCounter()
         self._counters: Counters | None = None
         self._running: WeakSet[Iteration] = WeakSet()
         self._progress: Progress | None = None  # of the latest iteration here
         self._resumed: Progress | None = None  # with which the next one begins
 
+    def _set(self, description: Description) -> None:
+        self.pipeline = list(description.stages)
+        self._bounds = replace(description, stages=())
+
+    @property
+    def _description(self) -> Description:
+        return replace(self._bounds, stages=tuple(self.pipeline))
+
     # -- iterating ------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iteration | Generator[Any, None, None]:
         if self._has_own("iterator", "iterator1"):
-            return (item for item in islice(self.iterator(), self._description.items))
+            return (item for item in islice(self.iterator(), self._bounds.items))
         return self._iteration(self._start(self._description))
 
     def __aiter__(self) -> ThreadedIterator[Any]:
@@ -84,7 +93,7 @@ class DataPipeline:
     def iterator(self) -> Iteration | Generator[Any, None, None]:
         """An iteration that the number of items given to `repeat` or `with_epoch` does not bound."""
         if self._has_own("iterator1"):
-            return repeated(lambda _: nullcontext(self.iterator1()), self._description.passes)
+            return repeated(lambda _: nullcontext(self.iterator1()), self._bounds.passes)
         return self._iteration(self._start(replace(self._description, items=None)))
 
     def iterator1(self) -> Iteration | Generator[Any, None, None]:
@@ -92,6 +101,8 @@ class DataPipeline:
         return self._iteration(self._start(replace(self._description, passes=1, items=None)))
 
     def _start(self, description: Description) -> Run:
+        for number, stage in enumerate(description.stages):  # the list may have been changed
+            (require_stage if number else require_head)(stage)
         epoch, place = self._epochs.begin()
         self._counters = Counters()
         return Run(description, epoch, place, self._counters)
@@ -120,7 +131,7 @@ class DataPipeline:
         with, or the dataset of a DataLoader that it begins with, is told too.
         """
         self._epochs.set(epoch)
-        head: Any = self._description.stages[0] if self._description.stages else None
+        head: Any = self.pipeline[0] if self.pipeline else None
         told: Any
         for told in (head, getattr(head, "dataset", None)):
             if hasattr(told, "set_epoch") and not is_bindable(told):
@@ -141,7 +152,7 @@ class DataPipeline:
             seed, progress = int(state_dict["seed"]), Progress(*[state_dict[field.name] for field in fields(Progress)])
         except (KeyError, TypeError, ValueError) as error:
             raise SpecError(f"not the state of a pipeline: {state_dict!r}") from error
-        self._description = reseeded(self._description, seed)
+        self._set(reseeded(self._description, seed))
         self.set_epoch(progress.epoch)
         self._resumed = progress
 
@@ -153,7 +164,7 @@ class DataPipeline:
         """Ends the iterations that run in this process, and closes the stages that can be closed. It can be iterated again."""
         for iteration in tuple(self._running):
             iteration.close()
-        for stage in self._description.stages:
+        for stage in self.pipeline:
             if hasattr(stage, "close"):
                 stage.close()
 
@@ -166,28 +177,23 @@ class DataPipeline:
     # -- composing ------------------------------------------------------------------------------------------------
 
     @property
-    def pipeline(self) -> tuple[Any, ...]:
-        """The stages."""
-        return self._description.stages
-
-    @property
     def repetitions(self) -> int:
         """Passes over the data in an iteration; `sys.maxsize` where they are without end."""
-        passes = self._description.passes
+        passes = self._bounds.passes
         return sys.maxsize if passes is None else passes
 
     @property
     def nsamples(self) -> int:
         """The most items of an iteration; -1 where nothing bounds them."""
-        items = self._description.items
+        items = self._bounds.items
         return -1 if items is None else items
 
     @property
     def seed(self) -> int:
-        return self._description.seed
+        return self._bounds.seed
 
     def stage(self, i: int) -> Any:
-        return self._description.stages[i]
+        return self.pipeline[i]
 
     def compose(self, *args: Any) -> Self:
         """A new pipeline with more stages: any callables from an iterator to an iterator, a generator function for one."""
@@ -200,14 +206,16 @@ class DataPipeline:
 
     def append(self, f: Any) -> None:
         """Adds a stage to this pipeline itself."""
-        (require_stage if self._description.stages else require_head)(f)
-        self._become(replace(self._description, stages=(*self._description.stages, f)))
+        (require_stage if self.pipeline else require_head)(f)
+        self.pipeline.append(f)
+        self._update_length()
 
     def repeat(self, nepochs: int | None = -1, nbatches: int | None = -1) -> Self:
         """Changes this pipeline, and returns it: an iteration passes over the data `nepochs` times, without end if that is not
         above 0; it has at most `nbatches` items in all.
         """
-        self._become(replace(self._description, passes=_positive(nepochs), items=_positive(nbatches)))
+        self._bounds = replace(self._bounds, passes=_positive(nepochs), items=_positive(nbatches))
+        self._update_length()
         return self
 
     def with_epoch(self, nsamples: int = -1, nbatches: int = -1) -> Self:
@@ -216,14 +224,14 @@ class DataPipeline:
         It passes over the data as often as that takes, and each iteration begins anew. The two are the same, and the larger
         counts; without end if that is not above 0.
         """
-        self._become(replace(self._description, passes=None, items=_positive(max(nsamples, nbatches))))
+        self._bounds = replace(self._bounds, passes=None, items=_positive(max(nsamples, nbatches)))
+        self._update_length()
         return self
 
-    def _become(self, description: Description) -> None:
-        self._description = description
+    def _update_length(self) -> None:
         if "size" in self.__dict__:
             return
-        if is_countable(description):
+        if is_countable(self._description):
             add_length_method(self)
         else:
             remove_length_method(self)
@@ -242,7 +250,8 @@ class DataPipeline:
     def __copy__(self) -> Self:
         """Another pipeline, which counts epochs by itself from here on."""
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__, _epochs=self._epochs.copy(), _counters=None, _running=WeakSet(), _progress=None)
+        anew = {"pipeline": list(self.pipeline), "_epochs": self._epochs.copy()}
+        other.__dict__.update(self.__dict__, **anew, _counters=None, _running=WeakSet(), _progress=None)
         return other
 
     def __getstate__(self) -> dict[str, Any]:

@@ -49,7 +49,11 @@ def _with_length(kind: Any) -> Any:
 
 
 def _length(self: Any) -> int:
-    return int(self.size) if "size" in self.__dict__ else count_items(self._description, current_place())
+    if "size" in self.__dict__:
+        return int(self.size)
+    if not is_countable(self._description):  # the list of stages was changed; a TypeError is what objects without a len() give
+        raise TypeError("of these stages nobody knows how many items they give")
+    return count_items(self._description, current_place())
 
 
 def is_countable(description: Description) -> bool:

@@ -47,7 +47,7 @@ MADE: dict[str, Callable[[Callable[[str], Any], Path], Any]] = {
     "gopen.Pipe": lambda of, _: of("gopen").Pipe(["true"], mode="rb"),
     "mix.RandomMix": lambda of, _: of("mix").RandomMix([[1]]),
     "mix.RoundRobin": lambda of, _: of("mix").RoundRobin([[1]]),
-    "pipeline.DataPipeline": lambda of, _: of("pipeline").DataPipeline([1]).with_length(1, silent=True),
+    "pipeline.DataPipeline": lambda of, _: of("pipeline").DataPipeline([[1]]).with_length(1, silent=True),
     "shardlists.DirectoryShardList": lambda of, folder: of("shardlists").DirectoryShardList(f"{folder}/"),
     "shardlists.ResampledShards": lambda of, folder: of("shardlists").ResampledShards([str(folder / "a.tar")]),
     "shardlists.SimpleShardList": lambda of, folder: of("shardlists").SimpleShardList([str(folder / "a.tar")]),

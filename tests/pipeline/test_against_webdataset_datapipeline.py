@@ -316,3 +316,42 @@ def test_loaders(shards: str, workers: int, stages: str) -> None:
         warnings.simplefilter("ignore")  # torch, about more workers than cores
         theirs, ours = both(loader)
     assert ours == theirs
+
+
+def numbered(samples: Any) -> Any:
+    return ({**sample, "number": number} for number, sample in enumerate(samples))
+
+
+# As public training scripts do it.
+CHANGES: dict[str, Callable[[Any, ModuleType], Any]] = {
+    "pop": lambda dataset, _: dataset.pipeline.pop(),
+    "append": lambda dataset, _: dataset.pipeline.append(numbered),
+    "extend": lambda dataset, module: dataset.pipeline.extend([numbered, module.select(lambda sample: sample["number"] % 2)]),
+    "insert": lambda dataset, _: dataset.pipeline.insert(len(dataset.pipeline) - 1, numbered),
+    "replace": lambda dataset, _: dataset.pipeline.__setitem__(-1, numbered),
+    "slice": lambda dataset, _: dataset.pipeline.__setitem__(slice(-2, None), [numbered]),
+    "delete": lambda dataset, _: dataset.pipeline.__delitem__(-1),
+    "another": lambda dataset, _: setattr(dataset, "pipeline", dataset.pipeline[:-1]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
+@pytest.mark.parametrize("fluid", [False, True])
+def test_a_list_of_stages_that_is_changed(change, fluid, shards):
+    def make(module: ModuleType) -> Any:
+        last = [module.decode(), module.to_tuple("__key__", "cls")]
+        if fluid:
+            dataset = module.WebDataset(shards, shardshuffle=False).compose(*last)
+        else:
+            dataset = module.DataPipeline(module.SimpleShardList(shards), module.tarfile_to_samples(), *last)
+        assert isinstance(dataset.pipeline, list)
+        untouched = dataset.compose()
+        before = len(list(dataset))
+        change(dataset, module)
+        assert len(list(untouched)) == before
+        return dataset
+
+    theirs, ours = both(make)
+    ours = [{k: v for k, v in item.items() if k != "__local_path__"} if isinstance(item, dict) else item for item in ours]
+    theirs = [{k: v for k, v in item.items() if k != "__local_path__"} if isinstance(item, dict) else item for item in theirs]
+    assert theirs == ours

@@ -87,7 +87,7 @@ def test_methods_return_new_pipelines_and_append_changes_one():
     assert list(pipeline.compose(doubled).repeat(2)) == [*range(0, 20, 2)] * 2
     assert list(pipeline) == list(range(10))
     pipeline.append(doubled)
-    assert pipeline.pipeline == (ten, doubled)
+    assert pipeline.pipeline == [ten, doubled]
     assert pipeline.stage(1) is doubled
     assert list(pipeline) == list(range(0, 20, 2))
 
@@ -323,3 +323,20 @@ def test_a_copy_is_another_pipeline():
     other.set_epoch(0)
     first = list(pipeline)
     assert (list(other), list(pipeline) == first) == (first[:3], False)
+
+
+def test_changes_of_the_list_count_for_iterations_that_begin_later():
+    pipeline = DataPipeline(ten, doubled).with_epoch(4)
+    running = iter(pipeline)
+    assert next(running) == 0
+    pipeline.pipeline[0] = [5]
+    pipeline.pipeline.append(doubled)
+    assert list(running) == [2, 4, 6]
+    assert list(pipeline) == [20] * 4
+    assert list(pickle.loads(pickle.dumps(pipeline))) == [20] * 4
+    pipeline.pipeline.append(5)
+    with pytest.raises(SpecError, match="a stage must be callable"):
+        iter(pipeline)
+    pipeline.pipeline.clear()
+    with pytest.raises(SpecError, match="without stages"):
+        iter(pipeline)
