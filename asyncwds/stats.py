@@ -60,9 +60,9 @@ class Counters:
         return self.restarts < 4 + self.requests * 0.05
 
     def snapshot(self) -> Stats:
-        seconds = (self.ended if self.ended is not None else time.monotonic()) - self.started
+        until = self.ended if self.ended is not None else time.monotonic()
         return Stats(
-            seconds=seconds,
+            seconds=until - self.started,
             samples=self.samples,
             bytes=self.bytes,
             cached=self.cached,
@@ -76,7 +76,7 @@ class Counters:
             lookups=self.lookups,
             held_back=self.held_back,
             waiting_for=self.waiting_for,
-            waiting=0.0 if self.waiting_for is None else time.monotonic() - self.waiting_since,
+            waiting=0.0 if self.waiting_for is None else until - self.waiting_since,
             in_flight=self.in_flight,
             in_flight_peak=self.in_flight_peak,
             connections=self.connections,

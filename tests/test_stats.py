@@ -48,3 +48,10 @@ def test_a_snapshot_has_every_counter_and_does_not_change():
     counters.ended = counters.started + 2.0
     time.sleep(0)
     assert counters.snapshot().seconds == 2.0
+
+
+def test_what_is_waited_for_is_said_and_does_not_grow_after_the_end():
+    stats = Counters(started=0.0, ended=10.0, waiting_for="https://data.example", waiting_since=4.0).snapshot()
+    assert (stats.waiting_for, stats.waiting) == ("https://data.example", 6.0)
+    assert stats.summary() == "https://data.example has not answered for 6 s"
+    assert Counters(started=0.0, ended=10.0).snapshot().waiting == 0.0
