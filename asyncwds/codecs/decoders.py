@@ -119,7 +119,7 @@ class Decoder:
     Each field goes through `pre` (default: gzfilter), `decoders` (extension → function of the bytes), the handlers (a
     string is short for `imagehandler`) and `post` (default: basichandlers). A field that none of them takes is unpacked
     if it ends with `.zst`, `.xz` or `.bz2` and goes through all again, else it stays bytes. Unpacked fields have at most
-    `max_unpacked` [bytes]; `pre` replaces all unpacking.
+    `max_unpacked` [bytes], `npz` and files of torch too; `pre` replaces all unpacking by suffix.
 
     Pickles hold plain data, arrays and tensors; `pickle` has the classes of other objects that they may hold, or is "any" for
     whatever they hold, code among it. If it is given, it counts for `pkl`, `pickle`, `pyd`, `pth` and `pt` before the registry.
@@ -144,8 +144,8 @@ class Decoder:
         own = [imagehandler(handler) if isinstance(handler, str) else handler for handler in handlers]
         if decoders:
             own.insert(0, ByExtension({name.lower().lstrip("."): decode for name, decode in decoders.items()}))
-        if pickle is not None:
-            own.append(ByExtension(_unpicklers(pickle)))
+        if pickle is not None or max_unpacked != MAX_UNPACKED:
+            own.append(ByExtension(_bounded(pickle, max_unpacked)))
         unpack = [gzfilter if max_unpacked == MAX_UNPACKED else bind(gzfilter, max_bytes=max_unpacked)]
         self.handlers = [*(unpack if pre is None else pre), *own, *([basichandlers] if post is None else post)]
         self.only = None if only is None else frozenset(only.split() if isinstance(only, str) else only)
@@ -205,15 +205,18 @@ class Decoder:
         return Continue(key, data)
 
 
-def _unpicklers(allow: Any) -> dict[str, FieldDecoder]:
-    if allow != "any":
-        if not isinstance(allow, (list, tuple, set, frozenset)) or not all(hasattr(kind, "__qualname__") for kind in allow):
-            raise SpecError(f'decode: pickle must be "any" or a list of classes, not {allow!r}')
-        allow = tuple(allow)
-    return {
-        **dict.fromkeys(PICKLES, bind(loads.unpickle_loads, allow=allow)),
-        **dict.fromkeys(TORCH_FILES, bind(loads.torch_loads, allow=allow)),
-    }
+def _bounded(allow: Any, max_bytes: int) -> dict[str, FieldDecoder]:
+    """The decoders that have one of these options, for those that are not the defaults."""
+    chosen: dict[str, FieldDecoder] = {}
+    if allow is not None:
+        if allow != "any":
+            if not isinstance(allow, (list, tuple, set, frozenset)) or not all(hasattr(kind, "__qualname__") for kind in allow):
+                raise SpecError(f'decode: pickle must be "any" or a list of classes, not {allow!r}')
+            allow = tuple(allow)
+        chosen |= dict.fromkeys(PICKLES, bind(loads.unpickle_loads, allow=allow))
+    if max_bytes != MAX_UNPACKED:
+        chosen["npz"] = bind(loads.npz_loads, max_bytes=max_bytes)
+    return chosen | dict.fromkeys(TORCH_FILES, bind(loads.torch_loads, allow=allow, max_bytes=max_bytes))
 
 
 default_pre_handlers = [gzfilter]

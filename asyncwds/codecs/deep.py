@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
+from asyncwds.codecs.compression import MAX_UNPACKED
 from asyncwds.extras import needed
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def _tiff(data: bytes, raw: bool) -> NDArray[Any]:
         page = file.pages[0]
         if not raw and page.photometric not in _GREY_AND_RGB:
             raise ValueError(f"its channels are {page.photometric.name}, not grey or RGB; the spec 'raw' takes them as they are")
+        if page.nbytes > MAX_UNPACKED:
+            raise ValueError(f"an image of {page.nbytes} bytes; {MAX_UNPACKED} are allowed")
         pixels: NDArray[Any] = page.asarray()
     if page.planarconfig == _PLANES and pixels.ndim == 3:
         pixels = np.moveaxis(pixels, 0, -1)

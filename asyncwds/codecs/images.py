@@ -122,8 +122,10 @@ class TurboJpegHandler:
             return None
         import simplejpeg  # noqa: PLC0415 - an extra
 
-        if simplejpeg.decode_jpeg_header(data)[2] in {"CMYK", "YCCK"}:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours in {"CMYK", "YCCK"}:
             return None
+        _require_pixels(height * width)
         spec = IMAGE_SPECS[self.spec]
         pixels = simplejpeg.decode_jpeg(data, "GRAY" if spec.mode == "L" else spec.mode)
         return packed(pixels[:, :, 0] if spec.mode == "L" else pixels, spec)
@@ -153,6 +155,14 @@ def image_spec(name: str) -> ImageSpec:
 
 def last_extension(key: str) -> str:
     return key.rpartition(".")[2].lower()
+
+
+def _require_pixels(count: int) -> None:
+    """Pillow's own bound, where something else decodes."""
+    from PIL import Image  # noqa: PLC0415 - heavy
+
+    if Image.MAX_IMAGE_PIXELS is not None and count > 2 * Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError(f"an image of {count} pixels; PIL.Image.MAX_IMAGE_PIXELS is half of what is allowed")
 
 
 def _image(data: bytes, spec: ImageSpec) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from math import prod
 from typing import IO, Any, Literal
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from asyncwds.codecs.compression import MAX_UNPACKED
 from asyncwds.codecs.pickles import unpickled
@@ -42,14 +42,18 @@ def unpickle_loads(data: bytes, allow: Allowed = None) -> Any:
     return unpickled(data, () if allow is None or isinstance(allow, str) else allow)
 
 
-def torch_loads(data: bytes, allow: Allowed = None) -> Any:
+def torch_loads(data: bytes, allow: Allowed = None, max_bytes: int = MAX_UNPACKED) -> Any:
     """What `torch.save` wrote, on the CPU: tensors and plain data only, unless `security.weights_only` is off.
 
-    `allow` is as for `unpickle_loads`. DecodeError in secure mode, as in WebDataset: torch's restricted unpickler has had holes.
+    `allow` is as for `unpickle_loads`; a ValueError where it unpacks to more than `max_bytes`. DecodeError in secure mode, as in
+    WebDataset: torch's restricted unpickler has had holes.
     """
     if secure_mode():
         raise DecodeError("torch.loads is not allowed for security reasons when enforce_security is set.")
     torch = needed("torch", "torch")
+    if data.startswith(b"PK"):
+        with ZipFile(BytesIO(data)) as archive:
+            _require_room(archive, len(data), max_bytes)
     if _anything(allow) or (allow is None and not weights_only()):
         return torch.load(BytesIO(data), map_location="cpu", weights_only=False)
     try:
@@ -92,21 +96,29 @@ def _npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, Any]
     return shape, in_columns, dtype
 
 
-def npz_loads(data: bytes) -> dict[str, Any]:
-    """Arrays by name, also compressed ones. A ValueError as for `npy`, and for more than 4 GiB of all."""
+def npz_loads(data: bytes, max_bytes: int = MAX_UNPACKED) -> dict[str, Any]:
+    """Arrays by name, also compressed ones. A ValueError as for `npy`, and where they unpack to more than `max_bytes`."""
     import numpy as np  # noqa: PLC0415 - heavy
 
     with ZipFile(BytesIO(data)) as archive:
-        members = archive.infolist()
-        if sum([member.file_size for member in members]) > MAX_UNPACKED:
-            raise ValueError(f"unpacks to more than {MAX_UNPACKED} bytes")
-        for member in members:
+        _require_room(archive, len(data), max_bytes)
+        for member in archive.infolist():
             with archive.open(member) as file:
                 if file.read(len(_NPY)) == _NPY:
                     file.seek(0)
                     _npy_header(file, member.file_size)
     with np.load(BytesIO(data), allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def _require_room(archive: ZipFile, size: int, max_bytes: int) -> None:
+    """ValueError where the members of an archive of that size [bytes] unpack to more than `max_bytes`, and more than that size."""
+    members = archive.infolist()
+    if sum([member.file_size for member in members]) > max(size, max_bytes):
+        raise ValueError(f"unpacks to more than {max_bytes} bytes (decode(max_unpacked=...) sets how many may come out)")
+    if any(member.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for member in members):
+        # Others are unpacked without a bound by the standard library, and neither NumPy nor torch writes them.
+        raise ValueError("its members are neither stored nor deflated")
 
 
 def tenbin_loads(data: bytes) -> list[Any]:

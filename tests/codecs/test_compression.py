@@ -115,14 +115,3 @@ def test_own_handlers_see_packed_fields_first() -> None:
 def test_pre_replaces_all_unpacking() -> None:
     for suffix, pack in (("xz", lzma.compress), ("gz", gzip.compress)):
         assert decode(f"txt.{suffix}", pack(b"x"), pre=[]) == pack(b"x")
-
-
-def test_archives_of_arrays_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    from asyncwds.codecs import loads
-
-    file = BytesIO()
-    np.savez_compressed(file, np.zeros(100_000))
-    assert decode("npz", file.getvalue())["arr_0"].shape == (100_000,)
-    monkeypatch.setattr(loads, "MAX_UNPACKED", 100_000)
-    with pytest.raises(DecodeError, match="more than 100000 bytes"):
-        decode("npz", file.getvalue())

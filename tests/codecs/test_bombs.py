@@ -1,0 +1,188 @@
+"""Few bytes that unpack to many: given up at the bound, with a peak of memory that the bound says."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import inspect
+import lzma
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import asyncwds as wds
+from asyncwds.model import GiB
+
+MiB = 1 << 20
+BOUND, BOMB, SLACK = 16 * MiB, 192 * MiB, 40 * MiB
+
+DECODE = """
+import resource, sys
+from pathlib import Path
+import numpy, PIL.Image
+from asyncwds.codecs.decoders import Decoder
+from asyncwds.codecs.images import turbojpeg
+from asyncwds.errors import DecodeError
+
+field, path, spec, bound = sys.argv[1:]
+if field.startswith("pth"):
+    import torch
+if spec == "turbojpeg":
+    import simplejpeg
+data = Path(path).read_bytes()
+decoder = Decoder([turbojpeg("rgb8")] if spec == "turbojpeg" else [spec] if spec else [], max_unpacked=int(bound))
+decoder({"warm": b"", "txt": b"x"})
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    print(len(decoder({"__key__": "k", field: data})[field]), end=" ")
+except DecodeError as error:
+    print(type(error.__cause__).__name__, end=" ")
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+def decoded(field: str, data: bytes, tmp_path: Path, spec: str = "", bound: int = BOUND) -> tuple[str, int]:
+    """What came out, or the cause of the error, and by how much memory grew [bytes]."""
+    path = tmp_path / "data"
+    path.write_bytes(data)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", DECODE, field, str(path), spec, str(bound)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    what, grown = done.stdout.split()
+    return what, int(grown)
+
+
+def zst(data: bytes) -> bytes:
+    import zstandard
+
+    return zstandard.ZstdCompressor().compress(data)
+
+
+def many(pack: Callable[[bytes], bytes]) -> Callable[[int], bytes]:
+    """One stream after the other, since making a long one takes long."""
+    return lambda size: pack(bytes(8 * MiB)) * (size // (8 * MiB))
+
+
+def npz(size: int, method: int = zipfile.ZIP_DEFLATED, members: int = 4) -> bytes:
+    array, file = BytesIO(), BytesIO()
+    np.save(array, np.zeros(size // members, np.uint8))
+    with zipfile.ZipFile(file, "w", method, compresslevel=1) as archive:
+        for number in range(members):
+            archive.writestr(f"{number}.npy", array.getvalue())
+    return file.getvalue()
+
+
+def pth(size: int) -> bytes:
+    import torch
+
+    stored, deflated = BytesIO(), BytesIO()
+    torch.save(torch.zeros(size, dtype=torch.uint8), stored)
+    with zipfile.ZipFile(stored) as source, zipfile.ZipFile(deflated, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    return deflated.getvalue()
+
+
+BOMBS: dict[str, tuple[str, Callable[[int], bytes]]] = {
+    "gz": ("x.gz", lambda size: gzip.compress(bytes(size), 1)),
+    "gz of many streams": ("x.gz", many(gzip.compress)),
+    "gz with padding": ("x.gz", many(lambda data: gzip.compress(data) + bytes(100))),
+    "gz of gz": ("x.gz.gz", lambda size: gzip.compress(gzip.compress(bytes(size), 1))),
+    "bz2": ("x.bz2", many(bz2.compress)),
+    "xz": ("x.xz", many(lzma.compress)),
+    "zst": ("x.zst", lambda size: zst(bytes(size))),
+    "npz": ("npz", npz),
+    "pth": ("pth", pth),
+}
+EACH = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks={"zst": pytest.mark.needs("zstandard"), "pth": pytest.mark.needs("torch")}.get(name, ()))
+        for name in BOMBS
+    ],
+)
+
+
+@EACH
+def test_a_bomb_is_given_up_at_the_bound(name: str, tmp_path: Path) -> None:
+    field, make = BOMBS[name]
+    data = make(BOMB)
+    assert len(data) < BOMB // 100
+    what, grown = decoded(field, data, tmp_path)
+    assert what == "ValueError"
+    assert grown < BOUND + SLACK
+
+
+@EACH
+def test_what_is_within_the_bound_is_held_once(name: str, tmp_path: Path) -> None:
+    field, make = BOMBS[name]
+    what, grown = decoded(field, make(BOMB), tmp_path, bound=BOMB + MiB)
+    assert what in {str(BOMB), "4"}
+    assert grown < BOMB + SLACK
+
+
+def test_the_default_is_one_gibibyte() -> None:
+    assert inspect.signature(wds.decode).parameters["max_unpacked"].default == GiB
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_archives_are_packed_as_numpy_packs_them(method: int, tmp_path: Path) -> None:
+    """What the standard library unpacks otherwise comes out without a bound."""
+    what, grown = decoded("npz", npz(BOUND // 2, method), tmp_path)
+    assert what == "ValueError"
+    assert grown < SLACK
+
+
+def image_of(kind: str, side: int) -> bytes:
+    file = BytesIO()
+    Image.new("1", (side, side)).save(file, kind)
+    return file.getvalue()
+
+
+def jpeg_that_says(side: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "jpeg")
+    data = file.getvalue()
+    header = data.index(b"\xff\xc0") + 5
+    return data[:header] + struct.pack(">HH", side, side) + data[header + 4 :]
+
+
+@pytest.mark.parametrize("spec", ["rgb8", "raw", "rgb16", "pil"])
+def test_images_of_many_pixels(spec: str, tmp_path: Path) -> None:
+    for field, data in (("png", image_of("png", 20_000)), ("jpg", jpeg_that_says(60_000))):
+        what, grown = decoded(field, data, tmp_path, spec)
+        assert what == "DecompressionBombError"
+        assert grown < SLACK
+
+
+@pytest.mark.needs("simplejpeg")
+def test_jpegs_of_many_pixels_in_turbojpeg(tmp_path: Path) -> None:
+    what, grown = decoded("jpg", jpeg_that_says(60_000), tmp_path, "turbojpeg")
+    assert what == "DecompressionBombError"
+    assert grown < SLACK
+
+
+@pytest.mark.needs("tifffile", "imagecodecs")
+def test_tiffs_of_many_bytes(tmp_path: Path) -> None:
+    import tifffile
+
+    file = BytesIO()
+    tifffile.imwrite(file, np.zeros((16, 16), np.float16), byteorder="<")  # which Pillow does not read
+    data = file.getvalue()
+    for tag in (256, 257):
+        data = data.replace(struct.pack("<HHII", tag, 4, 1, 16), struct.pack("<HHII", tag, 4, 1, 60_000))
+        data = data.replace(struct.pack("<HHIHH", tag, 3, 1, 16, 0), struct.pack("<HHIHH", tag, 3, 1, 60_000, 0))
+    what, grown = decoded("tiff", data, tmp_path, "raw")
+    assert what in {"ValueError", "DecompressionBombError"}
+    assert grown < SLACK
