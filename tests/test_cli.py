@@ -78,6 +78,17 @@ def test_ls_over_http_fetches_headers_and_not_payloads(tmp_path, options):
     assert requests <= 2 * 31
 
 
+@pytest.mark.parametrize("cache", [[], ["--cache", "kept"]])
+def test_what_is_a_warning_for_a_dataset_is_one_line(shard, tmp_path, cache):
+    shard.write_bytes(shard.read_bytes() + b"behind\x1b[1m the end")
+    with FaultServer(shard.parent) as server:
+        done = asyncwds("ls", *cache, server.url("a.tar"), cwd=tmp_path)
+    assert done.returncode == 0
+    assert "4 samples in 1 shard" in done.stdout.splitlines()
+    assert done.stderr.startswith("asyncwds: ShardWarning: ")
+    assert (done.stderr.count("\n"), done.stderr.rstrip("\n").isprintable()) == (1, True)
+
+
 def test_ls_as_json(shard):
     lines = [json.loads(line) for line in asyncwds("ls", "--json", shard).stdout.splitlines()]
     assert lines == [{"key": f"k{n}", "url": str(shard), "fields": {"txt": n, "cls": 1}} for n in range(4)]

@@ -6,6 +6,7 @@ Heavy imports stand inside the commands, so that `asyncwds --help` answers at on
 from __future__ import annotations
 
 import sys
+import warnings
 from io import TextIOWrapper
 from typing import Any
 
@@ -17,6 +18,7 @@ from asyncwds.cli.cache import list_cache
 from asyncwds.cli.demo import demo
 from asyncwds.cli.ls import list_samples
 from asyncwds.errors import WdsError
+from asyncwds.escaping import printable
 
 
 class _Main(click.Group):
@@ -27,7 +29,9 @@ class _Main(click.Group):
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(context)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(context)
         except WdsError as error:
             click.echo(f"asyncwds: {type(error).__name__}: {error}", err=True)
             sys.exit(1)
@@ -35,6 +39,11 @@ class _Main(click.Group):
             # The reader of our output has gone (`| head`); Python would complain again when it flushes at exit.
             sys.stdout = None
             sys.exit(0)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """In one line, without the place in our sources."""
+    click.echo(printable(f"asyncwds: {category.__name__}: {message}"), err=True)
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})

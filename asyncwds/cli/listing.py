@@ -11,6 +11,7 @@ from asyncwds.cli.reading import Access, dataset
 from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.contents import HeaderStream
 from asyncwds.engine.schemes import storage
+from asyncwds.engine.source import Source
 from asyncwds.model import MiB, Retry, Shard
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.listing import expand_and_list
@@ -45,6 +46,7 @@ def _sized(sample: dict[str, Any], measure: Callable[[Any], int]) -> Listed:
 
 
 def _read_headers(urls: tuple[str, ...], access: Access, counters: Counters) -> Iterator[Listed]:
+    source = Source(urls=())  # which decides what is an error
     shards = [Shard(url, index) for index, url in enumerate(expand_and_list(urls, access.http, storage=access.storage))]
 
     @asynccontextmanager
@@ -59,5 +61,5 @@ def _read_headers(urls: tuple[str, ...], access: Access, counters: Counters) -> 
         for block in bridge:
             for sample in block.samples:
                 yield _sized(sample, int)
-            if block.error is not None:
-                raise block.error
+            if not source.goes_on_after(block, counters):
+                return

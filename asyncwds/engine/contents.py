@@ -28,12 +28,9 @@ class _Contents:
         self.stop = FIRST
         self.identity: str | None = None
         self.blocks: list[Block] = []
+        self.failed = False
         self._size = FIRST
         self._reader: ShardReader | None = None
-
-    @property
-    def failed(self) -> bool:
-        return self._reader is not None and self._reader.failed
 
     def take(self, chunk: Chunk, total: int | None) -> None:
         self.position += len(chunk)
@@ -56,6 +53,7 @@ class _Contents:
             self._keep(self._reading(total).finish())
 
     def fail(self, error: WdsError) -> None:
+        self.failed = True
         self.blocks.append(Block([], 0, error) if self._reader is None else self._reader.give_up(error))
 
     def _reading(self, total: int | None) -> ShardReader:
@@ -65,6 +63,7 @@ class _Contents:
 
     def _keep(self, blocks: Iterable[Block]) -> None:
         self.blocks += [block for block in blocks if block.samples or block.error is not None]
+        self.failed = self._reader is not None and self._reader.failed
 
 
 class HeaderStream:
@@ -90,7 +89,6 @@ class HeaderStream:
                 return None
             self._blocks.extend(await self._tasks[0])
             self._tasks.popleft()
-            self._counters.shards += all(block.error is None for block in self._blocks)
         return self.ready_block()
 
     def ready_block(self) -> Block | None:
@@ -111,6 +109,7 @@ class HeaderStream:
                 pass
         except WdsError as error:
             contents.fail(error)
+        self._counters.shards += not contents.failed
         return contents.blocks
 
     async def _read_range(self, contents: _Contents) -> bool:
