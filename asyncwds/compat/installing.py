@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.machinery import ModuleSpec
@@ -10,6 +11,7 @@ from typing import Any
 
 import asyncwds
 from asyncwds import security
+from asyncwds.writer.options import IN_PLACE
 
 VERSION = "1.0.2"  # of WebDataset, whose names and meanings these are
 
@@ -24,6 +26,7 @@ class WebdatasetModule(ModuleType):
 
     stands_for = "asyncwds"  # `asyncwds.standing_in` asks
     replaced: dict[str, ModuleType]
+    wrote_in_place: str | None
     __all__: list[str]
     __version__: str
 
@@ -54,6 +57,9 @@ def install() -> None:
     Code that has imported WebDataset before keeps what it has. It is for this process and those it forks: in one that is
     spawned, as DataLoader's workers are where that is the start method, it has to be called again, best at the top of the
     main module. Called twice it does nothing.
+
+    From then on `TarWriter` and `ShardWriter` write local shards in place, as WebDataset does, unless the environment has
+    WDS_IN_PLACE=0.
     """
     if isinstance(sys.modules.get("webdataset"), WebdatasetModule):
         return
@@ -64,6 +70,8 @@ def install() -> None:
     package.__all__ = [name for name in dir(asyncwds) if name != "testing"]
     modules = {f"webdataset.{name}": import_module(f"{__package__}.{name}") for name in MODULES}
     package.replaced = _taken_out()
+    package.wrote_in_place = os.environ.get(IN_PLACE)
+    os.environ.setdefault(IN_PLACE, "1")
     sys.modules.update(modules, webdataset=package)
 
 
@@ -72,6 +80,8 @@ def uninstall() -> None:
     package = sys.modules.get("webdataset")
     if isinstance(package, WebdatasetModule):
         _taken_out()
+        if package.wrote_in_place is None:
+            os.environ.pop(IN_PLACE, None)
         sys.modules.update(package.replaced)
 
 

@@ -12,6 +12,7 @@ from asyncwds.errors import SampleError
 from asyncwds.model import MiB
 from asyncwds.tar.building import closed_size, ending
 from asyncwds.tar.compressing import compressor
+from asyncwds.tar.headers import BLOCK
 from asyncwds.writer.entries import Entry
 
 CHUNK = MiB
@@ -65,6 +66,11 @@ class Archive:
     def is_full(self) -> bool:
         """Whether there is a chunk to take."""
         return self._pending_bytes >= CHUNK
+
+    @property
+    def mark(self) -> bytes:
+        """What ends the archive for now, if it is not compressed."""
+        return bytes(2 * BLOCK) if self._compressor is None else b""
 
     @property
     def is_quick(self) -> bool:

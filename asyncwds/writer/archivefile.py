@@ -6,30 +6,39 @@ import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.model import Http, Retry
+from asyncwds.security import refused
 from asyncwds.storage.clouds import Storage
+from asyncwds.storage.inplace import InPlaceOutput
 from asyncwds.storage.output import Output, StreamOutput, opened_output
 from asyncwds.storage.sinks import blocking_output
-from asyncwds.urls import rewritten
+from asyncwds.urls import local_path, rewritten
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.shards import warn_of_loss
 
 
-def open_output(target: str | os.PathLike[str] | IO[bytes] | Any, http: Http, retry: Retry, storage: Storage) -> Output:
+def open_output(
+    target: str | os.PathLike[str] | IO[bytes] | Any, http: Http, retry: Retry, storage: Storage, *, ending: bytes | None = None
+) -> Output:
     """An output for a path, a URL, or a binary file of the caller's, who closes it.
 
     As for reading, urls are rewritten as $GOPEN_REWRITE says, and opened by the function that `gopen_schemes` has in place of ours.
+    With an `ending` a local file is written in place.
     """
     if not isinstance(target, str | os.PathLike):
         return StreamOutput(target, None, close=False)
     url = rewritten(os.fspath(target))
     if (opener := writer_of(url)) is not None:
         return opened_output(url, opener)
+    path = local_path(url)
+    if ending is not None and path is not None and not refused("file") and (Path(path).is_file() or not Path(path).exists()):
+        return InPlaceOutput(url, path, ending)
     output = blocking_output(url, storage)
     if output is not None:
         return output
@@ -39,7 +48,10 @@ def open_output(target: str | os.PathLike[str] | IO[bytes] | Any, http: Http, re
 
 
 class ArchiveFile:
-    """Writes an archive in large chunks. Whatever fails or interrupts a write drops all of it: a gap would go unnoticed."""
+    """Writes an archive in large chunks. Whatever fails or interrupts a write drops all of it: a gap would go unnoticed.
+
+    Written in place, each sample is there when it was appended, and what fails ends the archive before it.
+    """
 
     def __init__(self, output: Output, archive: Archive, name: str) -> None:
         self.archive = archive
@@ -47,13 +59,16 @@ class ArchiveFile:
         self._output = output
         self._pid = os.getpid()
         self.is_open = True
+        self.in_place = isinstance(output, InPlaceOutput)
         self._dropped = weakref.finalize(self, warn_of_loss, name, self._pid)
+        if self.in_place:
+            self._dropped.detach()  # nothing is lost
 
     def append(self, entry: Entry) -> None:
         if not self.is_open:
             raise SpecError("nothing can be written any more: the writer was closed, or an earlier write failed")
         self.archive.append(entry)
-        if self.archive.is_full:
+        if self.archive.is_full or self.in_place:
             with self._all_or_nothing():
                 self._write(self.archive.take())
 

@@ -64,6 +64,8 @@ class AsyncShardWriter:
         self.opener = opener
         self.kw = kw
         self._options = Options(**kw)
+        if self._options.in_place:
+            raise SpecError("AsyncShardWriter writes shards whole or not at all; ShardWriter has in_place")
         self._packer = self._options.packer()
         self._shards = Shards(pattern, maxcount, maxsize, start_shard)
         self._shards.next_name()  # now rather than with the first sample

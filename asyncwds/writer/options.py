@@ -28,6 +28,10 @@ _FORMATS: dict[int | str | None, Format | None] = {
 }
 
 
+IN_PLACE = "WDS_IN_PLACE"
+"""Set to 1, writers write in place unless they are told otherwise; `compat.install` sets it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Arguments of `TarWriter`, which explains them."""
@@ -41,6 +45,11 @@ class Options:
     mtime: float | None = None
     format: int | str | None = None
     check_names: bool = True
+    in_place: bool | None = None
+
+    @property
+    def writes_in_place(self) -> bool:
+        return os.environ.get(IN_PLACE) == "1" if self.in_place is None else self.in_place
 
     def packer(self) -> Packer:
         """Raises SpecError for arguments that make no sense."""

@@ -110,10 +110,12 @@ class ShardWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
+        if kind is not None and self._begun is not None and self._begun.in_place:
+            self.finish()
+        elif kind is None:
             self.close()
-        else:
-            self._abort()
+            return
+        self._abort()
 
     def write(self, obj: Mapping[str, Any]) -> int:
         """Writes a sample, to a new shard if the present one has no room for it. Returns the bytes of its fields."""
@@ -184,7 +186,10 @@ class ShardWriter:
     def _begin(self) -> ArchiveFile:
         name = self._shards.next_name()
         archive = self._options.archive(None if self.opener else name, hashed=self._manifest is not None)
-        output = self._opened(name) if self.opener is None else StreamOutput(self.opener(name), name, close=True)
+        if self.opener is None:
+            output = self._opened(name, archive.mark if self._options.writes_in_place else None)
+        else:
+            output = StreamOutput(self.opener(name), name, close=True)
         self._shards.begun(name, verbose=bool(self.verbose))
         file = self._begun = ArchiveFile(output, archive, name)
         self.tarstream = TarWriter.to(self._options, self._packer, file)
@@ -207,8 +212,8 @@ class ShardWriter:
             output.abort()
             raise
 
-    def _opened(self, url: str) -> Output:
-        return open_output(url, self._http, self._retry, self._storage)
+    def _opened(self, url: str, ending: bytes | None = None) -> Output:
+        return open_output(url, self._http, self._retry, self._storage, ending=ending)
 
     def _check(self) -> None:
         """After a failure: if samples were lost with the shard, there can be no others after them."""

@@ -27,6 +27,8 @@ class TarWriter:
     mtime         time [s] of all members; with 0, or any other number, the same samples give the same bytes. None is now
     format        None writes USTAR, with a PAX header for a member that needs one; or one of tarfile's formats, or its name
     check_names   refuse keys and fields that would come back as others when they are read
+    in_place      write a local file under its name from the beginning, so that it can be read and renamed meanwhile, and is ended
+                  and kept after an error too; as webdataset does, and by default after `asyncwds.compat.install()`
     http, retry, storage   as for `WebDataset`
 
     A file appears under its name when the writer is closed, as a whole; if the `with` block ends with an error, or a write fails,
@@ -47,14 +49,16 @@ class TarWriter:
         format: int | str | None = None,  # noqa: A002 - webdataset's name
         *,
         check_names: bool = True,
+        in_place: bool | None = None,
         http: Http | None = None,
         retry: Retry | None = None,
         storage: Storage | Settings | None = None,
     ) -> None:
-        options = Options(user, group, mode, compress, encoder, keep_meta, mtime, format, check_names)
+        options = Options(user, group, mode, compress, encoder, keep_meta, mtime, format, check_names, in_place)
         packer = options.packer()
         archive = options.archive(fileobj)
-        output = open_output(fileobj, http or Http(), retry or Retry(), as_storage(storage))
+        ending = archive.mark if options.writes_in_place else None
+        output = open_output(fileobj, http or Http(), retry or Retry(), as_storage(storage), ending=ending)
         own = isinstance(fileobj, str | os.PathLike)
         self._set_up(options, packer, ArchiveFile(output, archive, str(fileobj)), None if own else fileobj)
 
@@ -88,7 +92,7 @@ class TarWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
+        if kind is None or self._file.in_place:
             self.close()
         else:
             self.abort()

@@ -193,7 +193,7 @@ def test_never_closed(tmp_path: Path, names: Any) -> None:
     with leaks():
         sink = wds.TarWriter(tmp_path / "a.tar")
         sink.write({"__key__": "a", "bin": bytes(3_000_000)})
-        assert len(names()) == 1
+        assert "a.tar" not in names()
         with pytest.warns(RuntimeWarning, match=r"a\.tar was never closed"):  # noqa: PT031 - dropping it is what warns
             del sink
             gc.collect()
