@@ -17,6 +17,7 @@ from asyncwds.errors import FetchError, WdsError
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
 from asyncwds.storage.closing import to_its_end
+from asyncwds.storage.descriptors import most_connections
 
 HEAD_START = 0.008  # [s]: with 3 ms nothing is won, with 6 and more 15 ms
 
@@ -36,7 +37,9 @@ class Fetches:
         self._outside = outside
         self._fetcher = fetcher
         self._counters = counters
-        self._connections = scheduler.connections
+        # More would only fail. But shards in rotation that are streams need one each.
+        self._most = max(scheduler.rotation.lanes or 1, most_connections())
+        self._connections = min(scheduler.connections, self._most)
         self._tuner = Tuner(max(START, self._connections)) if tuned else None
         self._ahead = ReadAhead()
         self._tasks: dict[Part, asyncio.Task[None]] = {}
@@ -79,7 +82,7 @@ class Fetches:
         scheduler.connections = self._connections
         if self._tuner is not None:
             tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled)
-            scheduler.connections = max(self._connections, tuned)
+            scheduler.connections = min(self._most, max(self._connections, tuned))
 
     async def wait_for(self, run: ShardRun | None) -> None:
         """Returns when more of a shard may have come; None for any. Raises what went wrong in here, if something did."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import resource
 import select
 
 from asyncwds.errors import AccessError, FetchError, NotFoundError
 from asyncwds.model import KiB
+from asyncwds.storage.descriptors import advice, are_used_up
 
 PIPE_BYTES = 256 * KiB
 """How much is read from a pipe at a time. With a pipe of this size 0.31 CPU-s/GB; 64 KiB 0.43, 1 MiB 0.94."""
@@ -25,9 +25,8 @@ _KINDS: dict[int, type[FetchError]] = {
 def translated(error: OSError, url: str, offset: int | None = None) -> FetchError:
     """Our error for a system call on the source `url` that failed."""
     message = error.strerror or str(error)
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        message += f": this process may have {limit} descriptors open (RLIMIT_NOFILE); raise it with ulimit -n"
+    if are_used_up(error):
+        message += f": {advice()}"
     return _KINDS.get(error.errno or 0, FetchError)(message, url=url, offset=offset)
 
 

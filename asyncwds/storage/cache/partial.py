@@ -33,7 +33,16 @@ LOOK = 0.005
 """[s] Between two looks at what others fetch."""
 
 _READ = 1 << 20
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def _read_boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+_BOOT = _read_boot()  # before there is a connection: later no descriptor may be free
 
 
 class Partial:
@@ -253,7 +262,7 @@ class Partial:
 
 def boot() -> str:
     """Differs from one start of a machine to the next; empty where the system does not tell."""
-    return _BOOT.read_text().strip() if _BOOT.exists() else ""
+    return _BOOT
 
 
 def _read_on(descriptor: int, offset: int) -> bytes:
