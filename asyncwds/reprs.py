@@ -10,6 +10,7 @@ from typing import Any
 
 LONGEST_LIST = 6  # items of a list, a tuple or a mapping that are shown
 LONGEST_TEXT = 60  # characters of a string that are shown
+LONGEST_LINE = 240  # characters of what an object says of itself
 PLAIN = (bool, int, float, complex, type(None))
 MARKS: dict[type, str] = {list: "[]", tuple: "()"}
 
@@ -59,7 +60,7 @@ def show_object(value: Any) -> str:
     if is_dataclass(value) and not isinstance(value, type):
         return show_call(type(value).__name__, (), changed_fields(value))
     first, *more = repr(value).splitlines() or [""]
-    return f"<{type(value).__name__}>" if len(first) > 3 * LONGEST_TEXT else f"{first} …" if more else first
+    return first if len(first) <= LONGEST_LINE and not more else f"{first[:LONGEST_LINE]} …"
 
 
 def show_call(name: str, args: Sequence[Any], keywords: Mapping[str, Any]) -> str:

@@ -261,7 +261,7 @@ class DataPipeline:
         self.__dict__.update(state, _running=WeakSet())
 
     def __repr__(self) -> str:
-        return describe(type(self).__name__, self._description)
+        return describe(type(self).__name__.removesuffix("_Length"), self._description)
 
     def _repr_html_(self) -> str:
         return html_block(repr(self))
