@@ -4,11 +4,13 @@ import importlib.util
 import json
 import sys
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import webdataset as published
+from PIL import Image
 
 import asyncwds
 import asyncwds.compat
@@ -107,6 +109,9 @@ def test_timm(folder, split, training, rank, world):
 
 
 def test_timm_passes_over_what_it_cannot_decode(installed, tmp_path):
-    (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": "a", "jpg": b"no image", "cls": b"1"}]))
-    (tmp_path / "_info.json").write_text('{"train": {"filenames": "a.tar", "num_samples": 1}}')
-    assert with_ours("timm_like").samples(str(tmp_path), "train", training=False) == []
+    image = BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "JPEG")
+    fields = [{"jpg": b"no image", "cls": b"1"}, {"jpg": image.getvalue(), "cls": b"2"}]
+    (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": f"{key}", **each} for key, each in enumerate(fields)]))
+    (tmp_path / "_info.json").write_text('{"train": {"filenames": "a.tar", "num_samples": 2}}')
+    assert len(with_ours("timm_like").samples(str(tmp_path), "train", training=False)) == 1
