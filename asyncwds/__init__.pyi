@@ -114,6 +114,7 @@ from .settings import GCS as GCS
 from .settings import S3 as S3
 from .settings import AIStore as AIStore
 from .settings import Azure as Azure
+from .settings import Command as Command
 from .settings import FileSystem as FileSystem
 from .settings import HuggingFace as HuggingFace
 from .stats import Stats as Stats

@@ -192,6 +192,17 @@ class FileSystem:
         return _pickled(self, "options")
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How `pipe:` urls are read.
+
+    check  a command that fails is an error, also after all data. False is for commands that always end so: what they wrote
+           counts, and a shard that is cut is an error still
+    """
+
+    check: bool = True
+
+
 def _check(settings: Any, *names: str) -> None:
     if getattr(settings, "endpoint", None) is not None and "@" in urlsplit(settings.endpoint).netloc:
         raise SpecError(f"{type(settings).__name__}: an endpoint has no user and password in it", url=settings.endpoint)

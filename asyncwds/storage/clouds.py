@@ -13,13 +13,13 @@ from asyncwds.errors import SpecError
 from asyncwds.extras import needed
 from asyncwds.model import Http
 from asyncwds.security import secure_mode
-from asyncwds.settings import GCS, S3, AIStore, Azure, FileSystem, HuggingFace
+from asyncwds.settings import GCS, S3, AIStore, Azure, Command, FileSystem, HuggingFace
 
 if TYPE_CHECKING:
     from asyncwds.storage.sites import Site
     from asyncwds.storage.transport import Transport
 
-Settings = S3 | GCS | Azure | HuggingFace | AIStore | FileSystem
+Settings = S3 | GCS | Azure | HuggingFace | AIStore | FileSystem | Command
 Storage = Mapping[str, Settings]
 """URL prefix → settings for the urls that begin with it; the longest one counts."""
 
@@ -52,19 +52,27 @@ def schemes() -> tuple[str, ...]:
 
 
 def as_storage(storage: Storage | Settings | None) -> Storage:
-    """`S3(...)` alone is short for `{"s3://": S3(...)}`. Raises SpecError for anything else that is no mapping to settings."""
+    """`S3(...)` alone is short for `{"s3://": S3(...)}`, and `Command(...)` for `{"pipe:": Command(...)}`.
+
+    Raises SpecError for anything else that is no mapping to settings.
+    """
     if storage is None:
         return {}
     if not isinstance(storage, Mapping):
-        storage = {f"{scheme}://": storage for scheme, known in SCHEMES.items() if type(known) is type(storage)}
-    if not storage or any(type(settings) not in _SITES for settings in storage.values()):
-        known = ", ".join(kind.__name__ for kind in _SITES)
+        schemes_of = {f"{scheme}://": known for scheme, known in SCHEMES.items()} | {"pipe:": Command()}
+        storage = {prefix: storage for prefix, known in schemes_of.items() if type(known) is type(storage)}
+    if not storage or any(type(settings) not in {*_SITES, Command} for settings in storage.values()):
+        known = ", ".join(kind.__name__ for kind in (*_SITES, Command))
         raise SpecError(f"storage must be one of {known}, or a dict of such by URL prefix")
+    if wrong := [prefix for prefix, settings in storage.items() if isinstance(settings, Command) != prefix.startswith("pipe:")]:
+        raise SpecError(f"storage: Command is for urls that begin with pipe:, and nothing else is: {wrong[0]!r}")
     return dict(storage)
 
 
 def settings_for(url: str, storage: Storage) -> Settings | None:
-    """The settings for a url; None for urls that need no site."""
+    """The settings for a url; None for urls that need no site, commands among them."""
+    if url.startswith("pipe:"):
+        return None
     prefix = max((prefix for prefix in storage if url.startswith(prefix)), key=len, default=None)
     if prefix is not None:
         return storage[prefix]
@@ -74,6 +82,12 @@ def settings_for(url: str, storage: Storage) -> Settings | None:
     if scheme.lower() in SCHEMES:
         return SCHEMES[scheme.lower()]
     return _FILE_SYSTEM if rest.startswith("//") and is_foreign(scheme.lower()) else None
+
+
+def command_for(url: str, storage: Storage) -> Command:
+    """The settings for a `pipe:` url."""
+    found = storage.get(max((prefix for prefix in storage if url.startswith(prefix)), key=len, default=""))
+    return found if isinstance(found, Command) else Command()
 
 
 def is_foreign(scheme: str) -> bool:

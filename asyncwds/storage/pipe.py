@@ -25,12 +25,13 @@ TAIL_BYTES = 2000
 class PipeFetcher:
     """Runs `CMD` with /bin/sh for each body. It has no ranges, no size and no identity.
 
-    The body's end raises FetchError with the exit status and the end of stderr, unless the command succeeded. Leaving a
-    body early kills the command with all processes it started.
+    The body's end raises FetchError with the exit status and the end of stderr, unless the command succeeded, or nobody asks
+    (`check=False`). Leaving a body early kills the command with all processes it started.
     """
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, *, check: bool = True) -> None:
         self._counters = counters
+        self._check = check
 
     @asynccontextmanager
     async def open(
@@ -60,7 +61,7 @@ class PipeFetcher:
             position += len(chunk)
             self._counters.bytes += len(chunk)
             yield chunk
-        await command.succeeded(position)
+        await command.ended(position, check=self._check)
 
 
 class _Command:
@@ -81,11 +82,11 @@ class _Command:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._errors.fileno(), self._listen)
 
-    async def succeeded(self, position: int) -> None:
-        """Waits for the exit. Raises FetchError if its status is not 0; `position` [bytes] is where the output ended."""
+    async def ended(self, position: int, *, check: bool) -> None:
+        """Waits for the exit. With `check`, raises FetchError unless its status is 0; the output ended at `position` [bytes]."""
         await self._exit()
         status = self._process.returncode
-        if status == 0:
+        if status == 0 or not check:
             return
         while is_ready(self._errors.fileno()) and self._listen():
             pass

@@ -12,7 +12,7 @@ from asyncwds.security import refused, secure_mode
 from asyncwds.settings import S3, AIStore, FileSystem
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
-from asyncwds.storage.clouds import Settings, Storage, http_for, is_foreign, schemes, settings_for, site_maker, why_not
+from asyncwds.storage.clouds import Settings, Storage, command_for, http_for, is_foreign, schemes, settings_for, site_maker, why_not
 from asyncwds.storage.file import FileFetcher
 from asyncwds.storage.pipe import PipeFetcher
 from asyncwds.storage.stdin import StdinFetcher
@@ -86,6 +86,8 @@ class _Storage:
 
     def _by_scheme(self, url: str) -> Fetcher:
         maker = _maker(url)
+        if maker is _pipe and not command_for(url, self._storage).check:
+            maker = _unchecked_pipe
         if maker not in self._fetchers:
             self._fetchers[maker] = maker(*self._arguments)
         return self._fetchers[maker]
@@ -162,6 +164,10 @@ def _file(_http: Http, _retry: Retry, counters: Counters) -> Fetcher:
 
 def _pipe(_http: Http, _retry: Retry, counters: Counters) -> Fetcher:
     return PipeFetcher(counters)
+
+
+def _unchecked_pipe(_http: Http, _retry: Retry, counters: Counters) -> Fetcher:
+    return PipeFetcher(counters, check=False)
 
 
 def _stdin(_http: Http, _retry: Retry, counters: Counters) -> Fetcher:

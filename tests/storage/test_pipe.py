@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from asyncwds.errors import FetchError, SpecError
+from asyncwds import S3, Command, WebDataset
+from asyncwds.errors import FetchError, SpecError, TarError
 from asyncwds.stats import Counters
 from asyncwds.storage.pipe import TAIL_BYTES, PipeFetcher
-from asyncwds.testing import leaks, read
+from asyncwds.testing import leaks, make_shard, read
 
 
 @pytest.fixture
@@ -144,3 +145,27 @@ async def test_fault_32_out_of_descriptors_no_command_starts(pipes):
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert (await read(pipes, "pipe:echo on"))[1] == b"on\n"
+
+
+@pytest.mark.parametrize("storage", [Command(check=False), {"pipe:": Command(check=False)}, {"pipe:cat": Command(check=False)}])
+def test_a_command_that_fails_after_all_data_may_be_allowed_to(tmp_path, storage):
+    (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": "a", "txt": "x"}]))
+    url = f"pipe:cat {tmp_path}/a.tar; exit 3"
+    with pytest.raises(FetchError, match="status 3"):
+        list(WebDataset([url]))
+    with leaks():
+        assert [sample["txt"] for sample in WebDataset([url], storage=storage)] == [b"x"]
+    with pytest.raises(FetchError, match="status 3"):
+        list(WebDataset([url], storage={"pipe:cp": Command(check=False)}))
+
+
+def test_a_cut_shard_of_such_a_command_is_an_error_still(tmp_path):
+    (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": "a", "txt": "x" * 2000}])[:1500])
+    with leaks(), pytest.raises(TarError):
+        list(WebDataset([f"pipe:cat {tmp_path}/a.tar; exit 3"], storage=Command(check=False)))
+
+
+@pytest.mark.parametrize("storage", [{"s3://": Command()}, {"pipe:": S3()}, {"": Command()}])
+def test_settings_of_commands_are_for_commands(storage):
+    with pytest.raises(SpecError, match="Command is for urls that begin with pipe:"):
+        WebDataset(["a.tar"], storage=storage)
