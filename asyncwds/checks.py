@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction
 from numbers import Real
 from os import PathLike
@@ -70,6 +70,24 @@ def path(name: str, value: Any, *, optional: bool = False) -> None:
         raise _wrong(name, value, "a path" + _or_none(optional))
 
 
+def paths(name: str, value: Any, number: int) -> None:
+    if not isinstance(value, tuple | list) or len(value) != number:
+        raise _wrong(name, value, f"{number} paths")
+    for each in value:
+        path(name, each)
+
+
+def names(name: str, value: Any) -> list[str]:
+    """Names in a list, or in text with spaces between."""
+    given = value.split() if isinstance(value, str) else value
+    if not isinstance(given, Iterable) or isinstance(given, bytes | Mapping):
+        raise _wrong(name, value, "names")
+    found = list(given)
+    for each in found:
+        text(name, each)
+    return found
+
+
 def one_of(name: str, value: Any, known: Collection[Any]) -> None:
     """One of a few values that are text, numbers or None."""
     if isinstance(value, Collection) and not isinstance(value, str):
@@ -130,3 +148,21 @@ def _bounds(least: float | None, most: float | None) -> str:
 
 def _or_none(optional: bool) -> str:
     return " or None" if optional else ""
+
+
+def whole_fields(settings: Any, least: int, *names: str) -> None:
+    """The same for fields of a dataclass, frozen or not, which have Python's numbers then."""
+    for name in names:
+        number = whole(f"{type(settings).__name__}: {name}", getattr(settings, name), least)
+        object.__setattr__(settings, name, number)
+
+
+def flags(settings: Any, *names: str) -> None:
+    for name in names:
+        flag(f"{type(settings).__name__}: {name}", getattr(settings, name))
+
+
+def texts(settings: Any, *names: str) -> None:
+    """Fields that are text or None."""
+    for name in names:
+        text(f"{type(settings).__name__}: {name}", getattr(settings, name), optional=True)

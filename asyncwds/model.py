@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from asyncwds import checks
 from asyncwds.errors import SpecError, redact
 from asyncwds.reprs import html_table, show_value
 
@@ -133,16 +134,15 @@ class Prefetch:
     uvloop: bool = False
 
     def __post_init__(self) -> None:
-        _require(
-            self.connections == "auto" or self.connections >= 1, f"connections must be 'auto' or at least 1: {self.connections!r}"
-        )
-        _require(self.part_bytes == "auto" or self.part_bytes >= 1, f"part_bytes must be 'auto' or at least 1: {self.part_bytes!r}")
-        _require(self.buffer_bytes >= 1, f"buffer_bytes must be at least 1: {self.buffer_bytes!r}")
-        _require(self.interleave >= 1, f"interleave must be at least 1: {self.interleave!r}")
-        _require(self.interleave_samples >= 1, f"interleave_samples must be at least 1: {self.interleave_samples!r}")
-        _require(self.order in ("plan", "arrival"), f"order must be 'plan' or 'arrival': {self.order!r}")
-        for name in ("max_member_bytes", "max_header_bytes"):
-            _require(getattr(self, name) >= 0, f"{name} must not be negative: {getattr(self, name)!r}")
+        for name in ("connections", "part_bytes"):
+            if not isinstance(getattr(self, name), str):
+                checks.whole_fields(self, 1, name)
+            else:
+                checks.one_of(f"Prefetch: {name}, if it is no whole number,", getattr(self, name), ("auto",))
+        checks.whole_fields(self, 1, "buffer_bytes", "interleave", "interleave_samples")
+        checks.whole_fields(self, 0, "max_member_bytes", "max_header_bytes")
+        checks.one_of("Prefetch: order", self.order, ("plan", "arrival"))
+        checks.flags(self, "uvloop")
         # Sources without ranges hold a connection for as long as their shard is open: fewer connections than shards
         # in rotation could never make progress.
         _require(
@@ -184,13 +184,17 @@ class Retry:
     patience: float = 300.0
 
     def __post_init__(self) -> None:
-        _require(self.tries is None or self.tries >= 1, f"tries must be None or at least 1: {self.tries!r}")
+        if self.tries is not None:
+            checks.whole_fields(self, 1, "tries")
         for name in ("backoff", "backoff_max", "retry_after_max", "patience"):
-            _require(getattr(self, name) >= 0, f"{name} must not be negative: {getattr(self, name)!r}")
+            checks.real(f"Retry: {name}", getattr(self, name), 0)
         for name in ("connect_timeout", "stall_timeout"):
-            _require(getattr(self, name) > 0, f"{name} must be positive: {getattr(self, name)!r}")
-        _require(self.hedge is None or 0 < self.hedge < 1, f"hedge must be None or between 0 and 1: {self.hedge!r}")
-        _require(0 <= self.hedge_extra <= 1, f"hedge_extra must be between 0 and 1: {self.hedge_extra!r}")
+            checks.real(f"Retry: {name}", getattr(self, name), above=0)
+        checks.whole_fields(self, 0, "stall_bytes")
+        if self.hedge is not None:
+            checks.real("Retry: hedge, if it is not None,", self.hedge, above=0, most=1)
+            _require(self.hedge < 1, f"hedge must be None or between 0 and 1: {self.hedge!r}")
+        checks.real("Retry: hedge_extra", self.hedge_extra, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +221,18 @@ class Http:
     requests_per_second: float | None = None
 
     def __post_init__(self) -> None:
-        per_host, per_second = self.connections_per_host, self.requests_per_second
-        _require(per_host is None or per_host >= 1, f"connections_per_host must be None or at least 1: {per_host!r}")
-        _require(per_second is None or per_second > 0, f"requests_per_second must be None or positive: {per_second!r}")
+        if self.connections_per_host is not None:
+            checks.whole_fields(self, 1, "connections_per_host")
+        if self.requests_per_second is not None:
+            checks.real("Http: requests_per_second, if it is not None,", self.requests_per_second, above=0)
+        checks.mapping("Http: headers", self.headers)
+        for prefix, headers in self.headers.items():
+            checks.mapping(f"Http: headers[{prefix!r}]", headers)
+        checks.texts(self, "proxy")
+        checks.path("Http: ca_file", self.ca_file, optional=True)
+        checks.flags(self, "trust_env", "verify")
+        if self.client_cert is not None:
+            checks.paths("Http: client_cert, if it is not None,", self.client_cert, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,5 +257,15 @@ class Cache:
     local: bool = False
 
     def __post_init__(self) -> None:
-        _require(bool(os.fspath(self.dir)), "the cache's dir must not be empty")
-        _require(self.size is None or self.size > 0, f"the cache's size must be None or positive: {self.size!r}")
+        checks.path("Cache: dir", self.dir)
+        if self.size is not None:
+            checks.real("Cache: size, if it is not None,", self.size, above=0)
+        checks.function("Cache: url_to_name", self.url_to_name, optional=True)
+        checks.flags(self, "revalidate", "checksums", "verbose", "local")
+
+
+def as_settings(http: Http | None, retry: Retry | None) -> tuple[Http, Retry]:
+    """Those that are given, or the defaults. Raises SpecError for anything else."""
+    checks.instance("http", http, Http, optional=True)
+    checks.instance("retry", retry, Retry, optional=True)
+    return http or Http(), retry or Retry()

@@ -6,6 +6,7 @@ import os
 import random
 from zlib import crc32
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
 
 
@@ -39,9 +40,7 @@ def _number(part: object) -> int:
 def dataset_seed(seed: int | None) -> int:
     """The seed given, else $WDS_SEED, else one that is drawn. Raises SpecError for one that is no whole number."""
     if seed is not None:
-        if not isinstance(seed, int):
-            raise SpecError(f"a seed must be a whole number, not {seed!r}")
-        return seed
+        return checks.whole("seed", seed)
     text = os.environ.get("WDS_SEED")
     if not text:
         return random.randrange(1_000_000)  # noqa: S311 - an order, not a secret; follows random.seed() as WebDataset does

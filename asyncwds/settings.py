@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.model import GiB, KiB, MiB
 
@@ -56,10 +57,10 @@ class S3:
         _check(self, "anonymous", "access_key", "get_keys")
         if (self.access_key is None) != (self.secret_key is None):
             raise SpecError("S3: access_key and secret_key go together")
-        if self.addressing not in ("auto", "path", "virtual"):
-            raise SpecError(f"S3: addressing must be 'auto', 'path' or 'virtual': {self.addressing!r}")
-        if not 5 * MiB <= self.part_bytes <= 5 * GiB:
-            raise SpecError(f"S3: part_bytes must be between 5 MiB and 5 GiB: {self.part_bytes!r}")
+        checks.one_of("S3: addressing", self.addressing, ("auto", "path", "virtual"))
+        checks.whole("S3: part_bytes", self.part_bytes, 5 * MiB, 5 * GiB)
+        checks.flags(self, "requester_pays")
+        checks.texts(self, "region", "profile", "session_token")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _pickled(self, "secret_key", "session_token")
@@ -108,8 +109,8 @@ class AIStore:
 
     def __post_init__(self) -> None:
         _check(self, "token", "get_token")
-        if self.part_bytes < 1:
-            raise SpecError(f"AIStore: part_bytes must be at least 1: {self.part_bytes!r}")
+        checks.whole("AIStore: part_bytes", self.part_bytes, 1)
+        checks.flags(self, "verify")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _pickled(self, "token")
@@ -136,7 +137,8 @@ class GCS:
 
     def __post_init__(self) -> None:
         _check(self, "credentials_file", "get_token", "anonymous")
-        if self.part_bytes < 1 or self.part_bytes % (256 * KiB):
+        checks.texts(self, "user_project")
+        if checks.whole("GCS: part_bytes", self.part_bytes, 1) % (256 * KiB):
             raise SpecError(f"GCS: part_bytes must be a multiple of 256 KiB: {self.part_bytes!r}")
 
 
@@ -166,8 +168,8 @@ class Azure:
 
     def __post_init__(self) -> None:
         _check(self, "account_key", "sas_token", "get_token", "anonymous", "connection_string")
-        if not 1 <= self.part_bytes <= 4000 * MiB:
-            raise SpecError(f"Azure: part_bytes must be between 1 and 4000 MiB: {self.part_bytes!r}")
+        checks.whole("Azure: part_bytes", self.part_bytes, 1, 4000 * MiB)
+        checks.texts(self, "account")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _pickled(self, "connection_string", "account_key", "sas_token")
@@ -185,8 +187,8 @@ class FileSystem:
     threads: int = 8
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise SpecError(f"FileSystem: threads must be at least 1: {self.threads!r}")
+        checks.whole("FileSystem: threads", self.threads, 1)
+        checks.mapping("FileSystem: options", self.options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _pickled(self, "options")
@@ -204,6 +206,19 @@ class Command:
 
 
 def _check(settings: Any, *names: str) -> None:
+    """Of the named ones, which are functions (`get_`), flags (`anonymous`) and text, one can be given."""
+    for name in names:
+        label = f"{type(settings).__name__}: {name}"
+        if name.startswith("get_"):
+            checks.function(label, getattr(settings, name), optional=True)
+        elif name == "anonymous":
+            checks.flag(label, settings.anonymous)
+        elif name == "credentials_file":
+            checks.path(label, settings.credentials_file, optional=True)
+        else:
+            checks.text(label, getattr(settings, name), optional=True)
+    if hasattr(settings, "endpoint"):
+        checks.texts(settings, "endpoint")
     if getattr(settings, "endpoint", None) is not None and "@" in urlsplit(settings.endpoint).netloc:
         raise SpecError(f"{type(settings).__name__}: an endpoint has no user and password in it", url=settings.endpoint)
     given = [name for name in names if getattr(settings, name) not in (None, False)]

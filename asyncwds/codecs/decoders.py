@@ -141,6 +141,12 @@ class Decoder:
         max_unpacked: int = MAX_UNPACKED,
         pickle: loads.Allowed = None,
     ) -> None:
+        checks.flag("decode: partial", partial)
+        checks.whole("decode: max_unpacked", max_unpacked, 1)
+        checks.mapping("decode: decoders", decoders, optional=True)
+        for name, decode in (decoders or {}).items():
+            checks.text("decode: an extension in decoders", name)
+            checks.function(f"decode: the decoder for {name}", decode)
         own = [imagehandler(handler) if isinstance(handler, str) else handler for handler in handlers]
         if decoders:
             own.insert(0, ByExtension({name.lower().lstrip("."): decode for name, decode in decoders.items()}))
@@ -148,7 +154,7 @@ class Decoder:
             own.append(ByExtension(_bounded(pickle, max_unpacked)))
         unpack = [gzfilter if max_unpacked == MAX_UNPACKED else bind(gzfilter, max_bytes=max_unpacked)]
         self.handlers = [*(unpack if pre is None else pre), *own, *([basichandlers] if post is None else post)]
-        self.only = None if only is None else frozenset(only.split() if isinstance(only, str) else only)
+        self.only = None if only is None else frozenset(checks.names("decode: only", only))
         self.partial = partial
         self.suffixes = SUFFIXES if pre is None else {}
         self.max_unpacked = max_unpacked

@@ -16,6 +16,7 @@ from io import BytesIO
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
+from asyncwds import checks
 from asyncwds.errors import EncodeError, SpecError
 from asyncwds.extras import needed
 
@@ -284,7 +285,10 @@ def make_encoder(spec: bool | Mapping[str, FieldEncoder] | Encoder | None) -> En
     if spec is True:
         return ExtensionEncoder(default_handlers)
     if isinstance(spec, Mapping):
+        for extension, encode in spec.items():
+            checks.function(f"the encoder for {extension}", encode)
         return ExtensionEncoder(spec)
     if callable(spec):
+        checks.function("encoder", spec)
         return spec
     raise SpecError(f"encoder must be True, False, None, a dict or a callable, not {spec!r}")

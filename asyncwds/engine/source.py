@@ -12,6 +12,7 @@ from os import PathLike
 from time import monotonic, perf_counter
 from typing import Literal
 
+from asyncwds import checks
 from asyncwds.engine.bridge import LoopFactory
 from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.schemes import storage
@@ -19,7 +20,7 @@ from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import EmptyEpochError, SampleError, ShardWarning, SpecError, TrailingBytesError, WdsError, redact
 from asyncwds.escaping import printable
 from asyncwds.manifests import ShardRecord
-from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard
+from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard, as_settings
 from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
 from asyncwds.stats import Counters, Stats
 from asyncwds.storage.base import Fetcher
@@ -72,6 +73,15 @@ class Source:
     fetcher: Callable[[], Fetcher] | None = None
     cache: Cache | None = None
     records: Mapping[str, ShardRecord] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks.whole_fields(self, 0, "shardshuffle")
+        checks.function("handler", self.handler)
+        for name in ("nodesplitter", "workersplitter", "select_files", "rename_files", "fetcher"):
+            checks.function(name, getattr(self, name), optional=True)
+        for name in ("verbose", "verify", "strict", "empty_check"):
+            checks.flag(name, getattr(self, name))
+        checks.instance("cache", self.cache, Cache, optional=True)
 
     def shards(self, epoch: int, place: Place) -> Iterator[Shard]:
         return plan(
@@ -251,14 +261,16 @@ def open_samples(
     goes on; with `strict` also for what is otherwise a ShardWarning. Shards are compared with the checksums that manifests list
     or their stores keep, unless `verify` is False. Leaving the context closes everything, also in the middle.
     """
+    checks.instance("place", place, Place, optional=True)
+    http, retry = as_settings(http, retry)
     source = Source(
         urls=tuple(expand(urls)),
-        seed=seed,
+        seed=checks.whole("seed", seed),
         shardshuffle=shardshuffle,
         nodesplitter=split_by_node,
         prefetch=as_prefetch(prefetch),
-        retry=retry or Retry(),
-        http=http or Http(),
+        retry=retry,
+        http=http,
         storage=as_storage(storage),
         handler=handler,
         select_files=select_files,
@@ -268,7 +280,7 @@ def open_samples(
         verify=verify,
         strict=strict,
     )
-    return _open_samples(source, epoch, place or Place())
+    return _open_samples(source, checks.whole("epoch", epoch), place or Place())
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ class Batched:
     tensors: bool = False
 
     def __post_init__(self) -> None:
-        checks.whole("batchsize", self.batchsize, 1)
+        checks.whole_fields(self, 1, "batchsize")
         checks.function("batched: collation_fn", self.collation_fn, optional=True)
         checks.function("batched: handler", self.handler)
         for name in ("partial", "tensors"):

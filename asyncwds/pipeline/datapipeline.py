@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Self
 from weakref import WeakSet
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.extras import needed
 from asyncwds.pipeline import run
@@ -130,7 +131,7 @@ class DataPipeline:
         It reaches the workers of a DataLoader, also those that stay, when their next iteration begins. What the pipeline begins
         with, or the dataset of a DataLoader that it begins with, is told too.
         """
-        self._epochs.set(epoch)
+        self._epochs.set(checks.whole("set_epoch: epoch", epoch))
         head: Any = self.pipeline[0] if self.pipeline else None
         told: Any
         for told in (head, getattr(head, "dataset", None)):
@@ -211,10 +212,11 @@ class DataPipeline:
         self._update_length()
 
     def repeat(self, nepochs: int | None = -1, nbatches: int | None = -1) -> Self:
-        """Changes this pipeline, and returns it: an iteration passes over the data `nepochs` times, without end if that is not
-        above 0; it has at most `nbatches` items in all.
+        """Changes this pipeline, and returns it: an iteration passes over the data `nepochs` times, without end if that is -1
+        or None; it has at most `nbatches` items in all. Raises SpecError for other numbers that are not above 0.
         """
-        self._bounds = replace(self._bounds, passes=_positive(nepochs), items=_positive(nbatches))
+        passes, items = checks.count("repeat: nepochs", nepochs), checks.count("repeat: nbatches", nbatches)
+        self._bounds = replace(self._bounds, passes=passes, items=items)
         self._update_length()
         return self
 
@@ -222,9 +224,10 @@ class DataPipeline:
         """Changes this pipeline, and returns it: an iteration is exactly so many items of the last stage.
 
         It passes over the data as often as that takes, and each iteration begins anew. The two are the same, and the larger
-        counts; without end if that is not above 0.
+        counts; without end if both are -1. Raises SpecError for other numbers that are not above 0.
         """
-        self._bounds = replace(self._bounds, passes=None, items=_positive(max(nsamples, nbatches)))
+        items = [checks.count("with_epoch: nsamples", nsamples), checks.count("with_epoch: nbatches", nbatches)]
+        self._bounds = replace(self._bounds, passes=None, items=max([n for n in items if n is not None], default=None))
         self._update_length()
         return self
 
@@ -238,9 +241,7 @@ class DataPipeline:
 
     def with_length(self, n: int, silent: bool = False) -> Self:  # noqa: ARG002 - WebDataset's, to silence its warning
         """Gives this pipeline a `len()`, for those who ask for one, and returns it. It changes nothing else."""
-        if not hasattr(n, "__index__") or n < 0:
-            raise SpecError(f"with_length: the length must be a number of items, not {n!r}")
-        self.size = n
+        self.size = checks.whole("with_length: n", n, 0)
         return add_length_method(self)
 
     def __add__(self, other: Any) -> Any:
@@ -265,7 +266,3 @@ class DataPipeline:
 
     def _repr_html_(self) -> str:
         return html_block(repr(self))
-
-
-def _positive(number: int | None) -> int | None:
-    return number if number is not None and number > 0 else None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from asyncwds import checks
 from asyncwds.engine.source import Handler, Source, as_prefetch
 from asyncwds.folders import is_folder
-from asyncwds.model import Cache, Http, Prefetch, Retry
+from asyncwds.model import Cache, Http, Prefetch, Retry, as_settings
 from asyncwds.pipeline.datapipeline import DataPipeline
-from asyncwds.pipeline.directory import DirectoryShardList
+from asyncwds.pipeline.directory import DirectoryShardList, Mode
 from asyncwds.pipeline.fluid import FluidInterface
 from asyncwds.pipeline.handlers import reraise_exception
 from asyncwds.pipeline.reading import TarSamples
@@ -105,6 +107,12 @@ class WebDataset(DataPipeline, FluidInterface):
         verify: bool = True,
         strict: bool = False,
     ) -> None:
+        checks.one_of("mode", mode, (None, "resampled", *get_args(Mode)))
+        checks.flag("resampled", resampled)
+        checks.instance("cache", cache, Cache, optional=True)
+        checks.function("url_to_name", url_to_name, optional=True)
+        checks.path("cache_dir", cache_dir or None, optional=True)
+        checks.real("cache_size", cache_size)
         resampled = resampled or mode == "resampled"
         args = SimpleNamespace(
             urls=urls,
@@ -114,8 +122,8 @@ class WebDataset(DataPipeline, FluidInterface):
             shardshuffle=shardshuffle,
         )
         self.update_cache_info(args)
-        self._describe(Description((), dataset_seed(seed), passes=None if repeat is True else int(repeat) or 1))
-        http, retry, storage = http or Http(), retry or Retry(), as_storage(storage)
+        self._describe(Description((), dataset_seed(seed), passes=_passes(repeat)))
+        (http, retry), storage = as_settings(http, retry), as_storage(storage)
         lookup = _as_they_are if fetcher is not None else partial(look_up, http=http, retry=retry, storage=storage)
         own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, _spool(urls, args.mode) is not None
         listed = own_list or folder
@@ -126,7 +134,7 @@ class WebDataset(DataPipeline, FluidInterface):
             urls=tuple(found.urls),
             records=found.records,
             seed=self.seed,
-            shardshuffle=0 if resampled else SHARDSHUFFLE if shardshuffle is True else int(shardshuffle or 0),
+            shardshuffle=0 if resampled else SHARDSHUFFLE if shardshuffle is True else _shardshuffle(shardshuffle),
             draw=draw,
             nodesplitter=None if resampled and splits_by_itself(nodesplitter) else nodesplitter,
             workersplitter=None if resampled and splits_by_itself(workersplitter) else workersplitter or None,
@@ -158,6 +166,14 @@ class WebDataset(DataPipeline, FluidInterface):
     def create_url_iterator(self, args: SimpleNamespace) -> None:
         """Appends what gives the shards. Where a subclass does that, splitters and the shuffle of shards come behind it."""
         self.append(_shard_list(args.urls, args.mode))
+
+
+def _passes(repeat: bool | int) -> int | None:
+    return None if repeat is True else checks.count("repeat", repeat or 1)
+
+
+def _shardshuffle(size: float | None) -> int:
+    return int(checks.real("shardshuffle, if it is not True or None,", size or 0, 0, sys.maxsize))
 
 
 def _as_they_are(urls: Any) -> Listing:

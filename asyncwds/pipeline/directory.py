@@ -15,10 +15,11 @@ from contextlib import suppress
 from glob import glob
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from braceexpand import braceexpand
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.randomness import rng_at
@@ -57,11 +58,16 @@ class DirectoryShardList:
         select: Select = "random",
         fate: Any = None,  # WebDataset's; it has no meaning there either
     ) -> None:
+        checks.path("DirectoryShardList: path", path)
         self.path = os.path.join(path, "")  # noqa: PTH118 - with a slash at its end, as WebDataset has it
         if not Path(path).is_dir():
             raise SpecError("there is no such folder", url=self.path)
-        _require(mode, "mode", Mode)
-        _require(select, "select", Select)
+        checks.one_of("DirectoryShardList: mode", mode, get_args(Mode))
+        checks.one_of("DirectoryShardList: select", select, get_args(Select))
+        checks.text("DirectoryShardList: pattern", pattern)
+        if poll is not None:
+            checks.real("DirectoryShardList: poll, if it is not None,", poll, 0)
+        checks.real("DirectoryShardList: timeout", timeout, 0)
         self.pattern = pattern
         self.poll = poll
         self.timeout = timeout
@@ -192,8 +198,3 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _require(value: str, name: str, known: Any) -> None:
-    if value not in known.__args__:
-        raise SpecError(f"DirectoryShardList: {name} must be one of {', '.join(map(repr, known.__args__))}, not {value!r}")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import count, islice, repeat
 from typing import Any
 
-from asyncwds.errors import SpecError
+from asyncwds import checks
 from asyncwds.reprs import show_value
 from asyncwds.torch_datasets import TorchIterable
 
@@ -39,6 +39,16 @@ def repeatedly(
 
     None is without limit. A pass that gives nothing is the last: repeating it would never end.
     """
+    for name, number in {"nepochs": nepochs, "nbatches": nbatches, "nsamples": nsamples}.items():
+        if number is not None:
+            checks.whole(f"repeatedly: {name}, if it is not None,", number, 0)
+    checks.function("repeatedly: batchsize", batchsize)
+    return _repeatedly(source, nepochs, nbatches, nsamples, batchsize)
+
+
+def _repeatedly(
+    source: Iterable[Any], nepochs: int | None, nbatches: int | None, nsamples: int | None, batchsize: Callable[[Any], int]
+) -> Iterator[Any]:
     if nbatches == 0 or nsamples == 0:
         return
     samples = 0
@@ -66,9 +76,8 @@ class MockDataset:
     """The same sample again and again, `length` times, in every worker: for measuring what comes after the data."""
 
     def __init__(self, sample: Any, length: int) -> None:
-        _require_length("MockDataset", length)
         self.sample = sample
-        self.length = length
+        self.length = checks.whole("MockDataset: length", length, 0)
 
     def __iter__(self) -> Iterator[Any]:
         return repeat(self.sample, self.length)
@@ -82,9 +91,8 @@ class with_epoch:  # noqa: N801 - WebDataset's name
     """A dataset whose iterations are `length` items long: the data as often as that takes, from their beginning each time."""
 
     def __init__(self, dataset: Iterable[Any], length: int) -> None:
-        _require_length("with_epoch", length)
         self.dataset = dataset
-        self.length = length
+        self.length = checks.whole("with_epoch: length", length, 1)
 
     def __iter__(self) -> Iterator[Any]:
         return repeatedly(self.dataset, nbatches=self.length)
@@ -98,9 +106,8 @@ class with_length:  # noqa: N801 - WebDataset's name
     """A dataset with a `len()` for those who ask for one. It changes nothing else."""
 
     def __init__(self, dataset: Iterable[Any], length: int) -> None:
-        _require_length("with_length", length)
         self.dataset = dataset
-        self.length = length
+        self.length = checks.whole("with_length: length", length, 0)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.dataset)
@@ -110,8 +117,3 @@ class with_length:  # noqa: N801 - WebDataset's name
 
     def __repr__(self) -> str:
         return f"with_length({show_value(self.dataset)}, {self.length})"
-
-
-def _require_length(name: str, length: object) -> None:
-    if not isinstance(length, int) or length < 0:
-        raise SpecError(f"{name}: the length must be a number of items, not {length!r}")

@@ -13,7 +13,7 @@ from asyncwds.pipeline.collation import Collation, default_collation_fn
 from asyncwds.pipeline.fields import Associator
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.lmdb_cached import LMDBCached
-from asyncwds.pipeline.shuffle import Shuffle, detshuffle
+from asyncwds.pipeline.shuffle import detshuffle, shuffle
 from asyncwds.pipeline.xdecode import xdecode
 
 
@@ -31,10 +31,11 @@ class FluidInterface:
         initial: int = 100,
         rng: random.Random | None = None,
         seed: int | None = None,
-        handler: Handler | None = None,  # noqa: ARG002 - WebDataset's; nothing in a shuffle can fail
+        handler: Handler | None = None,
     ) -> Self:
         """Shuffles in a buffer of `size` samples, giving out from the time `initial` are in. Size 0 is none."""
-        return self if size < 1 else self.compose(Shuffle(size, initial=initial, rng=rng, seed=seed))
+        stage = shuffle(size, initial, rng, seed, handler)
+        return self if size < 1 else self.compose(stage)
 
     def detshuffle(self, bufsize: int = 1000, initial: int = 100, seed: int = 0, epoch: int = -1) -> Self:
         """Shuffles in the order of `Random(seed + epoch)`."""

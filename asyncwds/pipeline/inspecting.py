@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
+from asyncwds import checks
+from asyncwds.errors import SpecError
 from asyncwds.escaping import printable
 from asyncwds.model import Place
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
@@ -29,6 +31,16 @@ class Info:
     stream: Writable | None = None
     name: str = ""
     handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        checks.text("info: fmt", self.fmt, optional=True)
+        checks.text("info: name", self.name)
+        checks.whole("info: n", self.n)
+        checks.whole("info: every", self.every)
+        checks.whole("info: width", self.width, 0)
+        checks.function("info: handler", self.handler)
+        if self.stream is not None and not hasattr(self.stream, "write"):
+            raise SpecError(f"info: stream must be a file of text, not {checks.shown(self.stream)}")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         for number, sample in enumerate(source):
@@ -75,6 +87,9 @@ class LogKeys:
 
     logfile: str | PathLike[str] | None = None
     place: Place | None = None
+
+    def __post_init__(self) -> None:
+        checks.path("log_keys: logfile", self.logfile or None, optional=True)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return self._logged(source) if self.logfile else iter(source)

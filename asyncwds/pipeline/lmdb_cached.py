@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
+from asyncwds import checks
 from asyncwds.codecs.loads import unpickle_loads
 from asyncwds.errors import CacheError, DecodeError, SpecError
 from asyncwds.model import MiB, Place
@@ -72,8 +73,11 @@ class LMDBCached(PipelineStage):
     place: Place = Place()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
-        if self.chunksize < 1:
-            raise SpecError(f"LMDBCached: chunksize must be at least 1, not {self.chunksize!r}")
+        checks.path("LMDBCached: fname", self.fname)
+        checks.real("LMDBCached: map_size", self.map_size, above=0)
+        checks.whole("LMDBCached: chunksize", self.chunksize, 1)
+        if self.pickler is not None and not hasattr(self.pickler, "dumps") and not hasattr(self.pickler, "loads"):
+            raise SpecError(f"LMDBCached: pickler must have dumps and loads, as pickle has, not {checks.shown(self.pickler)}")
 
     def run(self, src: Iterable[Any]) -> Iterator[Any]:
         return self._replayed() if self.is_complete() else self._recorded(src)

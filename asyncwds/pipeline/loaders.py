@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asyncwds.errors import SpecError
 from asyncwds.extras import needed
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.fluid import FluidInterface
@@ -28,4 +29,9 @@ class WebLoader(DataPipeline, FluidInterface):
     state_dict = load_state_dict = None  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(needed("torch.utils.data", "torch").DataLoader(*args, **options))
+        loader = needed("torch.utils.data", "torch").DataLoader
+        try:
+            head = loader(*args, **options)
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"WebLoader, whose arguments are torch's DataLoader's: {error}") from error
+        super().__init__(head)

@@ -11,12 +11,13 @@ from math import isfinite
 from random import Random
 from typing import Any
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.epochs import opened
 from asyncwds.pipeline.passes import Pass
-from asyncwds.pipeline.randomness import check_seed, rng_at
+from asyncwds.pipeline.randomness import checked_seed, rng_at
 from asyncwds.pipeline.stage import is_bindable
 from asyncwds.reprs import show_value
 from asyncwds.seeds import dataset_seed, make_seed
@@ -87,6 +88,7 @@ class RoundRobin:
 
     def __init__(self, datasets: Iterable[Iterable[Any]], longest: bool = False) -> None:
         self.datasets = _members("RoundRobin", datasets)
+        checks.flag("RoundRobin: longest", longest)
         self.longest = longest
         self._epochs = EpochCounter()
 
@@ -132,8 +134,8 @@ class RandomMix:
         self.datasets = _members("RandomMix", datasets)
         self.probs = None if probs is None else checked_probs(probs, len(self.datasets))
         self.longest = longest
-        self.seed = seed
-        check_seed("RandomMix", seed)
+        checks.flag("RandomMix: longest", longest)
+        self.seed = checked_seed("RandomMix", seed)
         self._own_seed = dataset_seed(seed)
         self._epochs = EpochCounter()
 
@@ -162,7 +164,9 @@ class RandomMix:
 
 def checked_probs(probs: Sequence[float] | None, members: int) -> list[float]:
     """Raises SpecError unless there is one for each member, none is negative, and one is above 0."""
-    weights = [1.0] * members if probs is None else [float(weight) for weight in probs]
+    if probs is not None and not hasattr(probs, "__iter__"):
+        raise SpecError(f"probabilities are numbers, one for each data set, not {probs!r}")
+    weights = [1.0] * members if probs is None else [checks.real("each of the probabilities", weight) for weight in probs]
     if len(weights) != members:
         raise SpecError(f"there are {len(weights)} probabilities for {members} data sets")
     if not all(isfinite(weight) and weight >= 0 for weight in weights) or (members and not any(weights)):
@@ -179,6 +183,8 @@ def _bounds(weights: list[float]) -> list[float]:
 
 
 def _members(name: str, datasets: Iterable[Iterable[Any]]) -> list[Iterable[Any]]:
+    if not hasattr(datasets, "__iter__"):
+        raise SpecError(f"{name} mixes a list of data sets, not {checks.shown(datasets)}")
     members = list(datasets)
     if not members:
         raise SpecError(f"{name} needs data sets")

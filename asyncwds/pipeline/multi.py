@@ -6,12 +6,13 @@ import os
 import pickle
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
 from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
+from asyncwds import checks
 from asyncwds.errors import BridgeError, SpecError
 
 # What crosses together: small samples share the price of a message, large ones cross one by one.
@@ -38,8 +39,11 @@ class MultiLoader:
         *,
         context: str | None = None,
     ) -> None:
-        if workers < 1:
-            raise SpecError(f"MultiLoader needs at least one worker, not {workers!r}")
+        if not isinstance(dataset, Iterable):
+            raise SpecError(f"MultiLoader takes what can be iterated over, not {checks.shown(dataset)}")
+        checks.whole("MultiLoader: workers", workers, 1)
+        checks.flag("MultiLoader: nokill", nokill)
+        checks.one_of("MultiLoader: context", context, (None, *get_all_start_methods()))
         self.dataset = dataset
         self.workers = workers
         self.verbose = verbose

@@ -16,6 +16,18 @@ def alternatives(field: str | Sequence[str]) -> Names:
     return tuple(field.split(";") if isinstance(field, str) else field)
 
 
+def is_field(field: object) -> bool:
+    """Whether it names a field, or alternatives: text without spaces, or a list of such."""
+    if isinstance(field, str):
+        return bool(field) and " " not in field
+    return (
+        isinstance(field, Sequence)
+        and not isinstance(field, bytes)
+        and len(field) > 0
+        and all(isinstance(name, str) for name in field)
+    )
+
+
 def parse_field_spec(fields: str | Sequence[str]) -> list[list[str]]:
     """ "jpg;png cls", or ["jpg;png", "cls"] → the alternatives of each field: [["jpg", "png"], ["cls"]]."""
     return [list(alternatives(field)) for field in (fields.split() if isinstance(fields, str) else fields)]

@@ -8,10 +8,11 @@ from fnmatch import fnmatch
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import misplaced, whereabouts
 from asyncwds.pipeline.handlers import Handler, reraise_exception
-from asyncwds.pipeline.names import alternatives, require_dict
+from asyncwds.pipeline.names import alternatives, is_field, require_dict
 from asyncwds.pipeline.stage import each
 
 T = TypeVar("T")
@@ -28,6 +29,10 @@ class ExtractKeys:
     duplicate_is_error: bool = True
     ignore_missing: bool = False
     handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        checks.function("extract_keys: handler", self.handler)
+        checks.flags(self, "duplicate_is_error", "ignore_missing")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         chosen: Choice[list[str]] = lru_cache(LAYOUTS)(self._chosen)
@@ -58,6 +63,10 @@ class RenameKeys:
     must_match: bool = True
     duplicate_is_error: bool = True
     handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        checks.function("rename_keys: handler", self.handler)
+        checks.flags(self, "keep_unselected", "must_match", "duplicate_is_error")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         chosen: Choice[dict[str, str]] = lru_cache(LAYOUTS)(self._chosen)
@@ -107,6 +116,9 @@ def extract_keys(
     A pattern that no field matches is a SampleError, unless `ignore_missing`: then the tuple is shorter. So is one that several
     match, unless `duplicate_is_error` is False: then the sample's first counts.
     """
+    for pattern in patterns:
+        if not is_field(pattern):
+            raise SpecError(f"extract_keys takes patterns of fields, not {checks.shown(pattern)}")
     return ExtractKeys(tuple([alternatives(p) for p in patterns]), duplicate_is_error, ignore_missing, handler)
 
 
@@ -124,7 +136,8 @@ def rename_keys(
     `keep_unselected` passes on the fields that match none. A pattern without a field is a SampleError unless `must_match` is
     False; so are two fields for one name, unless `duplicate_is_error` is False: then the first counts.
     """
-    if any(isinstance(pair, str) or len(pair) != 2 for pair in renamings):
-        raise SpecError(f"rename_keys takes pairs (new name, pattern), not {renamings!r}")
-    pairs = [(new, pattern) for new, pattern in (*renamings, *more.items())]
-    return RenameKeys(tuple(pairs), keep_unselected, must_match, duplicate_is_error, handler)
+    pairs = [*renamings, *more.items()]
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(name, str) for name in pair):
+            raise SpecError(f"rename_keys takes pairs (new name, pattern), not {checks.shown(pair)}")
+    return RenameKeys(tuple([(new, pattern) for new, pattern in pairs]), keep_unselected, must_match, duplicate_is_error, handler)

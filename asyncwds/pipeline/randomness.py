@@ -6,6 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.model import Place
 
@@ -31,9 +32,10 @@ def bound_stage(stage: T, seed: int, epoch: int, place: Place) -> T:
     return bound
 
 
-def check_seed(stage: str, seed: object, rng: object = None) -> None:
-    """Raises SpecError for a seed that is no whole number, and for a seed beside an rng."""
+def checked_seed(stage: str, seed: int | None, rng: object = None) -> int | None:
+    """The seed as Python's number. Raises SpecError for one that is no whole number or beside an rng, and an rng that is none."""
     if seed is not None and rng is not None:
         raise SpecError(f"{stage} takes a seed or an rng, not both")
-    if not isinstance(seed, int | None):
-        raise SpecError(f"the seed of {stage} must be a whole number, not {seed!r}")
+    if rng is not None and not hasattr(rng, "random"):
+        raise SpecError(f"{stage}: rng must be a random.Random, not {checks.shown(rng)}")
+    return None if seed is None else checks.whole(f"{stage}: seed", seed)

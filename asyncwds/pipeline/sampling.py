@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from asyncwds.errors import SpecError
+from asyncwds import checks
 from asyncwds.model import Place
-from asyncwds.pipeline.randomness import bound_stage, check_seed
+from asyncwds.pipeline.randomness import bound_stage, checked_seed
 
 T = TypeVar("T")
 
@@ -28,9 +28,8 @@ class Rsample:
     rng: Random | None = None
 
     def __post_init__(self) -> None:
-        if not _is_probability(self.p):
-            raise SpecError(f"rsample: p must be between 0 and 1, not {self.p!r}")
-        check_seed("rsample", self.seed, self.rng)
+        checks.real("rsample: p", self.p, 0, 1)
+        object.__setattr__(self, "seed", checked_seed("rsample", self.seed, self.rng))
 
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
         draw = (self.rng or (random if self.seed is None else Random(self.seed))).random  # noqa: S311 - no secret
@@ -45,7 +44,3 @@ class Rsample:
 def rsample(p: float = 0.5, *, seed: int | None = None, rng: Random | None = None) -> Rsample:
     """Keeps each sample with probability `p`."""
     return Rsample(p, seed, rng)
-
-
-def _is_probability(p: object) -> bool:
-    return isinstance(p, (int, float)) and 0 <= p <= 1

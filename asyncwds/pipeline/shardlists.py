@@ -15,10 +15,11 @@ from itertools import islice
 from random import Random
 from typing import Any
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.model import Place
 from asyncwds.pipeline.place import current_place
-from asyncwds.pipeline.randomness import check_seed, rng_at
+from asyncwds.pipeline.randomness import checked_seed, rng_at
 from asyncwds.seeds import make_seed
 from asyncwds.storage.listing import expand_and_list
 from asyncwds.torch_datasets import TorchIterable
@@ -39,8 +40,8 @@ class SimpleShardList:
 
     def __init__(self, urls: Urls, seed: int | bool | None = None) -> None:
         self.urls = expand_and_list(urls)
-        self.seed = time.time_ns() if seed is True else None if seed is False else seed
-        check_seed("SimpleShardList", self.seed)
+        own = time.time_ns() if seed is True else None if seed is False else seed
+        self.seed = checked_seed("SimpleShardList", own)
         self._epoch = 0
 
     def __len__(self) -> int:
@@ -88,9 +89,10 @@ class ResampledShards:
         self.urls = expand_source(urls, max_urls)
         if empty_check and not self.urls:
             raise SpecError("ResampledShards has no shards to draw from")
-        check_seed("ResampledShards", seed)
-        self.nshards = nshards
-        self.seed = seed
+        checks.function("ResampledShards: worker_seed", worker_seed, optional=True)
+        checks.flag("ResampledShards: deterministic", deterministic)
+        self.nshards = checks.whole("ResampledShards: nshards", nshards, 1)
+        self.seed = checks.whole("ResampledShards: seed", seed)
         self.worker_seed = worker_seed
         self.deterministic = deterministic
         self.epoch = -1
@@ -141,7 +143,8 @@ class Resampled:
     rng: Random | None = None
 
     def __post_init__(self) -> None:
-        check_seed("resampled", self.seed, self.rng)
+        object.__setattr__(self, "seed", checked_seed("resampled", self.seed, self.rng))
+        checks.whole("resampled: n", self.n, 1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         items = list(source)
@@ -185,9 +188,10 @@ expand_urls = expand_and_list
 
 def expand_source(source: Urls, max_urls: int = 1_000_000_000) -> list[str]:
     """The urls that a pattern or a list of patterns stands for; of another iterable, at most `max_urls` entries are taken."""
+    checks.real("max_urls", max_urls, 1)
     if isinstance(source, str | os.PathLike):
         return expand_and_list(source)
     if not isinstance(source, Iterable):
         raise SpecError(f"urls must be a string, a Path or a list of these, not {type(source).__name__}")
-    entries = source if isinstance(source, list) else list(islice(source, max_urls))
+    entries = source if isinstance(source, list) else list(islice(source, int(max_urls)))
     return expand_and_list(entries) if entries else []

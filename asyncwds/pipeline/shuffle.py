@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
+from asyncwds import checks
 from asyncwds.model import Place
 from asyncwds.pipeline.handlers import Handler
-from asyncwds.pipeline.randomness import bound_stage, check_seed
+from asyncwds.pipeline.randomness import bound_stage, checked_seed
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.plan import shuffled
 
@@ -32,7 +33,9 @@ class Shuffle:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        check_seed("shuffle", self.seed, self.rng)
+        object.__setattr__(self, "seed", checked_seed("shuffle", self.seed, self.rng))
+        checks.real("shuffle: the size", self.bufsize, 0)  # WebDataset's may be 1e3
+        checks.real("shuffle: initial", self.initial, 0)
 
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
         return shuffled(source, self.bufsize, self.initial, self.rng or Random(self.seed))  # noqa: S311 - an order, no secret
@@ -52,7 +55,10 @@ class detshuffle(PipelineStage):  # noqa: N801 - WebDataset's name
     epoch: int = -1
 
     def __post_init__(self) -> None:
-        check_seed("detshuffle", self.seed)
+        self.seed = checks.whole("detshuffle: seed", self.seed)
+        self.epoch = checks.whole("detshuffle: epoch", self.epoch)
+        checks.real("detshuffle: bufsize", self.bufsize, 0)
+        checks.real("detshuffle: initial", self.initial, 0)
 
     def run(self, src: Iterable[T]) -> Iterator[T]:
         self.epoch += 1
@@ -67,7 +73,8 @@ def shuffle(
     initial: int = 100,
     rng: Random | None = None,
     seed: int | None = None,
-    handler: Handler | None = None,  # noqa: ARG001 - WebDataset's; nothing in a shuffle can fail
+    handler: Handler | None = None,  # WebDataset's; nothing in a shuffle can fail
 ) -> Shuffle:
     """Shuffles in a buffer of `bufsize` samples, giving out from the time `initial` are in."""
+    checks.function("shuffle: handler", handler, optional=True)
     return Shuffle(bufsize, initial, rng, seed)

@@ -21,7 +21,7 @@ from asyncwds.codecs.loads import Allowed
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.model import whereabouts
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
-from asyncwds.pipeline.names import Names, alternatives, getfirst, require_dict
+from asyncwds.pipeline.names import Names, alternatives, getfirst, is_field, require_dict
 from asyncwds.pipeline.stage import each
 
 
@@ -82,6 +82,10 @@ class ToTuple:
     missing_is_error: bool = True
     none_is_error: bool = True
 
+    def __post_init__(self) -> None:
+        checks.function("to_tuple: handler", self.handler)
+        checks.flags(self, "missing_is_error", "none_is_error")
+
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         fields = [(names[0], names) for names in self.fields]
 
@@ -138,6 +142,10 @@ class Rename:
     fields: tuple[tuple[str, Names], ...]
     keep: bool = True
     handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        checks.function("rename: handler", self.handler)
+        checks.flags(self, "keep")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         old_names = {name for _, names in self.fields for name in names}
@@ -229,7 +237,7 @@ def to_tuple(
     """
     if len(fields) == 1 and isinstance(fields[0], str):
         fields = tuple(fields[0].split())
-    if not fields or not all(fields) or any(" " in field for field in fields):
+    if not fields or not all(is_field(field) for field in fields):
         raise SpecError(f"to_tuple takes names of fields, or one string of names with spaces between, not {fields!r}")
     names = tuple([alternatives(field) for field in fields])
     return ToTuple(names, handler, missing_is_error, missing_is_error if none_is_error is None else none_is_error)
@@ -241,6 +249,9 @@ def map_tuple(*functions: Callable[[Any], Any] | None, handler: Handler = rerais
 
 def rename(handler: Handler = reraise_exception, keep: bool = True, **fields: str | Sequence[str]) -> Rename:
     """`rename(image="jpg;png")`: the new name, and the old ones to look for. A sample that has none of them is a SampleError."""
+    for old in fields.values():
+        if not is_field(old):
+            raise SpecError(f"rename takes names of fields, not {checks.shown(old)}")
     return Rename(tuple([(new, alternatives(old)) for new, old in fields.items()]), keep, handler)
 
 

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any, Literal
 
+from asyncwds import checks
 from asyncwds.engine.gopen import gopen
 from asyncwds.engine.source import Source, as_prefetch
 from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
-from asyncwds.model import Cache, Http, MiB, Prefetch, Retry
+from asyncwds.model import Cache, Http, MiB, Prefetch, Retry, as_settings
 from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.storage.base import Fetcher
@@ -48,6 +49,8 @@ def tarfile_to_samples(
     strict: bool = False,
 ) -> TarSamples:
     """The stage from shards (urls, or dicts with a `url`) to samples, read by the engine. Its arguments are `WebDataset`'s."""
+    checks.instance("cache", cache, Cache, optional=True)
+    http, retry = as_settings(http, retry)
     source = Source(
         urls=(),
         handler=handler,
@@ -56,8 +59,8 @@ def tarfile_to_samples(
         rename_files=rename_files,
         local_paths=False,  # as WebDataset's
         prefetch=as_prefetch(prefetch),
-        retry=retry or Retry(),
-        http=http or Http(),
+        retry=retry,
+        http=http,
         cache=cache or cache_settings(cache_dir, cache_size),
         fetcher=fetcher,
         verify=verify,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from asyncwds.errors import SpecError
+from asyncwds import checks
 from asyncwds.extras import needed
 
 
@@ -63,6 +63,5 @@ def compression(compress: bool | str | None, name: str | None) -> str | None:
     if compress is None:
         return next((kind for kind in _KINDS if name is not None and name.endswith(kind)), None)
     names: dict[bool | str, str | None] = {False: None, True: "gz", "zstd": "zst", **{kind: kind for kind in _KINDS}}
-    if compress not in names:
-        raise SpecError(f"compress must be True, False, None or one of {' '.join(_KINDS)}, not {compress!r}")
+    checks.one_of("compress", compress, list(names))
     return names[compress]

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import IO, Any, NamedTuple, Self
 
+from asyncwds import checks
 from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import SpecError
-from asyncwds.model import Http, Retry
+from asyncwds.model import Http, Retry, as_settings
 from asyncwds.storage.closing import to_its_end
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.output import StreamOutput, opened_output
@@ -59,6 +60,11 @@ class AsyncShardWriter:
         storage: Storage | Settings | None = None,
         **kw: Any,
     ) -> None:
+        if post is not None and not callable(post):
+            raise SpecError(f"post must be a function or None, not {post!r}")
+        checks.function("opener", opener, optional=True)
+        checks.whole("verbose", int(verbose) if isinstance(verbose, bool) else verbose)
+        checks.path("manifest", manifest, optional=True)
         self.post = post
         self.verbose = verbose
         self.opener = opener
@@ -71,7 +77,7 @@ class AsyncShardWriter:
         self._shards.next_name()  # now rather than with the first sample
         self._manifest = None if manifest is None else os.fspath(manifest)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-writer")
-        self._sinks: Sink = open_sinks(http or Http(), retry or Retry(), self._thread, as_storage(storage))
+        self._sinks: Sink = open_sinks(*as_settings(http, retry), self._thread, as_storage(storage))
         self._turn = asyncio.Lock()
         self._begun: _Begun | None = None
         self._closed = False

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from asyncwds import checks
 from asyncwds.codecs.encoders import Encoder, FieldEncoder, make_encoder
-from asyncwds.errors import SpecError
 from asyncwds.tar.building import Format, Headers
 from asyncwds.tar.compressing import compression
 from asyncwds.writer.archive import Archive
@@ -54,8 +54,15 @@ class Options:
     def packer(self) -> Packer:
         """Raises SpecError for arguments that make no sense."""
         compression(self.compress, None)
-        if self.format not in _FORMATS:
-            raise SpecError(f"format must be None, one of tarfile's formats or its name, not {self.format!r}")
+        checks.text("user", self.user)
+        checks.text("group", self.group)
+        checks.whole("mode", self.mode, 0, 0o7777)
+        if self.mtime is not None:
+            checks.real("mtime, if it is not None,", self.mtime)
+        checks.flag("keep_meta", self.keep_meta)
+        checks.flag("check_names", self.check_names)
+        checks.flag("in_place", self.in_place)
+        checks.one_of("format", self.format, list(_FORMATS))
         headers = Headers(user=self.user, group=self.group, mode=self.mode, mtime=self.mtime, format=_FORMATS[self.format])
         return Packer(make_encoder(self.encoder), headers, keep_meta=self.keep_meta, check_names=self.check_names)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
 
+from asyncwds import checks
 from asyncwds.errors import SpecError, redact
 from asyncwds.escaping import printable
 from asyncwds.writer.archive import Archive
@@ -29,8 +30,10 @@ class Shards:
     """
 
     def __init__(self, pattern: str | os.PathLike[str], maxcount: float, maxsize: float, start: int) -> None:
-        if maxcount < 1:
-            raise SpecError(f"maxcount must be at least 1: {maxcount!r}")
+        checks.path("pattern", pattern)
+        checks.real("maxcount", maxcount, 1)
+        checks.real("maxsize", maxsize, above=0)
+        checks.whole("start_shard", start, 0)
         self.pattern = os.fspath(pattern)
         self.maxcount = maxcount
         self.maxsize = maxsize

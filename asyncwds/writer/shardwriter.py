@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import IO, Any, Protocol, Self
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.model import Http, Retry
+from asyncwds.model import Http, Retry, as_settings
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.output import Output, StreamOutput
 from asyncwds.writer.archivefile import ArchiveFile, open_output
@@ -69,6 +70,10 @@ class ShardWriter:
         storage: Storage | Settings | None = None,
         **kw: Any,
     ) -> None:
+        checks.function("post", post, optional=True)
+        checks.function("opener", opener, optional=True)
+        checks.whole("verbose", int(verbose) if isinstance(verbose, bool) else verbose)
+        checks.path("manifest", manifest, optional=True)
         self.post = post
         self.verbose = verbose
         self.opener = opener
@@ -85,8 +90,7 @@ class ShardWriter:
             self._shards.next_name()  # now rather than with the first sample
         elif manifest is not None:
             raise SpecError("no manifest can be made of shards that a next_stream of one's own begins")
-        self._http = http or Http()
-        self._retry = retry or Retry()
+        self._http, self._retry = as_settings(http, retry)
         self._storage = as_storage(storage)
         self._closed = False
 

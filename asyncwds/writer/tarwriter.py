@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import IO, Any, Self
 
-from asyncwds.model import Http, Retry
+from asyncwds.model import Http, Retry, as_settings
 from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.tar.compressing import compression
 from asyncwds.writer.archivefile import ArchiveFile, open_output
@@ -58,7 +58,7 @@ class TarWriter:
         packer = options.packer()
         archive = options.archive(fileobj)
         ending = archive.mark if options.writes_in_place else None
-        output = open_output(fileobj, http or Http(), retry or Retry(), as_storage(storage), ending=ending)
+        output = open_output(fileobj, *as_settings(http, retry), as_storage(storage), ending=ending)
         own = isinstance(fileobj, str | os.PathLike)
         self._set_up(options, packer, ArchiveFile(output, archive, str(fileobj)), None if own else fileobj)
 

@@ -128,7 +128,6 @@ DATASETS: dict[str, Callable[[ModuleType, str], Any]] = {
     "repeat 3, so many": lambda wds, urls: wds.WebDataset(urls, shardshuffle=0).repeat(3, nbatches=100),
     "repeat without end, so many": lambda wds, urls: wds.WebDataset(urls, shardshuffle=0).repeat(nbatches=50),
     "repeat without end": lambda wds, urls: islice(wds.WebDataset(urls, shardshuffle=0).repeat(), 150),
-    "repeat 0": lambda wds, urls: islice(wds.WebDataset(urls, shardshuffle=0).repeat(0), 150),
     "with_epoch": lambda wds, urls: wds.WebDataset(urls, shardshuffle=0).with_epoch(10),
     "with_epoch, longer": lambda wds, urls: wds.WebDataset(urls, shardshuffle=0).with_epoch(100),
     "with_epoch nbatches": lambda wds, urls: wds.WebDataset(urls, shardshuffle=0).to_tuple("cls").batched(4).with_epoch(nbatches=7),

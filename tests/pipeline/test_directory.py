@@ -113,7 +113,11 @@ def test_a_claim_of_a_process_that_runs_stands(folder):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"path": "/nowhere/"}, "no such folder"), ({"mode": "delete"}, "mode must be one of"), ({"select": "new"}, "select must be")],
+    [
+        ({"path": "/nowhere/"}, "no such folder"),
+        ({"mode": "delete"}, "mode must be"),
+        ({"select": "new"}, "select must be"),
+    ],
 )
 def test_arguments_that_make_no_sense(tmp_path, arguments, message):
     with pytest.raises(SpecError, match=message):

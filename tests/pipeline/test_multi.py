@@ -162,5 +162,5 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_message():
 
 
 def test_no_workers():
-    with pytest.raises(SpecError, match="at least one worker"):
+    with pytest.raises(SpecError, match="at least 1"):
         MultiLoader([], workers=0)
