@@ -58,7 +58,11 @@ TAKERS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("take", TAKERS.values(), ids=TAKERS)
-@pytest.mark.parametrize("function", [fetch, generate, partial(fetch, 1), Client(), Client().fetch], ids=["function", "generator", "partial", "object", "method"])
+@pytest.mark.parametrize(
+    "function",
+    [fetch, generate, partial(fetch, 1), Client(), Client().fetch],
+    ids=["function", "generator", "partial", "object", "method"],
+)
 def test_an_asynchronous_function_is_refused_when_it_is_given(take: Callable[[Any], Any], function: Any) -> None:
     with pytest.raises(SpecError, match=INSTEAD):
         take(function)
