@@ -27,8 +27,9 @@ PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK = ord("x"), ord("g"), ord("L"), ord("K")
 EXTENSIONS = b"xXgLK"  # X is Solaris' x
 
 _GNU_MAGIC = b"ustar  \0"
-_SPARSE = b"GNU.sparse."
-_OTHER_SPARSE = (b"SCHILY.realsize", b"SUN.holesdata")  # star's and Solaris' own
+_GNU = b"GNU.sparse."
+_PAIR = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
+_SPARSE = (_GNU, b"SCHILY.realsize", b"SUN.holesdata")  # GNU tar's, star's, Solaris'
 _DIGITS = 20  # of decimal numbers: 64 bits
 _CACHED = 4096  # entries of a cache: under 1 MB
 
@@ -120,7 +121,7 @@ def pax_records(body: bytes) -> dict[bytes, bytes]:
     Raises ValueError where the body isn't a sequence of "length keyword=value" lines; NULs may pad its end.
     """
     records = {}
-    pairs: list[bytes] = []
+    sparse: list[tuple[bytes, bytes]] = []
     start = 0
     while start < len(body) and body[start]:
         space = body.find(b" ", start, start + _DIGITS + 1)
@@ -132,13 +133,17 @@ def pax_records(body: bytes) -> dict[bytes, bytes]:
             raise ValueError(f"a record does not end where it says: {printable(text(body[start : start + 40]))!r}")
         if keyword in (b"path", b"size"):
             records[keyword] = value
-        elif keyword in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
-            pairs.append(value)
         elif keyword.startswith(_SPARSE):
-            records[keyword] = value
-        elif keyword.startswith(_OTHER_SPARSE):
-            records[b"sparse"] = keyword
+            sparse.append((keyword, value))
         start = stop
+    if sparse:
+        records.update(_sparse_records(sparse))
+    return records
+
+
+def _sparse_records(found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    records = {keyword if keyword.startswith(_GNU) else b"sparse": value for keyword, value in found}
+    pairs = [value for keyword, value in found if keyword in _PAIR]
     if pairs:
         records[b"GNU.sparse.map"] = b",".join(pairs)
     if records.get(b"GNU.sparse.name"):
