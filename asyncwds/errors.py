@@ -17,6 +17,7 @@ WdsError                       url, offset, key say where, as far as known
 ├─ SampleError                 one sample is wrong, the shard goes on   (is a ValueError)
 │  ├─ EmptyEpochError          every sample of an epoch was handed to a handler
 │  ├─ DuplicateFieldError      two members give the same field
+│  ├─ RepeatedKeyError         members of a sample stand apart
 │  ├─ DecodeError              a field's bytes could not be decoded
 │  └─ EncodeError              a field's value could not be written as bytes
 ├─ CacheError                  the local cache cannot be used           (is an OSError)
@@ -193,6 +194,13 @@ class EmptyEpochError(SampleError):
 
 class DuplicateFieldError(SampleError):
     """Two members with the same key give the same field."""
+
+
+class RepeatedKeyError(SampleError):
+    """A key comes again in a shard, after others: members of one sample that stand apart are several samples.
+
+    An error only with `strict=True`: otherwise a ShardWarning says it for the first of a shard.
+    """
 
 
 class DecodeError(SampleError):

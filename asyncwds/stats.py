@@ -52,6 +52,7 @@ class Counters:
     shards: int = 0  # read to their end
     shards_failed: int = 0
     samples_failed: int = 0
+    repeated_keys: int = 0  # samples whose key had been in their shard before, ahead of another one
     first_failure: str | None = None  # what a handler was asked about before there was any sample
     first_bytes: deque[float] = field(default_factory=_recent)  # from request to first byte, the latest ones
 
@@ -88,6 +89,7 @@ class Counters:
             shards=self.shards,
             shards_failed=self.shards_failed,
             samples_failed=self.samples_failed,
+            repeated_keys=self.repeated_keys,
             first_bytes=tuple(self.first_bytes),
         )
 
@@ -122,6 +124,7 @@ class Stats:
     shards: int = 0
     shards_failed: int = 0
     samples_failed: int = 0
+    repeated_keys: int = 0
     first_bytes: tuple[float, ...] = ()
 
     @property

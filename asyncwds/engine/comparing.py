@@ -43,6 +43,10 @@ class Comparing:
     def held(self) -> int:
         return self._reader.held
 
+    @property
+    def repeated_keys(self) -> int:
+        return self._reader.repeated_keys
+
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         self._digest.update(chunk)
         self._size += len(chunk)

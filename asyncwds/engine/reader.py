@@ -39,6 +39,7 @@ class ReadOptions:
     `headers_only` gives fields their sizes [bytes] as values.
     `verify` compares an object with the checksum of the whole that its store keeps, as its bytes come; or with what `listed`
     gives for its url, if that is not None.
+    `strict` leaves out samples whose key had been there before another one.
     """
 
     max_member_bytes: int
@@ -50,6 +51,7 @@ class ReadOptions:
     max_header_bytes: int = MAX_HEADER_BYTES
     verify: bool = True
     listed: Callable[[str], str | None] = _unlisted
+    strict: bool = False
 
     def reader(self, shard: Shard, total: int | None, local_path: str | None) -> Reader:
         return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self)
@@ -64,6 +66,11 @@ class Reader(Protocol):
     @property
     def held(self) -> int:
         """Bytes kept of the chunks fed so far: of a sample that is not complete."""
+        ...
+
+    @property
+    def repeated_keys(self) -> int:
+        """Samples whose key had been there before another one."""
         ...
 
     def feed(self, chunk: Chunk) -> Iterable[Block]:
@@ -88,6 +95,8 @@ class Reader(Protocol):
 
 class ChunkReader:
     """Passes the bytes of an object on."""
+
+    repeated_keys = 0
 
     def __init__(self) -> None:
         self.failed = False
@@ -118,7 +127,11 @@ class ShardReader:
         self._options = options
         self._decompressor = Decompressor(shard.url)
         self._parser: TarParser | None = None
-        self._grouper = Grouper(shard.url, shard.index, local_path=local_path)
+        self._grouper = Grouper(shard.url, shard.index, local_path=local_path, strict=options.strict)
+
+    @property
+    def repeated_keys(self) -> int:
+        return self._grouper.repeated
 
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         if self._parser is None or self._decompressor.compressed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,8 @@ from asyncwds.engine.bridge import LoopFactory
 from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
-from asyncwds.errors import EmptyEpochError, SampleError, ShardWarning, SpecError, TrailingBytesError, WdsError, redact
+from asyncwds.engine.tolerance import tolerated
+from asyncwds.errors import EmptyEpochError, SampleError, SpecError, WdsError, redact
 from asyncwds.escaping import printable
 from asyncwds.manifests import ShardRecord
 from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard, as_settings
@@ -115,6 +115,7 @@ class Source:
             max_header_bytes=self.prefetch.max_header_bytes,
             verify=self.verify,
             listed=self._listed,
+            strict=self.strict,
         )
         shards = foretold(shards, fetcher)
         stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)
@@ -138,8 +139,7 @@ class Source:
             return True
         if isinstance(block.error, SpecError):
             raise block.error
-        if isinstance(block.error, TrailingBytesError) and not self.strict:
-            warnings.warn(str(block.error), ShardWarning, stacklevel=2)
+        if tolerated(block.error, strict=self.strict):
             return True
         counters.samples_failed += isinstance(block.error, SampleError) or not isinstance(block.error, WdsError)
         if not counters.samples and counters.first_failure is None:

@@ -186,7 +186,9 @@ class BlockStream:
     def _end(self, run: ShardRun, *, failed: bool) -> Block:
         for part in self._scheduler.end(run):
             self._fetches.cancel(part)
-        self._readings.pop(run, None)
+        reading = self._readings.pop(run, None)
+        if reading is not None:
+            self._counters.repeated_keys += reading.reader.repeated_keys
         self._fetches.pump()
         self._turn_left = self._turn_samples
         self._counters.shards += not failed

@@ -69,7 +69,7 @@ class WebDataset(DataPipeline, FluidInterface):
     fetcher         makes the storage in place of the built-in one
     verify          compare shards with the checksums that a manifest lists or their stores keep, as the bytes come: one that
                     differs is a ChecksumError behind its samples
-    strict          a shard that is read whole, but not as it should be, is an error and no ShardWarning
+    strict          what stands behind the end of a shard, and a key that comes again in it, is an error and no ShardWarning
 
     The object describes: it holds no thread, loop or socket, can be pickled and printed, and methods that add stages return
     new ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its

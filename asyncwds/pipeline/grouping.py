@@ -7,10 +7,11 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from asyncwds.errors import DuplicateFieldError, SpecError
+from asyncwds.engine.tolerance import tolerated
+from asyncwds.errors import DuplicateFieldError, RepeatedKeyError, SpecError
 from asyncwds.model import Sample
 from asyncwds.pipeline.handlers import Handler, reraise_exception
-from asyncwds.tar.grouping import Keys, base_plus_ext
+from asyncwds.tar.grouping import Keys, base_plus_ext, repeated_message
 
 Identity = tuple[str, str, object, int]  # key, url, number of the archive, empty dicts seen: a sample has one of each
 
@@ -29,9 +30,13 @@ def group_by_keys(
     suffixes  fields to keep; None keeps all
     handler   asked about a field that comes twice, a DuplicateFieldError; going on keeps the first
 
-    An empty dict ends an archive, as does a file of another one.
+    An empty dict ends an archive, as does a file of another one. A ShardWarning says it, once for an archive, where a key comes
+    again after another one.
     """
-    for (key, url, _, _), files in groupby(_identified(data, keys), itemgetter(0)):
+    seen = _Seen()
+    for identity, files in groupby(_identified(data, keys), itemgetter(0)):
+        key, url, _, _ = identity
+        seen.add(identity)
         sample, going = Sample(__key__=key, __url__=url), True
         for _, suffix, file in files:
             field = suffix.lower() if lcase else suffix
@@ -47,6 +52,25 @@ def group_by_keys(
             yield sample
         if not going:
             return
+
+
+class _Seen:
+    """The keys of an archive."""
+
+    def __init__(self) -> None:
+        self._archive: tuple[object, ...] = ()
+        self._keys: set[str] = set()
+        self._warned = False
+
+    def add(self, identity: Identity) -> None:
+        key, *archive = identity
+        if tuple(archive) != self._archive:
+            self._archive, self._keys, self._warned = tuple(archive), set(), False
+        if key not in self._keys:
+            self._keys.add(key)
+        elif not self._warned:
+            self._warned = True
+            tolerated(RepeatedKeyError(repeated_message(key), url=identity[1], key=key), strict=False)
 
 
 def valid_sample(sample: Any) -> bool:

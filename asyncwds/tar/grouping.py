@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from asyncwds.errors import DuplicateFieldError
+from asyncwds.errors import DuplicateFieldError, RepeatedKeyError
 from asyncwds.model import Sample
 from asyncwds.tar.context import Member, Refused
 
@@ -13,6 +13,7 @@ Keys = Callable[[str], tuple[str, str] | tuple[None, None]]
 """Name of a member → (key, suffix), or (None, None) for a member that belongs to no sample."""
 
 _CACHED = 1024
+_REMEMBERED = 1 << 17  # keys of a shard, 13 MB, and what one call adds to them
 
 
 def base_plus_ext(path: str) -> tuple[str, str] | tuple[None, None]:
@@ -39,12 +40,23 @@ def size_of(sample: Mapping[str, Any]) -> int:
     return sum([len(value) for value in sample.values() if type(value) is bytes])
 
 
+def _forget(key: str) -> None:
+    """In place of remembering one more key."""
+
+
+def repeated_message(key: str) -> str:
+    return (
+        f"the key {key[:200]!r} comes again after another one: members of a sample must stand together, or they are several samples"
+    )
+
+
 class Grouper:
     """Groups the members of one shard; `shard` is its index, for the origins of the samples.
 
     lcase      field names are suffixes in lower case
     suffixes   fields to keep; None keeps all
     skip_meta  members with reserved names (`is_meta`) are skipped
+    strict     samples whose key had been there before another one are left out
     A sample with a true field `__bad__` is dropped, but counted in the ordinals.
     """
 
@@ -58,6 +70,7 @@ class Grouper:
         lcase: bool = True,
         suffixes: Collection[str] | None = None,
         skip_meta: bool = True,
+        strict: bool = False,
     ) -> None:
         self.faults: list[tuple[int, Exception]] = []
         """What went wrong in the last call, each with a position in the list that was returned: it happened before that sample."""
@@ -67,6 +80,10 @@ class Grouper:
         self._lcase = lcase
         self._suffixes = suffixes
         self._skip_meta = skip_meta
+        self._strict = strict
+        self._seen: set[str] = set()
+        self.repeated = 0
+        """Samples whose key had been there before another one."""
         self._template = {"__key__": "", "__url__": url}
         if local_path is not None:
             self._template["__local_path__"] = local_path
@@ -84,17 +101,18 @@ class Grouper:
         """Bytes of the fields of the sample that is still open."""
         return 0 if self._sample is None else size_of(self._sample)
 
-    def feed(self, members: list[Member]) -> list[Sample]:
+    def feed(self, members: list[Member]) -> list[Sample]:  # noqa: C901 - one loop: calls would cost more than the work
         """The samples that these members complete: a sample ends when the next key begins.
 
         A field that comes twice is a DuplicateFieldError in `faults`; the first value is kept. So is the error of a `Refused`
-        member, which is left out.
+        member, which is left out, and a RepeatedKeyError for the first key that comes again, if `strict` for each.
         """
         samples: list[Sample] = []
         self.faults = []
         sample = self._sample
         current = self.pending_key
-        known = self._fields.get
+        known, seen = self._fields.get, self._seen
+        remember = seen.add if len(seen) < _REMEMBERED else _forget
         for name, data, offset in members:
             # If what follows the first dot of the whole name is a known suffix (those have no slash), that dot ends the key.
             key, _, suffix = name.partition(".")
@@ -114,6 +132,10 @@ class Grouper:
                     sample["__key__"] = current = key
                     sample._origin = (self._shard, self._ordinal, offset)  # noqa: SLF001 - a property that sets it would cost as much as the rest
                     self._ordinal += 1
+                    if key in seen:
+                        self._repeat(sample, len(samples), offset)
+                    else:
+                        remember(key)
                 if field is None:
                     continue
             assert sample is not None
@@ -155,6 +177,15 @@ class Grouper:
         if self._keys is base_plus_ext and suffix and not suffix.endswith("__") and len(self._fields) < _CACHED:
             self._fields[suffix] = field
         return key, field
+
+    def _repeat(self, sample: Sample, position: int, offset: int) -> None:
+        self.repeated += 1
+        if self._strict:
+            sample["__bad__"] = True
+        elif self.repeated > 1:
+            return
+        key = sample["__key__"]
+        self.faults.append((position, RepeatedKeyError(repeated_message(key), url=self._url, offset=offset, key=key)))
 
     def _duplicate(self, name: str, key: str, offset: int) -> DuplicateFieldError:
         return DuplicateFieldError(
