@@ -28,7 +28,7 @@ from asyncwds.testing import make_samples, make_shard
 Path("a.tar").write_bytes(make_shard(make_samples(4)))
 class Mine(wds.WebDataset):
     pass
-datasets = [wds.WebDataset("a.tar"), wds.WebDataset("a.tar").decode().batched(2), Mine("a.tar").shuffle(2), wds.DataPipeline([1])]
+datasets = [wds.WebDataset("a.tar"), wds.WebDataset("a.tar").decode().batched(2), Mine("a.tar").shuffle(2), wds.DataPipeline([[1]])]
 datasets += [wds.RandomMix(datasets[:1]), wds.RoundRobin(datasets[:1]), wds.FluidWrapper([1]), wds.MockDataset(1, 2)]
 """
 

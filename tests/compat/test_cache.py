@@ -79,7 +79,7 @@ def test_the_handler_decides_about_failures(tmp_path, monkeypatch, stage, handle
     monkeypatch.chdir(tmp_path)
     for name in "ac":
         (tmp_path / f"{name}.tar").write_bytes(SHARD)
-    urls = ["a.tar", "nothing://b.tar", "c.tar"]
+    urls = ["a.tar", "missing.tar", "c.tar"]
     assert read(stage(handler=handler)(urls)) == [SHARD] * number
 
 

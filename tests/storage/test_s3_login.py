@@ -309,7 +309,7 @@ async def test_fault_05_what_was_refused_is_asked_for_again(seaweedfs: ObjectSto
     url = seaweedfs.put(uuid.uuid4().hex, DATA)
     vendor = Vendor(home, NOBODY, READER)
     counters = Counters()
-    fetcher = open_storage(Http(), Retry(), counters, {"s3://": S3(endpoint=seaweedfs.url, profile="vendor")})
+    fetcher = open_storage(Http(), Retry(), counters, {"s3://": S3(endpoint=seaweedfs.url, profile="vendor", verify=False)})
     assert (await read(fetcher, url))[1] == DATA
     assert (await read(fetcher, url))[1] == DATA
     await fetcher.aclose()
