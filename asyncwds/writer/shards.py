@@ -30,7 +30,8 @@ class Shards:
     """
 
     def __init__(self, pattern: str | os.PathLike[str], maxcount: float, maxsize: float, start: int) -> None:
-        checks.path("pattern", pattern)
+        if pattern:  # subclasses with streams of their own give an empty one
+            checks.path("pattern", pattern)
         checks.real("maxcount", maxcount, 1)
         checks.real("maxsize", maxsize, above=0)
         checks.whole("start_shard", start, 0)
