@@ -164,6 +164,7 @@ def expanded(module: Any, data: bytes, **options: Any) -> list[Any]:
 
 @pytest.mark.parametrize("name", ARCHIVES)
 @pytest.mark.parametrize("options", ["none", "select", "rename", "both"])
+@pytest.mark.filterwarnings("ignore:the key")
 def test_unpacking_and_grouping(name: str, options: str) -> None:
     functions: dict[str, Any] = {}
     if options in ("select", "both"):
