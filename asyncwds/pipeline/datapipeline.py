@@ -20,7 +20,17 @@ from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.length import add_length_method, is_countable, remove_length_method
 from asyncwds.pipeline.parallel import ThreadedIterator
-from asyncwds.pipeline.run import Description, Iteration, Progress, Run, repeated, require_head, require_stage, reseeded
+from asyncwds.pipeline.run import (
+    Description,
+    Iteration,
+    Progress,
+    Run,
+    repeated,
+    require_head,
+    require_stage,
+    require_stages,
+    reseeded,
+)
 from asyncwds.pipeline.stage import is_bindable
 from asyncwds.reprs import html_block
 from asyncwds.seeds import dataset_seed
@@ -56,10 +66,7 @@ class DataPipeline:
         if ignored:  # as WebDataset's does
             warnings.warn(f"{type(self).__name__} takes stages, and ignores {', '.join(ignored)}", stacklevel=2)
         stages = [stage for arg in args for stage in (arg if isinstance(arg, list) else [arg]) if stage is not None]
-        for stage in stages[:1]:
-            require_head(stage)
-        for stage in stages[1:]:
-            require_stage(stage)
+        require_stages(stages)
         self._describe(Description(tuple(stages), dataset_seed(seed)))
 
     def _describe(self, description: Description) -> None:
@@ -102,8 +109,7 @@ class DataPipeline:
         return self._iteration(self._start(replace(self._description, passes=1, items=None)))
 
     def _start(self, description: Description) -> Run:
-        for number, stage in enumerate(description.stages):  # the list may have been changed
-            (require_stage if number else require_head)(stage)
+        require_stages(description.stages)  # the list may have been changed
         epoch, place = self._epochs.begin()
         self._counters = Counters()
         return Run(description, epoch, place, self._counters)

@@ -33,7 +33,7 @@ from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.listing import Listing, look_up
 from asyncwds.urls import expand, local_path
 
-SPOOL_MODES = ("resample", "unlink", "keep")
+SPOOL_MODES = get_args(Mode)
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for
 
 Urls = str | PathLike[str] | Mapping[str, Any] | Iterable[str | PathLike[str]]
@@ -107,7 +107,7 @@ class WebDataset(DataPipeline, FluidInterface):
         verify: bool = True,
         strict: bool = False,
     ) -> None:
-        checks.one_of("mode", mode, (None, "resampled", *get_args(Mode)))
+        checks.one_of("mode", mode, (None, "resampled", *SPOOL_MODES))
         checks.flag("resampled", resampled)
         checks.instance("cache", cache, Cache, optional=True)
         checks.function("url_to_name", url_to_name, optional=True)

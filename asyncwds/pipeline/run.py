@@ -201,6 +201,12 @@ def _hint(given: object) -> str:
     return "; asynchronous stages are not supported" if hasattr(given, "__aiter__") else ""
 
 
+def require_stages(stages: Iterable[Any]) -> None:
+    """Raises SpecError unless a pipeline can consist of these."""
+    for number, stage in enumerate(stages):
+        (require_stage if number else require_head)(stage)
+
+
 def require_stage(stage: Any) -> None:
     """Raises SpecError for what cannot stand behind the first in a pipeline."""
     if not is_stage(stage):

@@ -73,9 +73,9 @@ def settings_for(url: str, storage: Storage) -> Settings | None:
     """The settings for a url; None for urls that need no site, commands among them."""
     if url.startswith("pipe:"):
         return None
-    prefix = max((prefix for prefix in storage if url.startswith(prefix)), key=len, default=None)
-    if prefix is not None:
-        return storage[prefix]
+    given = _given_for(url, storage)
+    if given is not None:
+        return given
     scheme, _, rest = url.partition(":")
     if scheme.lower() in os.environ.get("USE_AIS_FOR", "").lower().split(":"):
         return settings_for(f"ais:{rest}", storage)
@@ -86,8 +86,14 @@ def settings_for(url: str, storage: Storage) -> Settings | None:
 
 def command_for(url: str, storage: Storage) -> Command:
     """The settings for a `pipe:` url."""
-    found = storage.get(max((prefix for prefix in storage if url.startswith(prefix)), key=len, default=""))
-    return found if isinstance(found, Command) else Command()
+    given = _given_for(url, storage)
+    return given if isinstance(given, Command) else Command()
+
+
+def _given_for(url: str, storage: Storage) -> Settings | None:
+    """The settings of the longest prefix that fits; None if none does."""
+    prefix = max((prefix for prefix in storage if url.startswith(prefix)), key=len, default=None)
+    return None if prefix is None else storage[prefix]
 
 
 def is_foreign(scheme: str) -> bool:
