@@ -147,14 +147,17 @@ class Grouper:
 
     def finish(self) -> list[Sample]:
         """The last sample of the shard."""
-        sample, self._sample, self.faults = self._sample, None, []
-        return [] if sample is None or sample.get("__bad__") else [sample]
+        self.faults = []
+        return self._close_sample()
 
     def completed_by(self, name: str) -> list[Sample]:
         """The open sample, if a member of that name ends it. Faults stay as they are: it comes after them."""
         split = self._split(name)
         if split is None or split[0] == self.pending_key:
             return []
+        return self._close_sample()
+
+    def _close_sample(self) -> list[Sample]:
         sample, self._sample = self._sample, None
         return [] if sample is None or sample.get("__bad__") else [sample]
 

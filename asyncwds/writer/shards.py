@@ -30,7 +30,7 @@ class Shards:
     """
 
     def __init__(self, pattern: str | os.PathLike[str], maxcount: float, maxsize: float, start: int) -> None:
-        if pattern != "":
+        if pattern != "":  # which subclasses with streams of their own give; None and 0 are refused
             checks.path("pattern", pattern)
         checks.real("maxcount", maxcount, 1)
         checks.real("maxsize", maxsize, above=0)
