@@ -238,7 +238,7 @@ class DataPipeline:
         return self
 
     def _update_length(self) -> None:
-        if "size" in self.__dict__:
+        if hasattr(self, "size"):
             return
         if is_countable(self._description):
             add_length_method(self)

@@ -49,7 +49,7 @@ def _with_length(kind: Any) -> Any:
 
 
 def _length(self: Any) -> int:
-    if "size" in self.__dict__:
+    if hasattr(self, "size"):
         return int(self.size)
     if not is_countable(self._description):  # the list of stages was changed; a TypeError is what objects without a len() give
         raise TypeError("of these stages nobody knows how many items they give")
