@@ -118,7 +118,16 @@ class Scheduler:
         return run if self.in_flight < self.connections or moving == 0 else None
 
     def _fits(self, run: ShardRun) -> bool:
-        return self._free_connection() and self.reserved + self._size(run) <= self.allowed
+        return self._free_connection() and self.reserved + self._kept_from(run) + self._size(run) <= self.allowed
+
+    def _kept_from(self, run: ShardRun) -> int:
+        """What other shards leave to the one that is read, as long as nobody knows how large that is: room for its next part.
+
+        If it answers late, they would fill the budget meanwhile, and each of its parts would pass that by rule 3.
+        """
+        current = self.rotation.current()
+        probing = current is not None and current is not run and current.state is ShardState.PROBING
+        return self.part_bytes if probing else 0
 
     def _free_connection(self) -> bool:
         return self.in_flight < self.connections and self.held < self.connections + self.ahead

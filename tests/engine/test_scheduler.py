@@ -201,6 +201,17 @@ def test_nothing_overtakes_a_part_that_does_not_fit():
     assert ranges(scheduler.startable()) == [(0, 10, 20)]
 
 
+@pytest.mark.parametrize(("budget", "others"), [(20, 0), (30, 1), (50, 3)])
+def test_others_leave_room_for_the_next_part_of_a_shard_that_has_not_answered(budget, others):
+    """Or each of its parts would pass the budget, once it answers."""
+    scheduler = make(objects=9, connections=9, budget=budget)
+    first, *rest = scheduler.startable()
+    assert len(rest) == others
+    scheduler.answered(first, Answer(0, 35, "e", ranged=True))
+    assert ranges(scheduler.startable()) == [(0, 10, 20)]
+    assert scheduler.reserved == budget
+
+
 def test_the_part_that_the_reader_needs_may_pass_the_budget():
     scheduler = make(budget=1, connections=3)
     assert ranges(scheduler.startable()) == [(0, 0, 10)]
