@@ -8,7 +8,7 @@ import signal
 from time import monotonic
 from types import FrameType
 
-GRACE = 1.0  # [s] for the cleaning up, of Ctrl-Cs in quick succession
+GRACE = 2.0  # [s] for the cleaning up, of Ctrl-Cs in quick succession; a busy machine takes its time
 
 
 def clean_up_undisturbed() -> None:

@@ -572,25 +572,33 @@ def test_an_iterator_that_threads_use_in_turn(shards):
 
 @pytest.mark.parametrize("handler", ["default", "own"])
 def test_ctrl_c_in_quick_succession_at_exit(handler):
-    """The signals come while the interpreter waits for the engine's end."""
+    """The signals come while the interpreter waits for the engine's end: before that the buffer is full, and the source open."""
     code = textwrap.dedent(
         """
         import asyncio, os, signal, sys
+        from asyncwds.model import Prefetch
         from asyncwds.pipeline.dataset import WebDataset
         from asyncwds.storage.memory import MemoryFetcher
         from asyncwds.testing import make_samples, make_shard
 
         class Slow(MemoryFetcher):
             async def aclose(self):
-                for _ in range(3):
+                for sent in range(1, 4):
                     os.kill(os.getpid(), signal.SIGINT)
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.02)
+                    while own and len(seen) < sent:  # signals that nobody has seen yet are one
+                        await asyncio.sleep(0.01)
                 print("closed", flush=True)
 
-        if sys.argv[1] == "own":
-            signal.signal(signal.SIGINT, lambda *_: print("mine", flush=True))
+        def handle(*_):
+            print("mine", flush=True)
+            seen.append("mine")
+
+        seen, own = [], sys.argv[1] == "own"
+        if own:
+            signal.signal(signal.SIGINT, handle)
         objects = {"a.tar": make_shard(make_samples(100, size=100_000))}
-        iterator = iter(WebDataset("a.tar", fetcher=lambda: Slow(objects)))
+        iterator = iter(WebDataset("a.tar", fetcher=lambda: Slow(objects), prefetch=Prefetch(buffer_bytes=1_000_000)))
         next(iterator)
         """
     )
@@ -603,6 +611,7 @@ def test_a_later_ctrl_c_ends_what_does_not_end():
     code = textwrap.dedent(
         """
         import asyncio, os, signal
+        from asyncwds.model import Prefetch
         from asyncwds.pipeline.dataset import WebDataset
         from asyncwds.storage.memory import MemoryFetcher
         from asyncwds.testing import make_samples, make_shard
@@ -610,12 +619,12 @@ def test_a_later_ctrl_c_ends_what_does_not_end():
         class Endless(MemoryFetcher):
             async def aclose(self):
                 print("closing", flush=True)
-                await asyncio.sleep(1.2)
+                await asyncio.sleep(2.2)
                 os.kill(os.getpid(), signal.SIGINT)
                 await asyncio.sleep(100)
 
         objects = {"a.tar": make_shard(make_samples(100, size=100_000))}
-        iterator = iter(WebDataset("a.tar", fetcher=lambda: Endless(objects)))
+        iterator = iter(WebDataset("a.tar", fetcher=lambda: Endless(objects), prefetch=Prefetch(buffer_bytes=1_000_000)))
         next(iterator)
         """
     )
