@@ -8,12 +8,16 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Collection, Iterable, Mapping
-from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction, signature
 from numbers import Real
 from os import PathLike
+from types import FunctionType, MethodType
 from typing import Any
 
 from asyncwds.errors import SpecError
+from asyncwds.reprs import show_value
+from asyncwds.wording import plural
 
 _INSTEAD = "await it in the loop over the dataset (`async for sample in dataset`), or give a function that blocks"
 _NOBODY_AWAITS = f", which nothing here awaits: {_INSTEAD}"
@@ -107,14 +111,58 @@ def mapping(name: str, value: Any, *, optional: bool = False) -> None:
         raise _wrong(name, value, "a dict" + _or_none(optional))
 
 
-def function(name: str, value: Any, *, optional: bool = False) -> None:
-    """Something to call; no asynchronous function, whose results nobody would await."""
+def require(condition: bool, message: str) -> None:
+    """What a check of one argument cannot say: how several go together."""
+    if not condition:
+        raise SpecError(message)
+
+
+def function(name: str, value: Any, *, optional: bool = False, takes: int | None = None) -> None:
+    """Something to call, with `takes` arguments where that can be told; no asynchronous function, whose results nobody awaits."""
     if optional and value is None:
         return
     if not callable(value):
         raise _wrong(name, value, "a function" + _or_none(optional))
     if is_asynchronous(value):
-        raise SpecError(f"{name} must be a plain function, and {shown(value)} is asynchronous{_NOBODY_AWAITS}")
+        raise SpecError(f"{name} must be a plain function, and {show_value(value)} is asynchronous{_NOBODY_AWAITS}")
+    if takes is not None and not can_take(value, takes):
+        raise SpecError(
+            f"{name} is called with {plural(takes, 'argument')}, which {show_value(value)} does not take; "
+            "functools.partial gives a function more, and a lambda leaves some out"
+        )
+
+
+def can_take(value: Any, arguments: int) -> bool:
+    """Whether it can be called with so many arguments by position. True wherever that is not certain.
+
+    Certain is what Python's own functions declare, classes and objects by theirs. What a decorator says of another function
+    (`__wrapped__`, `__signature__`) need not be so, and builtins and metaclasses may do as they like.
+    """
+    if isinstance(value, type):
+        if type(value).__call__ is not type.__call__:
+            return True
+        kind: Any = value
+        if kind.__new__ is not object.__new__:
+            return _declares(kind.__new__, arguments + 1)
+        return _declares(kind.__init__, arguments + 1) if kind.__init__ is not object.__init__ else arguments == 0
+    if isinstance(value, FunctionType | MethodType | partial):
+        return _declares(value, arguments)
+    return _declares(type(value).__call__, arguments + 1)
+
+
+def _declares(function: Any, arguments: int) -> bool:
+    inner = function
+    while isinstance(inner, partial | MethodType):
+        inner = inner.func if isinstance(inner, partial) else inner.__func__
+    if not isinstance(inner, FunctionType) or hasattr(function, "__signature__") or hasattr(inner, "__signature__"):
+        return True
+    try:
+        signature(function, follow_wrapped=False).bind(*[None] * arguments)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def is_asynchronous(function: Any) -> bool:
@@ -130,14 +178,8 @@ def refuse_coroutine(name: str, result: Any) -> None:
         raise SpecError(f"the function of {name} returned a coroutine{_NOBODY_AWAITS}")
 
 
-def shown(value: Any) -> str:
-    """The value for a message: short, and a function by its name."""
-    text = getattr(value, "__qualname__", None) or repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}…"
-
-
 def _wrong(name: str, value: Any, wanted: str) -> SpecError:
-    return SpecError(f"{name} must be {wanted}, not {shown(value)}")
+    return SpecError(f"{name} must be {wanted}, not {show_value(value)}")
 
 
 def _bounds(least: float | None, most: float | None) -> str:

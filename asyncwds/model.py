@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from asyncwds import checks
-from asyncwds.errors import SpecError, redact
+from asyncwds.errors import redact
 from asyncwds.reprs import html_table, show_value
 
 KiB = 1 << 10
@@ -103,11 +103,6 @@ class Place:
     num_workers: int = 1
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise SpecError(message)
-
-
 @dataclass(frozen=True, slots=True)
 class Prefetch:
     """How far the engine reads ahead.
@@ -145,7 +140,7 @@ class Prefetch:
         checks.flags(self, "uvloop")
         # Sources without ranges hold a connection for as long as their shard is open: fewer connections than shards
         # in rotation could never make progress.
-        _require(
+        checks.require(
             self.connections == "auto" or self.connections >= self.interleave,
             f"interleave={self.interleave} needs at least as many connections, not {self.connections}",
         )
@@ -193,7 +188,7 @@ class Retry:
         checks.whole_fields(self, 0, "stall_bytes")
         if self.hedge is not None:
             checks.real("Retry: hedge, if it is not None,", self.hedge, above=0, most=1)
-            _require(self.hedge < 1, f"hedge must be None or between 0 and 1: {self.hedge!r}")
+            checks.require(self.hedge < 1, f"hedge must be None or between 0 and 1: {self.hedge!r}")
         checks.real("Retry: hedge_extra", self.hedge_extra, 0, 1)
 
 
@@ -260,7 +255,7 @@ class Cache:
         checks.path("Cache: dir", self.dir)
         if self.size is not None:
             checks.real("Cache: size, if it is not None,", self.size, above=0)
-        checks.function("Cache: url_to_name", self.url_to_name, optional=True)
+        checks.function("Cache: url_to_name", self.url_to_name, optional=True, takes=1)
         checks.flags(self, "revalidate", "checksums", "verbose", "local")
 
 

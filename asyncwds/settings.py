@@ -204,13 +204,16 @@ class Command:
 
     check: bool = True
 
+    def __post_init__(self) -> None:
+        checks.flags(self, "check")
+
 
 def _check(settings: Any, *names: str) -> None:
     """Of the named ones, which are functions (`get_`), flags (`anonymous`) and text, one can be given."""
     for name in names:
         label = f"{type(settings).__name__}: {name}"
         if name.startswith("get_"):
-            checks.function(label, getattr(settings, name), optional=True)
+            checks.function(label, getattr(settings, name), optional=True, takes=0)
         elif name == "anonymous":
             checks.flag(label, settings.anonymous)
         elif name == "credentials_file":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 import asyncwds as wds
+from asyncwds.compat import cache as cache_module
+from asyncwds.compat import tariterators
 from asyncwds.errors import SpecError
 from asyncwds.testing import make_shard
 
@@ -77,6 +80,14 @@ def mix(**options: Any) -> Any:
 
 def database(**options: Any) -> Any:
     return wds.LMDBCached("folder", **options)
+
+
+def opened(**options: Any) -> Any:
+    return wds.gopen("pipe:touch made", **options)
+
+
+def command(**options: Any) -> Any:
+    return wds.Pipe(["touch", "made"], **{"mode": "rb", **options})
 
 
 def mapped(**options: Any) -> Any:
@@ -198,6 +209,57 @@ SOURCES: list[tuple[Any, str, list[Any]]] = [
     (wds.MultiShardSample, "fname", [{}, {"datasets": []}, {"datasets": [{"shards": "a"}], "x": 1}, "missing.yaml"]),
 ]
 
+FILES: list[tuple[Any, str, list[Any]]] = [
+    (wds.gopen, "url", [3, None, b"x", ["a"]]),
+    (opened, "mode", ["r", "x", None, 3, ["rb"]]),
+    (opened, "bufsize", [-2, 2.5, "x", None, True]),
+    *[
+        (partial(wds.gopen, f"http://localhost/{mode}", mode), name, NO_SETTINGS)
+        for mode in ("rb", "wb")
+        for name in ("retry", "http")
+    ],
+    (command, "mode", ["x", 3, None, ["rb"], b"rb"]),
+    (command, "timeout", [*NO_AMOUNT]),
+    (command, "ignore_status", [3, None, [1.5], ["x"]]),
+    *flags_of(command, "ignore_errors"),
+    *flags_of(wds.Command, "check"),
+    (wds.LRUCleanup, "cache_dir", NO_PATH),
+    (wds.LRUCleanup, "cache_size", [*NO_AMOUNT, None]),
+    (wds.LRUCleanup, "interval", NO_AMOUNT),
+    *functions_of(wds.LRUCleanup, "keyfn"),
+    *flags_of(wds.LRUCleanup, "verbose"),
+    (cache_module.FileCache, "cache_dir", NO_PATH),
+    (cache_module.FileCache, "cache_size", ["x", None, float("nan"), [1]]),
+    (cache_module.FileCache, "cache_cleanup_interval", NO_AMOUNT),
+    *functions_of(cache_module.FileCache, "url_to_name", "validator", "handler"),
+    *flags_of(cache_module.FileCache, "verbose"),
+    *functions_of(cache_module.StreamingOpen, "handler"),
+    (partial(cache_module.download, "a.tar", "b.tar"), "chunk_size", NO_SIZE),
+    (partial(cache_module.download, "a.tar"), "dest", [*NO_PATH, None]),
+    *functions_of(partial(wds.url_opener, []), "handler"),
+    *functions_of(partial(wds.tar_file_expander, []), "handler", "select_files", "rename_files"),
+    *functions_of(partial(tariterators.tar_file_iterator, None), "handler", "select_files", "rename_files"),
+    *functions_of(partial(wds.group_by_keys, []), "handler", "keys"),
+    *flags_of(partial(wds.group_by_keys, []), "lcase"),
+    (partial(wds.group_by_keys, []), "suffixes", [3, len]),
+]
+
+MEDIA: list[tuple[Any, str, list[Any]]] = [
+    (wds.imagehandler, "imagespec", ["x", 3, None, ["rgb"]]),
+    (partial(wds.imagehandler, "rgb"), "extensions", [3, [3], b"x", None]),
+    (partial(wds.handle_extension, f=len), "extensions", NO_TEXT),
+    *functions_of(partial(wds.handle_extension, "txt"), "f"),
+    (wds.audio, "container", ["x", 3, None, ["numpy"]]),
+    (wds.video, "spec", ["x", "l", 3, None, ["rgb"]]),
+    *[(call, "extensions", [3, [3], b"x", None]) for call in (wds.audio, wds.video)],
+    *[(call, "library", ["x", 3, None, ["auto"]]) for call in (wds.audio, wds.video)],
+    *[(call, "max_bytes", NO_SIZE) for call in (wds.audio, wds.video)],
+    *[(wds.video, name, [size for size in NO_SIZE if size is not None]) for name in ("frames", "stride")],
+    (wds.video, "fps", [*NO_AMOUNT, 0, float("inf")]),
+    (wds.video, "size", [3, "ab", (1,), (1, 2, 3), (0, 1), (1, 2.5), (None, 1)]),
+    *flags_of(wds.video, "audio"),
+]
+
 WRITERS: list[tuple[Any, str, list[Any]]] = [
     (wds.ShardWriter, "pattern", ["a.tar", "%d-%d.tar", "", 3, None]),
     (writer, "maxcount", [0, -1, "x", None, float("nan"), [1]]),
@@ -256,10 +318,12 @@ CLASSES: list[tuple[Any, str, list[Any]]] = [
     (wds.FileSystem, "threads", NO_SIZE),
 ]
 
-TABLE = [*STAGES, *PIPELINES, *SOURCES, *WRITERS, *CLASSES, *SETTINGS]
+TABLE = [*STAGES, *PIPELINES, *SOURCES, *FILES, *MEDIA, *WRITERS, *CLASSES, *SETTINGS]
 
 
-@pytest.mark.parametrize(("call", "name", "values"), TABLE, ids=[f"{getattr(c, '__name__', c)}-{n}" for c, n, _ in TABLE])
+@pytest.mark.parametrize(
+    ("call", "name", "values"), TABLE, ids=[f"{getattr(getattr(c, 'func', c), '__name__', c)}-{n}" for c, n, _ in TABLE]
+)
 def test_an_argument_that_makes_no_sense(call: Any, name: str, values: list[Any], tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     default = next((p.default for p in inspect.signature(call).parameters.values() if p.name == name), inspect.Parameter.empty)
@@ -287,6 +351,7 @@ def test_an_argument_that_makes_no_sense(call: Any, name: str, values: list[Any]
         (wds.rename_keys, (3,)),
         (wds.xdecode, (("*.jpg", 3),)),
         (wds.xdecode, (3,)),
+        (lambda: wds.Pipe(mode="rb"), ()),
         (wds.slice, ()),
         (wds.slice, ("x",)),
         (wds.slice, (-1,)),

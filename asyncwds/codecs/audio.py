@@ -8,9 +8,10 @@ from importlib.util import find_spec
 from io import BytesIO
 from typing import Literal, get_args
 
+from asyncwds import checks
 from asyncwds.codecs import ffmpeg
 from asyncwds.codecs.clips import MAX_DECODED, Sound, require_room
-from asyncwds.codecs.images import as_tensor, last_extension
+from asyncwds.codecs.images import as_tensor, extension_set, last_extension
 from asyncwds.errors import SpecError
 from asyncwds.extras import needed
 
@@ -50,7 +51,7 @@ class AudioHandler:
 def audio(
     container: Container = "numpy",
     *,
-    extensions: Iterable[str] = AUDIO_EXTENSIONS,
+    extensions: str | Iterable[str] = AUDIO_EXTENSIONS,
     library: Library = "auto",
     max_bytes: int = MAX_DECODED,
 ) -> AudioHandler:
@@ -59,7 +60,8 @@ def audio(
     `container` is "numpy" or "torch". `library` is "soundfile", "torchcodec" or "pyav", or the one of them that suits.
     Audio that takes more than `max_bytes` [bytes] is refused. Raises SpecError where no library is there.
     """
-    return AudioHandler(container, frozenset(extensions), library, max_bytes)
+    checks.whole("audio: max_bytes", max_bytes, 1)
+    return AudioHandler(container, extension_set("audio", extensions), library, max_bytes)
 
 
 def torch_audio(key: str, data: bytes) -> Sound | None:

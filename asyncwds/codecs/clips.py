@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asyncwds.errors import SpecError
+from asyncwds import checks
 from asyncwds.model import GiB
 
 if TYPE_CHECKING:
@@ -26,13 +27,11 @@ class Sampling:
 
     def __post_init__(self) -> None:
         for name in ("frames", "stride"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise SpecError(f"{name} of a video must be a whole number of at least 1, not {value!r}")
-        if self.fps is not None and not self.fps > 0:
-            raise SpecError(f"fps of a video must be positive, not {self.fps!r}")
-        if self.fps is not None and self.stride is not None:
-            raise SpecError("a video is sampled by stride or by fps, not by both")
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, checks.whole(f"{name} of a video", getattr(self, name), 1))
+        if self.fps is not None:
+            checks.real("fps of a video", self.fps, above=0, most=sys.float_info.max)
+        checks.require(self.fps is None or self.stride is None, "a video is sampled by stride or by fps, not by both")
 
     @property
     def fixed(self) -> bool:

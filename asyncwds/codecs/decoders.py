@@ -110,6 +110,8 @@ class ExtensionHandler:
 
 def handle_extension(extensions: str, f: FieldDecoder) -> ExtensionHandler:
     """A handler for fields by extension: "jpg jpeg" is either, "seg.jpg" only a field whose name ends so."""
+    checks.text("handle_extension: extensions", extensions)
+    checks.function("handle_extension: f", f, takes=1)
     return ExtensionHandler(tuple(tuple(extension.split(".")) for extension in extensions.lower().split()), f)
 
 
@@ -146,7 +148,7 @@ class Decoder:
         checks.mapping("decode: decoders", decoders, optional=True)
         for name, decode in (decoders or {}).items():
             checks.text("decode: an extension in decoders", name)
-            checks.function(f"decode: the decoder for {name}", decode)
+            checks.function(f"decode: the decoder for {name}", decode, takes=1)
         own = [imagehandler(handler) if isinstance(handler, str) else handler for handler in handlers]
         if decoders:
             own.insert(0, ByExtension({name.lower().lstrip("."): decode for name, decode in decoders.items()}))
@@ -159,7 +161,7 @@ class Decoder:
         self.suffixes = SUFFIXES if pre is None else {}
         self.max_unpacked = max_unpacked
         for handler in self.handlers:
-            checks.function("decode: a handler", handler)
+            checks.function("decode: a handler", handler, takes=2)
 
     def __repr__(self) -> str:
         only = None if self.only is None else sorted(self.only)

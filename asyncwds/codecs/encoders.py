@@ -286,9 +286,9 @@ def make_encoder(spec: bool | Mapping[str, FieldEncoder] | Encoder | None) -> En
         return ExtensionEncoder(default_handlers)
     if isinstance(spec, Mapping):
         for extension, encode in spec.items():
-            checks.function(f"the encoder for {extension}", encode)
+            checks.function(f"the encoder for {extension}", encode, takes=1)
         return ExtensionEncoder(spec)
     if callable(spec):
-        checks.function("encoder", spec)
+        checks.function("encoder", spec, takes=1)
         return spec
     raise SpecError(f"encoder must be True, False, None, a dict or a callable, not {spec!r}")

@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.extras import needed
 from asyncwds.security import secure_mode
@@ -131,9 +132,9 @@ class TurboJpegHandler:
         return packed(pixels[:, :, 0] if spec.mode == "L" else pixels, spec)
 
 
-def imagehandler(imagespec: str, extensions: Iterable[str] = IMAGE_EXTENSIONS) -> ImageHandler:
+def imagehandler(imagespec: str, extensions: str | Iterable[str] = IMAGE_EXTENSIONS) -> ImageHandler:
     """A handler for `decode` that turns image fields into what `imagespec` says: `imagehandler("rgb8", ["avif"])`."""
-    return ImageHandler(imagespec, frozenset(extensions))
+    return ImageHandler(imagespec, extension_set("imagehandler", extensions))
 
 
 def turbojpeg(spec: str) -> TurboJpegHandler:
@@ -145,12 +146,18 @@ def turbojpeg(spec: str) -> TurboJpegHandler:
 
 
 def image_spec(name: str) -> ImageSpec:
+    checks.text("an image spec", name)
     spec = IMAGE_SPECS.get(name)
     if spec is None:
         raise SpecError(f"unknown image spec {name!r}; there are {' '.join(IMAGE_SPECS)}")
     if spec.container == "torch" and find_spec("torch") is None:
         raise SpecError(f"the image spec {name!r} needs torch: pip install 'asyncwds[torch]'")
     return spec
+
+
+def extension_set(caller: str, extensions: str | Iterable[str]) -> frozenset[str]:
+    """Extensions as they are compared with those of fields: in lower case, without a dot."""
+    return frozenset([name.lower().lstrip(".") for name in checks.names(f"{caller}: extensions", extensions)])
 
 
 def last_extension(key: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from asyncwds import checks
 from asyncwds.codecs import ffmpeg
 from asyncwds.codecs.clips import MAX_DECODED, Request, Sampling
-from asyncwds.codecs.images import as_tensor, image_spec, last_extension, packed
+from asyncwds.codecs.images import as_tensor, extension_set, image_spec, last_extension, packed
 from asyncwds.errors import SpecError
 
 VIDEO_EXTENSIONS = frozenset({"mp4", "ogv", "mjpeg", "avi", "mov", "h264", "mpg", "webm", "wmv", "mpeg", "mkv", "m4v"})
@@ -67,7 +68,7 @@ def video(
     fps: float | None = None,
     size: tuple[int, int] | None = None,
     audio: bool = False,
-    extensions: Iterable[str] = VIDEO_EXTENSIONS,
+    extensions: str | Iterable[str] = VIDEO_EXTENSIONS,
     library: ffmpeg.Library = "auto",
     max_bytes: int = MAX_DECODED,
 ) -> VideoHandler:
@@ -84,8 +85,15 @@ def video(
 
     Without any, all frames are decoded. Raises SpecError for arguments that make no sense, and where no library is there.
     """
-    request = Request(Sampling(frames, stride, fps), size, max_bytes)
-    return VideoHandler(spec, request, audio, frozenset(extensions), library)
+    checks.whole("video: max_bytes", max_bytes, 1)
+    checks.flag("video: audio", audio)
+    request = Request(Sampling(frames, stride, fps), None if size is None else _pixels(size), max_bytes)
+    return VideoHandler(spec, request, audio, extension_set("video", extensions), library)
+
+
+def _pixels(size: Any) -> tuple[int, int]:
+    checks.require(isinstance(size, tuple | list) and len(size) == 2, f"video: size must be (height, width), not {size!r}")
+    return checks.whole("video: the height", size[0], 1), checks.whole("video: the width", size[1], 1)
 
 
 def torch_video(key: str, data: bytes) -> Any:

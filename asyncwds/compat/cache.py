@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
+from asyncwds import checks
 from asyncwds.engine.gopen import gopen
 from asyncwds.engine.keeping import keep
 from asyncwds.errors import CacheError, redact
@@ -58,6 +59,12 @@ class LRUCleanup:
     interval: float | None = 30
 
     def __post_init__(self) -> None:
+        checks.path("LRUCleanup: cache_dir", self.cache_dir, optional=True)
+        checks.real("LRUCleanup: cache_size", self.cache_size, 0)
+        checks.function("LRUCleanup: keyfn", self.keyfn, takes=1)
+        checks.flags(self, "verbose")
+        if self.interval is not None:
+            checks.real("LRUCleanup: interval, if it is not None,", self.interval, 0)
         self.last_run: float = 0
 
     def set_cache_dir(self, cache_dir: str | os.PathLike[str]) -> None:
@@ -87,6 +94,8 @@ class LRUCleanup:
 
 def download(url: str, dest: str | os.PathLike[str], chunk_size: int = MiB, verbose: bool = False) -> None:
     """Fetches a url to a file, which appears when it is complete. Nothing is left where that fails."""
+    checks.path("download: dest", dest)
+    checks.whole("download: chunk_size", chunk_size, 1)
     if verbose:
         sys.stderr.write(f"# downloading {printable(redact(url))} to {printable(os.fspath(dest))}\n")
     target = Path(dest)
@@ -108,6 +117,10 @@ class StreamingOpen:
 
     verbose: bool = False
     handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        checks.flags(self, "verbose")
+        checks.function("StreamingOpen: handler", self.handler, takes=1)
 
     def __call__(self, urls: Iterable[Any]) -> Iterator[dict[str, Any]]:
         return _opened(urls, lambda url: (gopen(url), local_path(url)), self.handler)
@@ -134,6 +147,14 @@ class FileCache:
         cache_size: float = -1,
         cache_cleanup_interval: float | None = 30,
     ) -> None:
+        checks.path("FileCache: cache_dir", cache_dir, optional=True)
+        checks.function("FileCache: url_to_name", url_to_name, optional=True, takes=1)
+        checks.flag("FileCache: verbose", verbose)
+        checks.function("FileCache: validator", validator, optional=True, takes=1)
+        checks.function("FileCache: handler", handler, takes=1)
+        checks.real("FileCache: cache_size", cache_size)
+        if cache_cleanup_interval is not None:
+            checks.real("FileCache: cache_cleanup_interval, if it is not None,", cache_cleanup_interval, 0)
         self.cache_dir = os.fspath(default_cache_dir if cache_dir is None else cache_dir)
         self.cache_size = cache_size
         self.url_to_name = url_to_name

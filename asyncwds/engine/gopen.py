@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal
 
+from asyncwds import checks
 from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.remote import RemoteOutput
@@ -18,7 +19,7 @@ from asyncwds.engine.source import as_prefetch, loop_factory
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import SpecError, redact
 from asyncwds.escaping import printable
-from asyncwds.model import Http, Prefetch, Retry, Shard
+from asyncwds.model import Http, Prefetch, Retry, Shard, as_settings
 from asyncwds.security import secure_mode
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Fetcher
@@ -40,8 +41,10 @@ def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **kw: Any) -> Any:
     Urls are rewritten as $GOPEN_REWRITE says; with $GOPEN_VERBOSE=1 each is written to stderr. Raises SpecError for another
     mode, for a scheme that nobody knows, and for local files in secure mode; the rest as the source does.
     """
+    checks.text("gopen: url", url)
     if mode not in ("rb", "wb"):
         raise SpecError(f"gopen: the mode must be 'rb' or 'wb', not {mode!r}", url=url)
+    checks.whole("gopen: bufsize", bufsize, -1)
     if os.environ.get("GOPEN_VERBOSE", "0") not in {"", "0"}:
         sys.stderr.write(f"GOPEN {printable(redact(url))}\n")
     if url == "-":
@@ -90,7 +93,8 @@ class Download(io.RawIOBase):
         http: Http | None = None,
         storage: Storage | Settings | None = None,
     ) -> io.BufferedReader:
-        raw = cls(url, as_prefetch(prefetch), retry or Retry(), http or Http(), as_storage(storage))
+        http, retry = as_settings(http, retry)
+        raw = cls(url, as_prefetch(prefetch), retry, http, as_storage(storage))
         return io.BufferedReader(raw, max(bufsize, BUFFER))
 
     def readable(self) -> bool:
@@ -126,8 +130,9 @@ class UploadFile(io.RawIOBase):
         storage: Storage | Settings | None = None,
     ) -> None:
         super().__init__()
+        http, retry = as_settings(http, retry)
         self.name = redact(url)
-        self._output: RemoteOutput | None = RemoteOutput(url, http or Http(), retry or Retry(), as_storage(storage))
+        self._output: RemoteOutput | None = RemoteOutput(url, http, retry, as_storage(storage))
 
     def writable(self) -> bool:
         return True

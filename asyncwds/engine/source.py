@@ -76,9 +76,11 @@ class Source:
 
     def __post_init__(self) -> None:
         checks.whole_fields(self, 0, "shardshuffle")
-        checks.function("handler", self.handler)
-        for name in ("nodesplitter", "workersplitter", "select_files", "rename_files", "fetcher"):
+        checks.function("handler", self.handler, takes=1)
+        for name in ("nodesplitter", "workersplitter"):
             checks.function(name, getattr(self, name), optional=True)
+        for name, takes in {"select_files": 1, "rename_files": 1, "fetcher": 0}.items():
+            checks.function(name, getattr(self, name), optional=True, takes=takes)
         for name in ("verbose", "verify", "strict", "empty_check"):
             checks.flag(name, getattr(self, name))
         checks.instance("cache", self.cache, Cache, optional=True)

@@ -31,8 +31,8 @@ class Batched:
 
     def __post_init__(self) -> None:
         checks.whole_fields(self, 1, "batchsize")
-        checks.function("batched: collation_fn", self.collation_fn, optional=True)
-        checks.function("batched: handler", self.handler)
+        checks.function("batched: collation_fn", self.collation_fn, optional=True, takes=1)
+        checks.function("batched: handler", self.handler, takes=1)
         for name in ("partial", "tensors"):
             checks.flag(f"batched: {name}", getattr(self, name))
 
@@ -69,7 +69,7 @@ class Unbatched:
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
-        checks.function("unbatched: handler", self.handler)
+        checks.function("unbatched: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         for batch in source:

@@ -110,7 +110,7 @@ class WebDataset(DataPipeline, FluidInterface):
         checks.one_of("mode", mode, (None, "resampled", *SPOOL_MODES))
         checks.flag("resampled", resampled)
         checks.instance("cache", cache, Cache, optional=True)
-        checks.function("url_to_name", url_to_name, optional=True)
+        checks.function("url_to_name", url_to_name, optional=True, takes=1)
         checks.path("cache_dir", cache_dir or None, optional=True)
         checks.real("cache_size", cache_size)
         resampled = resampled or mode == "resampled"
@@ -125,10 +125,12 @@ class WebDataset(DataPipeline, FluidInterface):
         self._describe(Description((), dataset_seed(seed), passes=_passes(repeat)))
         (http, retry), storage = as_settings(http, retry), as_storage(storage)
         lookup = _as_they_are if fetcher is not None else partial(look_up, http=http, retry=retry, storage=storage)
-        own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, _spool(urls, args.mode) is not None
-        listed = own_list or folder
-        if listed:
+        own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, _spool(urls, args.mode)
+        listed = own_list or folder is not None
+        if own_list:
             self.create_url_iterator(args)
+        elif folder is not None:
+            self.append(_spooled(folder, args.mode))
         found, draw = (Listing([], {}), None) if listed else _shards(urls, resampled, lookup)
         source = Source(
             urls=tuple(found.urls),
@@ -152,7 +154,7 @@ class WebDataset(DataPipeline, FluidInterface):
             fetcher=fetcher,
             verify=verify,
         )
-        for stage in _sharing(source) if own_list and not folder else ():  # what is claimed of a folder is no other process's
+        for stage in _sharing(source) if own_list and folder is None else ():  # what is claimed of a folder is no other process's
             self.append(stage)
         self.append(TarSamples(source) if listed else source)
 
@@ -200,9 +202,13 @@ def _spool(urls: Any, mode: str | None) -> str | None:
     return path if asked or (path.endswith("/") and stands_in()) else None
 
 
+def _spooled(path: str, mode: str | None) -> DirectoryShardList:
+    return DirectoryShardList(path, mode="resample" if mode in (None, "resampled") else mode)  # type: ignore[arg-type]
+
+
 def _shard_list(urls: Any, mode: str | None) -> object:
     if (path := _spool(urls, mode)) is not None:
-        return DirectoryShardList(path, mode="resample" if mode in (None, "resampled") else mode)  # type: ignore[arg-type]
+        return _spooled(path, mode)
     if is_spec(urls):
         return MultiShardSample(urls)
     return ResampledShards(urls) if mode == "resampled" else SimpleShardList(urls)

@@ -42,7 +42,7 @@ def repeatedly(
     for name, number in {"nepochs": nepochs, "nbatches": nbatches, "nsamples": nsamples}.items():
         if number is not None:
             checks.whole(f"repeatedly: {name}, if it is not None,", number, 0)
-    checks.function("repeatedly: batchsize", batchsize)
+    checks.function("repeatedly: batchsize", batchsize, takes=1)
     return _repeatedly(source, nepochs, nbatches, nsamples, batchsize)
 
 

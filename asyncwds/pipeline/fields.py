@@ -14,6 +14,7 @@ from asyncwds.errors import SpecError
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import getfirst, require_dict
 from asyncwds.pipeline.stage import each
+from asyncwds.reprs import show_value
 
 Associator = Callable[[Any], Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]]
 
@@ -27,10 +28,10 @@ class Associate:
 
     def __post_init__(self) -> None:
         if not callable(self.associator) and not hasattr(self.associator, "get"):
-            raise SpecError(f"associate takes a function or a mapping, not {checks.shown(self.associator)}")
+            raise SpecError(f"associate takes a function or a mapping, not {show_value(self.associator)}")
         if callable(self.associator):
-            checks.function("associate: associator", self.associator)
-        checks.function("associate: handler", self.handler)
+            checks.function("associate: associator", self.associator, takes=1)
+        checks.function("associate: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return each(source, self._associated, self.handler, "associate")
@@ -55,8 +56,8 @@ class MapDict:
         if not self.functions:
             raise SpecError("map_dict takes functions by the names of fields: map_dict(cls=int)")
         for name, f in self.functions:
-            checks.function(f"map_dict: {name}", f)
-        checks.function("map_dict: handler", self.handler)
+            checks.function(f"map_dict: {name}", f, takes=1)
+        checks.function("map_dict: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return each(source, self._mapped, self.handler, f"map_dict({', '.join(name for name, _ in self.functions)})")

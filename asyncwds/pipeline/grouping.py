@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from asyncwds import checks
 from asyncwds.engine.tolerance import tolerated
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError, SpecError
 from asyncwds.model import Sample
@@ -33,6 +34,16 @@ def group_by_keys(
     An empty dict ends an archive, as does a file of another one. A ShardWarning says it, once for an archive, where a key comes
     again after another one.
     """
+    checks.function("group_by_keys: keys", keys, takes=1)
+    checks.flag("group_by_keys: lcase", lcase)
+    checks.require(
+        suffixes is None or hasattr(suffixes, "__contains__"), f"group_by_keys: suffixes must be names, not {suffixes!r}"
+    )
+    checks.function("group_by_keys: handler", handler, takes=1)
+    return _grouped(data, keys, lcase, suffixes, handler)
+
+
+def _grouped(data: Iterable[Any], keys: Keys, lcase: bool, suffixes: Collection[str] | None, handler: Handler) -> Iterator[Sample]:
     seen = _Seen()
     for identity, files in groupby(_identified(data, keys), itemgetter(0)):
         key, url, _, _ = identity

@@ -14,6 +14,7 @@ from asyncwds.errors import SpecError
 from asyncwds.escaping import printable
 from asyncwds.model import Place
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+from asyncwds.reprs import show_value
 
 
 class Writable(Protocol):
@@ -38,9 +39,9 @@ class Info:
         checks.whole("info: n", self.n)
         checks.whole("info: every", self.every)
         checks.whole("info: width", self.width, 0)
-        checks.function("info: handler", self.handler)
+        checks.function("info: handler", self.handler, takes=1)
         if self.stream is not None and not hasattr(self.stream, "write"):
-            raise SpecError(f"info: stream must be a file of text, not {checks.shown(self.stream)}")
+            raise SpecError(f"info: stream must be a file of text, not {show_value(self.stream)}")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         for number, sample in enumerate(source):

@@ -25,6 +25,7 @@ from asyncwds.codecs.loads import unpickle_loads
 from asyncwds.errors import CacheError, DecodeError, SpecError
 from asyncwds.model import MiB, Place
 from asyncwds.pipeline.stage import PipelineStage
+from asyncwds.reprs import show_value
 from asyncwds.security import secure_mode
 
 COMPLETE = b"_"  # the key that marks a complete cache, WebDataset's
@@ -77,7 +78,7 @@ class LMDBCached(PipelineStage):
         checks.real("LMDBCached: map_size", self.map_size, above=0)
         checks.whole("LMDBCached: chunksize", self.chunksize, 1)
         if self.pickler is not None and not hasattr(self.pickler, "dumps") and not hasattr(self.pickler, "loads"):
-            raise SpecError(f"LMDBCached: pickler must have dumps and loads, as pickle has, not {checks.shown(self.pickler)}")
+            raise SpecError(f"LMDBCached: pickler must have dumps and loads, as pickle has, not {show_value(self.pickler)}")
 
     def run(self, src: Iterable[Any]) -> Iterator[Any]:
         return self._replayed() if self.is_complete() else self._recorded(src)

@@ -184,7 +184,7 @@ def _bounds(weights: list[float]) -> list[float]:
 
 def _members(name: str, datasets: Iterable[Iterable[Any]]) -> list[Iterable[Any]]:
     if not hasattr(datasets, "__iter__"):
-        raise SpecError(f"{name} mixes a list of data sets, not {checks.shown(datasets)}")
+        raise SpecError(f"{name} mixes a list of data sets, not {show_value(datasets)}")
     members = list(datasets)
     if not members:
         raise SpecError(f"{name} needs data sets")

@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 from asyncwds import checks
 from asyncwds.errors import BridgeError, SpecError
+from asyncwds.reprs import show_value
 
 # What crosses together: small samples share the price of a message, large ones cross one by one.
 LOT_ITEMS = 64
@@ -40,7 +41,7 @@ class MultiLoader:
         context: str | None = None,
     ) -> None:
         if not isinstance(dataset, Iterable):
-            raise SpecError(f"MultiLoader takes what can be iterated over, not {checks.shown(dataset)}")
+            raise SpecError(f"MultiLoader takes what can be iterated over, not {show_value(dataset)}")
         checks.whole("MultiLoader: workers", workers, 1)
         checks.flag("MultiLoader: nokill", nokill)
         checks.one_of("MultiLoader: context", context, (None, *get_all_start_methods()))

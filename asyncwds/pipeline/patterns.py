@@ -14,6 +14,7 @@ from asyncwds.model import misplaced, whereabouts
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import alternatives, is_field, require_dict
 from asyncwds.pipeline.stage import each
+from asyncwds.reprs import show_value
 
 T = TypeVar("T")
 Choice = Callable[[tuple[str, ...]], T]
@@ -31,7 +32,7 @@ class ExtractKeys:
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
-        checks.function("extract_keys: handler", self.handler)
+        checks.function("extract_keys: handler", self.handler, takes=1)
         checks.flags(self, "duplicate_is_error", "ignore_missing")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
@@ -65,7 +66,7 @@ class RenameKeys:
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
-        checks.function("rename_keys: handler", self.handler)
+        checks.function("rename_keys: handler", self.handler, takes=1)
         checks.flags(self, "keep_unselected", "must_match", "duplicate_is_error")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
@@ -118,7 +119,7 @@ def extract_keys(
     """
     for pattern in patterns:
         if not is_field(pattern):
-            raise SpecError(f"extract_keys takes patterns of fields, not {checks.shown(pattern)}")
+            raise SpecError(f"extract_keys takes patterns of fields, not {show_value(pattern)}")
     return ExtractKeys(tuple([alternatives(p) for p in patterns]), duplicate_is_error, ignore_missing, handler)
 
 
@@ -139,5 +140,5 @@ def rename_keys(
     pairs = [*renamings, *more.items()]
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(name, str) for name in pair):
-            raise SpecError(f"rename_keys takes pairs (new name, pattern), not {checks.shown(pair)}")
+            raise SpecError(f"rename_keys takes pairs (new name, pattern), not {show_value(pair)}")
     return RenameKeys(tuple([(new, pattern) for new, pattern in pairs]), keep_unselected, must_match, duplicate_is_error, handler)

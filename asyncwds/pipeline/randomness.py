@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.model import Place
+from asyncwds.reprs import show_value
 
 T = TypeVar("T")
 
@@ -37,5 +38,5 @@ def checked_seed(stage: str, seed: int | None, rng: object = None) -> int | None
     if seed is not None and rng is not None:
         raise SpecError(f"{stage} takes a seed or an rng, not both")
     if rng is not None and not hasattr(rng, "random"):
-        raise SpecError(f"{stage}: rng must be a random.Random, not {checks.shown(rng)}")
+        raise SpecError(f"{stage}: rng must be a random.Random, not {show_value(rng)}")
     return None if seed is None else checks.whole(f"{stage}: seed", seed)

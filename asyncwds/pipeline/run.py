@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count, islice
 from typing import Any, Protocol, runtime_checkable
 
-from asyncwds.checks import function, refuse_coroutine, shown
+from asyncwds.checks import function, refuse_coroutine
 from asyncwds.engine.bridge import OTHER_PROCESS
 from asyncwds.engine.source import Source
 from asyncwds.errors import BridgeError, SpecError
@@ -22,6 +22,7 @@ from asyncwds.pipeline.reading import samples_from
 from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.pipeline.stage import Bindable, Composed, PipelineStage, is_bindable
 from asyncwds.plan import takes_place
+from asyncwds.reprs import show_value
 from asyncwds.stats import Counters
 
 Stage = Callable[[Iterator[Any]], Iterator[Any]]
@@ -193,7 +194,7 @@ def _items(stage: Any, *source: Any) -> Iterator[Any]:
     given = invoke(stage, *source)
     refuse_coroutine("a stage", given)
     if not hasattr(given, "__iter__") and not hasattr(given, "__getitem__"):
-        raise SpecError(f"a stage must return an iterator, and {shown(stage)} returned {type(given).__name__}" + _hint(given))
+        raise SpecError(f"a stage must return an iterator, and {show_value(stage)} returned {type(given).__name__}" + _hint(given))
     return iter(given)
 
 
@@ -210,18 +211,18 @@ def require_stages(stages: Iterable[Any]) -> None:
 def require_stage(stage: Any) -> None:
     """Raises SpecError for what cannot stand behind the first in a pipeline."""
     if not is_stage(stage):
-        raise SpecError(f"a stage must be callable with an iterator, or have a method run, not {shown(stage)}")
+        raise SpecError(f"a stage must be callable with an iterator, or have a method run, not {show_value(stage)}")
     function("a stage", stage if callable(stage) else stage.run)
 
 
 def require_head(head: Any) -> None:
     """The same for the first: it may be anything that can be iterated over."""
     if hasattr(head, "__aiter__") and not hasattr(head, "__iter__"):
-        raise SpecError(f"a pipeline begins with what a plain `for` can iterate over, and {shown(head)} is asynchronous")
+        raise SpecError(f"a pipeline begins with what a plain `for` can iterate over, and {show_value(head)} is asynchronous")
     if isinstance(head, Source) or hasattr(head, "__iter__"):
         return
     if not is_stage(head):
-        raise SpecError(f"a pipeline begins with what can be iterated over, or a function that gives that, not {shown(head)}")
+        raise SpecError(f"a pipeline begins with what can be iterated over, or a function that gives that, not {show_value(head)}")
     function("what a pipeline begins with", head if callable(head) else head.run)
 
 

@@ -89,7 +89,7 @@ class ResampledShards:
         self.urls = expand_source(urls, max_urls)
         if empty_check and not self.urls:
             raise SpecError("ResampledShards has no shards to draw from")
-        checks.function("ResampledShards: worker_seed", worker_seed, optional=True)
+        checks.function("ResampledShards: worker_seed", worker_seed, optional=True, takes=0)
         checks.flag("ResampledShards: deterministic", deterministic)
         self.nshards = checks.whole("ResampledShards: nshards", nshards, 1)
         self.seed = checks.whole("ResampledShards: seed", seed)

@@ -76,5 +76,5 @@ def shuffle(
     handler: Handler | None = None,  # WebDataset's; nothing in a shuffle can fail
 ) -> Shuffle:
     """Shuffles in a buffer of `bufsize` samples, giving out from the time `initial` are in."""
-    checks.function("shuffle: handler", handler, optional=True)
+    checks.function("shuffle: handler", handler, optional=True, takes=1)
     return Shuffle(bufsize, initial, rng, seed)

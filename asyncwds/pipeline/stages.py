@@ -23,6 +23,7 @@ from asyncwds.model import whereabouts
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
 from asyncwds.pipeline.names import Names, alternatives, getfirst, is_field, require_dict
 from asyncwds.pipeline.stage import each
+from asyncwds.reprs import show_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Map:
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
-        checks.function("map: f", self.f)
-        checks.function("map: handler", self.handler)
+        checks.function("map: f", self.f, takes=1)
+        checks.function("map: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         f = self.f
@@ -57,8 +58,8 @@ class Select:
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
-        checks.function("select: predicate", self.predicate)
-        checks.function("select: handler", self.handler)
+        checks.function("select: predicate", self.predicate, takes=1)
+        checks.function("select: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         predicate = self.predicate
@@ -83,7 +84,7 @@ class ToTuple:
     none_is_error: bool = True
 
     def __post_init__(self) -> None:
-        checks.function("to_tuple: handler", self.handler)
+        checks.function("to_tuple: handler", self.handler, takes=1)
         checks.flags(self, "missing_is_error", "none_is_error")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
@@ -117,8 +118,8 @@ class MapTuple:
 
     def __post_init__(self) -> None:
         for f in self.functions:
-            checks.function("map_tuple: each argument", f, optional=True)
-        checks.function("map_tuple: handler", self.handler)
+            checks.function("map_tuple: each argument", f, optional=True, takes=1)
+        checks.function("map_tuple: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         functions = [(index, f) for index, f in enumerate(self.functions) if f is not None]
@@ -144,7 +145,7 @@ class Rename:
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
-        checks.function("rename: handler", self.handler)
+        checks.function("rename: handler", self.handler, takes=1)
         checks.flags(self, "keep")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
@@ -251,7 +252,7 @@ def rename(handler: Handler = reraise_exception, keep: bool = True, **fields: st
     """`rename(image="jpg;png")`: the new name, and the old ones to look for. A sample that has none of them is a SampleError."""
     for old in fields.values():
         if not is_field(old):
-            raise SpecError(f"rename takes names of fields, not {checks.shown(old)}")
+            raise SpecError(f"rename takes names of fields, not {show_value(old)}")
     return Rename(tuple([(new, alternatives(old)) for new, old in fields.items()]), keep, handler)
 
 

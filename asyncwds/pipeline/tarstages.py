@@ -70,6 +70,11 @@ def tarfile_to_samples(
 
 def url_opener(data: Iterable[Any], handler: Handler = reraise_exception, **kw: Any) -> Iterator[dict[str, Any]]:
     """Opens urls, or the `url` of dicts, by `gopen(url, **kw)`, and adds the `stream`. The handler is asked about failures."""
+    checks.function("url_opener: handler", handler, takes=1)
+    return _opened(data, handler, kw)
+
+
+def _opened(data: Iterable[Any], handler: Handler, kw: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for item in data:
         sample = dict(item) if isinstance(item, Mapping) else {"url": item}
         if not isinstance(sample.get("url"), str):
@@ -105,6 +110,19 @@ def tar_file_expander(
     The handler is asked about archives that are cut short or damaged, and may go on with the next; and about errors of
     `select_files` and `rename_files`, after which it may go on with the next file.
     """
+    _check_functions("tar_file_expander", handler, select_files, rename_files)
+    return _expanded(data, handler, select_files, rename_files, eof_value)
+
+
+def _check_functions(caller: str, handler: Handler, select_files: Selects, rename_files: Renames) -> None:
+    checks.function(f"{caller}: handler", handler, takes=1)
+    checks.function(f"{caller}: select_files", select_files, optional=True, takes=1)
+    checks.function(f"{caller}: rename_files", rename_files, optional=True, takes=1)
+
+
+def _expanded(
+    data: Iterable[Mapping[str, Any]], handler: Handler, select_files: Selects, rename_files: Renames, eof_value: Any
+) -> Iterator[Any]:
     stopped: list[Exception] = []
 
     def noted(error: Exception) -> bool:
@@ -150,7 +168,8 @@ def tar_file_iterator(
 
     The handler is asked about errors of `select_files` and `rename_files`; those of the archive are raised.
     """
-    yield from _files(fileobj, str(getattr(fileobj, "name", "")), skip_meta, handler, select_files, rename_files)
+    _check_functions("tar_file_iterator", handler, select_files, rename_files)
+    return _files(fileobj, str(getattr(fileobj, "name", "")), skip_meta, handler, select_files, rename_files)
 
 
 def _files(  # noqa: PLR0917 - as above

@@ -115,6 +115,6 @@ def xdecode(
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
             raise SpecError(f"xdecode takes pairs of a pattern and a function, not {pair!r}")
         if pair[1] is not False:
-            checks.function(f"xdecode: the decoder for {pair[0]}", pair[1])
-    checks.function("xdecode: handler", handler)
+            checks.function(f"xdecode: the decoder for {pair[0]}", pair[1], takes=1)
+    checks.function("xdecode: handler", handler, takes=1)
     return XDecode(tuple(pairs), must_decode, handler)

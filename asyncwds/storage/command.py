@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Collection
 from contextlib import suppress
 from typing import IO, Any, Literal, Self
 
+from asyncwds import checks
 from asyncwds.errors import FetchError, FetchTimeoutError, SpecError
 from asyncwds.security import secure_mode
 
@@ -16,7 +18,7 @@ class Pipe:
     """A running command; the arguments that are not named here are those of `subprocess.Popen`.
 
     mode            "rb" reads its standard output, "wb" writes to its standard input
-    timeout         how long [s] closing waits for its end
+    timeout         how long [s] closing waits for its end; None is for ever
     ignore_errors   any exit status is as good as 0
     ignore_status   these are
 
@@ -28,13 +30,19 @@ class Pipe:
         self,
         *args: Any,
         mode: str,
-        timeout: float = 7200.0,
+        timeout: float | None = 7200.0,
         ignore_errors: bool = False,
-        ignore_status: tuple[int, ...] | list[int] = (),
+        ignore_status: Collection[int] = (),
         **kw: Any,
     ) -> None:
-        if mode[:1] not in ("r", "w"):
-            raise SpecError(f"{mode!r}: a pipe is opened with mode 'rb' or 'wb'")
+        checks.one_of("Pipe: mode", mode, ("rb", "wb", "r", "w"))
+        checks.require(bool(args) or "args" in kw, "Pipe takes a command, as subprocess.Popen does")
+        if timeout is not None:
+            checks.real("Pipe: timeout, if it is not None,", timeout, 0)
+        checks.flag("Pipe: ignore_errors", ignore_errors)
+        checks.instance("Pipe: ignore_status", ignore_status, Collection)
+        for status in ignore_status:
+            checks.whole("Pipe: each of ignore_status", status)
         if secure_mode():
             raise SpecError("commands are not run, because WDS_SECURE is set")
         self.timeout = timeout

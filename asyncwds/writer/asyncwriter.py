@@ -62,7 +62,7 @@ class AsyncShardWriter:
     ) -> None:
         if post is not None and not callable(post):
             raise SpecError(f"post must be a function or None, not {post!r}")
-        checks.function("opener", opener, optional=True)
+        checks.function("opener", opener, optional=True, takes=1)
         checks.whole("verbose", int(verbose) if isinstance(verbose, bool) else verbose)
         checks.path("manifest", manifest, optional=True)
         self.post = post

@@ -70,8 +70,8 @@ class ShardWriter:
         storage: Storage | Settings | None = None,
         **kw: Any,
     ) -> None:
-        checks.function("post", post, optional=True)
-        checks.function("opener", opener, optional=True)
+        checks.function("post", post, optional=True, takes=1)
+        checks.function("opener", opener, optional=True, takes=1)
         checks.whole("verbose", int(verbose) if isinstance(verbose, bool) else verbose)
         checks.path("manifest", manifest, optional=True)
         self.post = post
