@@ -19,15 +19,16 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Protocol
 
 from asyncwds.engine.parts import FAST_STEP, STEP
 from asyncwds.engine.reader import Block
-from asyncwds.errors import BridgeError, FetchError
+from asyncwds.errors import BridgeError
 from asyncwds.stats import Counters
-from asyncwds.storage.descriptors import OF_A_LOOP, advice, are_used_up
+from asyncwds.storage.descriptors import explained, make_loop
 from asyncwds.storage.exiting import clean_up_undisturbed
 
 JOIN_TIMEOUT = 30.0  # [s] a close waits for a source that cannot be interrupted, such as a read from a dead network disk
@@ -98,23 +99,14 @@ class _Crossing:
     def _run(self, open_source: OpenSource) -> None:
         error: BaseException | None = None
         try:
-            with asyncio.Runner(loop_factory=self._new_loop) as runner:
+            with asyncio.Runner(loop_factory=partial(make_loop, self._loop_factory)) as runner:
                 self.loop = runner.get_loop()
                 runner.run(self._carry(open_source))
         except asyncio.CancelledError:
             error = BridgeError("the iterator was closed")
         except BaseException as failure:  # noqa: BLE001 - it belongs to the consumer, who raises it
-            error = failure
+            error = explained(failure)
         self.queue.put(_End(error))
-
-    def _new_loop(self) -> asyncio.AbstractEventLoop:
-        try:
-            return self._loop_factory()
-        except OSError as error:
-            if not are_used_up(error):
-                raise
-            needed = f"an iteration needs {OF_A_LOOP}, and one for each connection: {advice(OF_A_LOOP + 1)}"
-            raise FetchError(f"no file descriptors are left to start; {needed}") from error
 
     async def _carry(self, open_source: OpenSource) -> None:
         self._task = asyncio.current_task()

@@ -17,7 +17,7 @@ from asyncwds.errors import FetchError, WdsError
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
 from asyncwds.storage.closing import to_its_end
-from asyncwds.storage.descriptors import most_connections
+from asyncwds.storage.descriptors import advice, are_used_up, most_connections
 
 HEAD_START = 0.008  # [s]: with 3 ms nothing is won, with 6 and more 15 ms
 
@@ -249,6 +249,7 @@ class Fetches:
 
 
 def _unexpected(error: Exception, url: str) -> FetchError:
-    failure = FetchError(f"the fetcher failed: {type(error).__name__}: {error}", url=url)
+    hint = f": {advice()}" if isinstance(error, OSError) and are_used_up(error) else ""
+    failure = FetchError(f"the fetcher failed: {type(error).__name__}: {error}{hint}", url=url)
     failure.__cause__ = error
     return failure

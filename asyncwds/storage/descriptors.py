@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import os
 import resource
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+
+from asyncwds.errors import FetchError
 
 OF_A_LOOP = 3  # an event loop has its selector and a pair of sockets to be woken by
 
@@ -21,6 +27,30 @@ def most_connections() -> int:
 
 def are_used_up(error: OSError) -> bool:
     return error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def make_loop(factory: Callable[[], asyncio.AbstractEventLoop]) -> asyncio.AbstractEventLoop:
+    """A loop of that factory. Raises FetchError where too few descriptors are free."""
+    try:
+        # Tried out first: a loop that is made by half can't be closed, and Python prints that when it is collected.
+        with ExitStack() as stack:
+            for _ in range(OF_A_LOOP):
+                stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        return factory()
+    except OSError as error:
+        if not are_used_up(error):
+            raise
+        needed = f"an iteration, a listing or an upload needs {OF_A_LOOP}, and one for each connection: {advice(OF_A_LOOP + 1)}"
+        raise FetchError(f"no file descriptors are left to start; {needed}") from error
+
+
+def explained(error: BaseException) -> BaseException:
+    """In place of a bare error that no descriptor was left, such as an import's, a FetchError that says what to do."""
+    if isinstance(error, FetchError) or not isinstance(error, OSError) or not are_used_up(error):
+        return error
+    failure = FetchError(f"no file descriptors are left: {advice()}")
+    failure.__cause__ = error
+    return failure
 
 
 def advice(needed: int | None = None) -> str:

@@ -18,6 +18,7 @@ from asyncwds.security import refused
 from asyncwds.stats import Counters
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.clouds import Storage, http_for, settings_for, site_maker
+from asyncwds.storage.descriptors import explained, make_loop
 from asyncwds.storage.globs import Glob, fits, fits_name, glob_of, literal_start
 from asyncwds.storage.registry import open_storage
 from asyncwds.urls import Urls, expand, local_path, scheme_of
@@ -213,4 +214,10 @@ def _run(wanted: Future[None], work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         finally:
             unwanted.cancel()
 
-    return asyncio.run(while_wanted())
+    try:
+        with asyncio.Runner(loop_factory=partial(make_loop, asyncio.new_event_loop)) as runner:
+            runner.get_loop()  # before there is a coroutine that nobody would await
+            return runner.run(while_wanted())
+    except OSError as error:
+        failure = explained(error)
+        raise failure from failure.__cause__

@@ -46,10 +46,47 @@ TOO_MANY = """
         print(pickle.loads(pickle.dumps(error)))
 """
 
+NONE_LEFT = """
+    import asyncio, gc, os, resource, sys
+    import asyncwds as wds
+    from asyncwds.errors import FetchError
+    from asyncwds.storage.listing import expand_and_list
+
+    what, free, url, cache = sys.argv[1:]
+    starts = {
+        "listing": lambda: expand_and_list(url + "*"),
+        "iteration": lambda: next(iter(wds.WebDataset(url))),
+        "cache": lambda: next(iter(wds.WebDataset(url, cache_dir=cache))),
+        "gopen": lambda: wds.gopen(url).read(),
+        "upload": lambda: wds.TarWriter(url).close(),
+    }
+    wds.WebDataset, wds.TarWriter, wds.gopen  # imported while there are descriptors
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    held = []
+    try:
+        while True:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        pass
+    for _ in range(int(free)):
+        os.close(held.pop())
+    found = None
+    try:
+        starts[what]()
+    except FetchError as error:
+        found = error
+    for number in held:
+        os.close(number)
+    gc.collect()
+    print(found)
+"""
+
 
 def run(program: str, *arguments: str) -> str:
-    command = [sys.executable, "-c", textwrap.dedent(program), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", textwrap.dedent(program), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    assert done.stderr == ""
+    return done.stdout
 
 
 @pytest.mark.parametrize("cached", [False, True], ids=["", "cache"])
@@ -70,3 +107,17 @@ def test_fault_32_a_dataset_too_many_is_an_error_that_says_what_is_needed(tmp_pa
     (tmp_path / "a.tar").write_bytes(make_shard(make_samples(200, size=40_000)))
     said = run(TOO_MANY, str(tmp_path / "a.tar"))
     assert "this process may have 40 descriptors open (RLIMIT_NOFILE), and 4 more are needed; raise it with ulimit -n" in said
+
+
+@pytest.mark.parametrize("free", [1, 2])
+@pytest.mark.parametrize("what", ["listing", "iteration", "cache", "gopen", "upload"])
+def test_fault_32_nothing_starts_without_descriptors_and_nothing_is_left_half_made(tmp_path, what, free):
+    said = run(NONE_LEFT, what, str(free), "http://127.0.0.1:1/a", str(tmp_path))
+    assert "this process may have 100 descriptors open (RLIMIT_NOFILE), and 4 more are needed; raise it with ulimit -n" in said
+
+
+def test_fault_32_an_import_too_late_is_an_error_that_says_what_is_needed(tmp_path):
+    """Enough for a loop, and not for what is imported on it."""
+    assert "this process may have 100 descriptors open (RLIMIT_NOFILE); raise it with" in run(
+        NONE_LEFT, "upload", "3", "http://127.0.0.1:1/a", str(tmp_path)
+    )
