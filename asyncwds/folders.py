@@ -12,7 +12,7 @@ from asyncwds.errors import SpecError
 _SHARD = re.compile(r"[^./].*\.(?:tar(?:\.(?:gz|bz2|xz|zst|zstd))?|tgz|tbz2?|txz|tzst)", re.IGNORECASE | re.DOTALL)
 
 
-def is_shard(name: str) -> bool:
+def is_shard_name(name: str) -> bool:
     return _SHARD.fullmatch(name) is not None
 
 
@@ -26,13 +26,13 @@ def is_manifest(url: str) -> bool:
 def is_folder(path: str) -> bool:
     """Whether a local path is that of a folder. What is called like a shard is not looked at: a network disk takes time."""
     name = os.path.basename(path)  # noqa: PTH119 - a Path would normalise what users gave
-    return not name or (not is_shard(name) and os.path.isdir(path))  # noqa: PTH112 - Path's raises where access is denied
+    return not name or (not is_shard_name(name) and os.path.isdir(path))  # noqa: PTH112 - Path's raises where access is denied
 
 
 def shards_in(path: str) -> list[str]:
     """The shards of a local folder, by name. Raises SpecError if it has none, or cannot be read."""
     try:
-        names = sorted(filter(is_shard, os.listdir(path)))  # noqa: PTH208 - a Path would normalise what users gave
+        names = sorted(filter(is_shard_name, os.listdir(path)))  # noqa: PTH208 - a Path would normalise what users gave
     except FileNotFoundError as error:
         raise SpecError("there is no such folder", url=path) from error
     except OSError as error:
@@ -53,7 +53,7 @@ def no_shards(folder: str) -> SpecError:
 
 def only_shards(urls: Iterable[str]) -> list[str]:
     """Those that are called like shards."""
-    return [url for url in urls if is_shard(unquote(url.rpartition("/")[2]))]
+    return [url for url in urls if is_shard_name(unquote(url.rpartition("/")[2]))]
 
 
 def without_others(urls: list[str], pattern: str) -> list[str]:

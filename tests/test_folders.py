@@ -14,7 +14,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import NotFoundError, SpecError
-from asyncwds.folders import is_shard
+from asyncwds.folders import is_shard_name
 from asyncwds.testing import FaultServer, make_shard
 
 SAMPLES, PER_SHARD = 10, 3
@@ -47,7 +47,7 @@ ALL = [str(number) for number in range(SAMPLES)]
     ],
 )
 def test_names_of_shards(name: str, expected: bool) -> None:
-    assert is_shard(name) is expected
+    assert is_shard_name(name) is expected
 
 
 @pytest.mark.parametrize(

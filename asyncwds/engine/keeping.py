@@ -15,13 +15,18 @@ from asyncwds.errors import CacheError, TarHeaderError
 from asyncwds.model import Cache, Http, Prefetch, Retry, Shard
 from asyncwds.stats import Counters
 from asyncwds.storage.cache import Cached
-from asyncwds.storage.cache.checks import is_shard
+from asyncwds.storage.cache.checks import is_shard_file
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.names import name_in_cache, url_hash
 
 
 def keep(
-    url: str, cache: Cache, *, http: Http | None = None, retry: Retry | None = None, validator: Callable[[str], bool] = is_shard
+    url: str,
+    cache: Cache,
+    *,
+    http: Http | None = None,
+    retry: Retry | None = None,
+    validator: Callable[[str], bool] = is_shard_file,
 ) -> str:
     """Fetches an object unless the cache has it, and returns the path of its file. What others fetch is waited for.
 

@@ -46,7 +46,7 @@ def check_tar_format(fname: str) -> bool:
     return "tar archive" in kind or "compressed" in kind
 
 
-def is_shard(path: str) -> bool:
+def is_shard_file(path: str) -> bool:
     """Whether it begins with a sound tar header and ends with zeros, as nearly every archive does, or is compressed.
 
     What ends otherwise is parsed: something may stand behind the mark.

@@ -13,7 +13,7 @@ from asyncwds.stats import Counters
 from asyncwds.storage.base import Answer, Body, Fetcher
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.cache.ahead import Ahead
-from asyncwds.storage.cache.checks import is_shard
+from asyncwds.storage.cache.checks import is_shard_file
 from asyncwds.storage.cache.download import Download, Surroundings
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.health import Health
@@ -55,7 +55,7 @@ class Cached:
         counters: Counters,
         *,
         patience: float = 20.0,
-        validator: Callable[[str], bool] = is_shard,
+        validator: Callable[[str], bool] = is_shard_file,
     ) -> None:
         self._fetcher = fetcher
         self._cache = cache

@@ -13,7 +13,7 @@ import pytest
 from asyncwds.errors import ChangedError, FetchError, NotFoundError, SpecError
 from asyncwds.model import MiB
 from asyncwds.storage.body import PassedOn
-from asyncwds.storage.cache.checks import is_shard
+from asyncwds.storage.cache.checks import is_shard_file
 from asyncwds.storage.cache.partials import MOST
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import make_samples, make_shard, read
@@ -220,12 +220,12 @@ async def test_a_file_that_others_have_put_there_is_taken_if_its_size_is_right(c
 
 async def test_what_is_no_archive_is_not_kept(caches):
     caches.objects[caches.url] = b"<html>not found</html>" * 1000
-    cached = caches.new(validator=is_shard)
+    cached = caches.new(validator=is_shard_file)
     assert (await read(cached, caches.url))[1] == caches.objects[caches.url]
     await cached.aclose()
     assert (caches.files(), caches.index(), caches.counters.cache_failures) == ([], [], 0)
     caches.objects[caches.url] = caches.shard
-    cached = caches.new(validator=is_shard)
+    cached = caches.new(validator=is_shard_file)
     assert (await read(cached, caches.url))[1] == caches.shard
     await cached.aclose()
     assert caches.file().read_bytes() == caches.shard

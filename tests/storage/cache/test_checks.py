@@ -5,7 +5,7 @@ import zlib
 import pytest
 
 from asyncwds.model import MiB
-from asyncwds.storage.cache.checks import check_tar_format, get_filetype, is_shard, magic_filetype, sum_at, sum_of, sums_of
+from asyncwds.storage.cache.checks import check_tar_format, get_filetype, is_shard_file, magic_filetype, sum_at, sum_of, sums_of
 from asyncwds.testing import make_samples, make_shard
 
 SHARD = make_shard(make_samples(3))
@@ -23,7 +23,7 @@ def path(tmp_path):
 
 @pytest.mark.parametrize("data", [SHARD, *COMPRESSED.values()], ids=["tar", *COMPRESSED])
 def test_shards_are_recognised(path, data):
-    assert is_shard(path(data))
+    assert is_shard_file(path(data))
     assert check_tar_format(path(data))
 
 
@@ -41,7 +41,7 @@ def test_shards_are_recognised(path, data):
     ids=["empty", "page", "cut in a member", "cut behind the last", "without end mark", "zeros", "wrong checksum"],
 )
 def test_what_a_reader_would_refuse_is_no_shard(path, data):
-    assert not is_shard(path(data))
+    assert not is_shard_file(path(data))
 
 
 @pytest.mark.needs("webdataset")
