@@ -9,16 +9,17 @@ import math
 import operator
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction, signature
+from inspect import isasyncgenfunction, iscoroutinefunction, signature
 from numbers import Real
 from os import PathLike
-from types import FunctionType, MethodType
+from types import AsyncGeneratorType, CoroutineType, FunctionType, MethodType
 from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.reprs import show_value
 from asyncwds.wording import plural
 
+ASYNCHRONOUS = (CoroutineType, AsyncGeneratorType)
 _INSTEAD = "await it in the loop over the dataset (`async for sample in dataset`), or give a function that blocks"
 _NOBODY_AWAITS = f", which nothing here awaits: {_INSTEAD}"
 
@@ -171,11 +172,17 @@ def is_asynchronous(function: Any) -> bool:
     return any(iscoroutinefunction(method) or isasyncgenfunction(method) for method in methods)
 
 
-def refuse_coroutine(name: str, result: Any) -> None:
-    """For what a function returned that looked plain, as a lambda does that calls an asynchronous one."""
-    if iscoroutine(result):
-        result.close()  # or Python warns that nobody awaited it
-        raise SpecError(f"the function of {name} returned a coroutine{_NOBODY_AWAITS}")
+def refuse_coroutine(name: str, *results: Any) -> None:
+    """For what functions returned that looked plain, as a lambda does that calls an asynchronous one."""
+    refused = ""
+    for result in results:
+        if isinstance(result, CoroutineType):
+            result.close()  # or Python warns that nobody awaited it
+            refused = "a coroutine"
+        elif isinstance(result, AsyncGeneratorType):
+            refused = refused or "an asynchronous generator"
+    if refused:
+        raise SpecError(f"the function of {name} returned {refused}{_NOBODY_AWAITS}")
 
 
 def _wrong(name: str, value: Any, wanted: str) -> SpecError:

@@ -199,6 +199,8 @@ class Decoder:
             if kind is None:
                 return value.data
             value = self._ask(stem, unpacked(kind, value.data, self.max_unpacked))
+        if isinstance(value, checks.ASYNCHRONOUS):
+            checks.refuse_coroutine("decode", value)
         return value.value if isinstance(value, Decoded) else value
 
     def _ask(self, key: str, data: bytes) -> Any:

@@ -59,6 +59,7 @@ class Batched:
                 if handled(error, self.handler, f"batched({self.batchsize})", batch[0]):
                     continue
                 return
+            checks.refuse_coroutine("batched", collated)
             yield collated
 
 

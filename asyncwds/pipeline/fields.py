@@ -40,6 +40,8 @@ class Associate:
         require_dict(sample, "associate")
         key = getfirst(sample, ("__key__",))
         added = self.associator(key) if callable(self.associator) else self.associator.get(key, {})
+        if not isinstance(added, dict):
+            checks.refuse_coroutine("associate", added)
         associated = sample.copy()
         associated.update(added)
         return associated
@@ -60,7 +62,12 @@ class MapDict:
         checks.function("map_dict: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        return each(source, self._mapped, self.handler, f"map_dict({', '.join(name for name, _ in self.functions)})")
+        stage = f"map_dict({', '.join(name for name, _ in self.functions)})"
+
+        def check(mapped: Any) -> None:
+            checks.refuse_coroutine(stage, *[mapped[name] for name, _ in self.functions])
+
+        return each(source, self._mapped, self.handler, stage, check)
 
     def _mapped(self, sample: Any) -> Any:
         require_dict(sample, "map_dict")

@@ -151,8 +151,13 @@ def pipeline(source: Any, *functions: Callable[[Any], Any]) -> Any:
     return Composed(functions)(source)
 
 
-def each(source: Iterable[Any], function: Callable[[Any], Any], handler: Handler, stage: str) -> Iterator[Any]:
-    """The function's result for each sample; its errors go to the handler with the name of the stage."""
+def each(
+    source: Iterable[Any], function: Callable[[Any], Any], handler: Handler, stage: str, check: Callable[[Any], None] | None = None
+) -> Iterator[Any]:
+    """The function's result for each sample; its errors go to the handler with the name of the stage.
+
+    `check` looks at the first result: what is wrong with a pipeline is wrong with that one, and the others cost nothing.
+    """
     for sample in source:
         try:
             result = function(sample)
@@ -160,4 +165,7 @@ def each(source: Iterable[Any], function: Callable[[Any], Any], handler: Handler
             if handled(error, handler, stage, sample):
                 continue
             return
+        if check is not None:
+            check(result)
+            check = None
         yield result

@@ -71,6 +71,8 @@ class Select:
                     continue
                 return
             if selected:
+                if selected is not True:
+                    checks.refuse_coroutine("select", selected)
                 yield sample
 
 
@@ -133,7 +135,12 @@ class MapTuple:
                     values[index] = f(values[index])
             return tuple(values)
 
-        return each(source, applied, self.handler, f"map_tuple({', '.join([_name(f) for f in self.functions])})")
+        stage = f"map_tuple({', '.join([_name(f) for f in self.functions])})"
+
+        def check(values: Any) -> None:
+            checks.refuse_coroutine(stage, *[values[index] for index, _ in functions if index < len(values)])
+
+        return each(source, applied, self.handler, stage, check)
 
 
 @dataclass(frozen=True, slots=True)

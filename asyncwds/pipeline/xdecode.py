@@ -92,7 +92,11 @@ class XDecode:
         decode = find_decoder(self.decoders, field)
         if decode is None and self.must_decode:
             raise DecodeError(f"No decoder found for {field}.")
-        return decode(BytesIO(data) if isinstance(data, bytes) else data) if decode else data
+        if not decode:
+            return data
+        value = decode(BytesIO(data) if isinstance(data, bytes) else data)
+        checks.refuse_coroutine("xdecode", value)
+        return value
 
 
 def xdecode(

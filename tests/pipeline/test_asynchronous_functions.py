@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
+from inspect import iscoroutine
 from typing import Any
 
 import pytest
@@ -29,6 +31,11 @@ class Client:
 
     async def fetch(self, sample: Any) -> Any:
         return sample
+
+
+class Stream:
+    def __aiter__(self) -> Any:
+        return self
 
 
 class AsynchronousStage(wds.PipelineStage):
@@ -84,8 +91,48 @@ def test_a_plain_function_that_returns_a_coroutine_is_found_out_when_it_runs() -
         list(wds.DataPipeline([samples], wds.map(lambda sample: Client().fetch(sample), wds.ignore_and_continue)))
     with pytest.raises(SpecError, match=f"returned a coroutine.*{INSTEAD}"):
         list(wds.DataPipeline([samples], lambda source: Client().fetch(source)))
-    with pytest.raises(SpecError, match="async_generator; asynchronous stages are not supported"):
+    with pytest.raises(SpecError, match=f"returned an asynchronous generator.*{INSTEAD}"):
         list(wds.DataPipeline([samples], lambda source: generate(iter(source))))
+    with pytest.raises(SpecError, match="Stream; asynchronous stages are not supported"):
+        list(wds.DataPipeline([samples], lambda _: Stream()))
+
+
+SAMPLE = {"__key__": "a", "cls": b"1", "txt": b"2"}
+
+RETURNING: dict[str, Callable[[Any], Any]] = {
+    "map": wds.map,
+    "select": wds.select,
+    "map_dict": lambda f: wds.map_dict(cls=f, txt=f),
+    "map_tuple": lambda f: wds.DataPipeline([[(1, 2)]], wds.map_tuple(f, None, f)),
+    "associate": wds.associate,
+    "xdecode": lambda f: wds.xdecode(cls=f, txt=f),
+    "decode": wds.decode,
+    "decode decoders": lambda f: wds.decode(decoders={"cls": f}),
+    "batched": lambda f: wds.batched(1, f),
+    "a handler": lambda f: wds.map(lambda _: 1 / 0, f),
+}
+
+
+@pytest.mark.parametrize("take", RETURNING.values(), ids=RETURNING)
+@pytest.mark.parametrize("returned", [fetch, generate], ids=["coroutine", "asynchronous generator"])
+def test_what_a_lambda_returns_is_looked_at_when_it_runs(take: Callable[[Any], Any], returned: Any) -> None:
+    stage = take(lambda value, *_: returned(value))
+    dataset = stage if isinstance(stage, wds.DataPipeline) else wds.DataPipeline([[SAMPLE]], stage)
+    with pytest.raises(SpecError, match=f"returned an? .*{INSTEAD}"):
+        list(dataset)
+
+
+def test_what_the_user_awaits_may_be_in_samples() -> None:
+    """Only what the functions of the stages return is looked at, not what samples hold."""
+    dataset = wds.DataPipeline([[SAMPLE]], wds.map(lambda sample: {**sample, "later": fetch(3)}))
+    for stage in (wds.to_tuple("cls", "later"), wds.map_dict(cls=int), wds.rename(x="later"), wds.select(len)):
+        [sample] = wds.DataPipeline(dataset, stage)
+        for value in sample.values() if isinstance(sample, dict) else sample:
+            if iscoroutine(value):
+                assert asyncio.run(value) == 3
+                break
+        else:
+            raise AssertionError(sample)
 
 
 def test_a_stage_that_returns_nothing_is_an_error_that_says_so() -> None:
