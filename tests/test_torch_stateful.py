@@ -65,6 +65,8 @@ def loader(data: Any, workers: int, **options: Any) -> StatefulDataLoader:
         ("bounded", 1, SAMPLES * 2 - 1),
         ("resampled", 1, 7),
         ("own iterator", 1, 7),
+        ("own iterator", 1, 0),
+        ("own iterator", 0, 0),
     ],
 )
 @pytest.mark.parametrize(("workers", "persistent"), [(0, False), (2, False), (2, True)])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, fields, replace
+from functools import wraps
+from inspect import isgeneratorfunction
 from itertools import islice
 from typing import Any, Self
 from weakref import WeakSet
@@ -69,6 +71,12 @@ class DataPipeline:
         require_stages(stages)
         self._describe(Description(tuple(stages), dataset_seed(seed)))
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("__iter__", "iterator", "iterator1"):
+            if isgeneratorfunction(own := vars(cls).get(name)):
+                setattr(cls, name, _announcing(own))
+
     def _describe(self, description: Description) -> None:
         self._set(description)
         self._epochs = EpochCounter()
@@ -101,6 +109,7 @@ class DataPipeline:
     def iterator(self) -> Iteration | Generator[Any, None, None]:
         """An iteration that the number of items given to `repeat` or `with_epoch` does not bound."""
         if self._has_own("iterator1"):
+            self._announce()
             return repeated(lambda _: nullcontext(self.iterator1()), self._bounds.passes)
         return self._iteration(self._start(replace(self._description, items=None)))
 
@@ -113,6 +122,11 @@ class DataPipeline:
         epoch, place = self._epochs.begin()
         self._counters = Counters()
         return Run(description, epoch, place, self._counters)
+
+    def _announce(self) -> None:
+        """Of an iteration that will begin when its first item is asked for: a state that is taken before is of its beginning."""
+        if hasattr(self, "_epochs"):  # not in one whose `__init__` is all its own
+            self._progress = self._resumed or Progress(self._epochs.upcoming())
 
     def _iteration(self, started: Run) -> Iteration:
         self._progress, self._resumed = self._resumed or Progress(started.epoch), None
@@ -146,7 +160,7 @@ class DataPipeline:
 
     def state_dict(self) -> dict[str, Any]:
         """For torchdata's StatefulDataLoader: how far the latest iteration here has come."""
-        progress = self._progress or Progress(self._epochs.upcoming())
+        progress = self._resumed or self._progress or Progress(self._epochs.upcoming())
         return {"seed": self.seed, **asdict(progress)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -272,3 +286,14 @@ class DataPipeline:
 
     def _repr_html_(self) -> str:
         return html_block(repr(self))
+
+
+def _announcing(iterate: Callable[..., Any]) -> Callable[..., Any]:
+    """A subclass' generator function, which runs nothing when it is called, as one that says so."""
+
+    @wraps(iterate)
+    def announce(self: Any, *args: Any, **options: Any) -> Any:
+        self._announce()
+        return iterate(self, *args, **options)
+
+    return announce

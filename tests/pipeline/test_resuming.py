@@ -93,3 +93,73 @@ def test_a_pipeline_composed_of_it_counts_for_itself() -> None:
 def test_what_is_no_state(state: Any) -> None:
     with pytest.raises(SpecError, match="not the state of a pipeline"):
         numbers().load_state_dict(state)
+
+
+class Shouting(wds.DataPipeline):
+    def __iter__(self) -> Any:
+        for item in super().__iter__():
+            yield f"{item}!"
+
+
+class Bounded(wds.DataPipeline):
+    def iterator(self) -> Any:
+        yield from super().iterator()
+
+
+class OnePass(wds.DataPipeline):
+    def iterator1(self) -> Any:
+        yield from super().iterator1()
+
+
+class Louder(Shouting):
+    def __iter__(self) -> Any:
+        for item in super().__iter__():
+            yield item.upper()
+
+
+@pytest.mark.parametrize("kind", [Shouting, Bounded, OnePass, Louder])
+def test_a_subclass_whose_iteration_is_a_generator(kind: Any) -> None:
+    """Nothing of it runs before its first item is asked for, and its state is that of its own epoch all the same."""
+
+    def make() -> Any:
+        return kind(range(50), wds.shuffle(20), seed=1)
+
+    first = make()
+    list(first)
+    ended = first.state_dict()
+    running = iter(first)
+    began = first.state_dict()
+    expected = list(running)
+    assert (ended["epoch"], ended["items"], ended["ended"]) == (0, 50, True)
+    assert began == {"seed": 1, "epoch": 1, "items": 0, "ended": False}
+    assert first.state_dict() == {**began, "items": 50, "ended": True}
+    second = make()
+    second.load_state_dict(began)
+    assert list(second) == expected
+
+
+@pytest.mark.parametrize("kind", [wds.DataPipeline, Shouting, Bounded])
+def test_a_state_that_was_loaded_is_the_state_until_the_first_item(kind: Any) -> None:
+    state = {"seed": 1, "epoch": 3, "items": 7, "ended": False}
+    data = kind(range(50), wds.shuffle(20), seed=1)
+    data.load_state_dict(state)
+    assert data.state_dict() == state
+    running = iter(data)
+    assert data.state_dict() == state
+    next(running)
+    assert data.state_dict() == {**state, "items": 8}
+
+
+class OfItsOwn(wds.DataPipeline):
+    def __init__(self) -> None:
+        """Without that of DataPipeline."""
+
+    def __iter__(self) -> Any:
+        yield from self.iterator(3)
+
+    def iterator(self, number: int) -> Any:  # type: ignore[override]
+        yield from range(number)
+
+
+def test_a_subclass_that_is_nothing_but_its_own() -> None:
+    assert list(OfItsOwn()) == [0, 1, 2]
