@@ -196,3 +196,19 @@ def test_what_is_not_certain_is_taken() -> None:
     assert can_take(MadeByMeta, 9)
     assert can_take(add_argument(two), 1)
     assert not can_take(add_argument(two), 2)
+
+
+def test_a_stage_takes_an_iterator() -> None:
+    def placed(source: Any, *, place: wds.Place) -> Any:
+        return ((item, place.rank) for item in source)
+
+    def more(source: Any, number: int) -> Any:
+        return (item + number for item in source)
+
+    for stage in (placed, functools.partial(more, number=1), wds.pipelinefilter(more)(1), sorted, lambda *sources: sources[0]):
+        assert len(list(wds.DataPipeline([[1, 2]], stage))) == 2
+    for stage in (more, lambda: iter([]), functools.partial(more, [], 1)):
+        with pytest.raises(SpecError, match="a stage is called with 1 argument"):
+            wds.DataPipeline([[1, 2]], stage)
+        with pytest.raises(SpecError, match="a stage is called with 1 argument"):
+            wds.FluidWrapper([1, 2]).compose(stage)

@@ -212,7 +212,8 @@ def require_stage(stage: Any) -> None:
     """Raises SpecError for what cannot stand behind the first in a pipeline."""
     if not is_stage(stage):
         raise SpecError(f"a stage must be callable with an iterator, or have a method run, not {show_value(stage)}")
-    function("a stage", stage if callable(stage) else stage.run)
+    running = stage if callable(stage) else stage.run
+    function("a stage", running, takes=None if takes_place(running) else 1)
 
 
 def require_head(head: Any) -> None:
