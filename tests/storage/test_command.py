@@ -95,7 +95,7 @@ def test_closing_has_a_time_limit():
 
 
 def test_a_mode_that_makes_no_sense():
-    with pytest.raises(SpecError, match="mode 'rb' or 'wb'"):
+    with pytest.raises(SpecError, match="mode must be 'rb' or 'wb'"):
         Pipe("true", mode="x")
 
 
