@@ -34,11 +34,11 @@ class _Package(ModuleType):
     @property
     def pytorch_weights_only(self) -> bool:
         """As `autodecode.pytorch_weights_only`: whether `.pth` fields may hold tensors and plain data only."""
-        return bool(import_module("asyncwds.security").weights_only())
+        return bool(import_module("asyncwds.runtime.security").weights_only())
 
     @pytorch_weights_only.setter
     def pytorch_weights_only(self, on: bool) -> None:
-        import_module("asyncwds.security").allow_only_weights(bool(on))
+        import_module("asyncwds.runtime.security").allow_only_weights(bool(on))
 
 
 sys.modules[__name__].__class__ = _Package

@@ -15,8 +15,9 @@ from contextlib import AbstractContextManager, asynccontextmanager, closing
 
 from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.reader import Block
-from asyncwds.model import MiB, Sample
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.units import MiB
+from asyncwds.samples import Sample
 from bench import data, peers
 from bench.harness import Contender, Question, Size, Target, World
 from bench.tally import Tally

@@ -72,9 +72,9 @@ QUESTION = Question(
     prepare=prepare,
     contenders={
         "http://": Contender(read_http, needs=NEEDS),
-        "s3://": Contender(read_s3, needs=[*NEEDS, "asyncwds.storage.s3", "botocore.auth", "botocore.session"]),
+        "s3://": Contender(read_s3, needs=[*NEEDS, "asyncwds.storage.stores.s3.store", "botocore.auth", "botocore.session"]),
         "s3://, CRC32 compared": Contender(
-            read_s3_verified, needs=[*NEEDS, "asyncwds.storage.s3", "botocore.auth", "botocore.session"]
+            read_s3_verified, needs=[*NEEDS, "asyncwds.storage.stores.s3.store", "botocore.auth", "botocore.session"]
         ),
     },
     columns=["mb_per_second", "cpu_per_gb", "first", "peak"],

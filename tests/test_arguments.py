@@ -190,7 +190,7 @@ SOURCES: list[tuple[Any, str, list[Any]]] = [
     (samples, "shardshuffle", [*NO_COUNT, None]),
     (samples, "seed", [*NO_SEED, None]),
     (samples, "epoch", [*NO_SEED, None]),
-    (samples, "place", [3, (0, 1), wds.Place]),
+    (samples, "place", [3, (0, 1), wds.WorkerInfo]),
     *functions_of(samples, "select_files", "rename_files", "fetcher"),
     *flags_of(samples, "verify", "strict"),
     *functions_of(to_samples, "select_files", "rename_files", "fetcher"),

@@ -199,7 +199,7 @@ def test_what_is_not_certain_is_taken() -> None:
 
 
 def test_a_stage_takes_an_iterator() -> None:
-    def placed(source: Any, *, place: wds.Place) -> Any:
+    def placed(source: Any, *, place: wds.WorkerInfo) -> Any:
         return ((item, place.rank) for item in source)
 
     def more(source: Any, number: int) -> Any:

@@ -8,7 +8,8 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import DecodeError, FetchError, SpecError, redact
-from asyncwds.model import Http, Retry
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
 from asyncwds.testing import Fault, FaultServer
 
 SECRET = "hush-hush"

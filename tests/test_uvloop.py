@@ -8,8 +8,8 @@ import pytest
 import uvloop
 
 from asyncwds.engine.source import open_samples
-from asyncwds.model import Prefetch
 from asyncwds.pipeline.dataset import WebDataset
+from asyncwds.settings.prefetch import Prefetch
 from asyncwds.testing import Fault, FaultServer, leaks, make_samples, make_shard
 
 SAMPLES = list(make_samples(50, size=3000))

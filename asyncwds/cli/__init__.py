@@ -18,7 +18,7 @@ from asyncwds.cli.cache import list_cache
 from asyncwds.cli.demo import demo
 from asyncwds.cli.ls import list_samples
 from asyncwds.errors import WdsError
-from asyncwds.escaping import printable
+from asyncwds.formatting.escaping import printable
 
 
 class _Main(click.Group):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from asyncwds.cli.options import reading_options
-from asyncwds.wording import GB, MB, size
+from asyncwds.formatting.quantities import GB, MB, size
 
 
 @click.command()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.escaping import printable
-from asyncwds.wording import plural, size
+from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.quantities import plural, size
 
 if TYPE_CHECKING:
     from asyncwds.storage.cache.folder import CacheFolder
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each shard.")
 def list_cache(folder: str, *, clear: bool, as_json: bool) -> None:
     """Lists what a cache keeps, the shard that was not used for longest first: size, last use, name, URL; then the total."""
-    from asyncwds.model import Cache  # noqa: PLC0415 - used here only
+    from asyncwds.settings.cache import Cache  # noqa: PLC0415 - used here only
     from asyncwds.storage.cache.folder import CacheFolder  # noqa: PLC0415 - used here only
 
     cache = CacheFolder(Cache(folder))

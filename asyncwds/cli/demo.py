@@ -7,7 +7,7 @@ from contextlib import closing
 import click
 
 from asyncwds.errors import WdsError
-from asyncwds.wording import MB, plural, size
+from asyncwds.formatting.quantities import MB, plural, size
 
 
 @click.command()

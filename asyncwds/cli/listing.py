@@ -12,8 +12,10 @@ from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.contents import HeaderStream
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.source import Source
-from asyncwds.model import MiB, Retry, Shard
-from asyncwds.stats import Counters, Stats
+from asyncwds.runtime.stats import Counters, Stats
+from asyncwds.runtime.units import MiB
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.shard import Shard
 from asyncwds.storage.listing import expand_and_list
 
 AT_ONCE = 32  # shards of which headers are read

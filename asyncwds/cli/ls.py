@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.options import reading_options
-from asyncwds.escaping import escaped
-from asyncwds.wording import plural, size
+from asyncwds.formatting.escaping import escaped
+from asyncwds.formatting.quantities import plural, size
 
 if TYPE_CHECKING:
     from asyncwds.cli.listing import Listed

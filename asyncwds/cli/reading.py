@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asyncwds.cli.bars import warnings_in
-from asyncwds.model import Cache, Http
-from asyncwds.storage.cache_settings import cache_settings
-from asyncwds.storage.clouds import SCHEMES, Settings, Storage
-from asyncwds.urls import expand, scheme_of
-from asyncwds.wording import MB
+from asyncwds.formatting.quantities import MB
+from asyncwds.settings.cache import Cache
+from asyncwds.settings.cache_arguments import cache_settings
+from asyncwds.settings.http import Http
+from asyncwds.shards.urls import expand, scheme_of
+from asyncwds.storage.schemes import SCHEMES, Settings, Storage
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.dataset import WebDataset
-    from asyncwds.stats import Stats
+    from asyncwds.runtime.stats import Stats
 
 T = TypeVar("T")
 

@@ -10,10 +10,10 @@ from typing import Literal, get_args
 
 from asyncwds import checks
 from asyncwds.codecs import ffmpeg
-from asyncwds.codecs.clips import MAX_DECODED, Sound, require_room
 from asyncwds.codecs.images import as_tensor, extension_set, last_extension
+from asyncwds.codecs.video_types import MAX_DECODED, Sound, require_room
 from asyncwds.errors import SpecError
-from asyncwds.extras import needed
+from asyncwds.runtime.extras import needed
 
 AUDIO_EXTENSIONS = frozenset({"flac", "mp3", "sox", "wav", "m4a", "ogg", "wma", "opus", "aac", "aif", "aiff"})
 _UNKNOWN_FORMAT = 1  # libsndfile's SF_ERR_UNRECOGNISED_FORMAT

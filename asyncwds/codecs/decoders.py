@@ -14,12 +14,12 @@ from functools import partial as bind
 from typing import Any, NamedTuple, NoReturn
 
 from asyncwds import checks
-from asyncwds.codecs import loads
-from asyncwds.codecs.compression import MAX_UNPACKED, SUFFIXES, unpacked
+from asyncwds.codecs import field_loaders
 from asyncwds.codecs.images import imagehandler
+from asyncwds.compression.fields import MAX_UNPACKED, SUFFIXES, unpacked
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.extras import needed
-from asyncwds.model import misplaced, whereabouts
+from asyncwds.runtime.extras import needed
+from asyncwds.samples import misplaced, whereabouts
 
 FieldDecoder = Callable[[bytes], Any]
 FieldHandler = Callable[[str, bytes], Any]
@@ -44,17 +44,17 @@ PICKLES, TORCH_FILES = ("pkl", "pickle", "pyd"), ("pth", "pt")
 # WebDataset's `autodecode.decoders`; asyncwds never changes it. What is added is known to this process and those it
 # forks; `decode(decoders={...})` goes wherever the dataset goes.
 decoders: dict[str, FieldDecoder] = {
-    **dict.fromkeys(("txt", "text", "transcript", "html", "htm"), loads.text_loads),
+    **dict.fromkeys(("txt", "text", "transcript", "html", "htm"), field_loaders.text_loads),
     **dict.fromkeys(("cls", "cls2", "class", "count", "index", "inx", "id"), int),
     **dict.fromkeys(("json", "jsn"), json.loads),
-    **dict.fromkeys(PICKLES, loads.unpickle_loads),
-    **dict.fromkeys(TORCH_FILES, loads.torch_loads),
-    "npy": loads.npy_loads,
-    "npz": loads.npz_loads,
-    **dict.fromkeys(("ten", "tb", "tenbin"), loads.tenbin_loads),
-    **dict.fromkeys(("mp", "msg", "msgpack"), loads.msgpack_loads),
-    "cbor": loads.cbor_loads,
-    "safetensors": loads.safetensors_loads,
+    **dict.fromkeys(PICKLES, field_loaders.unpickle_loads),
+    **dict.fromkeys(TORCH_FILES, field_loaders.torch_loads),
+    "npy": field_loaders.npy_loads,
+    "npz": field_loaders.npz_loads,
+    **dict.fromkeys(("ten", "tb", "tenbin"), field_loaders.tenbin_loads),
+    **dict.fromkeys(("mp", "msg", "msgpack"), field_loaders.msgpack_loads),
+    "cbor": field_loaders.cbor_loads,
+    "safetensors": field_loaders.safetensors_loads,
 }
 
 
@@ -141,7 +141,7 @@ class Decoder:
         *,
         decoders: Mapping[str, FieldDecoder] | None = None,
         max_unpacked: int = MAX_UNPACKED,
-        pickle: loads.Allowed = None,
+        pickle: field_loaders.Allowed = None,
     ) -> None:
         checks.flag("decode: partial", partial)
         checks.whole("decode: max_unpacked", max_unpacked, 1)
@@ -223,10 +223,10 @@ def _bounded(allow: Any, max_bytes: int) -> dict[str, FieldDecoder]:
             if not isinstance(allow, (list, tuple, set, frozenset)) or not all(hasattr(kind, "__qualname__") for kind in allow):
                 raise SpecError(f'decode: pickle must be "any" or a list of classes, not {allow!r}')
             allow = tuple(allow)
-        chosen |= dict.fromkeys(PICKLES, bind(loads.unpickle_loads, allow=allow))
+        chosen |= dict.fromkeys(PICKLES, bind(field_loaders.unpickle_loads, allow=allow))
     if max_bytes != MAX_UNPACKED:
-        chosen["npz"] = bind(loads.npz_loads, max_bytes=max_bytes)
-    return chosen | dict.fromkeys(TORCH_FILES, bind(loads.torch_loads, allow=allow, max_bytes=max_bytes))
+        chosen["npz"] = bind(field_loaders.npz_loads, max_bytes=max_bytes)
+    return chosen | dict.fromkeys(TORCH_FILES, bind(field_loaders.torch_loads, allow=allow, max_bytes=max_bytes))
 
 
 default_pre_handlers = [gzfilter]

@@ -18,7 +18,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from asyncwds import checks
 from asyncwds.errors import EncodeError, SpecError
-from asyncwds.extras import needed
+from asyncwds.runtime.extras import needed
 
 Sample = Mapping[str, Any]
 Encoder = Callable[[Any], Any]

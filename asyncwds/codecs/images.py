@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.extras import needed
-from asyncwds.security import secure_mode
+from asyncwds.runtime.extras import needed
+from asyncwds.runtime.security import secure_mode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,14 +190,14 @@ def _exact(data: bytes, spec: ImageSpec) -> NDArray[Any]:
     """[H, W] or [H, W, C] with all bits that the file has."""
     import numpy as np  # noqa: PLC0415 - heavy
 
-    from asyncwds.codecs import deep  # noqa: PLC0415 - heavy
+    from asyncwds.codecs import high_bit_depth  # noqa: PLC0415 - heavy
 
-    pixels = deep.deep_pixels(data, spec.numbers == "any", _formats())
+    pixels = high_bit_depth.deep_pixels(data, spec.numbers == "any", _formats())
     if spec.numbers == "any":
         return _array(data, spec) if pixels is None else pixels
     if pixels is None:
         return _array(data, spec).astype(np.uint16) * np.uint16(257)
-    return deep.as_uint16(pixels, spec.mode)
+    return high_bit_depth.as_uint16(pixels, spec.mode)
 
 
 def _formats() -> list[str] | None:

@@ -17,7 +17,7 @@ from io import BytesIO
 from typing import Any, ClassVar, NoReturn
 
 from asyncwds.codecs.rebuilding import Rebuilding, refuse
-from asyncwds.model import Sample
+from asyncwds.samples import Sample
 
 # Instructions of fixed length that make plain data, as many as there are. C has a table of what is put into the memo, as long as
 # the largest number that an instruction says: here no more than 2^20.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asyncwds.codecs.clips import Clip, Request, Sampling, Sound, require_room
-from asyncwds.extras import needed
+from asyncwds.codecs.video_types import Clip, Request, Sampling, Sound, require_room
+from asyncwds.runtime.extras import needed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

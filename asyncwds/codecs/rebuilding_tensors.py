@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 from asyncwds.codecs.rebuilding import refuse
-from asyncwds.extras import needed
+from asyncwds.runtime.extras import needed
 
 
 def find(module: str, name: str) -> Any:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyncwds.errors import DecodeError, EncodeError, SpecError
-from asyncwds.model import MiB
+from asyncwds.runtime.units import MiB
 
 Buffer = bytes | bytearray | memoryview
 Infos = bool | Sequence[str] | None

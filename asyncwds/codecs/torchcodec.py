@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from asyncwds.codecs import matroska
-from asyncwds.codecs.clips import Clip, Request, Sound, require_room
-from asyncwds.extras import needed
+from asyncwds.codecs.video_types import Clip, Request, Sound, require_room
+from asyncwds.runtime.extras import needed
 
 _HEADS = (
     (0, matroska.HEAD),

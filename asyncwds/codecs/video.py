@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from asyncwds import checks
 from asyncwds.codecs import ffmpeg
-from asyncwds.codecs.clips import MAX_DECODED, Request, Sampling
 from asyncwds.codecs.images import as_tensor, extension_set, image_spec, last_extension, packed
+from asyncwds.codecs.video_types import MAX_DECODED, Request, Sampling
 from asyncwds.errors import SpecError
 
 VIDEO_EXTENSIONS = frozenset({"mp4", "ogv", "mjpeg", "avi", "mov", "h264", "mpg", "webm", "wmv", "mpeg", "mkv", "m4v"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from asyncwds import security
 from asyncwds.codecs.audio import torch_audio
 from asyncwds.codecs.decoders import (
     Continue,
@@ -19,11 +18,12 @@ from asyncwds.codecs.decoders import (
     gzfilter,
     handle_extension,
 )
+from asyncwds.codecs.field_loaders import cbor_loads, msgpack_loads, npy_loads, npz_loads, tenbin_loads, torch_loads, unpickle_loads
 from asyncwds.codecs.images import IMAGE_EXTENSIONS, ImageHandler, imagehandler
 from asyncwds.codecs.images import IMAGE_SPECS as imagespecs  # noqa: N811 - WebDataset's name
-from asyncwds.codecs.loads import cbor_loads, msgpack_loads, npy_loads, npz_loads, tenbin_loads, torch_loads, unpickle_loads
 from asyncwds.codecs.video import torch_video
 from asyncwds.compat.flags import settable
+from asyncwds.runtime import security
 
 __all__ = [
     "IMAGE_EXTENSIONS",

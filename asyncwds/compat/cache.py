@@ -16,12 +16,13 @@ from asyncwds import checks
 from asyncwds.engine.gopen import gopen
 from asyncwds.engine.keeping import keep
 from asyncwds.errors import CacheError, redact
-from asyncwds.escaping import printable
-from asyncwds.model import Cache, MiB
+from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
+from asyncwds.runtime.units import MiB
+from asyncwds.settings.cache import Cache
+from asyncwds.shards.urls import local_path
 from asyncwds.storage.cache.checks import check_tar_format, get_filetype, magic_filetype
 from asyncwds.storage.cache.names import islocal, pipe_cleaner, url_to_cache_name
-from asyncwds.urls import local_path
 
 __all__ = [
     "FileCache",

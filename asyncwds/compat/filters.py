@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from asyncwds.model import Sample
 from asyncwds.pipeline import batching, fields, inspecting, patterns, sampling, stages
 from asyncwds.pipeline import shuffle as shuffling
 from asyncwds.pipeline import xdecode as xdecoding
@@ -33,7 +32,8 @@ from asyncwds.pipeline.stage import (
 )
 from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
 from asyncwds.pipeline.xdecode import decode_bin, decode_pickle, decode_text, default_decoders, find_decoder, xdecode
-from asyncwds.plan import pick
+from asyncwds.samples import Sample
+from asyncwds.shards.plan import pick
 
 __all__ = [
     "Cached",

@@ -13,10 +13,10 @@ from asyncwds.compat.flags import settable
 from asyncwds.engine.gopen import gopen, reader
 from asyncwds.engine.schemes import OWN, gopen_schemes
 from asyncwds.errors import SpecError
-from asyncwds.security import secure_mode
-from asyncwds.storage.command import Pipe
-from asyncwds.urls import local_path
-from asyncwds.urls import rewritten as rewrite_url
+from asyncwds.runtime.security import secure_mode
+from asyncwds.shards.urls import local_path
+from asyncwds.shards.urls import rewritten as rewrite_url
+from asyncwds.storage.local.command import Pipe
 
 __all__ = [
     "PIPE",

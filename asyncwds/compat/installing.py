@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import asyncwds
-from asyncwds import security
+from asyncwds.runtime import security
 from asyncwds.writer.options import IN_PLACE
 
 VERSION = "1.0.2"  # of WebDataset, whose names and meanings these are
@@ -24,7 +24,7 @@ MODULES = (
 class WebdatasetModule(ModuleType):
     """What `webdataset` is while it is installed: asyncwds' names, and WebDataset's modules. It keeps what it stands in for."""
 
-    stands_for = "asyncwds"  # `asyncwds.standing_in` asks
+    stands_for = "asyncwds"  # `asyncwds.runtime.standing_in` asks
     replaced: dict[str, ModuleType]
     wrote_in_place: str | None
     __all__: list[str]

@@ -20,8 +20,8 @@ from asyncwds.pipeline.shardlists import (
     resampled,
 )
 from asyncwds.pipeline.shardspec import MSSource, MultiShardSample, shardspec
-from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
-from asyncwds.urls import with_environment as envsubst
+from asyncwds.shards.splitters import single_node_only, split_by_node, split_by_worker
+from asyncwds.shards.urls import with_environment as envsubst
 
 __all__ = [
     "DirectoryShardList",

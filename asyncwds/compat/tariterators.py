@@ -13,14 +13,14 @@ from functools import wraps
 from random import Random
 from typing import Any, ParamSpec
 
-from asyncwds.escaping import printable
-from asyncwds.model import Sample
+from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline import grouping, tarstages
 from asyncwds.pipeline.grouping import valid_sample
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.tarstages import META, Renames, Selects, url_opener
+from asyncwds.samples import Sample
 from asyncwds.tar.grouping import Keys, base_plus_ext
 
 __all__ = [

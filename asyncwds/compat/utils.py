@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 from braceexpand import braceexpand
 
-from asyncwds import security
 from asyncwds.compat.flags import settable
 from asyncwds.pipeline.epochs import guess_batchsize, repeatedly, repeatedly0
-from asyncwds.pipeline.place import current_place
 from asyncwds.pipeline.stage import PipelineStage, identity
-from asyncwds.seeds import make_seed
+from asyncwds.runtime import security
+from asyncwds.runtime.seeds import make_seed
+from asyncwds.runtime.worker_info import current_worker_info
 
 __all__ = [
     "ObsoleteException",
@@ -73,7 +73,7 @@ def lookup_sym(sym: str, modules: Iterable[str]) -> Any:
 
 def pytorch_worker_info(group: Any = None) -> tuple[int, int, int, int]:
     """(rank, world size, worker, number of workers)."""
-    place = current_place(group)
+    place = current_worker_info(group)
     return place.rank, place.world_size, place.worker, place.num_workers
 
 

@@ -27,9 +27,9 @@ from typing import Protocol
 from asyncwds.engine.parts import FAST_STEP, STEP
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError
-from asyncwds.stats import Counters
-from asyncwds.storage.descriptors import explained, make_loop
-from asyncwds.storage.exiting import clean_up_undisturbed
+from asyncwds.runtime.descriptors import explained, make_loop
+from asyncwds.runtime.exit_cleanup import clean_up_undisturbed
+from asyncwds.runtime.stats import Counters
 
 JOIN_TIMEOUT = 30.0  # [s] a close waits for a source that cannot be interrupted, such as a read from a dead network disk
 

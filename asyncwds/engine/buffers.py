@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 
-from asyncwds.model import MiB
+from asyncwds.runtime.units import MiB
 
 _LOT = 4 * MiB  # [bytes]
 

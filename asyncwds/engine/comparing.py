@@ -8,8 +8,8 @@ from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import Block, Reader
 from asyncwds.errors import SpecError, WdsError
 from asyncwds.storage.base import Chunk
-from asyncwds.storage.checksums import Digest, agrees, digest_for
-from asyncwds.storage.verified import mismatch
+from asyncwds.storage.layers.checksum_fetcher import mismatch
+from asyncwds.storage.layers.checksums import Digest, agrees, digest_for
 
 
 def compared(run: ShardRun, reader: Reader, listed: str | None = None) -> Reader:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 
 from asyncwds.engine.reader import Block, ReadOptions, ShardReader
 from asyncwds.errors import WdsError
-from asyncwds.model import KiB, MiB, Shard
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.units import KiB, MiB
+from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk, Fetcher
 
 FIRST = 64 * KiB

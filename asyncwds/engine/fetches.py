@@ -14,10 +14,10 @@ from asyncwds.engine.scheduler import Scheduler
 from asyncwds.engine.tuner import START, Tuner
 from asyncwds.engine.watch import LOOK_EVERY, Help, Watch
 from asyncwds.errors import FetchError, WdsError
-from asyncwds.stats import Counters
+from asyncwds.runtime.completion import to_its_end
+from asyncwds.runtime.descriptors import advice, are_used_up, most_connections
+from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
-from asyncwds.storage.closing import to_its_end
-from asyncwds.storage.descriptors import advice, are_used_up, most_connections
 
 HEAD_START = 0.008  # [s]: with 3 ms nothing is won, with 6 and more 15 ms
 

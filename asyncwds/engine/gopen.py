@@ -18,14 +18,18 @@ from asyncwds.engine.schemes import opener_of
 from asyncwds.engine.source import as_prefetch, loop_factory
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import SpecError, redact
-from asyncwds.escaping import printable
-from asyncwds.model import Http, Prefetch, Retry, Shard, as_settings
-from asyncwds.security import secure_mode
-from asyncwds.stats import Counters
+from asyncwds.formatting.escaping import printable
+from asyncwds.runtime.security import secure_mode
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import as_settings
+from asyncwds.settings.http import Http
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.shard import Shard
+from asyncwds.shards.urls import local_path, rewritten, scheme_of
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.registry import open_storage
-from asyncwds.urls import local_path, rewritten, scheme_of
+from asyncwds.storage.schemes import Settings, Storage, as_storage
 
 BUFFER = 1 << 16  # [bytes] for small reads; large ones go past it
 

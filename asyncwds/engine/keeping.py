@@ -12,8 +12,12 @@ from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import CacheError, TarHeaderError
-from asyncwds.model import Cache, Http, Prefetch, Retry, Shard
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.cache import Cache
+from asyncwds.settings.http import Http
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.shard import Shard
 from asyncwds.storage.cache import Cached
 from asyncwds.storage.cache.checks import is_shard_file
 from asyncwds.storage.cache.folder import CacheFolder

@@ -8,7 +8,8 @@ from enum import Enum
 from mmap import mmap
 
 from asyncwds.errors import WdsError
-from asyncwds.model import MiB, Shard
+from asyncwds.runtime.units import MiB
+from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk
 
 # [bytes] taken of a part's buffer at once, and handed to the consumer. The more where a piece that came at once is as large as

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from asyncwds.compression.decompress import Decompressor
 from asyncwds.errors import TrailingBytesError, WdsError
-from asyncwds.model import MAX_HEADER_BYTES, Sample, Shard
+from asyncwds.samples import Sample
+from asyncwds.settings.prefetch import MAX_HEADER_BYTES
+from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk
-from asyncwds.tar.compression import Decompressor
 from asyncwds.tar.grouping import Grouper, size_of
 from asyncwds.tar.parser import TarParser
 

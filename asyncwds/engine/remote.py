@@ -13,9 +13,11 @@ from contextlib import asynccontextmanager
 
 from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.reader import Block
-from asyncwds.model import Http, MiB, Retry
-from asyncwds.stats import Counters
-from asyncwds.storage.clouds import Storage
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.units import MiB
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.storage.schemes import Storage
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.sinks import open_sinks
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from asyncwds.engine.parts import ShardRun
-from asyncwds.model import Shard
+from asyncwds.shards.shard import Shard
 
 
 class Rotation:

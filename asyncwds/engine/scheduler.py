@@ -36,7 +36,8 @@ from asyncwds.engine.buffers import Buffers
 from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState, next_chunk
 from asyncwds.engine.rotation import Rotation
 from asyncwds.errors import WdsError
-from asyncwds.model import MiB, Shard
+from asyncwds.runtime.units import MiB
+from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Answer, Chunk
 
 LEAST_SPLIT = MiB // 4  # [bytes] still to come that are worth another request

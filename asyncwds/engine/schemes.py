@@ -11,15 +11,16 @@ import os
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.model import Http, Retry
-from asyncwds.security import refused
-from asyncwds.stats import Counters
+from asyncwds.runtime.security import refused
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.clouds import Storage, schemes
-from asyncwds.storage.command import program, shell
-from asyncwds.storage.openers import ByScheme, Opener
+from asyncwds.storage.callable_sources import ByScheme, Opener
+from asyncwds.storage.local.command import program, shell
 from asyncwds.storage.registry import knows, open_storage
-from asyncwds.urls import scheme_of
+from asyncwds.storage.schemes import Storage, schemes
 
 _CURL = ["curl", "--connect-timeout", "30", "--retry", "30", "--retry-delay", "2", "-f", "-s", "-L", "URL"]
 _CURL_PUT = ["curl", "-f", "-s", "-X", "PUT", "-L", "-T", "-", "URL"]

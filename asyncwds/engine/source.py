@@ -18,16 +18,23 @@ from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
 from asyncwds.engine.tolerance import tolerated
 from asyncwds.errors import EmptyEpochError, SampleError, SpecError, WdsError, redact
-from asyncwds.escaping import printable
-from asyncwds.manifests import ShardRecord
-from asyncwds.model import Cache, Http, Place, Prefetch, Retry, Sample, Shard, as_settings
-from asyncwds.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
-from asyncwds.stats import Counters, Stats
+from asyncwds.formatting.escaping import printable
+from asyncwds.runtime.stats import Counters, Stats
+from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.samples import Sample
+from asyncwds.settings.access import as_settings
+from asyncwds.settings.cache import Cache
+from asyncwds.settings.http import Http
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.manifests import ShardRecord
+from asyncwds.shards.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
+from asyncwds.shards.shard import Shard
+from asyncwds.shards.urls import expand
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.clouds import Settings, Storage, as_storage
+from asyncwds.storage.layers.hints import foretold
 from asyncwds.storage.listing import listed
-from asyncwds.storage.upcoming import foretold
-from asyncwds.urls import expand
+from asyncwds.storage.schemes import Settings, Storage, as_storage
 
 Handler = Callable[[Exception], bool]
 
@@ -85,7 +92,7 @@ class Source:
             checks.flag(name, getattr(self, name))
         checks.instance("cache", self.cache, Cache, optional=True)
 
-    def shards(self, epoch: int, place: Place) -> Iterator[Shard]:
+    def shards(self, epoch: int, place: WorkerInfo) -> Iterator[Shard]:
         return plan(
             self.urls,
             seed=self.seed,
@@ -97,7 +104,7 @@ class Source:
             draw=self.draw,
         )
 
-    def open(self, epoch: int, place: Place, counters: Counters) -> AbstractAsyncContextManager[BlockStream]:
+    def open(self, epoch: int, place: WorkerInfo, counters: Counters) -> AbstractAsyncContextManager[BlockStream]:
         """The engine, running on the current loop until the context is left."""
         return self.read(self.shards(epoch, place), counters)
 
@@ -245,7 +252,7 @@ def open_samples(
     shardshuffle: int = 0,
     seed: int = 0,
     epoch: int = 0,
-    place: Place | None = None,
+    place: WorkerInfo | None = None,
     select_files: Callable[[str], bool] | None = None,
     rename_files: Callable[[str], str] | None = None,
     fetcher: Callable[[], Fetcher] | None = None,
@@ -263,7 +270,7 @@ def open_samples(
     goes on; with `strict` also for what is otherwise a ShardWarning. Shards are compared with the checksums that manifests list
     or their stores keep, unless `verify` is False. Leaving the context closes everything, also in the middle.
     """
-    checks.instance("place", place, Place, optional=True)
+    checks.instance("place", place, WorkerInfo, optional=True)
     http, retry = as_settings(http, retry)
     source = Source(
         urls=tuple(expand(urls)),
@@ -282,11 +289,11 @@ def open_samples(
         verify=verify,
         strict=strict,
     )
-    return _open_samples(source, checks.whole("epoch", epoch), place or Place())
+    return _open_samples(source, checks.whole("epoch", epoch), place or WorkerInfo())
 
 
 @asynccontextmanager
-async def _open_samples(source: Source, epoch: int, place: Place) -> AsyncIterator[Samples]:
+async def _open_samples(source: Source, epoch: int, place: WorkerInfo) -> AsyncIterator[Samples]:
     counters = Counters()
     if source.fetcher is None:
         found = await listed(source.urls, source.http, source.retry, source.storage)

@@ -15,11 +15,12 @@ from asyncwds.engine.fetches import Fetches
 from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import Block, Reader, ReadOptions
 from asyncwds.engine.scheduler import Scheduler
-from asyncwds.model import Prefetch, Shard
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.shards.shard import Shard
+from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Fetcher
 from asyncwds.tar.grouping import size_of
-from asyncwds.urls import local_path
 
 
 @dataclass(slots=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.extras import needed
 from asyncwds.pipeline.collation import Collation, default_collation_fn, with_tensors
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+from asyncwds.runtime.extras import needed
 
 __all__ = ["Batched", "Collation", "Unbatched", "Unlisted", "batched", "default_collation_fn", "listed", "unbatched", "unlisted"]
 

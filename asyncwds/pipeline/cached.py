@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from asyncwds.model import Place
 from asyncwds.pipeline.stage import PipelineStage
+from asyncwds.runtime.worker_info import WorkerInfo
 
 
 class Cached(PipelineStage):
@@ -18,8 +18,8 @@ class Cached(PipelineStage):
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Place | None, list[Any]] = {}
-        self._place: Place | None = None
+        self._kept: dict[WorkerInfo | None, list[Any]] = {}
+        self._place: WorkerInfo | None = None
 
     def run(self, src: Iterable[Any]) -> Iterator[Any]:
         return (_copy(sample) for sample in self._kept[self._place]) if self.is_complete() else self._recorded(src)
@@ -40,7 +40,7 @@ class Cached(PipelineStage):
             yield sample
         self._kept[self._place] = samples
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Cached:  # noqa: ARG002 - the interface
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Cached:  # noqa: ARG002 - the interface
         """This stage as it runs at a place; what it keeps is kept here."""
         at_place = Cached()
         at_place._kept, at_place._place = self._kept, place

@@ -9,7 +9,7 @@ from functools import partial, reduce
 from typing import Any, Literal
 
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import whereabouts
+from asyncwds.samples import whereabouts
 
 Collation = Callable[[list[Any]], Any]
 Ragged = Literal["raise", "list", "pad"]

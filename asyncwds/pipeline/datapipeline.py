@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.extras import needed
+from asyncwds.formatting.reprs import html_block
 from asyncwds.pipeline import run
 from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.epoch_counter import EpochCounter
@@ -34,10 +34,10 @@ from asyncwds.pipeline.run import (
     reseeded,
 )
 from asyncwds.pipeline.stage import is_bindable
-from asyncwds.reprs import html_block
-from asyncwds.seeds import dataset_seed
-from asyncwds.stats import Counters, Stats
-from asyncwds.torch_datasets import TorchIterable
+from asyncwds.runtime.extras import needed
+from asyncwds.runtime.seeds import dataset_seed
+from asyncwds.runtime.stats import Counters, Stats
+from asyncwds.runtime.torch_iterable import TorchIterable
 
 
 @TorchIterable.register

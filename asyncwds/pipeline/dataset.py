@@ -12,8 +12,6 @@ from typing import Any, Literal, get_args
 
 from asyncwds import checks
 from asyncwds.engine.source import Handler, Source, as_prefetch
-from asyncwds.folders import is_folder
-from asyncwds.model import Cache, Http, Prefetch, Retry, as_settings
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.directory import DirectoryShardList, Mode
 from asyncwds.pipeline.fluid import FluidInterface
@@ -23,15 +21,21 @@ from asyncwds.pipeline.run import Description
 from asyncwds.pipeline.shardlists import ResampledShards, SimpleShardList
 from asyncwds.pipeline.shardspec import MultiShardSample, all_urls, is_spec, sampled, sources_of
 from asyncwds.pipeline.shuffle import Shuffle
-from asyncwds.pipeline.splitters import single_node_only, split_by_worker, splits_by_itself
-from asyncwds.plan import Draw, Resampled, Splitter
-from asyncwds.seeds import dataset_seed
-from asyncwds.standing_in import stands_in
+from asyncwds.runtime.seeds import dataset_seed
+from asyncwds.runtime.standing_in import stands_in
+from asyncwds.settings.access import as_settings
+from asyncwds.settings.cache import Cache
+from asyncwds.settings.cache_arguments import cache_arguments, cache_of
+from asyncwds.settings.http import Http
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.folders import is_folder
+from asyncwds.shards.plan import Draw, Resampled, Splitter
+from asyncwds.shards.splitters import single_node_only, split_by_worker, splits_by_itself
+from asyncwds.shards.urls import expand, local_path
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.cache_settings import cache_arguments, cache_of
-from asyncwds.storage.clouds import Settings, Storage, as_storage
 from asyncwds.storage.listing import Listing, look_up
-from asyncwds.urls import expand, local_path
+from asyncwds.storage.schemes import Settings, Storage, as_storage
 
 SPOOL_MODES = get_args(Mode)
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for

@@ -9,11 +9,11 @@ from typing import Any
 from asyncwds.codecs.decoders import Decoder, basichandlers, gzfilter
 from asyncwds.codecs.images import ImageHandler
 from asyncwds.engine.source import Source
+from asyncwds.formatting.reprs import changed_fields, first_field, shorten_lines, show_call, show_object, show_value
 from asyncwds.pipeline.run import Description
 from asyncwds.pipeline.stage import FilterFunction
 from asyncwds.pipeline.stages import Map, MapTuple, Rename, Slice, ToTuple
-from asyncwds.reprs import changed_fields, first_field, shorten_lines, show_call, show_object, show_value
-from asyncwds.urls import shown
+from asyncwds.shards.urls import shown
 
 SOURCE_FIELDS = ("shardshuffle", "draw", "prefetch", "retry", "http", "cache", "storage")
 

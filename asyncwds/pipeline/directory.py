@@ -21,10 +21,10 @@ from braceexpand import braceexpand
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.model import Place
 from asyncwds.pipeline.randomness import rng_at
-from asyncwds.security import require_local
-from asyncwds.torch_datasets import TorchIterable
+from asyncwds.runtime.security import require_local
+from asyncwds.runtime.torch_iterable import TorchIterable
+from asyncwds.runtime.worker_info import WorkerInfo
 
 Mode = Literal["resample", "unlink", "keep"]
 Select = Literal["random", "oldest"]
@@ -78,7 +78,7 @@ class DirectoryShardList:
     def __iter__(self) -> Claims:
         return Claims(self, Random())  # noqa: S311 - an order, no secret
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Claims:
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Claims:
         return Claims(self, rng_at(seed, epoch, place))
 
     def recycle(self, activename: str) -> None:

@@ -17,8 +17,7 @@ from dataclasses import replace
 from multiprocessing.context import get_spawning_popen
 from typing import Any
 
-from asyncwds.model import Place
-from asyncwds.pipeline.place import current_place, in_worker
+from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info, in_worker
 
 WORKERS = 128
 """The largest number of workers that share counts; with more, those started anew begin at their parent's epoch."""
@@ -29,7 +28,7 @@ _BYTES = 8 * _CELLS
 class _Memory:
     """Numbers that a process, the owner, shares with its children; and where a spawned child's parent stands."""
 
-    def __init__(self, memory: mmap.mmap, owner: int, parents_place: Place | None = None) -> None:
+    def __init__(self, memory: mmap.mmap, owner: int, parents_place: WorkerInfo | None = None) -> None:
         self.cells = memoryview(memory).cast("q")
         self.owner = owner
         self.parents_place = parents_place
@@ -54,9 +53,9 @@ class EpochCounter:
         self._inherited = inherited
         self._descriptor: int | None = None  # of the memory, once a spawned process has needed one
 
-    def begin(self) -> tuple[int, Place]:
+    def begin(self) -> tuple[int, WorkerInfo]:
         """The epoch that begins now, and the place here."""
-        place = current_place()
+        place = current_worker_info()
         memory, cell = self._cell(place)
         cells = memory.cells
         epoch = cells[0] + (cells[cell] if cell else 0)
@@ -68,12 +67,12 @@ class EpochCounter:
 
     def upcoming(self) -> int:
         """The epoch that would begin now."""
-        memory, cell = self._cell(current_place())
+        memory, cell = self._cell(current_worker_info())
         return memory.cells[0] + (memory.cells[cell] if cell else 0)
 
     def set(self, epoch: int) -> None:
         """For this process and its workers; in a worker for that one."""
-        memory, cell = self._cell(current_place())
+        memory, cell = self._cell(current_worker_info())
         cells = memory.cells
         if cell:
             cells[cell] = epoch - cells[0]
@@ -84,7 +83,7 @@ class EpochCounter:
     def copy(self) -> EpochCounter:
         return EpochCounter(self._own.cells[0])
 
-    def _cell(self, place: Place) -> tuple[_Memory, int]:
+    def _cell(self, place: WorkerInfo) -> tuple[_Memory, int]:
         forked = self._own.owner != os.getpid()
         memory = self._own if forked else self._inherited
         if memory is not None and in_worker() and memory.is_parents() and place.num_workers <= WORKERS:
@@ -100,7 +99,7 @@ class EpochCounter:
 
         if self._descriptor is None:
             self._descriptor = self._moved_to_file()
-        return _attached, (DupFd(self._descriptor), self._own.owner, current_place())
+        return _attached, (DupFd(self._descriptor), self._own.owner, current_worker_info())
 
     def _moved_to_file(self) -> int:
         with tempfile.TemporaryFile() as file:
@@ -112,7 +111,7 @@ class EpochCounter:
         return descriptor
 
 
-def _attached(duplicate: Any, owner: int, place: Place) -> EpochCounter:
+def _attached(duplicate: Any, owner: int, place: WorkerInfo) -> EpochCounter:
     descriptor = duplicate.detach()
     try:
         memory = _Memory(mmap.mmap(descriptor, _BYTES), owner, place)

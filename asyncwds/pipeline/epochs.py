@@ -8,8 +8,8 @@ from itertools import count, islice, repeat
 from typing import Any
 
 from asyncwds import checks
-from asyncwds.reprs import show_value
-from asyncwds.torch_datasets import TorchIterable
+from asyncwds.formatting.reprs import show_value
+from asyncwds.runtime.torch_iterable import TorchIterable
 
 
 @contextmanager

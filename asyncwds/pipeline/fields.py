@@ -11,10 +11,10 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import getfirst, require_dict
 from asyncwds.pipeline.stage import each
-from asyncwds.reprs import show_value
 
 Associator = Callable[[Any], Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]]
 

@@ -10,8 +10,8 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.engine.tolerance import tolerated
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError, SpecError
-from asyncwds.model import Sample
 from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.samples import Sample
 from asyncwds.tar.grouping import Keys, base_plus_ext, repeated_message
 
 Identity = tuple[str, str, object, int]  # key, url, number of the archive, empty dicts seen: a sample has one of each

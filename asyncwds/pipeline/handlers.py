@@ -18,7 +18,7 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.engine.source import Handler, failure_text, reraise_exception
 from asyncwds.errors import SpecError
-from asyncwds.escaping import printable
+from asyncwds.formatting.escaping import printable
 
 __all__ = [
     "Handler",

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.escaping import printable
-from asyncwds.model import Place
+from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
-from asyncwds.reprs import show_value
+from asyncwds.runtime.worker_info import WorkerInfo
 
 
 class Writable(Protocol):
@@ -87,7 +87,7 @@ class LogKeys:
     """
 
     logfile: str | PathLike[str] | None = None
-    place: Place | None = None
+    place: WorkerInfo | None = None
 
     def __post_init__(self) -> None:
         checks.path("log_keys: logfile", self.logfile or None, optional=True)
@@ -97,7 +97,7 @@ class LogKeys:
 
     def _logged(self, source: Iterable[Any]) -> Iterator[Any]:
         assert self.logfile is not None
-        place = self.place or Place()
+        place = self.place or WorkerInfo()
         with Path(self.logfile).open("ab", buffering=0) as file:
             for number, sample in enumerate(source):
                 fields = sample if isinstance(sample, dict) else {}
@@ -105,7 +105,7 @@ class LogKeys:
                 file.write(f"{number}\t{worker}\t{rank}\t{printable(str(fields.get('__key__')))}\n".encode())
                 yield sample
 
-    def bound(self, seed: int, epoch: int, place: Place) -> LogKeys:  # noqa: ARG002 - the interface
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> LogKeys:  # noqa: ARG002 - the interface
         return replace(self, place=place)
 
 

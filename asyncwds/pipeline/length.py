@@ -8,15 +8,14 @@ from typing import Any, TypeVar
 
 from asyncwds.codecs.decoders import Decoder
 from asyncwds.engine.source import Source
-from asyncwds.model import Place
 from asyncwds.pipeline.fields import Associate, MapDict
 from asyncwds.pipeline.inspecting import Info, LogKeys
 from asyncwds.pipeline.patterns import ExtractKeys, RenameKeys
-from asyncwds.pipeline.place import current_place
 from asyncwds.pipeline.run import Description
 from asyncwds.pipeline.shuffle import Shuffle, detshuffle
 from asyncwds.pipeline.stages import Map, MapTuple, Rename, ToTuple
 from asyncwds.pipeline.xdecode import XDecode
+from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
 
 T = TypeVar("T")
 
@@ -53,7 +52,7 @@ def _length(self: Any) -> int:
         return int(self.size)
     if not is_countable(self._description):  # the list of stages was changed; a TypeError is what objects without a len() give
         raise TypeError("of these stages nobody knows how many items they give")
-    return count_items(self._description, current_place())
+    return count_items(self._description, current_worker_info())
 
 
 def is_countable(description: Description) -> bool:
@@ -70,7 +69,7 @@ def _keeps_number(stage: object) -> bool:
     return isinstance(stage, ONE_TO_ONE) or (isinstance(stage, Map) and isinstance(stage.f, Decoder))
 
 
-def count_items(description: Description, place: Place) -> int:
+def count_items(description: Description, place: WorkerInfo) -> int:
     """The items of an iteration of what is countable, of all workers of the place's rank together."""
     if description.passes is None:
         return description.items or 0

@@ -21,12 +21,13 @@ from typing import Any
 from uuid import uuid4
 
 from asyncwds import checks
-from asyncwds.codecs.loads import unpickle_loads
+from asyncwds.codecs.field_loaders import unpickle_loads
 from asyncwds.errors import CacheError, DecodeError, SpecError
-from asyncwds.model import MiB, Place
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.stage import PipelineStage
-from asyncwds.reprs import show_value
-from asyncwds.security import secure_mode
+from asyncwds.runtime.security import secure_mode
+from asyncwds.runtime.units import MiB
+from asyncwds.runtime.worker_info import WorkerInfo
 
 COMPLETE = b"_"  # the key that marks a complete cache, WebDataset's
 CHUNK_BYTES = 16 * MiB  # a chunk is no larger, whatever its number of samples
@@ -71,7 +72,7 @@ class LMDBCached(PipelineStage):
     map_size: float = 1e12
     pickler: Any = None
     chunksize: int = 500
-    place: Place = Place()  # noqa: RUF009 - frozen
+    place: WorkerInfo = WorkerInfo()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         checks.path("LMDBCached: fname", self.fname)
@@ -96,7 +97,7 @@ class LMDBCached(PipelineStage):
         _require_trust()
         _write(self._path, self.map_size, [(key.encode(), self._dumps(sample)) for key, sample in samples])
 
-    def bound(self, seed: int, epoch: int, place: Place) -> LMDBCached:  # noqa: ARG002 - the interface
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> LMDBCached:  # noqa: ARG002 - the interface
         """This stage as it runs at a place."""
         return replace(self, place=place)
 
@@ -166,7 +167,7 @@ class LMDBCached(PipelineStage):
         return _restored, (self.fname, self.map_size, pickler, self.chunksize, self.place)
 
 
-def _restored(fname: str, map_size: float, pickler: Any, chunksize: int, place: Place) -> LMDBCached:
+def _restored(fname: str, map_size: float, pickler: Any, chunksize: int, place: WorkerInfo) -> LMDBCached:
     return LMDBCached(fname, map_size, import_module(pickler) if isinstance(pickler, str) else pickler, chunksize, place)
 
 

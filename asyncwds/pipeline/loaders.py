@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.extras import needed
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.fluid import FluidInterface
+from asyncwds.runtime.extras import needed
 
 
 class FluidWrapper(DataPipeline, FluidInterface):

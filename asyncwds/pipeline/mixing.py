@@ -13,16 +13,16 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.model import Place
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.epochs import opened
 from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.randomness import checked_seed, rng_at
 from asyncwds.pipeline.stage import is_bindable
-from asyncwds.reprs import show_value
-from asyncwds.seeds import dataset_seed, make_seed
-from asyncwds.stats import Counters
-from asyncwds.torch_datasets import TorchIterable
+from asyncwds.runtime.seeds import dataset_seed, make_seed
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.torch_iterable import TorchIterable
+from asyncwds.runtime.worker_info import WorkerInfo
 
 Strategy = Callable[[list[Iterator[Any]]], Iterator[Any]]
 
@@ -96,7 +96,7 @@ class RoundRobin:
         epoch, place = self._epochs.begin()
         return self.bound(None, epoch, place)
 
-    def bound(self, seed: int | None, epoch: int, place: Place) -> Iterator[Any]:
+    def bound(self, seed: int | None, epoch: int, place: WorkerInfo) -> Iterator[Any]:
         """An iterator for one epoch, at a place, under a dataset with that seed."""
         robin = round_robin_longest if self.longest else round_robin_shortest
         return Mixed(self.datasets, lambda sources: robin(*sources), seed, epoch, place)
@@ -143,13 +143,13 @@ class RandomMix:
         epoch, place = self._epochs.begin()
         return self.bound(self._own_seed, epoch, place)
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Iterator[Any]:
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Iterator[Any]:
         """An iterator for one epoch, at a place, under a dataset with that seed, which a seed of its own goes before."""
         seed = seed if self.seed is None else self.seed
         draws = partial(random_samples, probs=self.probs, longest=self.longest, rng=self._rng(seed, epoch, place))
         return Mixed(self.datasets, draws, seed, epoch, place)
 
-    def _rng(self, seed: int, epoch: int, place: Place) -> Random:
+    def _rng(self, seed: int, epoch: int, place: WorkerInfo) -> Random:
         if self.seed is not None and place.rank == place.worker == 0:
             return Random(seed + epoch)  # noqa: S311 - WebDataset's draws
         return rng_at(seed, epoch, place)
@@ -196,7 +196,7 @@ def _members(name: str, datasets: Iterable[Iterable[Any]]) -> list[Iterable[Any]
 class Mixed(Iterator[Any]):
     """An iterator over a mix. At its end, after an error, and when it is closed or dropped, those over the members are closed."""
 
-    def __init__(self, datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, epoch: int, place: Place) -> None:
+    def __init__(self, datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, epoch: int, place: WorkerInfo) -> None:
         self._pass = Pass(seed or 0, epoch, place, Counters())
         # It must not refer to this object: without a cycle, dropping it closes the members at once.
         self._items = _mixed(datasets, strategy, seed, self._pass)
@@ -224,7 +224,7 @@ def _mixed(datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, 
         yield from strategy(members)
 
 
-def _member(dataset: Any, seed: int | None, epoch: int, place: Place) -> AbstractContextManager[Iterator[Any]]:
+def _member(dataset: Any, seed: int | None, epoch: int, place: WorkerInfo) -> AbstractContextManager[Iterator[Any]]:
     """An iterator over a member in an epoch, to be closed. A mix within a mix that has no seed of its own takes this one."""
     if seed is not None and is_bindable(dataset):
         return closing(dataset.bound(seed, epoch, place))

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from asyncwds import checks
 from asyncwds.errors import BridgeError, SpecError
-from asyncwds.reprs import show_value
+from asyncwds.formatting.reprs import show_value
 
 # What crosses together: small samples share the price of a message, large ones cross one by one.
 LOT_ITEMS = 64

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import misplaced, whereabouts
+from asyncwds.samples import misplaced, whereabouts
 
 Names = tuple[str, ...]  # alternatives: the first one that a sample has counts
 

@@ -7,7 +7,7 @@ from itertools import chain
 
 from asyncwds.engine.source import failure_text
 from asyncwds.errors import EmptyEpochError
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
 
 
 class Outcome:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from asyncwds.model import Place
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.worker_info import WorkerInfo
 
 
 @runtime_checkable
@@ -21,7 +21,7 @@ H = TypeVar("H", bound=Held)
 class Pass:
     """One pass over the data, for the stages that take part in it."""
 
-    def __init__(self, seed: int, epoch: int, place: Place, counters: Counters) -> None:
+    def __init__(self, seed: int, epoch: int, place: WorkerInfo, counters: Counters) -> None:
         self.seed = seed
         self.epoch = epoch
         self.place = place

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import misplaced, whereabouts
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import alternatives, is_field, require_dict
 from asyncwds.pipeline.stage import each
-from asyncwds.reprs import show_value
+from asyncwds.samples import misplaced, whereabouts
 
 T = TypeVar("T")
 Choice = Callable[[tuple[str, ...]], T]

@@ -14,12 +14,14 @@ from asyncwds.engine.bridge import Bridge, OpenSource
 from asyncwds.engine.source import Source, loop_factory
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import SpecError
-from asyncwds.model import Place, Sample, Shard
 from asyncwds.pipeline.directory import ClaimedShard
 from asyncwds.pipeline.feed import Feed
 from asyncwds.pipeline.passes import Pass
-from asyncwds.stats import Counters
-from asyncwds.urls import local_path
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.samples import Sample
+from asyncwds.shards.shard import Shard
+from asyncwds.shards.urls import local_path
 
 LOOK_AGAIN = 0.005  # [s]
 
@@ -45,7 +47,7 @@ class TarSamples:
 
     def __call__(self, shards: Iterable[Any]) -> Iterator[Sample]:
         items = iter(shards)
-        with closing(Pass(0, 0, Place(), Counters())) as current:
+        with closing(Pass(0, 0, WorkerInfo(), Counters())) as current:
             current.hold_if_it_can_be(items)
             yield from self.read_within(items, current)
 

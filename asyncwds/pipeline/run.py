@@ -14,16 +14,16 @@ from asyncwds.checks import function, refuse_coroutine
 from asyncwds.engine.bridge import OTHER_PROCESS
 from asyncwds.engine.source import Source
 from asyncwds.errors import BridgeError, SpecError
-from asyncwds.model import Place
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.handlers import counted
 from asyncwds.pipeline.outcome import Outcome
 from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.reading import samples_from
 from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.pipeline.stage import Bindable, Composed, PipelineStage, is_bindable
-from asyncwds.plan import takes_place
-from asyncwds.reprs import show_value
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.shards.plan import takes_place
 
 Stage = Callable[[Iterator[Any]], Iterator[Any]]
 
@@ -76,7 +76,7 @@ def reseeded(description: Description, seed: int) -> Description:
 class Run:
     """One iteration in progress. Owns one pass at a time; the first begins to fetch as soon as the run exists."""
 
-    def __init__(self, description: Description, epoch: int, place: Place, counters: Counters) -> None:
+    def __init__(self, description: Description, epoch: int, place: WorkerInfo, counters: Counters) -> None:
         if not description.stages:
             raise SpecError("a pipeline without stages has nothing to iterate over")
         self._description = description
@@ -138,7 +138,7 @@ class Run:
         for number, stage in list(enumerate(stages))[self._kept :]:
             place = self._place
             if isinstance(stage, Shuffle) and number < split:
-                place = Place()  # or the places would share out orders that are not the same
+                place = WorkerInfo()  # or the places would share out orders that are not the same
             # Two unseeded shuffles in one pipeline must not pick alike.
             items = _staged(stage, items, current, current.seed + number, place)
         return items
@@ -153,7 +153,7 @@ def opened(head: Any, current: Pass) -> Iterator[Any]:
     return items
 
 
-def _staged(stage: Any, items: Iterator[Any], current: Pass, seed: int, place: Place) -> Iterator[Any]:
+def _staged(stage: Any, items: Iterator[Any], current: Pass, seed: int, place: WorkerInfo) -> Iterator[Any]:
     if isinstance(stage, Reading):
         return stage.read_within(items, current)
     outcome = Outcome(current.counters)

@@ -9,8 +9,8 @@ from random import Random
 from typing import TypeVar
 
 from asyncwds import checks
-from asyncwds.model import Place
 from asyncwds.pipeline.randomness import bound_stage, checked_seed
+from asyncwds.runtime.worker_info import WorkerInfo
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Rsample:
         p = self.p
         return (item for item in source if draw() < p)
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Rsample:
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Rsample:
         """This stage as it runs in an epoch, at a place, of a dataset with that seed."""
         return bound_stage(self, seed, epoch, place)
 

@@ -17,13 +17,12 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.model import Place
-from asyncwds.pipeline.place import current_place
 from asyncwds.pipeline.randomness import checked_seed, rng_at
-from asyncwds.seeds import make_seed
+from asyncwds.runtime.seeds import make_seed
+from asyncwds.runtime.torch_iterable import TorchIterable
+from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
+from asyncwds.shards.urls import Urls, shown
 from asyncwds.storage.listing import expand_and_list
-from asyncwds.torch_datasets import TorchIterable
-from asyncwds.urls import Urls, shown
 
 ENDLESS = sys.maxsize
 
@@ -50,7 +49,7 @@ class SimpleShardList:
     def __iter__(self) -> Iterator[Item]:
         return iter(self._order(self._epoch))
 
-    def bound(self, seed: int, epoch: int, place: Place) -> list[Item]:  # noqa: ARG002 - the interface
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> list[Item]:  # noqa: ARG002 - the interface
         """The shards of an epoch, alike at every place."""
         return self._order(self._epoch + epoch)
 
@@ -99,9 +98,9 @@ class ResampledShards:
 
     def __iter__(self) -> Iterator[Item]:
         self.epoch += 1
-        return self._drawn(self._seed(self.epoch, current_place(), os.urandom(16)))
+        return self._drawn(self._seed(self.epoch, current_worker_info(), os.urandom(16)))
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Iterator[Item]:
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Iterator[Item]:
         """The shards of an epoch at a place of a pipeline with that seed."""
         return self._drawn(
             self._seed(self.epoch + 1 + epoch, place, f"shards {seed} {self.seed} {epoch} {place.rank} {place.worker}")
@@ -110,7 +109,7 @@ class ResampledShards:
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch - 1
 
-    def _seed(self, epoch: int, place: Place, otherwise: bytes | str) -> int | bytes | str:
+    def _seed(self, epoch: int, place: WorkerInfo, otherwise: bytes | str) -> int | bytes | str:
         if not self.deterministic:
             return otherwise
         own = place.rank * 1000 + place.worker if self.worker_seed is None else self.worker_seed()
@@ -151,7 +150,7 @@ class Resampled:
         rng = self.rng or Random(self.seed)  # noqa: S311 - an order, no secret
         return (rng.choice(items) for _ in range(self.n if items else 0))
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Resampled:
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Resampled:
         if self.rng is not None:
             return self
         if self.seed is not None:

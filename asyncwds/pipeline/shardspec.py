@@ -22,13 +22,13 @@ from typing import Any
 from braceexpand import braceexpand
 
 from asyncwds.errors import SpecError
-from asyncwds.model import Place
 from asyncwds.pipeline.shardlists import Item, SimpleShardList
-from asyncwds.plan import Group, Sampled
-from asyncwds.security import require_local
-from asyncwds.seeds import dataset_seed
-from asyncwds.torch_datasets import TorchIterable
-from asyncwds.urls import is_command
+from asyncwds.runtime.security import require_local
+from asyncwds.runtime.seeds import dataset_seed
+from asyncwds.runtime.torch_iterable import TorchIterable
+from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.shards.plan import Group, Sampled
+from asyncwds.shards.urls import is_command
 
 _TOP = {"prefix", "datasets", "buckets"}
 _DATASET = {"buckets", "name", "shards", "resample", "choose"}
@@ -73,12 +73,12 @@ class MultiShardSample:
     def __iter__(self) -> Iterator[Item]:
         return ({"url": url} for url in self.get_shards_for_epoch())
 
-    def bound(self, seed: int, epoch: int, place: Place) -> list[Item]:  # noqa: ARG002 - the interface
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> list[Item]:  # noqa: ARG002 - the interface
         return [{"url": url} for url in self._urls((seed if self._epoch is None else self._epoch) + epoch)]
 
     def _urls(self, seed: int) -> list[str]:
         urls = all_urls(self.sources)
-        return [urls[index] for index in sampled(self.sources)(len(urls), seed, 0, Place())]
+        return [urls[index] for index in sampled(self.sources)(len(urls), seed, 0, WorkerInfo())]
 
     def __repr__(self) -> str:
         return f"MultiShardSample({', '.join(source.name for source in self.sources)})"

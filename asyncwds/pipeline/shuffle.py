@@ -8,11 +8,11 @@ from random import Random
 from typing import TypeVar
 
 from asyncwds import checks
-from asyncwds.model import Place
 from asyncwds.pipeline.handlers import Handler
 from asyncwds.pipeline.randomness import bound_stage, checked_seed
 from asyncwds.pipeline.stage import PipelineStage
-from asyncwds.plan import shuffled
+from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.shards.plan import shuffled
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Shuffle:
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
         return shuffled(source, self.bufsize, self.initial, self.rng or Random(self.seed))  # noqa: S311 - an order, no secret
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Shuffle:
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Shuffle:
         """This stage as it runs in an epoch, at a place, of a dataset with that seed."""
         return bound_stage(self, seed, epoch, place)
 
@@ -64,7 +64,7 @@ class detshuffle(PipelineStage):  # noqa: N801 - WebDataset's name
         self.epoch += 1
         return Shuffle(self.bufsize, self.initial, seed=self.seed + self.epoch)(src)
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Shuffle:  # noqa: ARG002 - the interface
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Shuffle:  # noqa: ARG002 - the interface
         return Shuffle(self.bufsize, self.initial, seed=self.seed + self.epoch + 1 + epoch)
 
 

@@ -13,15 +13,15 @@ from functools import update_wrapper
 from typing import Any, Protocol, TypeGuard
 
 from asyncwds import checks
-from asyncwds.model import Place
 from asyncwds.pipeline.handlers import Handler, handled
-from asyncwds.seeds import make_seed
+from asyncwds.runtime.seeds import make_seed
+from asyncwds.runtime.worker_info import WorkerInfo
 
 
 class Bindable(Protocol):
     """A stage, or what a pipeline begins with, whose random order depends on where and when it runs."""
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Any: ...
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Any: ...
 
 
 def is_bindable(stage: object) -> TypeGuard[Bindable]:
@@ -123,12 +123,12 @@ class Composed:
             value = function(value)
         return value
 
-    def bound(self, seed: int, epoch: int, place: Place) -> Composed:
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Composed:
         """As it runs in an epoch, at a place, of a dataset with that seed: each random stage in it draws its own numbers."""
         return Composed(tuple([_bound(f, make_seed(seed, "composed", i), epoch, place) for i, f in enumerate(self.functions)]))
 
 
-def _bound(function: Any, seed: int, epoch: int, place: Place) -> Any:
+def _bound(function: Any, seed: int, epoch: int, place: WorkerInfo) -> Any:
     return function.bound(seed, epoch, place) if is_bindable(function) else function
 
 

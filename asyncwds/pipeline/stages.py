@@ -15,15 +15,15 @@ from itertools import islice
 from typing import Any
 
 from asyncwds import checks
-from asyncwds.codecs.compression import MAX_UNPACKED
 from asyncwds.codecs.decoders import Decoder, FieldDecoder, FieldHandler
-from asyncwds.codecs.loads import Allowed
+from asyncwds.codecs.field_loaders import Allowed
+from asyncwds.compression.fields import MAX_UNPACKED
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import whereabouts
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
 from asyncwds.pipeline.names import Names, alternatives, getfirst, is_field, require_dict
 from asyncwds.pipeline.stage import each
-from asyncwds.reprs import show_value
+from asyncwds.samples import whereabouts
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,20 @@ from os import PathLike
 from typing import Any, Literal
 
 from asyncwds import checks
+from asyncwds.compression.decompress import Decompressor
 from asyncwds.engine.gopen import gopen
 from asyncwds.engine.source import Source, as_prefetch
 from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
-from asyncwds.model import Cache, Http, MiB, Prefetch, Retry, as_settings
 from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
 from asyncwds.pipeline.reading import TarSamples
+from asyncwds.runtime.units import MiB
+from asyncwds.settings.access import as_settings
+from asyncwds.settings.cache import Cache
+from asyncwds.settings.cache_arguments import cache_settings
+from asyncwds.settings.http import Http
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.cache_settings import cache_settings
-from asyncwds.tar.compression import Decompressor
 from asyncwds.tar.grouping import is_meta
 from asyncwds.tar.parser import Member, TarParser
 

@@ -10,11 +10,11 @@ from typing import IO, Any, Literal
 
 from asyncwds import checks
 from asyncwds.codecs.decoders import undecodable
-from asyncwds.codecs.loads import text_loads, unpickle_loads
+from asyncwds.codecs.field_loaders import text_loads, unpickle_loads
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.model import misplaced
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
 from asyncwds.pipeline.names import require_dict
+from asyncwds.samples import misplaced
 
 StreamDecoder = Callable[[Any], Any] | Literal[False]
 Decoders = Sequence[tuple[str, StreamDecoder]]

@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from asyncwds.errors import NotFoundError, SpecError
-from asyncwds.folders import is_manifest, no_shards, only_shards, without_others
-from asyncwds.manifests import ShardRecord, records_of
-from asyncwds.model import Http, MiB, Retry
-from asyncwds.security import refused
-from asyncwds.stats import Counters
+from asyncwds.runtime.descriptors import explained, make_loop
+from asyncwds.runtime.security import refused
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.units import MiB
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.folders import is_manifest, no_shards, only_shards, without_others
+from asyncwds.shards.globs import Glob, fits, fits_name, glob_of, literal_start
+from asyncwds.shards.manifests import ShardRecord, records_of
+from asyncwds.shards.urls import Urls, expand, local_path, scheme_of
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.clouds import Storage, http_for, settings_for, site_maker
-from asyncwds.storage.descriptors import explained, make_loop
-from asyncwds.storage.globs import Glob, fits, fits_name, glob_of, literal_start
 from asyncwds.storage.registry import open_storage
-from asyncwds.urls import Urls, expand, local_path, scheme_of
+from asyncwds.storage.schemes import Storage, http_for, settings_for, site_maker
 
 if TYPE_CHECKING:
-    from asyncwds.storage.sites import Site
+    from asyncwds.storage.object_store import Site
 
 T = TypeVar("T")
 FOLDERS_AT_ONCE = 16
@@ -33,7 +35,7 @@ LARGEST_MANIFEST = 256 * MiB
 
 
 def expand_and_list(urls: Urls, http: Http | None = None, retry: Retry | None = None, storage: Storage | None = None) -> list[str]:
-    """As `asyncwds.urls.expand`, with the wildcards in the urls of buckets and web servers expanded too.
+    """As `asyncwds.shards.urls.expand`, with the wildcards in the urls of buckets and web servers expanded too.
 
     Blocks; the requests are made by a loop in a thread of its own, so that it does not matter whether one runs in this thread.
     Raises SpecError also where nothing fits a pattern, and FetchError if it cannot be looked up.
@@ -118,8 +120,8 @@ class _Sites:
         self._sites: dict[int, Site] = {}
 
     def site_of(self, url: str) -> Site:
-        from asyncwds.storage.transport import Transport  # noqa: PLC0415 - it brings aiohttp, 150 ms
-        from asyncwds.storage.web import Web  # noqa: PLC0415 - as above
+        from asyncwds.storage.http.transport import Transport  # noqa: PLC0415 - it brings aiohttp, 150 ms
+        from asyncwds.storage.stores.web import Web  # noqa: PLC0415 - as above
 
         settings = settings_for(url, self._storage)
         if id(settings) not in self._sites:

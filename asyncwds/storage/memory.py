@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 
 from asyncwds.errors import ChangedError, NotFoundError
-from asyncwds.model import KiB
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.units import KiB
 from asyncwds.storage.base import Answer, Chunk
 from asyncwds.storage.body import ChunkBody
 

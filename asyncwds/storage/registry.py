@@ -7,21 +7,32 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING
 
 from asyncwds.errors import SpecError
-from asyncwds.model import Http, Retry
-from asyncwds.security import refused, secure_mode
-from asyncwds.settings import S3, AIStore, FileSystem
-from asyncwds.stats import Counters
+from asyncwds.runtime.security import refused, secure_mode
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.buckets import S3, AIStore, FileSystem
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.base import Body, Fetcher
-from asyncwds.storage.clouds import Settings, Storage, command_for, http_for, is_foreign, schemes, settings_for, site_maker, why_not
-from asyncwds.storage.file import FileFetcher
-from asyncwds.storage.pipe import PipeFetcher
-from asyncwds.storage.stdin import StdinFetcher
-from asyncwds.storage.upcoming import Foresighted
-from asyncwds.storage.verified import Verified
-from asyncwds.urls import scheme_of
+from asyncwds.storage.layers.checksum_fetcher import Verified
+from asyncwds.storage.layers.hints import Foresighted
+from asyncwds.storage.local.file import FileFetcher
+from asyncwds.storage.local.pipe import PipeFetcher
+from asyncwds.storage.local.stdin import StdinFetcher
+from asyncwds.storage.schemes import (
+    Settings,
+    Storage,
+    command_for,
+    http_for,
+    is_foreign,
+    schemes,
+    settings_for,
+    site_maker,
+    why_not,
+)
 
 if TYPE_CHECKING:
-    from asyncwds.storage.sites import Site
+    from asyncwds.storage.object_store import Site
 
 Maker = Callable[[Http, Retry, Counters], Fetcher]
 
@@ -36,7 +47,7 @@ def open_storage(http: Http, retry: Retry, counters: Counters, storage: Storage 
 
 
 def knows(scheme: str) -> bool:
-    """Whether there is a fetcher for a scheme: see `asyncwds.urls.scheme_of`."""
+    """Whether there is a fetcher for a scheme: see `asyncwds.shards.urls.scheme_of`."""
     return scheme in _MAKERS or scheme in schemes() or is_foreign(scheme)
 
 
@@ -65,12 +76,12 @@ class _Storage:
         return fetcher.open(url, start, stop, identity, buffer=buffer)
 
     def foresees(self, url: str) -> bool:
-        """As `asyncwds.storage.upcoming.Foresighted`."""
+        """As `asyncwds.storage.layers.hints.Foresighted`."""
         settings = settings_for(url, self._storage)
         return isinstance(settings, AIStore) and self._foresighted(settings).foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
-        """As `asyncwds.storage.upcoming.Foresighted`."""
+        """As `asyncwds.storage.layers.hints.Foresighted`."""
         by_site: dict[Foresighted, list[str]] = {}
         for url in urls:
             settings = settings_for(url, self._storage)
@@ -117,13 +128,13 @@ def _maker(url: str) -> Maker:
 
 
 def _http(http: Http, retry: Retry, counters: Counters) -> Fetcher:
-    from asyncwds.storage.http import HttpFetcher  # noqa: PLC0415 - it brings aiohttp, 150 ms
+    from asyncwds.storage.stores.fetcher import HttpFetcher  # noqa: PLC0415 - it brings aiohttp, 150 ms
 
     return _made_again(HttpFetcher(http, retry, counters), retry, counters)
 
 
 def _bucket(settings: Settings, http: Http, retry: Retry, counters: Counters) -> tuple[Fetcher, Site]:
-    from asyncwds.storage.http import HttpFetcher  # noqa: PLC0415 - as above
+    from asyncwds.storage.stores.fetcher import HttpFetcher  # noqa: PLC0415 - as above
 
     bare = HttpFetcher(http_for(settings, http), retry, counters, site_maker(settings))
     fetcher = _made_again(bare, retry, counters)
@@ -135,16 +146,16 @@ def _bucket(settings: Settings, http: Http, retry: Retry, counters: Counters) ->
 
 
 def _stated(fetcher: Fetcher, site: Site) -> Fetcher:
-    from asyncwds.storage.s3 import S3Site  # noqa: PLC0415 - as above
-    from asyncwds.storage.stated import Stated  # noqa: PLC0415 - as above
+    from asyncwds.storage.layers.stated_checksums import Stated  # noqa: PLC0415 - as above
+    from asyncwds.storage.stores.s3.store import S3Site  # noqa: PLC0415 - as above
 
     assert isinstance(site, S3Site)
     return Stated(fetcher, site.checksum)
 
 
 def _file_system(settings: FileSystem, _http: Http, retry: Retry, counters: Counters) -> Fetcher:
-    from asyncwds.storage.fsspec import FsspecFetcher  # noqa: PLC0415 - on first use, as all of them
-    from asyncwds.storage.retry import Retrying  # noqa: PLC0415 - as above
+    from asyncwds.storage.fsspec.store import FsspecFetcher  # noqa: PLC0415 - on first use, as all of them
+    from asyncwds.storage.layers.retry import Retrying  # noqa: PLC0415 - as above
 
     if secure_mode():
         raise SpecError("fsspec is not used, because WDS_SECURE is set: it reads local files and runs commands too")
@@ -152,8 +163,8 @@ def _file_system(settings: FileSystem, _http: Http, retry: Retry, counters: Coun
 
 
 def _made_again(fetcher: Fetcher, retry: Retry, counters: Counters) -> Fetcher:
-    from asyncwds.storage.hedge import Hedged  # noqa: PLC0415 - as above
-    from asyncwds.storage.retry import Retrying  # noqa: PLC0415 - as above
+    from asyncwds.storage.layers.hedge import Hedged  # noqa: PLC0415 - as above
+    from asyncwds.storage.layers.retry import Retrying  # noqa: PLC0415 - as above
 
     return Retrying(Hedged(fetcher, retry, counters), retry, counters)
 

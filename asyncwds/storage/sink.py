@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from asyncwds.storage.output import Output
-
-T = TypeVar("T")
+from asyncwds.runtime.blocking import in_thread
+from asyncwds.storage.local.output import Output
 
 
 class Upload(Protocol):
@@ -82,7 +81,3 @@ def _seen(writing: asyncio.Future[None]) -> None:
     """After an abort nobody asks for the error, and asyncio would complain."""
     if not writing.cancelled():
         writing.exception()
-
-
-async def in_thread(thread: Executor, function: Callable[..., T], *arguments: object) -> T:
-    return await asyncio.get_running_loop().run_in_executor(thread, function, *arguments)

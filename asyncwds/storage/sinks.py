@@ -8,14 +8,16 @@ from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 
 from asyncwds.errors import SpecError
-from asyncwds.model import Http, Retry
-from asyncwds.security import refused
-from asyncwds.settings import FileSystem
-from asyncwds.storage.clouds import Settings, Storage, http_for, schemes, settings_for, site_maker
-from asyncwds.storage.output import FileOutput, Output, StreamOutput
-from asyncwds.storage.pipe_output import PipeOutput
-from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, in_thread
-from asyncwds.urls import local_path, scheme_of
+from asyncwds.runtime.blocking import in_thread
+from asyncwds.runtime.security import refused
+from asyncwds.settings.buckets import FileSystem
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.urls import local_path, scheme_of
+from asyncwds.storage.local.output import FileOutput, Output, StreamOutput
+from asyncwds.storage.local.pipe_output import PipeOutput
+from asyncwds.storage.schemes import Settings, Storage, http_for, schemes, settings_for, site_maker
+from asyncwds.storage.sink import Sink, ThreadedUpload, Upload
 
 Maker = Callable[[Http, Retry, Executor], Sink]
 
@@ -67,7 +69,7 @@ class _Sinks:
 
     def _bucket(self, settings: Settings) -> Sink:
         if id(settings) not in self._sinks:
-            from asyncwds.storage.bucket_sink import BucketSink  # noqa: PLC0415 - it brings aiohttp, 150 ms
+            from asyncwds.storage.stores.sink import BucketSink  # noqa: PLC0415 - it brings aiohttp, 150 ms
 
             http, retry, _ = self._arguments
             self._sinks[id(settings)] = BucketSink(http_for(settings, http), retry, site_maker(settings))
@@ -93,7 +95,7 @@ def _scheme(url: str) -> str:
 
 
 def _http(http: Http, retry: Retry, thread: Executor) -> Sink:
-    from asyncwds.storage.http_sink import HttpSink  # noqa: PLC0415 - it brings aiohttp, 150 ms
+    from asyncwds.storage.http.sink import HttpSink  # noqa: PLC0415 - it brings aiohttp, 150 ms
 
     return HttpSink(http, retry, thread)
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from asyncwds.compression.foreign import foreign
 from asyncwds.errors import TarHeaderError, TrailingBytesError
 from asyncwds.tar import headers
-from asyncwds.tar.foreign import foreign
 from asyncwds.tar.headers import SumCache
 from asyncwds.tar.sparse import Sparse, add_block, expanded, from_header, from_records
 

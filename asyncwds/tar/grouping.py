@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError
-from asyncwds.model import Sample
+from asyncwds.samples import Sample
 from asyncwds.tar.context import Member, Refused
 
 Keys = Callable[[str], tuple[str, str] | tuple[None, None]]

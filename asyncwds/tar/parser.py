@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 from zlib import adler32
 
+from asyncwds.compression.foreign import foreign
 from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError, WdsError
-from asyncwds.model import MAX_HEADER_BYTES
+from asyncwds.settings.prefetch import MAX_HEADER_BYTES
 from asyncwds.tar import headers
 from asyncwds.tar.context import Context, Member, Refused
-from asyncwds.tar.foreign import foreign
 from asyncwds.tar.headers import BLOCK, SIZE
 from asyncwds.tar.payload import OpenPayload
 

@@ -10,14 +10,14 @@ Needs no test framework and nothing beyond the standard library.
 
 from __future__ import annotations
 
-from asyncwds.testing.contract import CHECKS, check_fetcher, read
+from asyncwds.testing.conformance import CHECKS, check_fetcher, read
+from asyncwds.testing.fault_profile import Weather
 from asyncwds.testing.faults import Fault
 from asyncwds.testing.leaks import leaks
 from asyncwds.testing.proxy import ForwardProxy
 from asyncwds.testing.replies import Request
 from asyncwds.testing.server import FaultServer, ServerCounters
 from asyncwds.testing.shards import digest, make_pieces, make_samples, make_shard, write_shards
-from asyncwds.testing.weather import Weather
 
 __all__ = [
     "CHECKS",

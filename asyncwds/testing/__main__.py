@@ -10,8 +10,8 @@ import stat
 import sys
 import threading
 
+from asyncwds.testing.fault_profile import Weather
 from asyncwds.testing.server import FaultServer
-from asyncwds.testing.weather import Weather
 
 
 def _arguments() -> argparse.Namespace:

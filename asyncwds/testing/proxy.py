@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Self
 from urllib.parse import urlsplit
 
+from asyncwds.testing.connection import RECEIVE
 from asyncwds.testing.listener import Listener
 from asyncwds.testing.replies import Request, parse_request
-from asyncwds.testing.wire import RECEIVE
 
 
 class ForwardProxy:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, fields
 from typing import Self
 from urllib.parse import quote
 
+from asyncwds.testing.connection import Pace, Wire, open_wire
 from asyncwds.testing.content import FolderStore, MemoryStore, Store
+from asyncwds.testing.fault_profile import Weather
 from asyncwds.testing.faults import Fault
 from asyncwds.testing.listener import Listener
 from asyncwds.testing.replies import Reply, Request, parse_request, reply_to
 from asyncwds.testing.uploads import take_upload
-from asyncwds.testing.weather import Weather
-from asyncwds.testing.wire import Pace, Wire, open_wire
 
 _TOO_MANY = Fault(status=503, retry_after=0, body=b"<Error><Code>SlowDown</Code></Error>")
 

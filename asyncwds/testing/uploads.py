@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+from asyncwds.testing.connection import Wire
 from asyncwds.testing.content import Store
 from asyncwds.testing.faults import Fault
 from asyncwds.testing.replies import Reply, Request, reply_to
-from asyncwds.testing.wire import Wire
 
 
 class Received:

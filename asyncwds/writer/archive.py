@@ -8,10 +8,10 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex, overload
 
+from asyncwds.compression.compress import compressor
 from asyncwds.errors import SampleError
-from asyncwds.model import MiB
+from asyncwds.runtime.units import MiB
 from asyncwds.tar.building import closed_size, ending
-from asyncwds.tar.compressing import compressor
 from asyncwds.tar.headers import BLOCK
 from asyncwds.writer.entries import Entry
 

@@ -14,13 +14,16 @@ from typing import IO, Any, NamedTuple, Self
 from asyncwds import checks
 from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import SpecError
-from asyncwds.model import Http, Retry, as_settings
-from asyncwds.storage.closing import to_its_end
-from asyncwds.storage.clouds import Settings, Storage, as_storage
-from asyncwds.storage.output import StreamOutput, opened_output
-from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, in_thread
+from asyncwds.runtime.blocking import in_thread
+from asyncwds.runtime.completion import to_its_end
+from asyncwds.settings.access import as_settings
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.urls import rewritten
+from asyncwds.storage.local.output import StreamOutput, opened_output
+from asyncwds.storage.schemes import Settings, Storage, as_storage
+from asyncwds.storage.sink import Sink, ThreadedUpload, Upload
 from asyncwds.storage.sinks import open_sinks
-from asyncwds.urls import rewritten
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes

@@ -1,4 +1,4 @@
-"""What was written: a record for each shard, and the manifest that lists them (`asyncwds.manifests` has its form).
+"""What was written: a record for each shard, and the manifest that lists them (`asyncwds.shards.manifests` has its form).
 
 Shards stand in the order in which they were written. A url is as the writer gave it to the shard, except that a path in
 the manifest's own folder is relative to it, so that both can move together. `bytes` and `sha256` are those of the file.
@@ -11,8 +11,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from asyncwds.manifests import FORMAT, ShardRecord
-from asyncwds.urls import local_path
+from asyncwds.shards.manifests import FORMAT, ShardRecord
+from asyncwds.shards.urls import local_path
 
 __all__ = ["ShardRecord", "manifest_bytes"]
 

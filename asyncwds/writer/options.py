@@ -10,8 +10,8 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.codecs.encoders import Encoder, FieldEncoder, make_encoder
+from asyncwds.compression.compress import compression
 from asyncwds.tar.building import Format, Headers
-from asyncwds.tar.compressing import compression
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Packer
 

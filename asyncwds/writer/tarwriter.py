@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import IO, Any, Self
 
-from asyncwds.model import Http, Retry, as_settings
-from asyncwds.storage.clouds import Settings, Storage, as_storage
-from asyncwds.tar.compressing import compression
+from asyncwds.compression.compress import compression
+from asyncwds.settings.access import as_settings
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.storage.schemes import Settings, Storage, as_storage
 from asyncwds.writer.archivefile import ArchiveFile, open_output
 from asyncwds.writer.entries import Packer
 from asyncwds.writer.options import EncoderSpec, Options

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webdataset import filters
 
-from asyncwds.codecs import loads
+from asyncwds.codecs import field_loaders
 from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
 from asyncwds.errors import DecodeError
 from asyncwds.pipeline import handlers, stages
@@ -139,7 +139,7 @@ def test_secure_mode(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="security") as theirs:
         getattr(webdataset.autodecode, name)(pickle.dumps(1))
     with pytest.raises(ValueError, match="security") as ours:
-        getattr(loads, name)(pickle.dumps(1))
+        getattr(field_loaders, name)(pickle.dumps(1))
     assert str(ours.value) == str(theirs.value)
 
 

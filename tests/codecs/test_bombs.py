@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 import asyncwds as wds
-from asyncwds.model import GiB
+from asyncwds.runtime.units import GiB
 
 MiB = 1 << 20
 BOUND, BOMB, SLACK = 16 * MiB, 192 * MiB, 40 * MiB

@@ -28,7 +28,7 @@ from asyncwds.codecs.decoders import (
 )
 from asyncwds.codecs.images import imagehandler
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.model import Origin, Sample
+from asyncwds.samples import Origin, Sample
 
 
 def packed(data: bytes) -> bytes:

@@ -35,7 +35,7 @@ from asyncwds.codecs import rebuilding
 from asyncwds.codecs.decoders import Decoder
 from asyncwds.codecs.pickles import is_plain, unpickled
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.model import Sample
+from asyncwds.samples import Sample
 
 UTC = dt.UTC
 PROTOCOLS = pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import asyncwds.compat
-from asyncwds import security
+from asyncwds.runtime import security
 from asyncwds.testing import make_shard
 
 FLAGS = ("WDS_SECURE", "WDS_PYTORCH_WEIGHTS_ONLY")

@@ -11,7 +11,7 @@ import webdataset as published
 
 import asyncwds
 import asyncwds.compat
-from asyncwds import security
+from asyncwds.runtime import security
 
 
 def registered() -> dict[str, object]:

@@ -14,8 +14,8 @@ import pytest
 from asyncwds.engine.bridge import Bridge, _Crossing, _shut_down, gathered
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError, WdsError
-from asyncwds.model import Sample
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.samples import Sample
 
 
 class Source:
@@ -186,7 +186,7 @@ def test_the_interpreter_exits_with_a_bridge_in_use():
         from contextlib import asynccontextmanager
         from asyncwds.engine.bridge import Bridge
         from asyncwds.engine.reader import Block
-        from asyncwds.stats import Counters
+        from asyncwds.runtime.stats import Counters
 
         class Source:
             def ready_block(self):

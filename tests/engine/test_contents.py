@@ -10,10 +10,13 @@ import pytest
 
 from asyncwds.engine.contents import HeaderStream
 from asyncwds.errors import NotFoundError, TarHeaderError, TruncatedTarError, WdsError
-from asyncwds.model import Http, KiB, Retry, Shard
-from asyncwds.stats import Counters
-from asyncwds.storage.http import HttpFetcher
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.units import KiB
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.shard import Shard
 from asyncwds.storage.memory import MemoryFetcher
+from asyncwds.storage.stores.fetcher import HttpFetcher
 from asyncwds.testing import Fault, FaultServer, make_shard
 from asyncwds.testing.leaks import leaks
 

@@ -11,8 +11,11 @@ from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.source import open_samples
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import FetchError, NotFoundError, SpecError, TruncatedTarError
-from asyncwds.model import GiB, Place, Prefetch, Shard
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.units import GiB
+from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.shards.shard import Shard
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard
 
@@ -107,7 +110,7 @@ async def test_thousands_of_shards():
 async def test_an_empty_list_is_refused_and_a_place_without_shards_is_empty():
     with pytest.raises(SpecError):
         open_samples([])
-    assert await keys(MemoryFetcher(OBJECTS), ["m0"], place=Place(rank=1, world_size=2)) == []
+    assert await keys(MemoryFetcher(OBJECTS), ["m0"], place=WorkerInfo(rank=1, world_size=2)) == []
 
 
 async def test_an_object_of_no_bytes_is_an_error():

@@ -2,7 +2,7 @@
 
 from asyncwds.engine.parts import Part, ShardRun
 from asyncwds.engine.watch import Help, Watch
-from asyncwds.model import Shard
+from asyncwds.shards.shard import Shard
 
 
 def part(**values) -> Part:

@@ -27,9 +27,10 @@ from asyncwds.errors import (
     TruncatedTarError,
     WdsError,
 )
-from asyncwds.model import Prefetch, Retry
 from asyncwds.pipeline.dataset import WebDataset
 from asyncwds.pipeline.handlers import ignore_and_continue
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.retry import Retry
 from asyncwds.testing import Fault, FaultServer, digest, leaks, make_samples, make_shard
 
 SHARDS, SAMPLES = 3, 30
@@ -294,7 +295,7 @@ def test_fault_46_resident_memory_stays_in_the_budget(tmp_path):
     (folder / "a.tar").write_bytes(make_shard([{"__key__": f"{n}", "bin": bytes(1_000_000)} for n in range(200)]))
     program = """
         import sys, time
-        from asyncwds.model import Prefetch
+        from asyncwds.settings.prefetch import Prefetch
         from asyncwds.pipeline.dataset import WebDataset
         import aiohttp
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from asyncwds.model import KiB, MiB
+from asyncwds.runtime.units import KiB, MiB
 from asyncwds.testing import Fault, FaultServer
 
 BUFFER = 32 * MiB
@@ -26,7 +26,8 @@ PROGRAM = """
     from pathlib import Path
     import aiohttp
     import asyncwds as wds
-    from asyncwds.storage import cache, file, http, pipe
+    from asyncwds.storage import cache, http
+    from asyncwds.storage.local import file, pipe
 
     def resident(name):
         with open("/proc/self/status") as status:

@@ -17,10 +17,11 @@ from webdataset.pytorch import IterableDataset
 
 import asyncwds
 from asyncwds.errors import SampleError, TarError
-from asyncwds.pipeline import grouping, shardlists, splitters, tarstages
+from asyncwds.pipeline import grouping, shardlists, tarstages
 from asyncwds.pipeline.shardspec import MultiShardSample
+from asyncwds.shards import splitters
+from asyncwds.shards.urls import rewritten
 from asyncwds.testing import make_shard
-from asyncwds.urls import rewritten
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

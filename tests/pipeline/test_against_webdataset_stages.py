@@ -19,7 +19,7 @@ import asyncwds as wds
 from asyncwds.pipeline import collation, epochs, names, stage, stages
 from asyncwds.pipeline.batching import batched, default_collation_fn
 from asyncwds.pipeline.shuffle import Shuffle
-from asyncwds.plan import pick
+from asyncwds.shards.plan import pick
 
 SIZES = st.integers(0, 50) | st.integers(0, 2000)
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import Sample
 from asyncwds.pipeline.batching import batched, default_collation_fn, listed, unbatched, unlisted
 from asyncwds.pipeline.collation import collate
 from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
+from asyncwds.samples import Sample
 
 
 def column(*values: Any, **options: Any) -> Any:

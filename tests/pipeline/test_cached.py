@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
-from asyncwds.model import Place, Sample
+from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.samples import Sample
 
 
 def test_the_first_complete_pass_is_kept() -> None:
@@ -32,7 +33,7 @@ def test_a_pass_that_fails_keeps_nothing() -> None:
 
 def test_each_place_has_its_own_samples_whatever_seed_and_epoch() -> None:
     stage = wds.Cached()
-    places = [Place(), Place(1, 2), Place(0, 2, 1, 2)]
+    places = [WorkerInfo(), WorkerInfo(1, 2), WorkerInfo(0, 2, 1, 2)]
     for number, place in enumerate(places):
         assert list(stage.bound(7, 0, place)(iter([number]))) == [number]
     for number, place in enumerate(places):

@@ -15,9 +15,9 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import BridgeError, SpecError
-from asyncwds.model import Place
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.loaders import FluidWrapper
+from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 6, 5
@@ -205,7 +205,7 @@ def test_a_stage_may_take_the_place(monkeypatch):
         return ((item, place.rank) for item in source)
 
     assert list(DataPipeline([[5]], placed)) == [(5, 1)]
-    assert list(DataPipeline([[5]], partial(placed, place=Place(7, 9)))) == [(5, 7)]
+    assert list(DataPipeline([[5]], partial(placed, place=WorkerInfo(7, 9)))) == [(5, 7)]
 
 
 class Epochs:

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from asyncwds.errors import BridgeError, SpecError, TarError, TruncatedTarError
-from asyncwds.model import Prefetch
 from asyncwds.pipeline.dataset import WebDataset
 from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
-from asyncwds.plan import split_by_node
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.shards.plan import split_by_node
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 6, 7
@@ -576,7 +576,7 @@ def test_ctrl_c_in_quick_succession_at_exit(handler):
     code = textwrap.dedent(
         """
         import asyncio, os, signal, sys
-        from asyncwds.model import Prefetch
+        from asyncwds.settings.prefetch import Prefetch
         from asyncwds.pipeline.dataset import WebDataset
         from asyncwds.storage.memory import MemoryFetcher
         from asyncwds.testing import make_samples, make_shard
@@ -611,7 +611,7 @@ def test_a_later_ctrl_c_ends_what_does_not_end():
     code = textwrap.dedent(
         """
         import asyncio, os, signal
-        from asyncwds.model import Prefetch
+        from asyncwds.settings.prefetch import Prefetch
         from asyncwds.pipeline.dataset import WebDataset
         from asyncwds.storage.memory import MemoryFetcher
         from asyncwds.testing import make_samples, make_shard

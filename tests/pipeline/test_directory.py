@@ -13,8 +13,8 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import SpecError
-from asyncwds.model import Place
 from asyncwds.pipeline.directory import DirectoryShardList
+from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 3, 4
@@ -76,7 +76,7 @@ def test_a_random_choice_follows_seed_epoch_and_place(folder):
     shards = DirectoryShardList(folder)
 
     def seen(seed, epoch):
-        claims = shards.bound(seed, epoch, Place())
+        claims = shards.bound(seed, epoch, WorkerInfo())
         return [next(claims)["url"] for _ in range(10)]
 
     assert seen(1, 0) == seen(1, 0)

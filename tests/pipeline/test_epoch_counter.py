@@ -7,8 +7,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from asyncwds.model import Place
 from asyncwds.pipeline.epoch_counter import EpochCounter
+from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import leaks
 
 
@@ -26,7 +26,7 @@ def test_it_counts_from_where_it_was_set():
 def test_it_tells_the_place(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "3")
-    assert EpochCounter().begin() == (0, Place(1, 3))
+    assert EpochCounter().begin() == (0, WorkerInfo(1, 3))
 
 
 @pytest.mark.parametrize("copied", [lambda counter: counter.copy(), lambda counter: pickle.loads(pickle.dumps(counter))])

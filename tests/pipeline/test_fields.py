@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.model import Origin, Sample
 from asyncwds.pipeline.fields import associate, map_dict
 from asyncwds.pipeline.handlers import ignore_and_continue
 from asyncwds.pipeline.patterns import LAYOUTS, extract_keys, rename_keys
+from asyncwds.samples import Origin, Sample
 
 
 def sample(**fields: Any) -> Sample:

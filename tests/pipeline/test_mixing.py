@@ -14,8 +14,8 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import SpecError, TruncatedTarError
-from asyncwds.model import Place
 from asyncwds.pipeline.mixing import random_samples
+from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_shard
 
@@ -98,7 +98,7 @@ def test_the_sources_of_random_samples_stay_as_they_are() -> None:
 
 def test_the_draws_are_a_function_of_seed_epoch_and_place() -> None:
     members = [[0] * 200, [1] * 200]
-    places = [Place(), Place(1, 2), Place(0, 1, 1, 2), Place(1, 2, 1, 2)]
+    places = [WorkerInfo(), WorkerInfo(1, 2), WorkerInfo(0, 1, 1, 2), WorkerInfo(1, 2, 1, 2)]
     for mix in (wds.RandomMix(members, seed=3), wds.RandomMix(members)):
         draws = {tuple(mix.bound(seed, epoch, place)) for seed in (5, 6) for epoch in (0, 1) for place in places}
         assert len(draws) == (8 if mix.seed == 3 else 16)
@@ -125,7 +125,7 @@ def test_the_place_is_read_when_the_iteration_starts(monkeypatch: pytest.MonkeyP
     mixes = [wds.RandomMix([A, B], seed=3) for _ in range(2)]
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert list(mixes[0]) == list(mixes[1].bound(0, 0, Place(1, 2)))
+    assert list(mixes[0]) == list(mixes[1].bound(0, 0, WorkerInfo(1, 2)))
 
 
 @pytest.mark.parametrize("kind", MIXES)

@@ -8,7 +8,6 @@ from random import Random
 import pytest
 
 from asyncwds.errors import SpecError
-from asyncwds.model import Place
 from asyncwds.pipeline.shardlists import (
     ResampledShardList,
     ResampledShards,
@@ -19,9 +18,10 @@ from asyncwds.pipeline.shardlists import (
     non_empty,
     resampled,
 )
-from asyncwds.pipeline.splitters import single_node_only, split_by_node, split_by_worker
+from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.shards.splitters import single_node_only, split_by_node, split_by_worker
 
-PLACE = Place()
+PLACE = WorkerInfo()
 URLS = [f"s{number}.tar" for number in range(10)]
 
 
@@ -33,7 +33,7 @@ def urls(items):
 def rank_one_of_two(monkeypatch):
     for name, value in {"RANK": 1, "WORLD_SIZE": 2, "WORKER": 1, "NUM_WORKERS": 3}.items():
         monkeypatch.setenv(name, str(value))
-    return Place(1, 2, 1, 3)
+    return WorkerInfo(1, 2, 1, 3)
 
 
 # -- SimpleShardList
@@ -54,10 +54,10 @@ def test_a_seed_shuffles_and_each_epoch_has_another_order():
     first = urls(shards)
     assert first == urls(shards)
     assert sorted(first) == URLS
-    assert urls(shards.bound(99, 0, Place())) == first
-    assert urls(shards.bound(99, 1, Place(1, 2))) != first
+    assert urls(shards.bound(99, 0, WorkerInfo())) == first
+    assert urls(shards.bound(99, 1, WorkerInfo(1, 2))) != first
     shards.set_epoch(1)
-    assert urls(shards) == urls(SimpleShardList(URLS, seed=17).bound(0, 1, Place()))
+    assert urls(shards) == urls(SimpleShardList(URLS, seed=17).bound(0, 1, WorkerInfo()))
 
 
 def test_a_seed_from_the_clock():
@@ -88,7 +88,7 @@ def test_in_a_pipeline_the_draws_follow_seed_epoch_and_place():
         return tuple(urls(ResampledShards(URLS, 20).bound(seed, epoch, place)))
 
     assert drawn() == drawn()
-    assert len({drawn(), drawn(seed=2), drawn(epoch=1), drawn(place=Place(1, 2)), drawn(place=Place(0, 1, 1, 2))}) == 5
+    assert len({drawn(), drawn(seed=2), drawn(epoch=1), drawn(place=WorkerInfo(1, 2)), drawn(place=WorkerInfo(0, 1, 1, 2))}) == 5
 
 
 def test_deterministic_draws(rank_one_of_two):
@@ -124,12 +124,12 @@ def test_nothing_to_draw_from():
 def test_the_stage_resampled():
     assert len(list(resampled(7)("abc"))) == 7
     assert list(islice(resampled(seed=3)("abc"), 9)) == list(islice(resampled(rng=Random(3))("abc"), 9))
-    bound = [list(islice(resampled().bound(1, epoch, Place())(range(100)), 9)) for epoch in (0, 1, 0)]
+    bound = [list(islice(resampled().bound(1, epoch, WorkerInfo())(range(100)), 9)) for epoch in (0, 1, 0)]
     assert bound[0] == bound[2] != bound[1]
-    seeded = [list(islice(resampled(seed=1).bound(5, epoch, Place())(range(100)), 9)) for epoch in (0, 1)]
+    seeded = [list(islice(resampled(seed=1).bound(5, epoch, WorkerInfo())(range(100)), 9)) for epoch in (0, 1)]
     assert seeded[0] == list(islice(resampled(seed=1)(range(100)), 9)) != seeded[1]
     rng = Random(4)
-    assert resampled(rng=rng).bound(1, 1, Place()).rng is rng
+    assert resampled(rng=rng).bound(1, 1, WorkerInfo()).rng is rng
     assert list(resampled()([])) == []
 
 
@@ -164,10 +164,10 @@ def test_variables_within_variables(monkeypatch):
 def test_splitters_find_the_place_themselves(rank_one_of_two):
     assert list(split_by_node(range(7))) == [1, 3, 5]
     assert list(split_by_worker(range(7))) == [1, 4]
-    assert list(split_by_node(range(7), place=Place())) == list(range(7))
+    assert list(split_by_node(range(7), place=WorkerInfo())) == list(range(7))
     with pytest.raises(ValueError, match="nodesplitter=split_by_node"):
         list(single_node_only(range(7)))
-    assert list(single_node_only(range(7), place=Place(0, 1))) == list(range(7))
+    assert list(single_node_only(range(7), place=WorkerInfo(0, 1))) == list(range(7))
 
 
 def test_a_process_group_tells_rank_and_size(rank_one_of_two):
@@ -179,7 +179,7 @@ def test_a_process_group_tells_rank_and_size(rank_one_of_two):
             return 4
 
     assert list(split_by_node(range(9), Group())) == [2, 6]
-    assert list(split_by_node(range(9), Group(), place=Place())) == [2, 6]
+    assert list(split_by_node(range(9), Group(), place=WorkerInfo())) == [2, 6]
     with pytest.raises(ValueError, match="4 nodes"):
         list(single_node_only(range(9), Group()))
     assert os.environ["RANK"] == "1"

@@ -4,9 +4,9 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import SpecError
-from asyncwds.model import Place
 from asyncwds.pipeline.shardlists import SimpleShardList
 from asyncwds.pipeline.shardspec import MultiShardSample, shardspec
+from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import make_shard
 
 SPEC = {
@@ -69,10 +69,10 @@ def test_without_a_seed_or_epoch_the_choice_is_drawn_once():
 
 def test_in_a_pipeline_it_is_the_same_at_every_place():
     sample = MultiShardSample(SPEC)
-    orders = [sample.bound(1, epoch, Place(rank, 2)) for epoch in (0, 1) for rank in (0, 1)]
+    orders = [sample.bound(1, epoch, WorkerInfo(rank, 2)) for epoch in (0, 1) for rank in (0, 1)]
     assert orders[0] == orders[1] != orders[2] == orders[3]
     sample.set_epoch(1)
-    assert sample.bound(77, 0, Place()) == list(sample)
+    assert sample.bound(77, 0, WorkerInfo()) == list(sample)
 
 
 @pytest.mark.needs("yaml")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from asyncwds.errors import SpecError
-from asyncwds.model import Place
 from asyncwds.pipeline.shuffle import Shuffle
+from asyncwds.runtime.worker_info import WorkerInfo
 
 ITEMS = list(range(300))
 
@@ -29,25 +29,31 @@ def test_a_seed_repeats_the_order() -> None:
 def test_an_rng_goes_on() -> None:
     stage = Shuffle(50, rng=Random(3))
     assert order(stage) != order(stage)
-    assert stage.bound(0, 5, Place()) is stage
+    assert stage.bound(0, 5, WorkerInfo()) is stage
 
 
 def test_a_seeded_shuffle_changes_with_the_epoch_only() -> None:
     stage = Shuffle(50, seed=3)
-    assert order(stage.bound(7, 0, Place(1, 2))) == order(stage)
-    assert order(stage.bound(7, 1, Place())) == order(stage.bound(8, 1, Place(1, 2))) == order(Shuffle(50, seed=4))
+    assert order(stage.bound(7, 0, WorkerInfo(1, 2))) == order(stage)
+    assert order(stage.bound(7, 1, WorkerInfo())) == order(stage.bound(8, 1, WorkerInfo(1, 2))) == order(Shuffle(50, seed=4))
 
 
 def test_an_unseeded_shuffle_follows_the_dataset() -> None:
     stage = Shuffle(50)
-    described = [(7, 0, Place()), (8, 0, Place()), (7, 1, Place()), (7, 0, Place(1, 2)), (7, 0, Place(0, 2, 1, 2))]
+    described = [
+        (7, 0, WorkerInfo()),
+        (8, 0, WorkerInfo()),
+        (7, 1, WorkerInfo()),
+        (7, 0, WorkerInfo(1, 2)),
+        (7, 0, WorkerInfo(0, 2, 1, 2)),
+    ]
     orders = [order(stage.bound(*described_by)) for described_by in described]
     assert len({tuple(items) for items in orders}) == len(described)
     assert order(stage.bound(*described[0])) == orders[0]
 
 
 def test_the_order_is_the_same_in_every_process_and_release() -> None:
-    assert list(Shuffle(10).bound(1, 2, Place(3, 4, 5, 6))(range(12))) == [1, 3, 11, 9, 10, 7, 8, 0, 4, 2, 6, 5]
+    assert list(Shuffle(10).bound(1, 2, WorkerInfo(3, 4, 5, 6))(range(12))) == [1, 3, 11, 9, 10, 7, 8, 0, 4, 2, 6, 5]
 
 
 @pytest.mark.parametrize("size", [0, 1])

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from asyncwds.model import Place
 from asyncwds.pipeline import stages
 from asyncwds.pipeline.handlers import ignore_and_stop, reraise_exception
 from asyncwds.pipeline.shuffle import Shuffle
@@ -28,6 +27,7 @@ from asyncwds.pipeline.stage import (
     pipeline,
     pipelinefilter,
 )
+from asyncwds.runtime.worker_info import WorkerInfo
 
 
 def _every(data: Iterator[int], n: int, start: int = 0) -> Iterator[int]:
@@ -142,7 +142,7 @@ def test_a_composition_of_stages_is_a_stage() -> None:
 
 def test_random_stages_in_a_composition_follow_the_dataset_each_on_its_own() -> None:
     stage = Composed((Shuffle(50), stages.map(identity), Shuffle(50)))
-    places = [(1, 0, Place()), (2, 0, Place()), (1, 1, Place()), (1, 0, Place(1, 2))]
+    places = [(1, 0, WorkerInfo()), (2, 0, WorkerInfo()), (1, 1, WorkerInfo()), (1, 0, WorkerInfo(1, 2))]
     orders = [tuple(stage.bound(*place)(iter(range(50)))) for place in places]
     assert len(set(orders)) == 4
     assert tuple(stage.bound(*places[0])(iter(range(50)))) == orders[0]

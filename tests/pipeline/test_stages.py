@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncwds.errors import DecodeError, SampleError, SpecError
-from asyncwds.model import Origin, Sample
 from asyncwds.pipeline import names, stages
 from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
+from asyncwds.samples import Origin, Sample
 
 Stage = Callable[[Iterator[Any]], Iterator[Any]]
 

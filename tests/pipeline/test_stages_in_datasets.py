@@ -109,8 +109,8 @@ def test_the_last_complete_cache_counts(urls: str) -> None:
     first, second = wds.Cached(), wds.Cached()
     dataset = wds.WebDataset(urls).compose(first, wds.slice(5), second)
     assert len(list(dataset)) == len(list(dataset)) == 5
-    assert list(second.bound(0, 0, wds.Place())([])) == list(dataset)
-    assert not first.bound(0, 0, wds.Place()).is_complete()  # `slice` left it early
+    assert list(second.bound(0, 0, wds.WorkerInfo())([])) == list(dataset)
+    assert not first.bound(0, 0, wds.WorkerInfo()).is_complete()  # `slice` left it early
 
 
 def test_skipped_samples_are_counted_also_in_a_composition(urls: str) -> None:

@@ -12,9 +12,10 @@ import pytest
 import asyncwds as wds
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.errors import FetchError, ShardWarning, TarHeaderError, TrailingBytesError, TruncatedTarError
-from asyncwds.model import Prefetch, Shard
 from asyncwds.pipeline.grouping import group_by_keys
 from asyncwds.pipeline.tarstages import tar_file_expander, url_opener
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.shards.shard import Shard
 from asyncwds.testing import FaultServer, leaks, make_samples, make_shard
 
 SAMPLES = list(make_samples(5, size=700))

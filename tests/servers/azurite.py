@@ -15,8 +15,8 @@ from xml.etree import ElementTree as ET
 import trustme
 from processes import program, running
 
-from asyncwds.storage.azure import VERSION
-from asyncwds.storage.azure_login import shared_key
+from asyncwds.storage.stores.azure.auth import shared_key
+from asyncwds.storage.stores.azure.store import VERSION
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="

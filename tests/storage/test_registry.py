@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from asyncwds.errors import SpecError
-from asyncwds.model import Http, Retry
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import CHECKS, Fault, leaks, read
 

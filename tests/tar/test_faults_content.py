@@ -7,8 +7,8 @@ import tracemalloc
 
 import pytest
 
+from asyncwds.compression.decompress import Decompressor
 from asyncwds.errors import DuplicateFieldError, TarHeaderError, TruncatedTarError
-from asyncwds.tar.compression import Decompressor
 from asyncwds.tar.grouping import Grouper
 from asyncwds.tar.parser import TarParser
 from asyncwds.testing import make_samples, make_shard

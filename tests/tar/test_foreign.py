@@ -11,8 +11,8 @@ import zlib
 
 import pytest
 
+from asyncwds.compression.foreign import foreign
 from asyncwds.errors import TarError, TarHeaderError
-from asyncwds.tar.foreign import foreign
 from asyncwds.testing import make_samples, make_shard
 
 SHARD = make_shard(make_samples(8, size=700))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncwds.testing.wire import Pace
+from asyncwds.testing.connection import Pace
 
 
 class Clock:

@@ -67,7 +67,7 @@ def pipelines(urls: list[str], dataset: wds.WebDataset) -> None:
 
 
 async def on_the_callers_loop() -> None:
-    async with wds.open_samples("a.tar", prefetch=4, place=wds.Place(rank=1, world_size=2)) as samples:
+    async with wds.open_samples("a.tar", prefetch=4, place=wds.WorkerInfo(rank=1, world_size=2)) as samples:
         assert_type(samples, wds.Samples)
         async for sample in samples:
             assert_type(sample, wds.Sample)

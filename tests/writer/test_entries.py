@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncwds.errors import EncodeError, SampleError
-from asyncwds.model import Sample
+from asyncwds.samples import Sample
 from asyncwds.tar.building import ending
 from asyncwds.tar.grouping import Grouper
 from asyncwds.tar.parser import TarParser

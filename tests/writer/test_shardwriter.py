@@ -326,7 +326,7 @@ while True:
 
 
 def run(folder: Path, what: str, *, nameless: bool = True) -> subprocess.Popen[str]:
-    code = WITHOUT_END if nameless else f"from asyncwds.storage import output\noutput.NAMELESS = None\n{WITHOUT_END}"
+    code = WITHOUT_END if nameless else f"from asyncwds.storage.local import output\noutput.NAMELESS = None\n{WITHOUT_END}"
     command = [sys.executable, "-c", code, pattern(folder), what]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

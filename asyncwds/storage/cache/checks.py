@@ -7,9 +7,9 @@ import subprocess
 import zlib
 from pathlib import Path
 
+from asyncwds.compression.decompress import detect
 from asyncwds.errors import TrailingBytesError
-from asyncwds.model import MiB
-from asyncwds.tar.compression import detect
+from asyncwds.runtime.units import MiB
 from asyncwds.tar.headers import BLOCK, checksum_matches
 from asyncwds.tar.parser import TarParser
 

@@ -19,17 +19,17 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from asyncwds.errors import CacheError, ChangedError, ChecksumError, ShortBodyError, redact
-from asyncwds.stats import Counters
+from asyncwds.runtime.completion import to_its_end
+from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
 from asyncwds.storage.body import cropped
-from asyncwds.storage.cache.claims import Claim
+from asyncwds.storage.cache.intervals import Spans
 from asyncwds.storage.cache.journal import Header
+from asyncwds.storage.cache.leases import Claim
 from asyncwds.storage.cache.names import url_hash
-from asyncwds.storage.cache.partial import END, HEADER, LOOK, Partial, boot
+from asyncwds.storage.cache.partial_file import END, HEADER, LOOK, Partial, boot
 from asyncwds.storage.cache.recorder import Recorder
-from asyncwds.storage.closing import to_its_end
 from asyncwds.storage.ranges import Asked
-from asyncwds.storage.spans import Spans
 
 _TRY = 0.1  # [s] between two tries to lock what others fetch: they may have died
 

@@ -8,25 +8,25 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TypeVar
 
 from asyncwds.errors import CacheError, ChangedError, FetchError, redact
-from asyncwds.model import Cache
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.cache import Cache
+from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Answer, Body, Fetcher
 from asyncwds.storage.body import ChunkBody
-from asyncwds.storage.cache.ahead import Ahead
 from asyncwds.storage.cache.checks import is_shard_file
+from asyncwds.storage.cache.complete import file_chunks, whole_chunks
 from asyncwds.storage.cache.download import Download, Surroundings
+from asyncwds.storage.cache.downloads import Partials
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.health import Health
 from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.names import name_in_cache, url_hash
-from asyncwds.storage.cache.partials import Partials
+from asyncwds.storage.cache.readahead import Ahead
 from asyncwds.storage.cache.records import Whole
 from asyncwds.storage.cache.sources import kept_as
 from asyncwds.storage.cache.threads import CacheThreads
-from asyncwds.storage.cache.whole import file_chunks, whole_chunks
-from asyncwds.storage.file import FileFetcher
+from asyncwds.storage.local.file import FileFetcher
 from asyncwds.storage.ranges import Asked
-from asyncwds.urls import local_path
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -91,11 +91,11 @@ class Cached:
             yield body
 
     def foresees(self, url: str) -> bool:
-        """As `asyncwds.storage.upcoming.Foresighted`."""
+        """As `asyncwds.storage.layers.hints.Foresighted`."""
         return self._ahead.foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
-        """As `asyncwds.storage.upcoming.Foresighted`."""
+        """As `asyncwds.storage.layers.hints.Foresighted`."""
         self._ahead.upcoming(urls)
 
     async def aclose(self) -> None:

@@ -21,12 +21,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from asyncwds.escaping import printable
-from asyncwds.model import Cache
+from asyncwds.formatting.escaping import printable
+from asyncwds.settings.cache import Cache
+from asyncwds.storage.cache.locks import has_alone, locked_file
 from asyncwds.storage.cache.names import INDEX
 from asyncwds.storage.cache.records import Record, Whole, as_json, read_record
-from asyncwds.storage.file import file_identity
-from asyncwds.storage.locks import has_alone, locked_file
+from asyncwds.storage.local.file import file_identity
 
 LEFTOVER = 24 * 3600 * 10**9
 """[ns] How long a download that nobody goes on with is kept."""

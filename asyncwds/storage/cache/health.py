@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 
 from asyncwds.errors import CacheError
-from asyncwds.escaping import printable
-from asyncwds.stats import Counters
+from asyncwds.formatting.escaping import printable
+from asyncwds.runtime.stats import Counters
 
 
 class Health:

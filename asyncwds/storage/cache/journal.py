@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from zlib import crc32
 
-from asyncwds.storage.spans import Spans
+from asyncwds.storage.cache.intervals import Spans
 
 
 @dataclass(frozen=True, slots=True)

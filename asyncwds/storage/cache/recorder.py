@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from asyncwds.model import MiB
+from asyncwds.runtime.units import MiB
 from asyncwds.storage.base import Chunk
-from asyncwds.storage.cache.partial import Partial
+from asyncwds.storage.cache.partial_file import Partial
 
 WRITE = MiB
 """How much is written at a time [bytes]: to hand a write over to a thread and to note it costs 100 µs."""

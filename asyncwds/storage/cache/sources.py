@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from asyncwds.security import secure_mode
-from asyncwds.urls import local_path, rewritten
+from asyncwds.runtime.security import secure_mode
+from asyncwds.shards.urls import local_path, rewritten
 
 
 def kept_as(url: str, root: Path, *, local: bool) -> str | None:

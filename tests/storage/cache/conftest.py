@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from asyncwds.model import Cache
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.cache import Cache
 from asyncwds.storage.cache import Cached
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_samples, make_shard

@@ -11,10 +11,10 @@ from itertools import pairwise
 import pytest
 
 from asyncwds.errors import ChangedError, FetchError, NotFoundError, SpecError
-from asyncwds.model import MiB
+from asyncwds.runtime.units import MiB
 from asyncwds.storage.body import PassedOn
 from asyncwds.storage.cache.checks import is_shard_file
-from asyncwds.storage.cache.partials import MOST
+from asyncwds.storage.cache.downloads import MOST
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import make_samples, make_shard, read
 

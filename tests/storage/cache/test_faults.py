@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from asyncwds.errors import CacheError, ChangedError
-from asyncwds.model import KiB, MiB
+from asyncwds.runtime.units import KiB, MiB
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.journal import Journal, header_line, span_line
 from asyncwds.testing import make_samples, make_shard, read

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from asyncwds.model import Cache
+from asyncwds.settings.cache import Cache
 from asyncwds.storage.cache.folder import LEFTOVER, MANY, SPARE, CacheFolder
 from asyncwds.storage.cache.journal import Header
-from asyncwds.storage.cache.partial import Partial
+from asyncwds.storage.cache.partial_file import Partial
 from asyncwds.storage.cache.threads import CacheThreads
 
 HOUR = 3600 * 10**9

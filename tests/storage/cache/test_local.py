@@ -11,10 +11,10 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import SpecError
-from asyncwds.model import Cache
-from asyncwds.stats import Counters
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.cache import Cache
 from asyncwds.storage.cache import Cached
-from asyncwds.storage.file import FileFetcher
+from asyncwds.storage.local.file import FileFetcher
 from asyncwds.testing import leaks, make_samples, make_shard, read
 
 SHARD = make_shard(make_samples(20, size=50_000, fields=["bin"]))

@@ -136,7 +136,7 @@ KILLED = (
     READ.rpartition("\n\n")[0]
     + """
 import os, pathlib, random, signal, time
-import asyncwds.storage.cache, asyncwds.storage.hedge, asyncwds.storage.http, asyncwds.storage.retry
+import asyncwds.storage.cache, asyncwds.storage.layers.hedge, asyncwds.storage.http, asyncwds.storage.layers.retry
 
 *arguments, digests = json.loads(sys.argv[1])
 folder = pathlib.Path(arguments[0])

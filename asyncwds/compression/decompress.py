@@ -1,0 +1,143 @@
+"""Compressed shards: gzip, zstd, xz and bz2, recognised by their first bytes, whatever the name says."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from asyncwds.compression.foreign import foreign
+from asyncwds.compression.streams import STREAMS, Stream
+from asyncwds.errors import TarHeaderError, TrailingBytesError, TruncatedTarError
+from asyncwds.runtime.units import KiB, MiB
+
+_HEAD = 10  # bytes that tell a bz2 stream from a name that begins with BZh; the others need fewer
+_FRAME_HEAD = 8  # of a skippable frame: magic and length
+_INPUT = 64 * KiB  # at a time: zlib copies what it did not get to
+_PIECE = MiB
+
+
+def detect(head: bytes) -> str | None:
+    """The compression of a file with these first 10 bytes; None if none is read. A frame to skip counts as zstd."""
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head.startswith(b"\x28\xb5\x2f\xfd") or _is_skippable(head):
+        return "zstd"
+    if head.startswith(b"\xfd7zXZ\0"):
+        return "xz"
+    if head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"):  # a block, or the end of no blocks
+        return "bz2"
+    return None
+
+
+def _is_skippable(head: bytes) -> bool:
+    """Whether a frame begins here that carries data of a user's own. zstd and lz4 have the same."""
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
+
+
+class Decompressor:
+    """Decompresses the bytes of one object; what is not compressed goes through untouched.
+
+    Streams one after the other are one content, as for `gzip -d`; zeros between and after them are padding. Anything else
+    behind a stream is left unread, with an error in `trailing`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.compressed = False
+        """Known when the first piece comes, or the end."""
+        self.trailing: TrailingBytesError | None = None
+        self._url = url
+        self._kind = ""
+        self._plain = False
+        self._head = b""  # the beginning of what may be a stream, too short yet to tell
+        self._to_skip = 0  # bytes of a skippable frame
+        self._stream: Stream | None = None  # None between streams
+        self._corrupt: type[Exception] = zlib.error
+        self._offset = 0  # in the decompressed bytes
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The bytes that the chunk gives; if it is compressed in pieces of at most 1 MiB, each made when it is asked for.
+
+        To be used up before the next call. Raises TarHeaderError where a stream is corrupt (what the last 64 KiB of input
+        had given by then may be lost), SpecError if it is zstd and there is no library for it.
+        """
+        if self._stream is None and not self._plain:
+            chunk = self._begin(chunk)
+        if self._plain:
+            yield chunk
+            return
+        for start in range(0, len(chunk), _INPUT):
+            yield from self._pieces(chunk[start : start + _INPUT])
+
+    def finish(self) -> Iterator[bytes]:
+        """To be called at the end of input: bytes held back. Raises TruncatedTarError if a stream is not complete."""
+        if self._head:
+            head = self._begin(b"", at_end=True)
+            if self._plain:
+                yield head
+                return
+            yield from self._pieces(head)
+        if self._stream is not None or self._to_skip:
+            raise TruncatedTarError(f"the {self._kind} stream ends too early", url=self._url, offset=self._offset)
+
+    def _begin(self, data: bytes, *, at_end: bool = False) -> bytes:
+        """Looks for a stream where one may begin. Returns what there is of it, or of a file that is not compressed."""
+        data = self._head + data
+        self._head = b""
+        while True:
+            if self._to_skip:
+                skipped = min(self._to_skip, len(data))
+                data, self._to_skip = data[skipped:], self._to_skip - skipped
+            if self.compressed:
+                data = data.lstrip(b"\0")
+            if self.trailing is not None or not data:
+                return b""
+            if len(data) < _HEAD and not at_end:
+                self._head = data
+                return b""
+            if not _is_skippable(data):
+                break
+            self.compressed, self._kind = True, self._kind or "zstd"
+            self._to_skip = _FRAME_HEAD + int.from_bytes(data[4:_FRAME_HEAD], "little")
+        return self._open(data)
+
+    def _open(self, data: bytes) -> bytes:
+        kind = detect(data)
+        if kind is not None:
+            self._kind, self.compressed = kind, True
+            self._stream, self._corrupt = STREAMS[kind]()
+            return data
+        if not self.compressed:
+            self._plain = True
+            return data
+        if not self._offset and (other := foreign(data)):
+            raise TarHeaderError(f"behind a frame to be skipped, this is {other}", url=self._url, offset=0)
+        message = f"behind the end of the {self._kind} stream come bytes that are no stream"
+        self.trailing = TrailingBytesError(message, url=self._url, offset=self._offset)
+        return b""
+
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
+        while True:
+            if self._stream is None:
+                data = self._begin(data)
+                if self._stream is None:
+                    return
+            piece = self._decompress(self._stream, data)
+            if piece:
+                yield piece
+            if self._stream.eof:
+                data = self._stream.unused_data
+                self._stream = None
+            elif len(piece) < _PIECE:
+                return
+            else:
+                data = b""  # the stream holds what it did not get to
+
+    def _decompress(self, stream: Stream, data: bytes) -> bytes:
+        try:
+            piece = stream.decompress(data, _PIECE)
+        except self._corrupt as error:
+            wants_more = "memory" in str(error).lower()  # all that xz's and zstd's libraries tell of it
+            what = "needs more memory than is allowed, to be unpacked" if wants_more else "is corrupt"
+            raise TarHeaderError(f"the {self._kind} stream {what}", url=self._url, offset=self._offset) from error
+        self._offset += len(piece)
+        return piece

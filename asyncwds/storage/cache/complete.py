@@ -1,0 +1,79 @@
+"""One body of a shard that the cache has whole: from the file, as long as that is what it was."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+
+from asyncwds.errors import CacheError, FetchError
+from asyncwds.runtime.stats import Counters
+from asyncwds.storage.base import Body, Chunk, Fetcher
+from asyncwds.storage.body import ChunkBody, cropped
+from asyncwds.storage.cache.checks import SUM_BYTES, sum_at, sum_of
+from asyncwds.storage.cache.records import Whole
+from asyncwds.storage.ranges import Asked
+
+
+@asynccontextmanager
+async def file_chunks(files: Fetcher, whole: Whole, start: int, stop: int) -> AsyncGenerator[AsyncIterator[Chunk], None]:
+    """Opens [start, stop) of the shard's file.
+
+    Entering raises FetchError if it is not that file any more, iterating CacheError before a MiB that fails its checksum.
+    """
+    sums = whole.record.sums
+    if sums is None:
+        async with files.open(whole.path, start, stop, whole.identity) as body:
+            yield aiter(body)
+        return
+    first = start // SUM_BYTES * SUM_BYTES
+    last = -(-stop // SUM_BYTES) * SUM_BYTES
+    async with (
+        files.open(whole.path, first, last, whole.identity) as body,
+        aclosing(_verified(body, sums, first)) as blocks,
+        aclosing(cropped(ChunkBody(body.answer, blocks), start, stop)) as chunks,
+    ):
+        yield chunks
+
+
+async def _verified(body: Body, sums: str, offset: int) -> AsyncGenerator[bytes, None]:
+    block = b""
+    async for chunk in body:
+        block += chunk
+        while len(block) >= SUM_BYTES:
+            yield _checked(block[:SUM_BYTES], sums, offset)
+            block = block[SUM_BYTES:]
+            offset += SUM_BYTES
+    if block:
+        yield _checked(block, sums, offset)
+
+
+def _checked(block: bytes, sums: str, offset: int) -> bytes:
+    if sum_of(block) != sum_at(sums, offset):
+        raise CacheError("a cached shard fails its checksum", offset=offset)
+    return block
+
+
+async def whole_chunks(
+    chunks: AsyncIterator[Chunk],
+    asked: Asked,
+    source: Fetcher,
+    counters: Counters,
+    damaged: Callable[[], Awaitable[str | None]],
+) -> AsyncGenerator[Chunk, None]:
+    """The chunks of a file; if they break off, the rest from the source, pinned to the identity that `damaged` returns."""
+    position = asked.start
+    try:
+        async for chunk in chunks:
+            position += len(chunk)
+            counters.cached += len(chunk)
+            yield chunk
+    except (FetchError, CacheError):
+        identity = await damaged()
+    else:
+        return
+    async with (
+        source.open(asked.url, position, asked.stop, identity) as body,
+        aclosing(cropped(body, position, asked.stop)) as rest,
+    ):
+        async for chunk in rest:
+            yield chunk

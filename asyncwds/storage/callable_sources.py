@@ -1,0 +1,175 @@
+"""Sources that are opened by functions, users' own among them: `opener(url, "rb", bufsize)` returns something to `read` from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import Any
+
+from asyncwds.errors import FetchError, WdsError, redact
+from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.units import KiB
+from asyncwds.shards.urls import rewritten, scheme_of
+from asyncwds.storage.base import Answer, Body, Fetcher
+from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.layers.hints import Foresighted
+from asyncwds.storage.local.output import BUFSIZE
+from asyncwds.storage.local.readiness import translated
+
+Opener = Callable[..., Any]
+
+PIECE = 256 * KiB
+THREADS = 16  # one for each stream that is read at a time; they start as they are needed
+
+
+class ByScheme:
+    """A fetcher for urls that others than the library's own sources are to open: it passes all other urls on.
+
+    `openers` are by scheme. `fallbacks`, and after them the `__default__` of `openers`, are for those that nobody else knows.
+    Urls are first rewritten as $GOPEN_REWRITE says.
+    """
+
+    def __init__(
+        self,
+        own: Fetcher,
+        known: Callable[[str], bool],
+        openers: Mapping[str, Opener],
+        counters: Counters,
+        fallbacks: Mapping[str, Opener] | None = None,
+    ) -> None:
+        self._fallbacks = fallbacks or {}
+        self._own = own
+        self._known = known
+        self._openers = openers
+        self._opened = OpenerFetcher(counters)
+
+    def open(
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
+    ) -> AbstractAsyncContextManager[Body]:
+        url = rewritten(url)
+        opener = self._opener(url)
+        if opener is not None:
+            return self._opened.open(url, opener)
+        return self._own.open(url, start, stop, identity, buffer=buffer)
+
+    def foresees(self, url: str) -> bool:
+        """As `asyncwds.storage.layers.hints.Foresighted`."""
+        url = rewritten(url)
+        return isinstance(self._own, Foresighted) and self._opener(url) is None and self._own.foresees(url)
+
+    def upcoming(self, urls: Sequence[str]) -> None:
+        """As `asyncwds.storage.layers.hints.Foresighted`."""
+        if isinstance(self._own, Foresighted):
+            self._own.upcoming([rewritten(url) for url in urls if self.foresees(url)])
+
+    def _opener(self, url: str) -> Opener | None:
+        scheme = scheme_of(url)
+        if scheme in self._openers:
+            return self._openers[scheme]
+        return None if self._known(scheme) else self._fallbacks.get(scheme, self._openers.get("__default__"))
+
+    async def aclose(self) -> None:
+        try:
+            await self._opened.aclose()
+        finally:
+            await self._own.aclose()
+
+
+class OpenerFetcher:
+    """Reads, in threads, what openers return: it has no ranges, no size and no identity.
+
+    Whatever an opener or its stream raises becomes a FetchError with that as its cause.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._threads: ThreadPoolExecutor | None = None
+
+    @asynccontextmanager
+    async def open(self, url: str, opener: Opener) -> AsyncGenerator[ChunkBody, None]:
+        self._counters.requests += 1
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="asyncwds-open")
+        stream = _Stream(url, self._threads)
+        try:
+            await stream.open(opener)
+            async with aclosing(self._chunks(stream)) as chunks:
+                yield ChunkBody(Answer(0, None, None, ranged=False), chunks)
+        finally:
+            stream.close()
+
+    async def aclose(self) -> None:
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            # Waits for a read under way and for streams to be closed; left alone, the threads would outlive the loop.
+            threads.shutdown(wait=True)
+
+    async def _chunks(self, stream: _Stream) -> AsyncGenerator[bytes, None]:
+        while chunk := await stream.read():
+            self._counters.bytes += len(chunk)
+            yield chunk
+
+
+class _Stream:
+    """What an opener returned, used by one thread at a time. `close` leaves the closing to the threads."""
+
+    def __init__(self, url: str, threads: ThreadPoolExecutor) -> None:
+        self._url = url
+        self._threads = threads
+        self._position = 0
+        self._file: Any = None
+        self._last: Future[Any] | None = None
+
+    async def open(self, opener: Opener) -> None:
+        opening = self._threads.submit(opener, self._url, "rb", BUFSIZE)
+        try:
+            self._file = await self._result(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unused)
+            raise
+
+    async def read(self) -> bytes:
+        self._last = self._threads.submit(self._file.read, PIECE)
+        chunk = await self._result(self._last)
+        if not isinstance(chunk, bytes | bytearray | memoryview):
+            raise FetchError(f"read() returned {type(chunk).__name__}, not bytes", url=self._url, offset=self._position)
+        self._position += len(chunk)
+        return bytes(chunk)
+
+    async def _result(self, future: Future[Any]) -> Any:
+        try:
+            return await asyncio.wrap_future(future)
+        except WdsError as error:
+            error.url = error.url or redact(self._url)
+            raise
+        except OSError as error:
+            raise translated(error, self._url, self._position) from error
+        except Exception as error:
+            raise FetchError(f"{type(error).__name__}: {error}", url=self._url, offset=self._position) from error
+
+    def close(self) -> None:
+        file = self._file
+        if file is None:
+            return
+        # A command that writes nothing would be waited for for ever.
+        if hasattr(file, "kill"):
+            file.kill()
+        if not hasattr(file, "close"):
+            return
+        if self._last is None or self._last.done():
+            self._threads.submit(file.close)
+        else:  # not under a read
+            self._last.add_done_callback(lambda _: file.close())
+
+
+def _close_unused(opening: Future[Any]) -> None:
+    if not opening.cancelled() and opening.exception() is None and hasattr(opening.result(), "close"):
+        opening.result().close()

@@ -1,0 +1,88 @@
+"""Bytes that are checked against what the store says of them: `Verified`, a fetcher around a fetcher."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+
+from asyncwds.errors import ChecksumError, SpecError
+from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
+from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.layers.checksums import Digest, agrees, digest_for
+
+
+class Verified:
+    """Compares whole objects with their `Answer.checksum`: raises ChecksumError in place of the last chunk.
+
+    whole  every object is read as one stream, as from a source without ranges, and has to have a checksum. Otherwise only
+           bodies that happen to be whole objects are compared, where that is possible; their answers have no checksum any
+           more. What is read in parts can be compared by whoever puts these together
+    """
+
+    def __init__(self, fetcher: Fetcher, *, whole: bool) -> None:
+        self._fetcher = fetcher
+        self._whole = whole
+
+    @asynccontextmanager
+    async def open(
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
+    ) -> AsyncGenerator[Body, None]:
+        if self._whole:
+            start, stop, buffer = 0, None, None
+        async with self._fetcher.open(url, start, stop, identity, buffer=buffer) as body:
+            digest = _digest(url, body.answer, must=self._whole) if _is_whole(body.answer, stop) else None
+            if digest is None:
+                yield body
+                return
+            answer = replace(body.answer, ranged=body.answer.ranged and not self._whole, checksum=None)
+            async with aclosing(_checked(url, body, digest)) as chunks:
+                yield ChunkBody(answer, chunks)
+
+    async def aclose(self) -> None:
+        await self._fetcher.aclose()
+
+
+def _is_whole(answer: Answer, stop: int | None) -> bool:
+    return answer.start == 0 and (not answer.ranged or stop is None or (answer.total is not None and answer.total <= stop))
+
+
+def _digest(url: str, answer: Answer, *, must: bool) -> Digest | None:
+    try:
+        digest = digest_for(answer.checksum)
+    except SpecError:
+        if must:
+            raise
+        return None
+    if digest is None and must:
+        kind = "none" if answer.checksum is None else answer.checksum.partition(":")[0]
+        raise SpecError(f"there is no checksum that can be verified ({kind}); AIStore(verify=True) wants one", url=url)
+    return digest
+
+
+async def _checked(url: str, body: Body, digest: Digest) -> AsyncGenerator[Chunk, None]:
+    size = 0
+    last: Chunk = b""
+    # One chunk late: whoever knows the size may take the last one for the end, and look no further.
+    async for chunk in body:
+        digest.update(chunk)
+        size += len(chunk)
+        if last:
+            yield last
+        last = chunk
+    if not agrees(digest, body.answer.checksum or ""):
+        raise mismatch(url, size, digest, body.answer.checksum or "")
+    if last:
+        yield last
+
+
+def mismatch(url: str, size: int, digest: Digest, checksum: str, keeper: str = "store") -> ChecksumError:
+    kind, _, kept = checksum.partition(":")
+    message = f"the {size} bytes that came have the {kind} checksum {digest.hexdigest()}; the {keeper} keeps {kept} for them"
+    return ChecksumError(message, url=url)

@@ -1,0 +1,176 @@
+"""When to try again, and after how long: `Patience`, shared by all who ask the same hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from asyncwds.errors import FetchError, ThrottledError
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.retry import Retry
+from asyncwds.storage.layers.hosts import Host, host_of
+from asyncwds.storage.layers.notices import SLOW, Notices
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+Clock = Callable[[], float]
+
+
+@dataclass(slots=True)
+class Streak:
+    """Failures in a row of one body, or one call; `since` [s] is when the first of them was known."""
+
+    failures: int = 0
+    since: float | None = None
+
+    def progressed(self) -> None:
+        """The request that broke brought enough before: it counts as a success."""
+        self.failures, self.since = -1, None
+
+
+class Patience:
+    """Used on one event loop. `sleep` waits a number of seconds, `now` is a clock [s]."""
+
+    def __init__(self, retry: Retry, counters: Counters, sleep: Sleep = asyncio.sleep, now: Clock = time.monotonic) -> None:
+        self._retry = retry
+        self._counters = counters
+        self._sleep = sleep
+        self._now = now
+        self._notices = Notices(now)
+        self._hosts: dict[str, Host] = {}
+
+    def is_progress(self, nbytes: int) -> bool:
+        return nbytes >= max(1, self._retry.stall_bytes)
+
+    @contextmanager
+    def slow_start_noticed(self, url: str) -> Iterator[None]:
+        """Around what should bring the first bytes of an iteration: a line is logged when none have come for a while."""
+        if self._counters.bytes:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(SLOW, self._look_at_start, url)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    async def call(self, url: str, step: Callable[[], Awaitable[T]], limit: float | None = None) -> T:
+        """What `step`, a request, returns in the end. Raises as `again`."""
+        try:
+            return await self.first(url, step, limit)
+        except FetchError as error:
+            return await self.again(url, step, error, Streak(), limit)
+
+    async def first(self, url: str, step: Callable[[], Awaitable[T]], limit: float | None = None) -> T:
+        """What `step` returns the first time. It waits where the host is down and another request is to find out if it still is."""
+        return await self._attempt(self._host(url), step, 0.0, self._patience(limit))
+
+    async def again(
+        self, url: str, step: Callable[[], Awaitable[T]], failed: FetchError, streak: Streak, limit: float | None = None
+    ) -> T:
+        """What `step` returns once it succeeds, after `failed`. It may take `limit` [s], if that is less than `Retry.patience`.
+
+        Raises the last failure where waiting cannot help, or has lasted long enough.
+        """
+        host, patience = self._host(url), self._patience(limit)
+        while True:
+            left = self._left(host, streak, failed, patience)
+            self._counters.retries += 1
+            pause = min(left, self._pause(host, streak, failed))
+            now = self._now()
+            host.put_off(now, now + pause)
+            self._notices.again(host.name, pause, failed)
+            await self._sleep(pause)
+            try:
+                return await self._attempt(host, step, now + pause, patience)
+            except FetchError as error:
+                failed = error
+
+    async def _attempt(self, host: Host, step: Callable[[], Awaitable[T]], reached: float, patience: float) -> T:
+        knocks = host.is_down and await self._turn(host, reached, patience)
+        try:
+            result = await step()
+        finally:
+            if knocks:
+                host.settle()
+        self._answers(host)
+        return result
+
+    async def _turn(self, host: Host, reached: float, patience: float) -> bool:
+        """Returns when a host that is down may be asked: True for the one request that is to find out whether it still is.
+
+        The clock has come to `reached` at least.
+        """
+        while host.is_down and self._now() - host.since < patience:
+            now = self._now()
+            if left := host.left_of_knock(now):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(host.settled.wait(), left)
+            elif host.knock_at > max(now, reached):
+                reached = host.knock_at
+                await self._sleep(reached - now)
+            else:
+                host.knock(now)
+                return True
+        return False
+
+    def _left(self, host: Host, streak: Streak, error: FetchError, patience: float) -> float:
+        """Counts one more failure: the seconds [s] left for another attempt. Raises it where there is to be none."""
+        error.attempts = max(1, streak.failures + 1)
+        if not error.retryable:
+            self._answers(host)
+            raise error
+        now = self._now()
+        streak.failures += 1
+        streak.since = now if streak.since is None else streak.since
+        self._fails(host, error, now)
+        if error.retry_for is not None and not host.answered:
+            patience = min(patience, error.retry_for)
+        error.waited = now - (min(streak.since, host.since) if host.is_down else streak.since)
+        used_up = self._retry.tries is not None and streak.failures >= self._retry.tries
+        if used_up or error.waited >= patience:
+            self._notices.over(host.name, error)
+            raise error
+        self._notices.waiting(host.name, error.waited, patience, error)
+        return patience - error.waited
+
+    def _pause(self, host: Host, streak: Streak, error: FetchError) -> float:
+        """Random up to a bound that doubles, so that those who failed together don't return together; after any Retry-After [s]."""
+        doublings = min(30, max(0, streak.failures - 1, host.knocks if host.is_down else 0))
+        bound = min(self._retry.backoff_max, self._retry.backoff * 2**doublings)
+        return min(error.retry_after or 0.0, self._retry.retry_after_max) + random.uniform(0.0, bound)  # noqa: S311 - no secret
+
+    def _patience(self, limit: float | None) -> float:
+        return self._retry.patience if limit is None else min(limit, self._retry.patience)
+
+    def _answers(self, host: Host) -> None:
+        if host.is_down:
+            self._notices.back(host.name, self._now() - host.since)
+        if self._counters.waiting_for == host.name:
+            self._counters.waiting_for = None
+        host.answers()
+
+    def _fails(self, host: Host, error: FetchError, now: float) -> None:
+        if isinstance(error, ThrottledError):  # which is an answer
+            self._answers(host)
+            return
+        host.fails(now)
+        if host.is_down:
+            self._counters.waiting_for, self._counters.waiting_since = host.name, host.since
+
+    def _look_at_start(self, url: str) -> None:
+        if not self._counters.bytes and not self._host(url).is_down:  # of which more is said elsewhere
+            self._notices.slow_start(host_of(url))
+
+    def _host(self, url: str) -> Host:
+        name = host_of(url)
+        if name not in self._hosts:
+            retry = self._retry
+            longest = retry.retry_after_max + retry.backoff_max + retry.connect_timeout + retry.stall_timeout
+            self._hosts[name] = Host(name, longest)
+        return self._hosts[name]

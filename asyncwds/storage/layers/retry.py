@@ -1,0 +1,146 @@
+"""Goes on where a body broke: `Retrying`, a fetcher around a fetcher."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Self
+
+from asyncwds.errors import ChangedError, FetchError, ShortBodyError
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.retry import Retry
+from asyncwds.storage.base import Answer, Chunk, Fetcher
+from asyncwds.storage.layers.patience import Clock, Patience, Sleep, Streak
+from asyncwds.storage.ranges import Asked
+
+
+class Retrying:
+    """Asks again for what is missing, after failures that may pass.
+
+    A body that broke at byte n goes on at byte n, pinned to the identity and the size seen first. Where the source has no
+    ranges it is read from its beginning again, and what was delivered already is dropped. `Retry.patience` seconds that
+    bring next to nothing end it, or `Retry.tries` such requests in a row, with the last error.
+    """
+
+    def __init__(
+        self, fetcher: Fetcher, retry: Retry, counters: Counters, *, sleep: Sleep = asyncio.sleep, now: Clock = time.monotonic
+    ) -> None:
+        self._fetcher = fetcher
+        self._patience = Patience(retry, counters, sleep, now)
+
+    @asynccontextmanager
+    async def open(
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
+    ) -> AsyncGenerator[ResumedBody, None]:
+        async with AsyncExitStack() as source:
+            body = ResumedBody(self._fetcher, source, self._patience, Asked(url, start, stop, identity), buffer)
+            with self._patience.slow_start_noticed(url):
+                await body.begin()
+                yield body
+
+    async def aclose(self) -> None:
+        await self._fetcher.aclose()
+
+
+class ResumedBody:
+    """One body out of as many as it takes; `source` holds the one that is open."""
+
+    _answer: Answer
+    _chunks: AsyncIterator[Chunk]
+
+    def __init__(
+        self, fetcher: Fetcher, source: AsyncExitStack, patience: Patience, asked: Asked, buffer: memoryview | None
+    ) -> None:
+        self._fetcher = fetcher
+        self._source = source
+        self._patience = patience
+        self._asked = asked
+        self._buffer = buffer
+        self._position = asked.start  # of the next byte to deliver
+        self._surplus = 0  # bytes before `position` that the open body still has to give
+        self._streak = Streak()
+        self._failed_at = asked.start
+
+    @property
+    def answer(self) -> Answer:
+        return self._answer
+
+    async def begin(self) -> None:
+        try:
+            self._answer = await self._patience.first(self._asked.url, self._open)
+        except FetchError as error:
+            self._answer = await self._patience.again(self._asked.url, self._open, error, self._streak)
+        self._position = self._answer.start
+        # Without ranges the body is the whole object. With them at first and none later, only this body goes on too far.
+        stop = self._asked.stop if self._answer.ranged else None
+        if not self._answer.ranged:
+            self._buffer = None
+        self._asked = replace(self._asked, stop=stop, identity=self._asked.identity or self._answer.identity)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._position in (self._asked.stop, self._answer.total):
+            raise StopAsyncIteration
+        try:
+            chunk = await self._chunk()
+        except FetchError as error:
+            chunk = await self._go_on(error)
+        if not chunk:
+            raise StopAsyncIteration
+        if self._asked.stop is not None:
+            chunk = chunk[: self._asked.stop - self._position]
+        self._position += len(chunk)
+        return chunk
+
+    async def _go_on(self, error: FetchError) -> Chunk:
+        # A server that drips a byte into each answer would otherwise be asked for ever.
+        if self._patience.is_progress(self._position - self._failed_at):
+            self._streak.progressed()
+        self._failed_at = self._position
+        return await self._patience.again(self._asked.url, self._resume, error, self._streak)
+
+    async def _open(self) -> Answer:
+        await self._source.aclose()  # of what is left from the attempt before
+        asked = self._asked
+        buffer = None if self._buffer is None else self._buffer[self._position - asked.start :]
+        opening = self._fetcher.open(asked.url, self._position, asked.stop, asked.identity, buffer=buffer)
+        body = await self._source.enter_async_context(opening)
+        self._chunks = aiter(body)
+        return body.answer
+
+    async def _resume(self) -> Chunk:
+        """The first bytes that a new body adds to those delivered; b"" if there are no more."""
+        answer = await self._open()
+        if None not in (answer.total, self._answer.total) and answer.total != self._answer.total:
+            raise self._error(ChangedError, f"the object's size changed from {self._answer.total} to {answer.total} bytes")
+        self._surplus = self._position - answer.start
+        if self._surplus < 0:
+            raise self._error(FetchError, f"the source went on at byte {answer.start}")
+        return await self._chunk()
+
+    async def _chunk(self) -> Chunk:
+        """The next bytes of the open body from `position` on; b"" at its end."""
+        async for chunk in self._chunks:
+            if not self._surplus:
+                return chunk
+            fresh = chunk[self._surplus :]
+            self._surplus = max(0, self._surplus - len(chunk))
+            if fresh:
+                return fresh
+        if self._surplus:
+            raise self._error(ShortBodyError, f"read anew, the object ended {self._surplus} bytes before what was read of it", True)
+        return b""
+
+    def _error(self, kind: type[FetchError], message: str, retryable: bool = False) -> FetchError:
+        return kind(message, url=self._asked.url, offset=self._position, retryable=retryable)

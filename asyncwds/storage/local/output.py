@@ -1,0 +1,195 @@
+"""Where bytes go, for code that may block: `Output`, local files and open streams.
+
+An output becomes visible under its name with `commit`, as a whole; `abort` leaves nothing. The asynchronous counterpart
+is `Sink`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from asyncwds.errors import FetchError, SpecError, WdsError, redact
+from asyncwds.runtime.exit_cleanup import clean_up_undisturbed
+from asyncwds.storage.local.readiness import translated
+
+NAMELESS: int | None = getattr(os, "O_TMPFILE", None)
+BUFSIZE = 8192  # [bytes] what WebDataset passes to openers
+
+
+class Output(Protocol):
+    """One object that is written from its beginning to its end. All methods raise FetchError."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def commit(self) -> None:
+        """Makes what was written visible under its name. Nothing can be written after it."""
+        ...
+
+    def abort(self) -> None:
+        """Drops what was written and frees everything. Idempotent; does nothing after `commit`."""
+        ...
+
+
+class FileOutput:
+    """A local file. It has no name until `commit`: whatever ends the process leaves nothing of it. Where files must have one, as
+    on network file systems, it is a temporary one in the same folder.
+
+    A link is followed; what is there already and is no regular file (a FIFO, a device) is written to directly. Dropped without
+    `commit`, and at the interpreter's end, it is aborted. There is no fsync: a renamed file survives the end of this process,
+    but not that of the machine's power in the seconds after.
+    """
+
+    def __init__(self, url: str, path: str) -> None:
+        self._url = url
+        self._position = 0
+        try:
+            self._path = Path(path).resolve()
+            self._descriptor, self._temporary = _opened(path, self._path)
+            self._nameless = self._temporary is not None and os.fstat(self._descriptor).st_nlink == 0
+        except OSError as error:
+            raise translated(error, url) from error
+        except ValueError as error:  # a zero byte, or a name that is empty
+            raise SpecError(f"no usable path: {error}", url=url) from error
+        self._aborted = weakref.finalize(self, _remove, self._descriptor, self._temporary, os.getpid())
+        clean_up_undisturbed()
+
+    def write(self, data: bytes) -> None:
+        left = memoryview(data)
+        try:
+            while left:
+                written = os.write(self._descriptor, left)
+                self._position += written
+                left = left[written:]
+        except OSError as error:
+            raise translated(error, self._url, self._position) from error
+
+    def commit(self) -> None:
+        self._aborted.detach()
+        try:
+            try:
+                if self._nameless and self._temporary is not None:
+                    _give_name(self._descriptor, self._temporary)
+            finally:
+                os.close(self._descriptor)  # a full disk may show only here
+            if self._temporary is not None:
+                self._temporary.replace(self._path)
+        except OSError as error:
+            if self._temporary is not None:
+                self._temporary.unlink(missing_ok=True)
+            raise translated(error, self._url, self._position) from error
+
+    def abort(self) -> None:
+        self._aborted()
+
+
+def _opened(path: str, target: Path) -> tuple[int, Path | None]:
+    """A descriptor to write to, and the temporary name that its file has or will get, unless it is the target itself."""
+    if path.endswith(os.sep) or target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+        return os.open(target, flags), None
+    temporary = target.with_name(f".{target.name[:48]}.{secrets.token_hex(4)}.partial")
+    descriptor = _nameless(target.parent)
+    return (os.open(temporary, flags | os.O_EXCL, 0o666) if descriptor is None else descriptor), temporary
+
+
+def _nameless(folder: Path) -> int | None:
+    """A file of Linux's without a name, if the file system has such and it can be given one: by way of /proc."""
+    if NAMELESS is None:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_WRONLY | NAMELESS | os.O_CLOEXEC, 0o666)
+    except OSError:  # that there is no such folder, or no access, comes out where the name is needed
+        return None
+    if Path(f"/proc/self/fd/{descriptor}").exists():
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _give_name(descriptor: int, name: Path) -> None:
+    root = os.open("/", os.O_RDONLY | os.O_CLOEXEC)  # with a folder Python asks for the link to be followed, and else does not
+    try:
+        os.link(f"proc/self/fd/{descriptor}", name, src_dir_fd=root)
+    finally:
+        os.close(root)
+
+
+def _remove(descriptor: int, temporary: Path | None, pid: int) -> None:
+    with suppress(OSError):
+        os.close(descriptor)
+    if temporary is not None and pid == os.getpid():  # to a forked child, the file is its parent's
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+class StreamOutput:
+    """A binary file object, to which `commit` and `abort` can do no more than flush or leave it; `close` says whose it is.
+
+    Aborted, it holds an archive without its end mark, which readers refuse.
+    """
+
+    def __init__(self, stream: IO[bytes] | Any, url: str | None, *, close: bool) -> None:
+        if not hasattr(stream, "write"):
+            raise SpecError(f"what is written to is a path, a URL or a binary file, not {type(stream).__name__}")
+        self._stream = stream
+        self._url = url or str(getattr(stream, "name", "a file object"))
+        self._close = close
+        self._position = 0
+
+    def write(self, data: bytes) -> None:
+        left = data
+        try:
+            while left:
+                # Raw files and sockets may take a part of it; objects that return nothing take all.
+                written = self._stream.write(left)
+                taken = len(left) if written is None else int(written)
+                self._position += taken
+                left = left[taken:]
+        except OSError as error:
+            raise translated(error, self._url, self._position) from error
+        except (TypeError, ValueError) as error:  # a file for text, or a closed one
+            raise SpecError(f"it cannot be written to: {error}", url=self._url) from error
+
+    def commit(self) -> None:
+        try:
+            if self._close:
+                self._stream.close()
+            elif hasattr(self._stream, "flush"):
+                self._stream.flush()
+        except OSError as error:
+            raise translated(error, self._url, self._position) from error
+
+    def abort(self) -> None:
+        if self._close:
+            self.kill()
+            with suppress(OSError, FetchError):  # a command that was killed fails
+                self._stream.close()
+
+    def kill(self) -> None:
+        """Ends a command that is written to, which must not take what it got for all, and any call that waits for it."""
+        if hasattr(self._stream, "kill"):
+            self._stream.kill()
+
+
+def opened_output(url: str, opener: Callable[..., Any]) -> StreamOutput:
+    """What `opener` returns for a url, to write to. Whatever it raises becomes a FetchError with that as its cause."""
+    try:
+        stream = opener(url, "wb", BUFSIZE)
+    except WdsError as error:
+        error.url = error.url or redact(url)
+        raise
+    except OSError as error:
+        raise translated(error, url) from error
+    except Exception as error:
+        raise FetchError(f"{type(error).__name__}: {error}", url=url) from error
+    return StreamOutput(stream, url, close=True)

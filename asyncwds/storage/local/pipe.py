@@ -1,0 +1,151 @@
+"""`pipe:CMD`: what a shell command writes to its standard output."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from typing import IO
+
+from asyncwds.errors import FetchError, SpecError, redact
+from asyncwds.runtime.stats import Counters
+from asyncwds.storage.base import Answer
+from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.local.readiness import PIPE_BYTES, is_ready, read_when_ready, translated
+
+TAIL_BYTES = 2000
+"""How much of the end of a command's stderr is kept."""
+
+
+class PipeFetcher:
+    """Runs `CMD` with /bin/sh for each body. It has no ranges, no size and no identity.
+
+    The body's end raises FetchError with the exit status and the end of stderr, unless the command succeeded, or nobody asks
+    (`check=False`). Leaving a body early kills the command with all processes it started.
+    """
+
+    def __init__(self, counters: Counters, *, check: bool = True) -> None:
+        self._counters = counters
+        self._check = check
+
+    @asynccontextmanager
+    async def open(
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
+    ) -> AsyncGenerator[ChunkBody, None]:
+        del start, stop, identity, buffer  # an output has no ranges
+        self._counters.requests += 1
+        command = _Command(url)
+        try:
+            async with aclosing(self._chunks(command)) as chunks:
+                yield ChunkBody(Answer(0, None, None, ranged=False), chunks)
+        finally:
+            await command.end()
+
+    async def aclose(self) -> None:
+        """Nothing is kept between bodies."""
+
+    async def _chunks(self, command: _Command) -> AsyncGenerator[bytes, None]:
+        position = 0
+        while chunk := await read_when_ready(command.output.fileno()):
+            position += len(chunk)
+            self._counters.bytes += len(chunk)
+            yield chunk
+        await command.ended(position, check=self._check)
+
+
+class _Command:
+    """A running command. `output` is its stdout; its stderr is read as it comes, and the end of it kept.
+
+    Popen, not asyncio's processes: those need a watcher, which differs with Python's version, the loop and the thread.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._process = _started(url)
+        self.output = _given(self._process.stdout)
+        self._errors = _given(self._process.stderr)
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):  # there is a bound on all pipes of a user together
+                fcntl.fcntl(self.output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._tail = b""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._errors.fileno(), self._listen)
+
+    async def ended(self, position: int, *, check: bool) -> None:
+        """Waits for the exit. With `check`, raises FetchError unless its status is 0; the output ended at `position` [bytes]."""
+        await self._exit()
+        status = self._process.returncode
+        if status == 0 or not check:
+            return
+        while is_ready(self._errors.fileno()) and self._listen():
+            pass
+        ended = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
+        said_last = redact(self._tail.decode(errors="replace").strip())
+        raise FetchError(
+            f"the command {ended}" + (f": {said_last}" if said_last else ""), url=self.url, offset=position, status=status
+        )
+
+    async def end(self) -> None:
+        """Kills what still runs and frees everything."""
+        self._loop.remove_reader(self._errors.fileno())
+        try:
+            if self._process.returncode is None:
+                # Not yet waited for, so its number still is its own, and that of its group.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                await self._exit()
+        finally:
+            if self._process.returncode is None:  # cancelled once more; a killed process ends within milliseconds
+                self._process.wait()
+            self._errors.close()
+            self.output.close()
+
+    async def _exit(self) -> None:
+        pause = 0.0005
+        while self._process.poll() is None:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.05)
+
+    def _listen(self) -> bool:
+        said = os.read(self._errors.fileno(), TAIL_BYTES)
+        self._tail = (self._tail + said)[-TAIL_BYTES:]
+        if not said:
+            self._loop.remove_reader(self._errors.fileno())
+        return bool(said)
+
+
+def _started(url: str) -> subprocess.Popen[bytes]:
+    command = url.partition(":")[2]
+    if not command.strip():
+        raise SpecError("pipe: without a command", url=url)
+    try:
+        # A session of its own: it can be killed with its children, and asks no terminal for a password for ever.
+        return subprocess.Popen(  # noqa: S602 - running the user's command is what pipe: is for
+            command,
+            shell=True,
+            bufsize=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise translated(error, url) from error
+    except ValueError as error:  # a zero byte
+        raise SpecError(f"no usable command: {error}", url=url) from error
+
+
+def _given(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None
+    return stream

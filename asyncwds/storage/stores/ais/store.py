@@ -1,0 +1,221 @@
+"""`ais://bucket/object`: AIStore, natively, and the buckets of other clouds by way of it.
+
+Sources: AIStore's "HTTP API" and "Archive" documentation, `api/apc` for names of parameters and headers.
+
+    ais://b/a.tar ──► gateway/v1/objects/b/a.tar?provider=ais ──► 307 target/v1/objects/b/a.tar?…signature ──► bytes
+
+The gateway knows which target has an object now, and signs where it sends a reader: its Location is followed as it is, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from asyncwds.errors import FetchError, SpecError
+from asyncwds.settings.buckets import AIStore
+from asyncwds.storage.http.request_options import http_url, redirected
+from asyncwds.storage.http.translate import refusal
+from asyncwds.storage.http.transport import Transport
+from asyncwds.storage.object_store import Call, Refused, Reply, Request
+from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.sink import Upload
+from asyncwds.storage.stores.ais.upload import AisParts
+from asyncwds.storage.stores.api_client import Calls
+from asyncwds.storage.stores.fixed_url_signer import At, Who
+from asyncwds.storage.stores.multipart import MultipartUpload
+from asyncwds.storage.stores.token_cache import Held, Lease, for_ever
+
+ENDPOINT = "http://localhost:8080"
+PROVIDERS = {"ais": "ais", "s3": "aws", "gs": "gcp", "az": "azure", "oc": "oci"}
+"""Scheme of a url → what AIStore calls the cloud."""
+_NAMES_ONLY = "16"  # bit 4 of the flags of a listing
+# What may follow the name of an object. Any other `?` is part of the name.
+_QUERY = re.compile(r"\?(?=(?:arch(?:path|mime|regx|mode)|provider|namespace|etl_name|latest-ver)=)")
+_LOG = logging.getLogger("asyncwds.storage")
+
+
+class Token(NamedTuple):
+    """`value` is None where clusters ask for none."""
+
+    value: str | None
+
+    def __repr__(self) -> str:
+        return "Token(***)"
+
+    def headers(self) -> dict[str, str]:
+        return {} if self.value is None else {"Authorization": f"Bearer {self.value}"}
+
+
+class Place(NamedTuple):
+    """`name` is verbatim; `query` has the provider, and what the url adds."""
+
+    bucket: str
+    name: str
+    query: dict[str, str]
+
+
+class AisSite:
+    def __init__(self, settings: AIStore, transport: Transport) -> None:
+        self._settings = settings
+        self._endpoint = endpoint(settings)
+        self._transport = transport
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-ais")
+        self._token = Held(self._find_token, self._thread)
+        self._calls = Calls(transport, self)
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
+        if call.body and call.method == "PUT":
+            return await self._at_target(call) if refused is None else None
+        who = await self._who(refused)
+        headers = {name: value for name, value in call.headers.items() if name != "If-Match"}
+        return None if who is None else Request(self._address(call), {**headers, **who.headers}, who.lease)
+
+    def renews(self, reply: Reply) -> bool:
+        return reply.status == 401
+
+    def refusal(self, call: Call, reply: Reply) -> FetchError:
+        error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+        error.retryable |= reply.status == 409  # somebody else makes the cluster fetch this object from its cloud
+        return error
+
+    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+        del request
+        value = headers.get("Ais-Checksum-Value")
+        checksum = f"{headers.get('Ais-Checksum-Type', '').lower()}:{value}" if value else None
+        version = headers.get("Ais-Version")
+        # Of objects without a version the checksum is the next best thing.
+        return Facts(facts_of(headers).identity or (f"version {version}" if version else checksum), checksum)
+
+    async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
+        place = place_of(prefix)
+        root = prefix[: prefix.index("/", len("ais://")) + 1]
+        message = {"props": "name", "prefix": place.name, "flags": _NAMES_ONLY, "uuid": "", "continuation_token": ""}
+        folders: set[str] = set()
+        while True:
+            page = _parsed(prefix, await self._bucket_call("GET", _bucket_url(prefix), "list", message))
+            for entry in page.get("entries") or ():
+                inside = entry["name"][len(place.name) :].partition("/")
+                # Versions of AIStore differ in how they list one folder alone.
+                name = entry["name"] if deep or not inside[1] else f"{place.name}{inside[0]}/"
+                if name not in folders:
+                    yield root + name
+                if name.endswith("/"):
+                    folders.add(name)
+            if not page.get("continuation_token"):
+                return
+            message |= {"uuid": page.get("uuid", ""), "continuation_token": page["continuation_token"]}
+
+    def upload(self, url: str) -> Upload:
+        if not place_of(url).name:
+            raise SpecError("this names no object", url=url)
+        return MultipartUpload(AisParts(self._calls, self._settings.part_bytes), url)
+
+    def foresees(self, url: str) -> bool:
+        return place_of(url).query["provider"] != "ais"
+
+    def upcoming(self, urls: Sequence[str]) -> None:
+        """Asks the cluster to fetch objects from their cloud, before they are read. Where it does not, reading does."""
+        buckets: dict[str, list[str]] = {}
+        for url in urls:
+            if self.foresees(url):
+                buckets.setdefault(_bucket_url(url), []).append(place_of(url).name)
+        for bucket, names in buckets.items():
+            job = asyncio.create_task(self._prefetch(bucket, names))
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+
+    async def aclose(self) -> None:
+        for job in self._jobs:
+            job.cancel()
+        try:
+            if self._jobs:
+                await asyncio.wait(self._jobs)
+            await self._token.aclose()
+        finally:
+            self._thread.shutdown(wait=True)
+
+    async def _prefetch(self, bucket: str, names: Sequence[str]) -> None:
+        try:
+            await self._bucket_call("POST", bucket, "prefetch-listrange", {"objnames": names, "coer": True})
+        except FetchError as error:
+            _LOG.warning("objects are not fetched in advance: %s", error)
+
+    async def _bucket_call(self, method: str, url: str, action: str, value: Mapping[str, Any]) -> Reply:
+        body = json.dumps({"action": action, "value": value}).encode()
+        return await self._calls.send(Call(method, url, {"Content-Type": "application/json"}, body=body))
+
+    async def _at_target(self, call: Call) -> Request:
+        """The gateway is shown the size of a body, which it signs, and not the body, which it would not read."""
+        shown = {"Content-Length": str(len(call.body)), "Connection": "close"}
+        asked = Call(call.method, call.url, shown, follow=False)
+        gateway = At(self._address(call), self._who, self.refusal)
+        with ExitStack() as open_now:
+            response, page, request = await self._transport.answer(gateway, asked, open_now)
+            reply = Reply(response.status, response.headers, page)
+        if not 300 <= reply.status < 400:
+            raise self.refusal(asked, reply)
+        target = redirected(call.url, http_url(request.url), reply.headers.get("Location"))
+        return Request(str(target), dict(call.headers))
+
+    async def _who(self, refused: Refused | None) -> Who | None:
+        old = None if refused is None else refused.request.lease
+        token = await self._token.get(refused=old if isinstance(old, Token) else None)
+        return None if token == old else Who(token.headers(), token)
+
+    def _find_token(self) -> Lease[Token]:
+        settings = self._settings
+        value = settings.get_token() if settings.get_token is not None else settings.token or os.environ.get("AIS_AUTHN_TOKEN")
+        return Lease(Token(value or None), for_ever)
+
+    def _address(self, call: Call) -> str:
+        place = place_of(call.url)
+        kind = "objects" if place.name else "buckets"
+        path = quote(f"{place.bucket}/{place.name}" if place.name else place.bucket)
+        return f"{self._endpoint}/v1/{kind}/{path}?{urlencode({**place.query, **call.query}, quote_via=quote)}"
+
+
+def endpoint(settings: AIStore) -> str:
+    """Raises SpecError for what is no URL."""
+    found = (settings.endpoint or os.environ.get("AIS_ENDPOINT") or ENDPOINT).rstrip("/")
+    if urlsplit(found).scheme not in ("http", "https") or not urlsplit(found).hostname:
+        raise SpecError("the endpoint of AIStore is a URL such as http://gateway:8080", url=found)
+    return found
+
+
+def place_of(url: str) -> Place:
+    """Raises SpecError without a bucket, or for schemes that AIStore has no provider for."""
+    scheme, _, rest = url.partition("://")
+    bucket, _, name = rest.partition("/")
+    if scheme.lower() not in PROVIDERS or not bucket:
+        raise SpecError(
+            f"an object in AIStore is ais://BUCKET/OBJECT; other schemes that it knows: {', '.join(PROVIDERS)}", url=url
+        )
+    name, *query = _QUERY.split(name, maxsplit=1)
+    return Place(bucket, name, {"provider": PROVIDERS[scheme.lower()], **dict(parse_qsl("".join(query)))})
+
+
+def _bucket_url(url: str) -> str:
+    """The url of an object's bucket, with what belongs to it."""
+    bucket, _, query = place_of(url)
+    kept = urlencode([(name, query[name]) for name in ("provider", "namespace") if name in query])
+    return f"{url.partition('://')[0]}://{bucket}/?{kept}"
+
+
+def _parsed(url: str, reply: Reply) -> dict[str, Any]:
+    try:
+        found = json.loads(reply.page)
+    except ValueError as error:
+        raise FetchError(f"the listing is no JSON: {error}", url=url, retryable=True) from error
+    if not isinstance(found, dict):
+        raise FetchError("the listing makes no sense", url=url, retryable=True)
+    return found

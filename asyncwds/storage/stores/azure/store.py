@@ -1,0 +1,167 @@
+"""`az://container/blob`, `abfs[s]://container@account.dfs.core.windows.net/blob`: Azure Blob Storage.
+
+Sources: "Blob service REST API" (Get Blob, List Blobs, versions), and for `abfs` "Use the Azure Data Lake Storage URI". Blobs are
+read by the blob service, also where accounts have folders (dfs). It has no ranges that are counted from the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from functools import partial
+from typing import NamedTuple
+from urllib.parse import quote, unquote, urlencode
+from xml.etree import ElementTree as ET
+
+from asyncwds.errors import AccessError, FetchError, SpecError
+from asyncwds.settings.buckets import Azure
+from asyncwds.storage.http.translate import refusal
+from asyncwds.storage.http.transport import Transport
+from asyncwds.storage.object_store import Call, Refused, Reply, Request
+from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.sink import Upload
+from asyncwds.storage.stores.api_client import Calls
+from asyncwds.storage.stores.azure.auth import Login, login, shared_key
+from asyncwds.storage.stores.azure.upload import AzureParts
+from asyncwds.storage.stores.multipart import MultipartUpload
+from asyncwds.storage.stores.token_cache import Held
+
+VERSION = "2021-12-02"
+_SAFE = "/-_.~"
+_URL = re.compile(
+    r"(?:az|abfss?)://(?P<container>[^/@]+)(?:@(?P<account>[^./]+)\.(?:dfs|blob)\.(?P<suffix>[^/]+))?(?:/(?P<blob>.*))?",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+class Place(NamedTuple):
+    """`account` and `suffix` ("core.windows.net") of urls that name them; `blob` is verbatim."""
+
+    account: str | None
+    suffix: str | None
+    container: str
+    blob: str
+
+
+class AzureSite:
+    def __init__(self, settings: Azure, transport: Transport) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-azure")
+        self._login = Held(partial(login, settings), self._thread)
+        self._anonymous = settings.anonymous
+        self._part_bytes = settings.part_bytes
+        self._calls = Calls(transport, self)
+
+    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
+        if refused is None:
+            return _signed(call, await self._login.get())
+        old = refused.request.lease
+        assert isinstance(old, Login)
+        new = await self._login.get(refused=old)
+        return None if new == old else _signed(call, new)
+
+    def renews(self, reply: Reply) -> bool:
+        return reply.status in (401, 403) and not self._anonymous
+
+    def refusal(self, call: Call, reply: Reply) -> FetchError:
+        error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+        if reply.status == 409 and b"PublicAccessNotPermitted" in reply.page:
+            error = AccessError(error.message, url=call.url, offset=call.offset, status=409)
+        if self._anonymous and reply.status in (401, 403, 404, 409):
+            error.message += "; it was asked for without credentials"
+        return error
+
+    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+        del request
+        return facts_of(headers)
+
+    async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
+        place = place_of(prefix)
+        root = prefix.removesuffix(place.blob).rstrip("/") + "/"
+        query = {"restype": "container", "comp": "list", "prefix": place.blob} | ({} if deep else {"delimiter": "/"})
+        while True:
+            reply = await self._calls.send(Call("GET", root, query=query))
+            page = _parsed(prefix, reply.page)
+            for name in _names(page):
+                yield root + name
+            marker = page.findtext("NextMarker")
+            if not marker:
+                return
+            query["marker"] = marker
+
+    def upload(self, url: str) -> Upload:
+        if not place_of(url).blob:
+            raise SpecError("this names no blob", url=url)
+        return MultipartUpload(AzureParts(self._calls, self._part_bytes), url)
+
+    async def aclose(self) -> None:
+        try:
+            await self._login.aclose()
+        finally:
+            self._thread.shutdown(wait=True)
+
+
+def place_of(url: str) -> Place:
+    """Raises SpecError without a container."""
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise SpecError(
+            "a blob is az://CONTAINER/BLOB or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/BLOB, where / is the only separator",
+            url=url,
+        )
+    return Place(found["account"], found["suffix"], found["container"], found["blob"] or "")
+
+
+def address(url: str, place: Place, who: Login) -> str:
+    """The URL of a blob; without one that of its container. Raises SpecError where no account is known, or the wrong one."""
+    account = place.account or who.account
+    if place.account is not None and place.account != who.account:
+        if who.way in ("key", "sas") and who.account is not None:
+            raise SpecError(
+                f"the credentials are those of the account {who.account}, not of {place.account}; give those of each account "
+                "for its urls: storage={'abfss://CONTAINER@ACCOUNT…': Azure(...)}",
+                url=url,
+            )
+        endpoint = f"https://{place.account}.blob.{place.suffix}"
+    elif who.endpoint is not None:
+        endpoint = who.endpoint
+    elif account is not None:
+        endpoint = f"https://{account}.blob.{place.suffix or who.suffix}"
+    else:
+        raise SpecError("the url names no account, nor do Azure(account=...) and AZURE_STORAGE_ACCOUNT_NAME", url=url)
+    path = f"{endpoint}/{quote(place.container, safe=_SAFE)}"
+    return f"{path}/{quote(place.blob, safe=_SAFE)}" if place.blob else path
+
+
+def _signed(call: Call, who: Login) -> Request:
+    place = place_of(call.url)
+    query = urlencode(call.query, quote_via=quote)
+    if who.way == "sas":
+        query = f"{query}&{who.secret}" if query else who.secret
+    url = address(call.url, place, who) + (f"?{query}" if query else "")
+    headers = {**call.headers, "x-ms-version": VERSION}
+    if who.way == "token":
+        headers["Authorization"] = f"Bearer {who.secret}"
+    elif who.way == "key":
+        if call.method not in ("GET", "HEAD"):
+            headers["Content-Length"] = str(len(call.body))
+        headers["x-ms-date"] = formatdate(usegmt=True)
+        account = place.account or who.account or ""
+        headers["Authorization"] = shared_key(account, who.secret, call.method, url, headers)
+    return Request(url, headers, who)
+
+
+def _names(page: ET.Element) -> list[str]:
+    """Names of blobs, and of folders with a slash at the end. Accounts with real folders list these among the blobs too."""
+    blobs = [blob for blob in page.iterfind("Blobs/Blob") if blob.findtext("Properties/ResourceType") != "directory"]
+    found = [element.find("Name") for element in [*blobs, *page.iterfind("Blobs/BlobPrefix")]]
+    # What XML cannot hold is percent-encoded, and marked so.
+    return [unquote(name.text or "") if name.get("Encoded") == "true" else name.text or "" for name in found if name is not None]
+
+
+def _parsed(url: str, page: bytes) -> ET.Element:
+    try:
+        return ET.fromstring(page)  # noqa: S314 - expat bounds what entities may grow to
+    except ET.ParseError as error:
+        raise FetchError(f"the listing is no XML: {error}", url=url, retryable=True) from error

@@ -1,0 +1,82 @@
+"""Objects on web servers and in buckets: `HttpFetcher`. Imports aiohttp, so import it only when a URL needs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+
+import aiohttp
+
+from asyncwds.errors import ThrottledError, WdsError
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.storage.http.body import HttpBody
+from asyncwds.storage.http.translate import FOREIGN, translate
+from asyncwds.storage.http.transport import Transport
+from asyncwds.storage.object_store import Call, Reply, Site
+from asyncwds.storage.ranges import Asked, Promise, promised, promised_nothing
+from asyncwds.storage.stores.web import Web
+
+_GOOD = frozenset({200, 206})
+
+
+class HttpFetcher:
+    """Fetches with range requests, as many as are asked for at once. `make_site` makes what signs them.
+
+    One answer per `open`, checked and never repeated: `Retrying` does that.
+    """
+
+    def __init__(self, http: Http, retry: Retry, counters: Counters, make_site: Callable[[Transport], Site] = Web) -> None:
+        self._transport = Transport(http, retry, counters, logins=make_site is Web)
+        self.site = make_site(self._transport)
+        self._retry = retry
+        self._counters = counters
+
+    @asynccontextmanager
+    async def open(
+        self,
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        identity: str | None = None,
+        *,
+        buffer: memoryview | None = None,
+    ) -> AsyncGenerator[HttpBody, None]:
+        asked = Asked(url, start, stop, identity)
+        with ExitStack() as open_now:
+            try:
+                response, promise = await self._ask(asked, open_now)
+            except WdsError as error:
+                self._counters.throttled += isinstance(error, ThrottledError)
+                raise
+            except FOREIGN as error:
+                raise translate(error, url, start) from error
+            failed = partial(self._transport.look_up_again, response.url)
+            body = HttpBody(asked, response, promise, self._retry, self._counters, buffer=buffer, failed=failed)
+            open_now.callback(body.close)
+            yield body
+
+    async def aclose(self) -> None:
+        try:
+            await self.site.aclose()
+        finally:
+            await self._transport.aclose()
+
+    async def _ask(self, asked: Asked, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, Promise]:
+        """The answer at the end of all redirects. Whatever was opened on the way is closed by `open_now`."""
+        began = time.monotonic()
+        call = Call("GET", asked.url, asked.headers(), offset=asked.start)
+        response, page, request = await self._transport.answer(self.site, call, open_now)
+        facts = self.site.facts(request, response.headers)
+        if response.status in _GOOD:
+            self._counters.first_bytes.append(time.monotonic() - began)
+            return response, promised(asked, response.status, response.headers, facts)
+        if response.status == 416:
+            return response, promised_nothing(asked, response.headers, page, facts)
+        error = self.site.refusal(call, Reply(response.status, response.headers, page))
+        if error.retryable:
+            self._transport.look_up_again(response.url)
+        raise error

@@ -1,0 +1,120 @@
+"""Uploads to Google Cloud Storage. Source: "Resumable uploads" and "Objects: insert" of the JSON API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+
+from asyncwds.errors import FetchError
+from asyncwds.runtime.completion import finished_soon
+from asyncwds.storage.object_store import Call
+from asyncwds.storage.stores.api_client import Calls
+
+_TYPE = {"Content-Type": "application/x-tar"}
+_KEPT = re.compile(r"bytes=0-(\d+)")
+_GONE = {404, 410, 499}  # the last one is what a session says that has just been cancelled
+_LOG = logging.getLogger("asyncwds.storage")
+
+
+class ResumableUpload:
+    """One chunk goes out while the next one is collected; the service takes them in order only.
+
+    A chunk that failed is sent again as it is: the service ignores bytes that it has already. `calls_at` makes calls that go to
+    one URL.
+    """
+
+    def __init__(self, url: str, key: str, calls: Calls, calls_at: Callable[[str], Calls], part_bytes: int) -> None:
+        self._url = url
+        self._key = key
+        self._calls = calls
+        self._calls_at = calls_at
+        self._part_bytes = part_bytes
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._begun = 0  # bytes of the chunks that were begun with
+        self._session: asyncio.Task[Calls] | None = None
+        self._chunk: asyncio.Task[None] | None = None
+        self._over = False
+
+    async def write(self, data: bytes) -> None:
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        while self._pending_bytes > self._part_bytes:
+            await self._send(self._take(self._part_bytes))
+
+    async def commit(self) -> None:
+        last = self._take(self._pending_bytes)
+        if self._chunk is None:
+            query = {"uploadType": "media", "name": self._key}
+            await self._calls.send(Call("POST", self._url, _TYPE, query, last))
+        else:
+            total = self._begun + len(last)
+            await self._send(last, total)
+            await self._chunk
+        self._over = True
+
+    async def abort(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._pending.clear()
+        if self._chunk is not None:
+            self._chunk.cancel()
+            await asyncio.wait([self._chunk])
+        if self._session is not None:
+            await self._cancel(self._session)
+
+    async def _send(self, data: bytes, total: int | None = None) -> None:
+        """Begins with a chunk when the one before has arrived. Raises what that failed with."""
+        if self._chunk is not None:
+            await self._chunk
+        if self._session is None:
+            self._session = asyncio.create_task(self._begin())
+        begin = self._begun
+        self._begun += len(data)
+        self._chunk = asyncio.create_task(self._put(begin, data, total))
+
+    async def _begin(self) -> Calls:
+        """Calls to a new session."""
+        query = {"uploadType": "resumable", "name": self._key}
+        reply = await self._calls.send(Call("POST", self._url, {"X-Upload-Content-Type": _TYPE["Content-Type"]}, query))
+        if "Location" not in reply.headers:
+            raise FetchError("the service began an upload that is nowhere (no Location header)", url=self._url)
+        return self._calls_at(reply.headers["Location"])
+
+    async def _put(self, begin: int, data: bytes, total: int | None) -> None:
+        assert self._session is not None
+        # Shielded: the session must not get lost.
+        session = await asyncio.shield(self._session)
+        kept, end = begin, begin + len(data)
+        while kept < end:
+            headers = {"Content-Range": f"bytes {kept}-{end - 1}/{'*' if total is None else total}"}
+            call = Call("PUT", self._url, headers, body=data[kept - begin :], follow=False, offset=kept)
+            reply = await session.send(call)
+            if reply.status != 308:
+                return
+            found = _KEPT.fullmatch(reply.headers.get("Range", ""))
+            position = int(found[1]) + 1 if found else 0
+            if not kept < position <= end:
+                message = f"the service has {position} bytes of the upload after bytes {kept} to {end} were sent"
+                raise FetchError(message, url=self._url, offset=kept)
+            kept = position
+        if total is not None:
+            raise FetchError("the service has all bytes of the upload, but does not say that it is complete", url=self._url)
+
+    async def _cancel(self, session: asyncio.Task[Calls]) -> None:
+        if not await finished_soon(session):
+            return
+        try:
+            await (await session).send(Call("DELETE", self._url))
+        except FetchError as error:
+            if session.exception() is None and error.status not in _GONE:
+                _LOG.warning("an upload could not be cancelled; the service drops it after a week: %s", error)
+
+    def _take(self, size: int) -> bytes:
+        whole = b"".join(self._pending)
+        self._pending = [whole[size:]] if len(whole) > size else []
+        self._pending_bytes = len(whole) - size
+        return whole[:size]

@@ -1,0 +1,215 @@
+"""`hf://datasets/USER/NAME[@REVISION]/PATH`: files on the Hugging Face hub, and on the CDN that it sends readers to.
+
+Sources: the hub's documentation ("Hub API endpoints", "Hub rate limits").
+
+    hf://datasets/u/n/a.tar ──► HEAD hub/datasets/u/n/resolve/main/a.tar ──► 302 CDN/…?signature ──► ranges from there
+
+The hub counts how often it is asked, so it is asked once for each file, without a range: what it signs for a range may
+serve no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import weakref
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from asyncwds.errors import AccessError, FetchError, SpecError, redact
+from asyncwds.settings.buckets import HuggingFace
+from asyncwds.storage.http.request_options import http_url, redirected
+from asyncwds.storage.http.translate import refusal
+from asyncwds.storage.http.transport import Transport, is_success
+from asyncwds.storage.object_store import Call, Refused, Reply, Request
+from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.stores.api_client import Calls
+from asyncwds.storage.stores.fixed_url_signer import At, Who
+from asyncwds.storage.stores.hf.auth import Token, find_token, knows_logins
+from asyncwds.storage.stores.token_cache import Held
+
+ENDPOINT = "https://huggingface.co"
+_REMEMBERED = 4096  # files whose place on the CDN is kept: 2 MB
+_HOPS = 5  # a repo that was renamed, then a file that the hub keeps itself
+_ON = {"1", "on", "yes", "true"}
+_URL = re.compile(
+    r"hf://(?:(?P<kind>datasets|spaces|models)/)?(?P<repo>[^/@]+/[^/@]+)"
+    r"(?:@(?P<revision>refs/(?:convert|pr)/[^/]+|[^/]+))?(?:/(?P<path>.*))?",
+    re.DOTALL | re.IGNORECASE,
+)
+_WAIT = re.compile(r";\s*t=(\d{1,9})")
+_NEXT = re.compile(r'<([^>]+)>;\s*rel="next"')
+
+
+class Address(NamedTuple):
+    """`kind` is datasets, spaces or models; `path` is verbatim: `?` and `%` are characters like others."""
+
+    kind: str
+    repo: str
+    revision: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a file's bytes are, for the call that it was looked up for and others; `ranged`: for the range of that call alone."""
+
+    url: str = field(repr=False)
+    etag: str | None
+    at_hub: bool
+    found_for: Call = field(repr=False)
+    ranged: bool
+
+
+class HfSite:
+    def __init__(self, settings: HuggingFace, transport: Transport) -> None:
+        self._endpoint = endpoint(settings)
+        self._transport = transport
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-hf")
+        self._token = Held(lambda: find_token(settings), self._thread)
+        self._places: dict[str, _Place] = {}
+        self._bound: set[str] = set()  # files whose signed URLs serve no range but the one they were asked for with
+        self._asking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
+        _check_online(call.url)
+        place = await self._place(call, None if refused is None else refused.request.lease)
+        if place is None:
+            return None
+        headers = dict(call.headers)
+        if place.etag is not None:
+            headers.pop("If-Match", None)  # this ETag is the hub's; the CDN's own may differ from host to host
+        if place.at_hub:
+            headers.update((await self._token.get()).headers())
+        return Request(place.url, headers, place)
+
+    def renews(self, reply: Reply) -> bool:
+        return reply.status in (401, 403, 410)
+
+    def refusal(self, call: Call, reply: Reply) -> FetchError:
+        error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+        if "X-Error-Message" in reply.headers:
+            error.message += f"; the hub says: {redact(reply.headers['X-Error-Message'][:200])}"
+        if isinstance(error, AccessError) and not knows_logins():
+            error.message += "; pip install 'asyncwds[hf]' to use the token of `hf auth login`"
+        wait = _WAIT.search(reply.headers.get("RateLimit", ""))
+        if reply.status == 429 and wait is not None:
+            error.retry_after = float(wait[1])
+        return error
+
+    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+        place = request.lease
+        assert isinstance(place, _Place)
+        return facts_of(headers) if place.etag is None else Facts(place.etag)
+
+    async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
+        _check_online(prefix)
+        address = address_of(prefix)
+        root = prefix.removesuffix(address.path)
+        folder = address.path.rpartition("/")[0]
+        url = f"{self._endpoint}/api/{address.kind}/{quote(address.repo)}/tree/{quote(address.revision, safe='')}"
+        calls = Calls(self._transport, At(f"{url}/{quote(folder)}" if folder else url, self._who, self.refusal))
+        query: dict[str, str] | None = {"recursive": "true"} if deep else {}
+        while query is not None:
+            reply = await calls.send(Call("GET", prefix, query=query))
+            for path, is_folder in _entries(prefix, reply.page):
+                if path.startswith(address.path) and not (deep and is_folder):
+                    yield f"{root}{path}{'/' if is_folder else ''}"
+            following = _NEXT.search(reply.headers.get("Link", ""))
+            query = dict(parse_qsl(urlsplit(following[1]).query)) if following is not None else None
+
+    async def aclose(self) -> None:
+        try:
+            await self._token.aclose()
+        finally:
+            self._thread.shutdown(wait=True)
+
+    async def _place(self, call: Call, refused: object) -> _Place | None:
+        if isinstance(refused, _Place) and refused.found_for is call:
+            if refused.ranged or refused.at_hub:
+                return None
+            # Fresh from the hub, and good for nothing: it has to be signed for the very range that is asked for.
+            self._bound.add(call.url)
+        if call.url in self._bound:
+            return await self._resolve(call, ranged=True)
+        # When a URL ends, all parts of its file find out at once: one of them asks the hub.
+        async with self._asking.setdefault(call.url, asyncio.Lock()):
+            place = self._places.get(call.url)
+            if place is None or place is refused:
+                self._places.pop(call.url, None)
+                place = self._places[call.url] = await self._resolve(call, ranged=False)
+                if len(self._places) > _REMEMBERED:
+                    del self._places[next(iter(self._places))]
+            return place
+
+    async def _resolve(self, call: Call, *, ranged: bool) -> _Place:
+        address = address_of(call.url)
+        if not address.path:
+            raise SpecError("this names no file: hf://datasets/USER/NAME/PATH", url=call.url)
+        kind = "" if address.kind == "models" else f"{address.kind}/"
+        url = http_url(
+            f"{self._endpoint}/{kind}{quote(address.repo)}/resolve/{quote(address.revision, safe='')}/{quote(address.path)}"
+        )
+        home, etag = url.origin(), None
+        for _ in range(_HOPS):
+            reply = await self._head(call, str(url), ranged=ranged)
+            etag = etag or reply.headers.get("X-Linked-ETag")
+            if reply.status < 300:
+                return _Place(str(url), etag, at_hub=True, found_for=call, ranged=ranged)
+            url = redirected(call.url, url, reply.headers.get("Location"))
+            if url.origin() != home:
+                return _Place(str(url), etag, at_hub=False, found_for=call, ranged=ranged)
+        raise FetchError(f"more than {_HOPS} redirects within the hub", url=call.url)
+
+    async def _head(self, call: Call, url: str, *, ranged: bool) -> Reply:
+        """Once: whoever made the call makes it again."""
+        headers = {name: call.headers[name] for name in ("Range",) if ranged and name in call.headers}
+        asked = Call("HEAD", call.url, headers, follow=False, offset=call.offset)
+        with ExitStack() as open_now:
+            response, page, _ = await self._transport.answer(At(url, self._who, self.refusal), asked, open_now)
+            reply = Reply(response.status, response.headers, page)
+        if not is_success(asked, reply.status):
+            raise self.refusal(asked, reply)
+        return reply
+
+    async def _who(self, refused: Refused | None) -> Who | None:
+        if refused is None:
+            token = await self._token.get()
+            return Who(token.headers(), token)
+        old = refused.request.lease
+        assert isinstance(old, Token)
+        new = await self._token.get(refused=old)
+        return None if new == old else Who(new.headers(), new)
+
+
+def endpoint(settings: HuggingFace) -> str:
+    return (settings.endpoint or os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
+
+
+def address_of(url: str) -> Address:
+    """Raises SpecError for urls that name no repository."""
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise SpecError("a file on the hub is hf://datasets/USER/NAME[@REVISION]/PATH, of a model hf://USER/NAME/PATH", url=url)
+    kind, repo, revision, path = found["kind"], found["repo"], found["revision"], found["path"]
+    return Address((kind or "models").lower(), repo, unquote(revision or "main"), path or "")
+
+
+def _check_online(url: str) -> None:
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _ON:
+        raise SpecError("hf: urls are not read, because HF_HUB_OFFLINE is set", url=url)
+
+
+def _entries(url: str, page: bytes) -> Iterator[tuple[str, bool]]:
+    """Path, and whether it is a folder."""
+    try:
+        for entry in json.loads(page):
+            yield entry["path"], entry["type"] == "directory"
+    except (ValueError, TypeError, KeyError) as error:
+        raise FetchError(f"the hub's listing makes no sense: {error!r}", url=url, retryable=True) from error

@@ -1,0 +1,62 @@
+"""Signatures for S3: the arithmetic is botocore's, in the steps of its own `add_auth`.
+
+That one would write what it signs into botocore's log, session tokens included, and takes the time from this machine's clock alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+from asyncwds.runtime.extras import needed
+from asyncwds.storage.object_store import Call, Reply
+from asyncwds.storage.stores.s3.auth import Login
+
+_TIME = "%Y%m%dT%H%M%SZ"
+_SKEWED = b"<Code>RequestTimeTooSkewed</Code>"
+_LEAST_SKEW = 60.0  # [s]: services allow a quarter of an hour; less than this cannot be what one complains of
+
+
+class Signer(NamedTuple):
+    """`ahead`: by how much [s] the service's clock is ahead of this machine's, as far as that is known."""
+
+    login: Login
+    region: str
+    ahead: float = 0.0
+
+
+def authorized(call: Call, url: str, headers: Mapping[str, str], signer: Signer, now: float) -> dict[str, str]:
+    """The headers, and those that say who asks. `now` [s since 1970] is this machine's time."""
+    keys = signer.login.keys
+    assert keys is not None
+    auth = needed("botocore.auth", "s3").S3SigV4Auth(keys, "s3", signer.region)
+    # Google's front ends, for one, change Accept-Encoding on the way: signed, it would not verify.
+    covered = {name: value for name, value in headers.items() if name != "Accept-Encoding"}
+    covered["X-Amz-Date"] = datetime.fromtimestamp(now + signer.ahead, UTC).strftime(_TIME)
+    if keys.token:
+        covered["X-Amz-Security-Token"] = keys.token
+    request = needed("botocore.awsrequest", "s3").AWSRequest(call.method, url, covered, call.body)
+    request.context["timestamp"] = covered["X-Amz-Date"]
+    covered["X-Amz-Content-SHA256"] = request.headers["X-Amz-Content-SHA256"] = auth.payload(request)
+    signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+    names = auth.signed_headers(auth.headers_to_sign(request))
+    who = f"AWS4-HMAC-SHA256 Credential={auth.scope(request)}, SignedHeaders={names}, Signature={signature}"
+    return {**headers, **covered, "Authorization": who}
+
+
+def is_skewed(reply: Reply) -> bool:
+    """Whether a request was refused because clocks differ."""
+    return reply.status == 403 and _SKEWED in reply.page
+
+
+def clock_ahead(reply: Reply, now: float, before: float) -> float | None:
+    """By how much [s] the service's clock is ahead of `now`, if that is news after `before`; None also if it does not say."""
+    if not is_skewed(reply):
+        return None
+    try:
+        ahead = parsedate_to_datetime(reply.headers.get("Date", "")).timestamp() - now
+    except ValueError:
+        return None
+    return ahead if abs(ahead - before) > _LEAST_SKEW else None

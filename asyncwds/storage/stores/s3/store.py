@@ -1,0 +1,213 @@
+"""`s3://bucket/key`: S3 and what is compatible with it. Signatures and credentials are botocore's (the extra `s3`).
+
+Sources: "Amazon S3 API Reference" (requests, error codes, ListObjectsV2) and "Amazon S3 User Guide" (hosting styles, redirects).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+from urllib.parse import quote, unquote_plus
+from xml.etree import ElementTree as ET
+
+from asyncwds.errors import FetchError, SpecError
+from asyncwds.runtime.units import KiB
+from asyncwds.settings.buckets import S3
+from asyncwds.storage.http.translate import refusal
+from asyncwds.storage.http.transport import Transport
+from asyncwds.storage.layers.checksums import checksum_of
+from asyncwds.storage.object_store import Call, Refused, Reply, Request
+from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.stores.api_client import Calls
+from asyncwds.storage.stores.multipart import MultipartUpload
+from asyncwds.storage.stores.s3.auth import ACCELERATED, Login, login
+from asyncwds.storage.stores.s3.signing import Signer, authorized, clock_ahead, is_skewed
+from asyncwds.storage.stores.s3.upload import S3Parts
+from asyncwds.storage.stores.token_cache import Held
+
+SAFE = "/-_.~"  # what no key's percent-encoding touches
+_OFF_LOOP = 256 * KiB  # bodies from this size [bytes] on are hashed in a thread
+_ELSEWHERE = frozenset({301, 302, 307, 400})  # with these statuses an answer may name the right region
+_REGION = re.compile(rb"<Region>([\w-]+)</Region>|<Endpoint>[^<]*?\.s3[.-]([\w-]+)\.amazonaws\.com")
+_ENDED = re.compile(rb"<Code>(?:ExpiredToken|InvalidToken|TokenRefreshRequired)</Code>")  # with status 400
+_HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_IP_ADDRESS = re.compile(r"https?://(\d+\.\d+\.\d+\.\d+|\[)")
+_CHECKSUMS = ("crc32c", "crc32", "sha256", "sha1")  # from the cheapest on; there is no library for crc64nvme that is fast and small
+_LOG = logging.getLogger("asyncwds.storage")
+
+
+class Place(NamedTuple):
+    bucket: str
+    key: str
+
+
+class S3Site:
+    """`now` [s since 1970] is this machine's clock."""
+
+    def __init__(self, settings: S3, transport: Transport, *, now: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._now = now
+        self._ahead = 0.0  # by which the service's clock is ahead of this machine's [s], once it has complained
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="asyncwds-s3")
+        self._login = Held(partial(login, settings), self._threads)
+        self._regions: dict[str, str] = {}  # bucket → region, of those that are elsewhere than was thought
+        self._calls = Calls(transport, self)
+
+    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
+        place = place_of(call.url) if call.query else object_of(call.url)
+        if refused is None:
+            return await self._signed(call, place, await self._login.get())
+        old = refused.request.lease
+        assert isinstance(old, Signer)
+        region = _region(refused.reply)
+        if region is not None and region != old.region:
+            self._regions[place.bucket] = region
+            return await self._signed(call, place, await self._login.get())
+        ahead = clock_ahead(refused.reply, self._now(), old.ahead)
+        if ahead is not None:
+            self._correct_clock(ahead)
+            return await self._signed(call, place, await self._login.get())
+        new = await self._login.get(refused=old.login)
+        return None if new == old.login else await self._signed(call, place, new)
+
+    def renews(self, reply: Reply) -> bool:
+        if reply.status in (401, 403):
+            return not self._settings.anonymous
+        return reply.status in _ELSEWHERE and (_region(reply) is not None or _ENDED.search(reply.page) is not None)
+
+    def refusal(self, call: Call, reply: Reply) -> FetchError:
+        error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+        if reply.status in (401, 403) and self._settings.anonymous:
+            error.message += "; it was asked for without credentials"
+        if is_skewed(reply):
+            error.message += "; the clock of this machine or of the service is wrong"
+        return error
+
+    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+        del request
+        return facts_of(headers)
+
+    async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
+        place = place_of(prefix)
+        query = {"list-type": "2", "encoding-type": "url", "prefix": place.key} | ({} if deep else {"delimiter": "/"})
+        while True:
+            reply = await self._calls.send(Call("GET", f"s3://{place.bucket}/", query=query))
+            page = _parsed(prefix, reply.page)
+            decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
+            for path in ("{*}Contents/{*}Key", "{*}CommonPrefixes/{*}Prefix"):
+                for element in page.iterfind(path):
+                    yield f"s3://{place.bucket}/{decode(element.text or '')}"
+            token = page.findtext("{*}NextContinuationToken")
+            if page.findtext("{*}IsTruncated") != "true" or not token:
+                return
+            query["continuation-token"] = token
+
+    async def checksum(self, url: str) -> Facts:
+        """The checksum of a whole object, and the version that it is of. S3 does not tell it with ranges of the object."""
+        reply = await self._calls.send(Call("HEAD", url, headers={"x-amz-checksum-mode": "ENABLED"}))
+        return Facts(facts_of(reply.headers).identity, stated_checksum(reply.headers))
+
+    def upload(self, url: str) -> MultipartUpload:
+        object_of(url)  # an error now, not after a whole part was written
+        return MultipartUpload(S3Parts(self._calls, self, self._settings.part_bytes), url)
+
+    async def aclose(self) -> None:
+        try:
+            await self._login.aclose()
+        finally:
+            self._threads.shutdown(wait=True)
+
+    async def _signed(self, call: Call, place: Place, who: Login) -> Request:
+        signer = Signer(who, self._regions.get(place.bucket, who.region), self._ahead)
+        url = address(place, who, signer.region) + query_string(call)
+        headers = dict(call.headers)
+        if self._settings.requester_pays:
+            headers["x-amz-request-payer"] = "requester"
+        if who.keys is None:
+            return Request(url, headers, signer)
+        authorize = partial(authorized, call, url, headers, signer, self._now())
+        if len(call.body) < _OFF_LOOP:
+            return Request(url, authorize(), signer)
+        return Request(url, await asyncio.get_running_loop().run_in_executor(self._threads, authorize), signer)
+
+    def _correct_clock(self, ahead: float) -> None:
+        if abs(ahead - self._ahead) > 1:  # others may have found out at the same time
+            _LOG.warning("clocks differ: that of S3 is %+.0f s from this machine's; requests are signed by the former", ahead)
+        self._ahead = ahead
+
+
+def place_of(url: str) -> Place:
+    """Bucket and key, both verbatim: `?` and `%` are characters like others. Raises SpecError without a bucket."""
+    bucket, _, key = url.partition("://")[2].partition("/")
+    if not bucket or bucket.startswith("arn:"):
+        raise SpecError("s3://BUCKET/KEY names a bucket, or an access point by its alias", url=url)
+    return Place(bucket, key)
+
+
+def object_of(url: str) -> Place:
+    place = place_of(url)
+    if not place.key:
+        raise SpecError("this names a bucket, and no object in it", url=url)
+    return place
+
+
+def address(place: Place, who: Login, region: str) -> str:
+    """The URL of an object; without a key that of its bucket."""
+    endpoint = who.endpoint or _amazon(who.service, region)
+    key = quote(place.key, safe=SAFE)
+    if not _is_virtual(place.bucket, who, endpoint):
+        # Nothing is accelerated with the bucket in the path.
+        endpoint = who.endpoint or _amazon(who.service.replace(ACCELERATED, "s3"), region)
+        return f"{endpoint}/{quote(place.bucket, safe=SAFE)}/{key}"
+    scheme, _, host = endpoint.partition("://")
+    return f"{scheme}://{place.bucket}.{host}/{key}"
+
+
+def _amazon(service: str, region: str) -> str:
+    place = service if service.startswith(ACCELERATED) else f"{service}.{region}"
+    return f"https://{place}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+
+
+def _is_virtual(bucket: str, who: Login, endpoint: str) -> bool:
+    """Whether the bucket becomes a part of the host name: where that is wanted, and possible."""
+    if who.addressing == "path" or (who.addressing == "auto" and who.endpoint is not None):
+        return False
+    # A certificate for *.HOST is none for a.b.HOST.
+    labels = bucket.split(".") if endpoint.startswith("http:") else [bucket]
+    return 3 <= len(bucket) <= 63 and all(map(_HOST_LABEL.fullmatch, labels)) and not _IP_ADDRESS.match(endpoint)
+
+
+def query_string(call: Call) -> str:
+    pairs = [f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in sorted(call.query.items())]
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+def stated_checksum(headers: Mapping[str, str]) -> str | None:
+    """The checksum of the bytes of a whole object: not one of the checksums of its parts, as uploads in parts often have."""
+    if headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
+        return None
+    values = {kind: headers.get(f"x-amz-checksum-{kind}") for kind in _CHECKSUMS}
+    return next((checksum_of(kind, value) for kind, value in values.items() if value and "-" not in value), None)
+
+
+def _region(reply: Reply) -> str | None:
+    if reply.status not in _ELSEWHERE:
+        return None
+    named = reply.headers.get("x-amz-bucket-region")
+    if named is not None:
+        return named
+    found = _REGION.search(reply.page)
+    return (found[1] or found[2]).decode() if found else None
+
+
+def _parsed(url: str, page: bytes) -> ET.Element:
+    try:
+        return ET.fromstring(page)  # noqa: S314 - expat bounds what entities may grow to
+    except ET.ParseError as error:
+        raise FetchError(f"the listing is no XML: {error}", url=url, retryable=True) from error
