@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
 from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream, window_bytes
-from asyncwds.errors import CacheError, TarHeaderError
+from asyncwds.errors import CacheError, ChecksumError, TarHeaderError
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.http import Http
@@ -35,7 +36,8 @@ def keep(
     """Fetches an object unless the cache has it, and returns the path of its file. What others fetch is waited for.
 
     Raises the source's errors, TarHeaderError for what the `validator` refuses (called with the path of what has come), what
-    that raises, and CacheError where the object cannot be kept.
+    that raises, ChecksumError where what has come twice has another checksum than the store's, and CacheError where the object
+    cannot be kept.
     """
     folder, name = CacheFolder(cache), name_in_cache(url, cache.url_to_name)
     refused: list[Exception] = []
@@ -51,7 +53,11 @@ def keep(
 
     whole = None if cache.revalidate else folder.find(name, use=True)
     if whole is None or whole.record.url_hash != url_hash(url):
-        _fetch(url, cache, http or Http(), retry or Retry(), is_good)
+        fetch = partial(_fetch, url, cache, http or Http(), retry or Retry(), is_good)
+        try:
+            fetch()
+        except ChecksumError:  # it was not kept; bytes that changed on the way are others the next time
+            fetch()
         whole = folder.find(name)
     if refused:
         raise refused[0]

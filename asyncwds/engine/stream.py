@@ -15,11 +15,12 @@ from asyncwds.engine.fetches import Fetches
 from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import Block, Reader, ReadOptions
 from asyncwds.engine.scheduler import Scheduler
+from asyncwds.errors import ChecksumError
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
-from asyncwds.storage.base import Fetcher
+from asyncwds.storage.base import Distrusting, Fetcher
 from asyncwds.tar.grouping import size_of
 
 
@@ -40,6 +41,7 @@ class BlockStream:
         self, shards: Iterator[Shard | None], fetcher: Fetcher, prefetch: Prefetch, options: ReadOptions, counters: Counters
     ) -> None:
         self._options = options
+        self._fetcher = fetcher
         self._counters = counters
         self._arrival = prefetch.order == "arrival"
         self._turn_samples = prefetch.interleave_samples if prefetch.interleave > 1 and not self._arrival else 0
@@ -122,7 +124,7 @@ class BlockStream:
                 block = reading.rest or next(reading.blocks, None)
                 reading.rest = None
                 if block is not None:
-                    return self._given_out(reading, block)
+                    return self._given_out(run, reading, block)
                 if reading.reader.failed or reading.finishing:
                     return self._end(run, failed=reading.reader.failed)
             block = self._take(run)
@@ -163,12 +165,14 @@ class BlockStream:
     def _compared(self, run: ShardRun, reader: Reader) -> Reader:
         return compared(run, reader, self._options.listed(run.shard.url)) if self._options.verify else reader
 
-    def _given_out(self, reading: _Reading, block: Block) -> Block:
+    def _given_out(self, run: ShardRun, reading: _Reading, block: Block) -> Block:
         if self._turn_samples:
             block = self._cut_to_turn(reading, block)
         # Counted here and not at the shard's end: a consumer who raises the error comes for nothing more.
         if block.error is not None and reading.reader.failed:
             self._counters.shards_failed += 1
+        if isinstance(block.error, ChecksumError) and isinstance(self._fetcher, Distrusting):
+            self._fetcher.distrust(run.shard.url)
         return block
 
     def _cut_to_turn(self, reading: _Reading, block: Block) -> Block:

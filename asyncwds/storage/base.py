@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Answer:
     identity  changes when the object is replaced (ETag, or time and size of a file); None where there is none
     ranged    the source serves any range; otherwise the only way is one stream from the beginning
     path      of a local file that has the whole object, where a cache has one
-    checksum  of the whole object, as `sha256:0123…`; None where the source does not say it
+    checksum  of the whole object, as `sha256:0123…`; None where the source does not say it. Unless it `is_sure`, it may also be
+              that of the range, which shows when answers differ
     """
 
     start: int
@@ -30,6 +31,7 @@ class Answer:
     ranged: bool
     path: str | None = None
     checksum: str | None = None
+    checksum_is_sure: bool = True
 
 
 Chunk = bytes | memoryview
@@ -43,6 +45,15 @@ class Body(Protocol):
     def answer(self) -> Answer: ...
 
     def __aiter__(self) -> AsyncIterator[Chunk]: ...
+
+
+@runtime_checkable
+class Distrusting(Protocol):
+    """A fetcher that keeps objects, and wants to know which were not what they should be."""
+
+    def distrust(self, url: str) -> None:
+        """The bytes of the object as a whole were others than those of its checksum. On the running loop; does not wait."""
+        ...
 
 
 class Fetcher(Protocol):

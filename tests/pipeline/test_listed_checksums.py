@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def write(folder: Path, suffix: str = "tar") -> None:
 def flip(path: Path) -> None:
     """A byte of the payload of a sample in the middle."""
     data = bytearray(path.read_bytes())
-    data[data.index(bytes([90]) * 3000) + 1500] ^= 1
+    data[data.index(bytes([90]) * 1000) + 1500] ^= 1
     path.write_bytes(data)
 
 
@@ -88,6 +89,30 @@ def test_through_a_cache_too(tmp_path: Path) -> None:
         dataset = in_small_parts(server.url("manifest.json"), cache_dir=tmp_path / "cache")
         errors = [read(dataset)[1] for _ in range(2)]
         assert [str(error.url).rpartition("/")[2] for error in errors if error is not None] == ["s-1.tar"] * 2
+        assert not list((tmp_path / "cache").glob("s-1*"))
+        flip(folder / "s-1.tar")  # it is as it was
+        server.put("s-1.tar", (folder / "s-1.tar").read_bytes())
+        assert read(dataset)[1] is None
+        assert read(dataset)[1] is None
+        assert len(list((tmp_path / "cache").glob("s-1*"))) == 1
+
+
+def test_a_shard_that_is_damaged_in_a_cache_is_fetched_anew(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "made", tmp_path / "cache"
+    folder.mkdir()
+    write(folder)
+    with FaultServer({path.name: path.read_bytes() for path in folder.iterdir()}) as server:
+        dataset = in_small_parts(server.url("manifest.json"), cache_dir=cache)
+        assert read(dataset)[1] is None
+        [kept] = cache.glob("s-1*")
+        before = kept.stat()
+        flip(kept)
+        os.utime(kept, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if the disk had done it
+        assert isinstance(read(dataset)[1], ChecksumError)
+        assert not kept.exists()
+        keys, error = read(dataset)
+        assert (len(keys), error) == (3 * SAMPLES, None)
+        assert kept.exists()
 
 
 async def test_on_the_callers_own_loop(tmp_path: Path) -> None:

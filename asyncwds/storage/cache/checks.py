@@ -8,8 +8,9 @@ import zlib
 from pathlib import Path
 
 from asyncwds.compression.decompress import detect
-from asyncwds.errors import TrailingBytesError
+from asyncwds.errors import SpecError, TrailingBytesError
 from asyncwds.runtime.units import MiB
+from asyncwds.storage.layers.checksums import agrees, digest_for
 from asyncwds.tar.headers import BLOCK, checksum_matches
 from asyncwds.tar.parser import TarParser
 
@@ -59,6 +60,20 @@ def is_shard_file(path: str) -> bool:
         file.seek(-min(BLOCK, os.fstat(file.fileno()).st_size), os.SEEK_END)
         tail = file.read(BLOCK)
     return detect(head) is not None or (_is_header(head) and (not any(tail) or _is_whole(path)))
+
+
+def has_checksum(path: str, checksum: str | None) -> bool:
+    """Whether a file has it; true without one, and for one that cannot be computed here."""
+    try:
+        digest = digest_for(checksum)
+    except SpecError:  # a library is missing
+        return True
+    if digest is None or checksum is None:
+        return True
+    with Path(path).open("rb") as file:
+        for block in iter(lambda: file.read(SUM_BYTES), b""):
+            digest.update(block)
+    return agrees(digest, checksum)
 
 
 def sums_of(path: str) -> str:

@@ -83,20 +83,20 @@ class Download:
             return None
         if header.url_hash != url_hash(asked.url) and not await self.around.is_confirmed(asked.url, header):
             return None  # another object that the user gave the same name
-        return Answer(asked.start if header.ranged else 0, header.total, header.identity, header.ranged)
+        return Answer(asked.start if header.ranged else 0, header.total, header.identity, header.ranged, checksum=header.checksum)
 
     async def _ask(self) -> Answer:
         asked = self.asked
         self._opened = await self.stack.enter_async_context(self._open(asked.start, asked.stop, asked.identity))
         answer = self._opened.answer
+        checksum = answer.checksum if answer.checksum_is_sure else None  # that of a range would be told as that of the whole
         if _can_be_kept(answer):
-            header = Header(redact(asked.url), url_hash(asked.url), answer.total, answer.identity, answer.ranged, boot())
+            header = Header(redact(asked.url), url_hash(asked.url), answer.total, answer.identity, answer.ranged, boot(), checksum)
             try:
                 await self._keep(answer.start, header)
             except CacheError as error:
                 self.around.failed(error)
-        # The checksum is left out: that of a range, or of bytes which others have fetched, would be told as that of the whole.
-        return replace(answer, checksum=None)
+        return replace(answer, checksum=checksum)
 
     async def _keep(self, start: int, header: Header) -> None:
         self.stack.push_async_callback(self._release_unused)

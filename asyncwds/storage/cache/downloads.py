@@ -57,6 +57,13 @@ class Partials:
             partial.left_over = False
         return partial
 
+    async def ended(self, name: str) -> None:
+        """Waits until nobody here has a download of that name open, and what is complete has become a shard or not."""
+        while (partial := self._open.get(name)) is not None:
+            await partial.left.wait()
+        if self._publishing:
+            await asyncio.wait(self._publishing)
+
     async def aclose(self) -> None:
         """Waits until what has come whole is a shard; if this is cancelled, until that has been given up."""
         cancelled: asyncio.CancelledError | None = None
@@ -76,13 +83,14 @@ class Partials:
             return
         if self._open.get(partial.name) is partial:
             del self._open[partial.name]
+        partial.left.set()
         if partial.is_open and partial.journal.whole:
             # In the background: to wait for the disk here would keep a connection idle. But each holds files open.
-            while len(self._publishing) >= MOST:
-                await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
             task = asyncio.create_task(self._publish(partial))
             self._publishing.add(task)
             task.add_done_callback(self._publishing.discard)
+            while len(self._publishing) > MOST:
+                await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
         elif partial.is_open:
             if not (self._health.writable and partial.is_begun):
                 await partial.abandon()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TypeVar
 
 from asyncwds.errors import CacheError, ChangedError, FetchError, redact
+from asyncwds.runtime.completion import to_its_end
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.cache import Cache
 from asyncwds.shards.urls import local_path
@@ -71,6 +73,7 @@ class Cached:
         self._confirmed: dict[tuple[str, str | None], bool] = {}  # URLs with the identities that the source has confirmed
         self._local: dict[str, str | None] = {}  # local files, and what `kept_as` says of them
         self._prepared = False
+        self._distrusted: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def open(
@@ -98,16 +101,39 @@ class Cached:
         """As `asyncwds.storage.layers.hints.Foresighted`."""
         self._ahead.upcoming(urls)
 
-    async def aclose(self) -> None:
+    def distrust(self, url: str) -> None:
+        """As `asyncwds.storage.base.Distrusting`: it is removed, and fetched anew the next time that it is opened."""
+        job = asyncio.create_task(self._remove(url))
+        self._distrusted.add(job)
+        job.add_done_callback(self._distrusted.discard)
+
+    async def _remove(self, url: str) -> None:
+        if (known_as := await self._kept_as(url)) is None:
+            return
+        name = name_in_cache(known_as, self._cache.url_to_name)
         try:
-            await self._ahead.aclose()
-            await self._partials.aclose()
-        finally:
-            self._threads.close()
-            try:
-                await self._files.aclose()
-            finally:
-                await self._fetcher.aclose()
+            await self._partials.ended(name)
+            if (whole := await self._threads.run(self._folder.find, name)) is not None:
+                self._seen.pop(name, None)
+                await self._damaged(whole)
+        except CacheError as error:
+            self._health.failed(error)
+
+    async def aclose(self) -> None:
+        async with AsyncExitStack() as stack:  # from the last to the first, whatever fails or is cancelled
+            stack.push_async_callback(self._fetcher.aclose)
+            stack.push_async_callback(self._files.aclose)
+            stack.callback(self._threads.close)
+            stack.push_async_callback(self._end_removals)
+            stack.push_async_callback(self._partials.aclose)
+            stack.push_async_callback(self._ahead.aclose)
+
+    async def _end_removals(self) -> None:
+        async def ended() -> None:
+            if self._distrusted:
+                await asyncio.wait(self._distrusted)
+
+        await to_its_end(ended())
 
     async def _kept_as(self, url: str) -> str | None:
         if local_path(url) is None or not self._cache.local:

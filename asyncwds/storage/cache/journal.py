@@ -19,7 +19,8 @@ from asyncwds.storage.cache.intervals import Spans
 class Header:
     """What the source said of the object. `boot` tells in which run of which machine this was written.
 
-    url is what may be shown of it; url_hash stands for all of it; total is None until the end of a stream has come.
+    url is what may be shown of it; url_hash stands for all of it; total is None until the end of a stream has come; checksum is
+    that of the whole.
     """
 
     url: str
@@ -28,6 +29,7 @@ class Header:
     identity: str | None
     ranged: bool
     boot: str
+    checksum: str | None = None
 
 
 class Journal:

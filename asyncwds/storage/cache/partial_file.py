@@ -15,7 +15,7 @@ from pathlib import Path
 
 from asyncwds.errors import CacheError
 from asyncwds.storage.base import Chunk
-from asyncwds.storage.cache.checks import sums_of
+from asyncwds.storage.cache.checks import has_checksum, sums_of
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.journal import Header, Journal, header_line, span_line
 from asyncwds.storage.cache.leases import Claim, Claims
@@ -52,6 +52,7 @@ class Partial:
         self.name = name
         self.users = 0
         self.opening = asyncio.Lock()
+        self.left = asyncio.Event()  # by the last who had it open
         self.left_over = False
         self.journal = Journal()
         self._folder = folder
@@ -174,7 +175,8 @@ class Partial:
             await self._threads.run(self._folder.discard, self.name, self._file, unless_shared=self._lines)
 
     async def publish(self, validator: Callable[[str], bool], *, sums: bool) -> None:
-        """To be called when `journal.whole`: makes it a shard, unless others have; discards what the validator refuses."""
+        """To be called when `journal.whole`: makes it a shard, unless others have; discards what the validator refuses, and what
+        has another checksum than the store's."""
         record = await self._threads.run(self._record, validator, sums)
         if record is None:
             await self.discard()
@@ -231,7 +233,7 @@ class Partial:
         getattr(os, "fdatasync", os.fsync)(self._file)
         status = os.fstat(self._file)
         try:
-            if not validator(path):
+            if not validator(path) or not has_checksum(path, header.checksum):
                 return None
             found = sums_of(path) if sums else None
         except FileNotFoundError:  # another process was faster; there is nothing to discard either

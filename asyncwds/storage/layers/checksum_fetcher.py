@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from asyncwds.errors import ChecksumError, SpecError
 from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
-from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.body import ChunkBody, PassedOn
 from asyncwds.storage.layers.checksums import Digest, agrees, digest_for
 
 
@@ -39,7 +39,7 @@ class Verified:
         async with self._fetcher.open(url, start, stop, identity, buffer=buffer) as body:
             digest = _digest(url, body.answer, must=self._whole) if _is_whole(body.answer, stop) else None
             if digest is None:
-                yield body
+                yield PassedOn(replace(body.answer, checksum_is_sure=False), body) if body.answer.checksum else body
                 return
             answer = replace(body.answer, ranged=body.answer.ranged and not self._whole, checksum=None)
             async with aclosing(_checked(url, body, digest)) as chunks:

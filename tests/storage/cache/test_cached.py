@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import zlib
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -437,13 +438,44 @@ async def test_secrets_stay_out_of_the_folder(caches):
     assert "hunter2" not in str(list(caches.folder.rglob("*")))
 
 
-async def test_what_goes_through_a_cache_has_no_checksum_that_only_the_first_answer_tells(caches):
+@pytest.mark.parametrize("sure", [True, False])
+async def test_what_goes_through_a_cache_has_the_stores_checksum_unless_it_may_be_that_of_a_range(caches, sure):
     class Telling(MemoryFetcher):
         @asynccontextmanager
         async def open(self, *args, **options):
             async with super().open(*args, **options) as body:
-                yield PassedOn(replace(body.answer, checksum="crc32:00000000"), body)
+                yield PassedOn(replace(body.answer, checksum="crc32:00000000", checksum_is_sure=sure), body)
 
     cached = caches.new(Telling(caches.objects))
     answers = [(await read(cached, caches.url, start, start + MiB))[0] for start in (0, MiB)]
-    assert [answer.checksum for answer in answers] == [None, None]
+    assert [answer.checksum for answer in answers] == (["crc32:00000000"] * 2 if sure else [None, None])
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_a_shard_with_another_checksum_than_the_stores_is_not_kept(caches, right):
+    class Telling(MemoryFetcher):
+        @asynccontextmanager
+        async def open(self, *args, **options):
+            async with super().open(*args, **options) as body:
+                checksum = f"crc32:{zlib.crc32(caches.shard if right else caches.shard[1:]):08x}"
+                yield PassedOn(replace(body.answer, checksum=checksum), body)
+
+    cached = caches.new(Telling(caches.objects))
+    for start in (0, 2 * MiB):
+        await read(cached, caches.url, start, start + 2 * MiB)
+    await cached.aclose()
+    assert len(caches.files()) == right
+    assert right or caches.index() == []
+
+
+async def test_a_shard_that_is_distrusted_is_fetched_anew(caches):
+    cached = caches.new()
+    await read(cached, caches.url)
+    cached.distrust(caches.url)  # while it is still on its way to the disk
+    await cached.aclose()
+    assert (caches.files(), caches.index()) == ([], [])
+    cached = caches.new()
+    assert (await read(cached, caches.url))[1] == caches.shard
+    await cached.aclose()
+    assert caches.counters.cached == 0
+    assert caches.file().read_bytes() == caches.shard

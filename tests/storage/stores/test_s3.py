@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import math
 import os
 import random
 import time
@@ -9,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,9 +20,11 @@ from objectstore import ADMIN, NOBODY, READER, Identity, ObjectStore
 from webapps import serve
 
 from asyncwds import WebDataset
+from asyncwds.engine.keeping import keep
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.buckets import S3
+from asyncwds.settings.cache import Cache
 from asyncwds.settings.http import Http
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.settings.retry import Retry
@@ -406,6 +410,7 @@ class Relay:
 
     behind: str
     flip: int | None = None
+    flips: float = math.inf  # how often
     heads: int = 0
     fails: bool = False
 
@@ -420,8 +425,9 @@ class Relay:
             page = bytearray(await answer.read())
             headers = {name: value for name, value in answer.headers.items() if name != "Date"}
         first = int(headers.get("Content-Range", "bytes 0-").removeprefix("bytes ").partition("-")[0])
-        if self.flip is not None and 0 <= self.flip - first < len(page):
+        if self.flip is not None and self.flips > 0 and 0 <= self.flip - first < len(page):
             page[self.flip - first] ^= 1
+            self.flips -= 1
         return web.Response(status=answer.status, body=bytes(page) or None, headers=headers)
 
 
@@ -454,6 +460,45 @@ def test_fault_26_a_flipped_byte_of_a_shard_is_found_by_the_stores_checksum(
     assert between.heads == 3
     assert sum(1 for _ in in_small_parts(url, replace(settings, verify=False))) == 200
     assert between.heads == 3
+
+
+def test_fault_26_what_a_cache_downloads_has_the_stores_checksum(
+    seaweedfs: ObjectStore, relay: tuple[Relay, S3], prefix: str, tmp_path: Path
+) -> None:
+    between, settings = relay
+    between.flip = len(SHARD) // 2
+    url = put_with_checksum(seaweedfs, f"{prefix}/s.tar", SHARD, "crc32")
+    ds = in_small_parts(url, settings, cache_dir=tmp_path)
+    for _ in range(2):
+        seen = []
+        with pytest.raises(ChecksumError, match=f"the {len(SHARD)} bytes that came"):
+            seen.extend(iter(ds))
+        assert len(seen) == 200
+        assert not list(tmp_path.glob("*.tar"))
+    between.flip = None
+    assert sum(1 for _ in ds) == 200
+    [kept] = tmp_path.glob("*.tar")
+    assert kept.read_bytes() == SHARD
+
+
+def test_what_is_kept_for_its_path_is_fetched_twice_at_most(
+    seaweedfs: ObjectStore, relay: tuple[Relay, S3], prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between, settings = relay
+    for name, value in (
+        ("AWS_ENDPOINT_URL", settings.endpoint),
+        ("AWS_ACCESS_KEY_ID", settings.access_key),
+        ("AWS_SECRET_ACCESS_KEY", settings.secret_key),
+    ):
+        monkeypatch.setenv(name, str(value))
+    url = put_with_checksum(seaweedfs, f"{prefix}/s.tar", SHARD, "crc32")
+    between.flip = len(SHARD) // 2
+    with pytest.raises(ChecksumError, match="the store keeps"):
+        keep(url, Cache(tmp_path))
+    assert (between.heads, list(tmp_path.glob("*.tar"))) == (2, [])
+    between.flips = 1
+    assert Path(keep(url, Cache(tmp_path))).read_bytes() == SHARD
+    assert between.heads == 4
 
 
 def test_a_store_that_does_not_tell_checksums_is_read_all_the_same(
