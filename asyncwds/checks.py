@@ -185,6 +185,13 @@ def refuse_coroutine(name: str, *results: Any) -> None:
         raise SpecError(f"the function of {name} returned {refused}{_NOBODY_AWAITS}")
 
 
+def is_true(name: str, result: Any) -> bool:
+    """What a function answered that is asked yes or no; a coroutine would be yes."""
+    if result is not True:
+        refuse_coroutine(name, result)
+    return bool(result)
+
+
 def _wrong(name: str, value: Any, wanted: str) -> SpecError:
     return SpecError(f"{name} must be {wanted}, not {show_value(value)}")
 

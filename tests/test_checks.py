@@ -91,9 +91,6 @@ class Transform:
     def static(value: Any) -> Any:
         return value
 
-    @functools.partialmethod
-    def none(self) -> Any: ...
-
     bound = functools.partialmethod(two)
 
 

@@ -44,6 +44,11 @@ def reraise_exception(error: Exception) -> bool:
     raise error
 
 
+def ask(handler: Handler, error: Exception) -> bool:
+    """What the handler says to an error: whether to go on."""
+    return checks.is_true("a handler", handler(error))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Where samples come from and in which order: with (epoch, place) it determines every sample and its position.
@@ -156,7 +161,7 @@ class Source:
         try:
             raise block.error  # noqa: TRY301 - handlers expect to be called while the error is being handled
         except Exception as error:  # noqa: BLE001 - as above
-            return self.handler(error)
+            return ask(self.handler, error)
 
     def check_not_empty(self, counters: Counters) -> None:
         if counters.samples or self.empty_check is False:

@@ -10,7 +10,7 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.engine.tolerance import tolerated
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError, SpecError
-from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
 from asyncwds.samples import Sample
 from asyncwds.tar.grouping import Keys, base_plus_ext, repeated_message
 
@@ -107,4 +107,4 @@ def _goes_on(handler: Handler, file: Mapping[str, Any], key: str) -> bool:
     try:
         raise DuplicateFieldError(message, url=file["__url__"], key=key)  # noqa: TRY301 - handlers expect to be called while it is handled
     except DuplicateFieldError as error:
-        return handler(error)
+        return goes_on(error, handler)

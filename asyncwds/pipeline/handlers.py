@@ -15,8 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
-from asyncwds import checks
-from asyncwds.engine.source import Handler, failure_text, reraise_exception
+from asyncwds.engine.source import Handler, ask, failure_text, reraise_exception
 from asyncwds.errors import SpecError
 from asyncwds.formatting.escaping import printable
 
@@ -70,9 +69,7 @@ def goes_on(error: Exception, handler: Handler) -> bool:
     """What the handler says to an error, but a SpecError is raised: see `handled`."""
     if isinstance(error, SpecError):
         raise error
-    goes = handler(error)
-    checks.refuse_coroutine("a handler", goes)
-    return goes
+    return ask(handler, error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,7 +185,7 @@ def _files(  # noqa: PLR0917 - as above
             continue
         try:
             fname = name if rename_files is None else rename_files(name)
-            wanted = select_files is None or select_files(fname)
+            wanted = select_files is None or checks.is_true("select_files", select_files(fname))
         except Exception as error:  # noqa: BLE001 - users' functions; the handler decides
             if not goes_on(error, handler):
                 return

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from zlib import adler32
 
+from asyncwds import checks
 from asyncwds.compression.foreign import foreign
 from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError, WdsError
 from asyncwds.settings.prefetch import MAX_HEADER_BYTES
@@ -275,7 +276,7 @@ def _chooser(select: Callable[[str], bool] | None, rename: Callable[[str], str] 
     def choose(name: str) -> str | None:
         try:
             chosen = name if rename is None else rename(name)
-            return chosen if select is None or select(chosen) else None
+            return chosen if select is None or checks.is_true("select_files", select(chosen)) else None
         except WdsError:  # of the user's own making: not this member is wrong, but the call
             raise
         except Exception as error:  # noqa: BLE001 - user code; the handler of whoever reads decides

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from inspect import iscoroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import asyncwds as wds
 from asyncwds.errors import SpecError
+from asyncwds.testing import make_shard
 
 INSTEAD = "await it in the loop over the dataset"
 
@@ -120,6 +122,25 @@ def test_what_a_lambda_returns_is_looked_at_when_it_runs(take: Callable[[Any], A
     dataset = stage if isinstance(stage, wds.DataPipeline) else wds.DataPipeline([[SAMPLE]], stage)
     with pytest.raises(SpecError, match=f"returned an? .*{INSTEAD}"):
         list(dataset)
+
+
+@pytest.mark.parametrize("name", ["handler", "select_files"])
+def test_so_is_what_the_functions_of_a_source_return(name: str, tmp_path: Path) -> None:
+    shard = tmp_path / "a.tar"
+    shard.write_bytes(make_shard([SAMPLE]) if name == "select_files" else b"no archive" * 100)
+    files = [{"fname": "a.x", "data": b"", "__url__": "u"}] * 2 if name == "handler" else []
+
+    def function(value: Any) -> Any:
+        return fetch(value)
+
+    with pytest.raises(SpecError, match=f"returned a coroutine.*{INSTEAD}"):
+        list(wds.WebDataset(str(shard), **{name: function}))
+    with pytest.raises(SpecError, match=f"returned a coroutine.*{INSTEAD}"):
+        list(
+            wds.group_by_keys(files, handler=function)
+            if files
+            else wds.tar_file_expander(wds.url_opener([str(shard)]), select_files=function)
+        )
 
 
 def test_what_the_user_awaits_may_be_in_samples() -> None:
