@@ -34,7 +34,7 @@ def served(
 ) -> Iterator[dict[str, Any]]:
     """The same world behind an HTTP server in a process of its own: `first_byte` [s] of delay, `rate` [bytes/s] per connection.
 
-    `weather` are arguments of `asyncwds.testing.Weather`.
+    `weather` are arguments of `asyncwds.testing.FaultProfile`.
     """
     command = [sys.executable, "-m", "asyncwds.testing", world["folder"], "--first-byte-delay", str(first_byte)]
     if rate is not None:

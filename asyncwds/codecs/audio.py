@@ -13,7 +13,7 @@ from asyncwds.codecs import ffmpeg
 from asyncwds.codecs.images import as_tensor, extension_set, last_extension
 from asyncwds.codecs.video_types import MAX_DECODED, Sound, require_room
 from asyncwds.errors import SpecError
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 
 AUDIO_EXTENSIONS = frozenset({"flac", "mp3", "sox", "wav", "m4a", "ogg", "wma", "opus", "aac", "aif", "aiff"})
 _UNKNOWN_FORMAT = 1  # libsndfile's SF_ERR_UNRECOGNISED_FORMAT
@@ -35,9 +35,9 @@ class AudioHandler:
         if self.container not in get_args(Container):
             raise SpecError(f"audio becomes one of {', '.join(get_args(Container))}, not {self.container!r}")
         if self.container == "torch":
-            needed("torch", "torch")
+            require_extra("torch", "torch")
         if self.library == "soundfile" or (self.library == "auto" and find_spec("soundfile") is None and not _has_ffmpeg()):
-            needed("soundfile", "audio")
+            require_extra("soundfile", "audio")
         elif self.library != "auto":
             ffmpeg.require(self.library)
 
@@ -94,7 +94,7 @@ def _read(data: bytes, library: Library, max_bytes: int) -> Sound:
 
 def _soundfile(data: bytes, max_bytes: int, others: bool) -> Sound | None:
     """None for a format that it does not know, if there are others to ask."""
-    soundfile = needed("soundfile", "audio")
+    soundfile = require_extra("soundfile", "audio")
     try:
         file = soundfile.SoundFile(BytesIO(data))
     except soundfile.LibsndfileError as error:

@@ -18,7 +18,7 @@ from asyncwds.codecs import field_loaders
 from asyncwds.codecs.images import imagehandler
 from asyncwds.compression.fields import MAX_UNPACKED, SUFFIXES, unpacked
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.samples import misplaced, whereabouts
 
 FieldDecoder = Callable[[bytes], Any]
@@ -93,7 +93,7 @@ def gzfilter(key: str, data: bytes, max_bytes: int = MAX_UNPACKED) -> Continue |
 
 def torch_safetensors(key: str, data: bytes) -> Any:
     """A handler for `decode`: `.safetensors` → tensors by name, on the CPU."""
-    return needed("safetensors.torch", "safetensors").load(data) if key.lower().endswith(".safetensors") else None
+    return require_extra("safetensors.torch", "safetensors").load(data) if key.lower().endswith(".safetensors") else None
 
 
 @dataclass(frozen=True, slots=True)

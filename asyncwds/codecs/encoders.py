@@ -18,7 +18,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from asyncwds import checks
 from asyncwds.errors import EncodeError, SpecError
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 
 Sample = Mapping[str, Any]
 Encoder = Callable[[Any], Any]
@@ -43,7 +43,7 @@ def bytestr(data: Any) -> bytes:
 
 def torch_dumps(data: Any) -> bytes:
     """As `torch.save` writes it. Of a view, it writes all that the view is of: clone a slice of something large."""
-    torch = needed("torch", "torch")
+    torch = require_extra("torch", "torch")
     file = BytesIO()
     torch.save(data, file)
     return file.getvalue()
@@ -87,12 +87,12 @@ def tenbin_dumps(x: Any) -> bytes:
 
 def cbor_dumps(x: Any) -> bytes:
     """CBOR, by cbor2 (the extra `cbor`)."""
-    return bytes(needed("cbor2", "cbor").dumps(x))
+    return bytes(require_extra("cbor2", "cbor").dumps(x))
 
 
 def mp_dumps(x: Any) -> bytes:
     """MessagePack (the extra `msgpack`). Raises TypeError for dicts whose keys it can write but not read, such as tuples."""
-    msgpack = needed("msgpack", "msgpack")
+    msgpack = require_extra("msgpack", "msgpack")
     data = bytes(msgpack.packb(x))
     if isinstance(x, (dict, list, tuple)):
         msgpack.unpackb(data, strict_map_key=False)
@@ -103,12 +103,12 @@ def safetensors_dumps(x: Any) -> bytes:
     """Named tensors, or named arrays, in the format of safetensors (the extra of that name)."""
     first = next(iter(x.values()), None)
     if type(first).__module__.startswith("torch"):
-        return bytes(needed("safetensors.torch", "safetensors").save(dict(x)))
+        return bytes(require_extra("safetensors.torch", "safetensors").save(dict(x)))
     import numpy as np  # noqa: PLC0415 - heavy
 
     # The library writes the memory of an array as it lies there, and the shape of another order.
     arrays = {name: np.asarray(array, order="C") for name, array in x.items()}
-    return bytes(needed("safetensors.numpy", "safetensors").save(arrays))
+    return bytes(require_extra("safetensors.numpy", "safetensors").save(arrays))
 
 
 def _number(x: Any) -> bytes:
@@ -188,7 +188,7 @@ def _xz(data: bytes) -> bytes:
 
 
 def _zstd(data: bytes) -> bytes:
-    return bytes(needed("zstandard", "zstd").ZstdCompressor().compress(data))
+    return bytes(require_extra("zstandard", "zstd").ZstdCompressor().compress(data))
 
 
 # Suffix → magic number, compression. Without the time in gzip's header, so that the same value gives the same bytes.

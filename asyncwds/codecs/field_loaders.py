@@ -16,7 +16,7 @@ from asyncwds.codecs.pickles import unpickled
 from asyncwds.codecs.rebuilding import ALLOWING
 from asyncwds.compression.fields import MAX_UNPACKED
 from asyncwds.errors import DecodeError
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.security import any_pickle, secure_mode, weights_only
 
 Allowed = Literal["any"] | Sequence[Callable[..., Any]] | None
@@ -50,7 +50,7 @@ def torch_loads(data: bytes, allow: Allowed = None, max_bytes: int = MAX_UNPACKE
     """
     if secure_mode():
         raise DecodeError("torch.loads is not allowed for security reasons when enforce_security is set.")
-    torch = needed("torch", "torch")
+    torch = require_extra("torch", "torch")
     if data.startswith(b"PK"):
         with ZipFile(BytesIO(data)) as archive:
             _require_room(archive, len(data), max_bytes)
@@ -59,7 +59,7 @@ def torch_loads(data: bytes, allow: Allowed = None, max_bytes: int = MAX_UNPACKE
     try:
         if not allow or isinstance(allow, str):
             return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
-        with needed("torch.serialization", "torch").safe_globals(list(allow)):
+        with require_extra("torch.serialization", "torch").safe_globals(list(allow)):
             return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as cause:
         refused = str(cause).partition("\n\n")[0].partition("WeightsUnpickler error:")[2].strip() or str(cause)[:200]
@@ -131,15 +131,15 @@ def tenbin_loads(data: bytes) -> list[Any]:
 
 def msgpack_loads(data: bytes) -> Any:
     """Keys of dicts may be numbers, as they may be for who writes them."""
-    return needed("msgpack", "msgpack").unpackb(data, strict_map_key=False)
+    return require_extra("msgpack", "msgpack").unpackb(data, strict_map_key=False)
 
 
 def cbor_loads(data: bytes) -> Any:
     """CBOR (RFC 8949), by cbor2."""
-    return needed("cbor2", "cbor").loads(data)
+    return require_extra("cbor2", "cbor").loads(data)
 
 
 def safetensors_loads(data: bytes) -> dict[str, Any]:
     """Arrays by name. NumPy has no bfloat16: for such files see `torch_safetensors`."""
-    arrays: dict[str, Any] = needed("safetensors.numpy", "safetensors").load(data)
+    arrays: dict[str, Any] = require_extra("safetensors.numpy", "safetensors").load(data)
     return arrays

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from asyncwds.compression.fields import MAX_UNPACKED
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,7 +72,7 @@ def _png(image: ImageFile, data: bytes) -> NDArray[Any] | None:
         return None
     if image.mode.startswith("I"):
         return np.array(image).astype(np.uint16)
-    pixels: NDArray[Any] = needed("imagecodecs", "images").png_decode(data)
+    pixels: NDArray[Any] = require_extra("imagecodecs", "images").png_decode(data)
     return pixels
 
 
@@ -80,7 +80,7 @@ def _jpeg2000(_image: ImageFile, data: bytes) -> NDArray[Any] | None:
     precision = (data[data.index(_J2K_SIZ) + 42] & 0x7F) + 1
     if precision <= 8:
         return None
-    pixels: NDArray[Any] = needed("imagecodecs", "images").jpeg2k_decode(data)
+    pixels: NDArray[Any] = require_extra("imagecodecs", "images").jpeg2k_decode(data)
     return pixels
 
 
@@ -105,7 +105,7 @@ def _needs_tifffile(image: ImageFile, data: bytes) -> bool:
 
 def _tiff(data: bytes, raw: bool) -> NDArray[Any]:
     """The first page."""
-    with needed("tifffile", "images").TiffFile(BytesIO(data)) as file:
+    with require_extra("tifffile", "images").TiffFile(BytesIO(data)) as file:
         page = file.pages[0]
         if not raw and page.photometric not in _GREY_AND_RGB:
             raise ValueError(f"its channels are {page.photometric.name}, not grey or RGB; the spec 'raw' takes them as they are")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.security import secure_mode
 
 if TYPE_CHECKING:
@@ -221,4 +221,4 @@ def packed(pixels: NDArray[Any], spec: ImageSpec) -> Any:
 
 
 def as_tensor(array: NDArray[Any]) -> Any:
-    return needed("torch", "torch").from_numpy(array)
+    return require_extra("torch", "torch").from_numpy(array)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asyncwds.codecs.video_types import Clip, Request, Sampling, Sound, require_room
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def read_audio(data: bytes, max_bytes: int) -> Sound | None:
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]
-        resampler = needed("av", "video").AudioResampler(format="fltp")
+        resampler = require_extra("av", "video").AudioResampler(format="fltp")
         pieces: list[NDArray[np.float32]] = [np.zeros((stream.channels, 0), np.float32)]
         size = 0
         for frame in chain(container.decode(stream), [None]):  # None gives out what the resampler holds
@@ -58,7 +58,7 @@ def read_audio(data: bytes, max_bytes: int) -> Sound | None:
 
 
 def _opened(data: bytes) -> Any:
-    av = needed("av", "video")
+    av = require_extra("av", "video")
     # Titles in Latin-1 are common. From version 19 on PyAV takes them by itself, and has no such argument.
     lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     # What looks like a video may be a playlist of files and addresses. Without protocols FFmpeg opens nothing but these bytes.

@@ -6,13 +6,13 @@ from io import BytesIO
 from typing import Any
 
 from asyncwds.codecs.rebuilding import refuse
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 
 
 def find(module: str, name: str) -> Any:
     found = _FUNCTIONS.get((module, name))
     if found is None and module == "torch" and name.isidentifier():
-        torch = needed("torch", "torch")
+        torch = require_extra("torch", "torch")
         found = getattr(torch, name, None)
         if name in ("Size", "device"):
             return _size if name == "Size" else _device
@@ -22,16 +22,16 @@ def find(module: str, name: str) -> Any:
 
 
 def _size(*args: Any) -> Any:
-    return needed("torch", "torch").Size(*args)
+    return require_extra("torch", "torch").Size(*args)
 
 
 def _device(*args: Any) -> Any:
-    return needed("torch", "torch").device(*args)
+    return require_extra("torch", "torch").device(*args)
 
 
 def _storage(data: bytes) -> Any:
     """torch itself unpickles anything here."""
-    torch = needed("torch", "torch")
+    torch = require_extra("torch", "torch")
     storage = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     if not isinstance(storage, torch.TypedStorage):
         refuse("torch.storage of something else")
@@ -46,14 +46,14 @@ def _tensor(storage: Any, offset: int, size: Any, stride: Any, *options: Any) ->
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if min((offset, *size, *stride)) < 0 or (0 not in size and (last + 1) * storage.dtype.itemsize > raw.nbytes()):
         raise ValueError(f"a tensor of size {tuple(size)} does not fit {raw.nbytes()} bytes")
-    tensor = needed("torch", "torch").empty(0, dtype=storage.dtype).set_(raw, offset, size, stride)
+    tensor = require_extra("torch", "torch").empty(0, dtype=storage.dtype).set_(raw, offset, size, stride)
     tensor = tensor.conj() if bits.get("conj") else tensor
     tensor = -tensor if bits.get("neg") else tensor
     return tensor.requires_grad_(bool(requires_grad))
 
 
 def _parameter(data: Any, requires_grad: bool, _hooks: Any) -> Any:
-    return needed("torch", "torch").nn.Parameter(data, bool(requires_grad))
+    return require_extra("torch", "torch").nn.Parameter(data, bool(requires_grad))
 
 
 _FUNCTIONS = {

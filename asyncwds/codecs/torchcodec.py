@@ -10,7 +10,7 @@ import numpy as np
 
 from asyncwds.codecs import matroska
 from asyncwds.codecs.video_types import Clip, Request, Sound, require_room
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 
 _HEADS = (
     (0, matroska.HEAD),
@@ -79,4 +79,4 @@ def _transforms(size: tuple[int, int] | None) -> list[Any]:
 
 
 def _library(module: str) -> Any:
-    return needed(f"torchcodec.{module}", "torchcodec")
+    return require_extra(f"torchcodec.{module}", "torchcodec")

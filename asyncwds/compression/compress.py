@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from asyncwds import checks
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 
 
 class Compressor(Protocol):
@@ -43,7 +43,7 @@ def _zst() -> Compressor:
             from compression import zstd  # noqa: PLC0415 - as above
 
             return zstd.ZstdCompressor()
-    made: Compressor = needed("zstandard", "zstd").ZstdCompressor().compressobj()
+    made: Compressor = require_extra("zstandard", "zstd").ZstdCompressor().compressobj()
     return made
 
 

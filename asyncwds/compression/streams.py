@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.units import KiB, MiB
 
 _XZ_MEMORY = 256 * MiB  # `xz -9` needs 65 MiB
@@ -97,7 +97,7 @@ def _zstd() -> tuple[Stream, type[Exception]]:
             from compression import zstd  # noqa: PLC0415 - see above
 
             return zstd.ZstdDecompressor(), zstd.ZstdError
-    zstandard = needed("zstandard", "zstd")
+    zstandard = require_extra("zstandard", "zstd")
     return _Zstandard(zstandard.ZstdDecompressor().decompressobj(write_size=_ZSTD_OUTPUT)), zstandard.ZstdError
 
 

@@ -14,7 +14,7 @@ from asyncwds.engine.scheduler import Scheduler
 from asyncwds.engine.tuner import START, Tuner
 from asyncwds.engine.watch import LOOK_EVERY, Help, Watch
 from asyncwds.errors import FetchError, WdsError
-from asyncwds.runtime.completion import to_its_end
+from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.descriptors import advice, are_used_up, most_connections
 from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
@@ -121,7 +121,7 @@ class Fetches:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
-        await to_its_end(self._free(tasks))
+        await run_to_completion(self._free(tasks))
 
     async def _free(self, tasks: list[asyncio.Task[None]]) -> None:
         try:

@@ -32,7 +32,7 @@ from asyncwds.shards.plan import Draw, Splitter, plan, single_node_only, split_b
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import expand
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.layers.hints import foretold
+from asyncwds.storage.layers.hints import announce
 from asyncwds.storage.listing import listed
 from asyncwds.storage.schemes import Settings, Storage, as_storage
 
@@ -131,7 +131,7 @@ class Source:
             listed=self._listed,
             strict=self.strict,
         )
-        shards = foretold(shards, fetcher)
+        shards = announce(shards, fetcher)
         stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)
         try:
             yield stream

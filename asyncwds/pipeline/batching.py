@@ -11,7 +11,7 @@ from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.pipeline.collation import Collation, default_collation_fn, with_tensors
 from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 
 __all__ = ["Batched", "Collation", "Unbatched", "Unlisted", "batched", "default_collation_fn", "listed", "unbatched", "unlisted"]
 
@@ -39,7 +39,7 @@ class Batched:
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         lists = self._lists(source)
         if self.tensors:
-            needed("torch", "torch")
+            require_extra("torch", "torch")
         return self._collated(lists) if self.collation_fn is not None or self.tensors else lists
 
     def _lists(self, source: Iterable[Any]) -> Iterator[list[Any]]:

@@ -34,7 +34,7 @@ from asyncwds.pipeline.run import (
     reseeded,
 )
 from asyncwds.pipeline.stage import is_bindable
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.stats import Counters, Stats
 from asyncwds.runtime.torch_iterable import TorchIterable
@@ -266,7 +266,7 @@ class DataPipeline:
 
     def __add__(self, other: Any) -> Any:
         """torch's ChainDataset: the items of this, and then those of the other."""
-        return needed("torch.utils.data", "torch").ChainDataset([self, other])
+        return require_extra("torch.utils.data", "torch").ChainDataset([self, other])
 
     def __copy__(self) -> Self:
         """Another pipeline, which counts epochs by itself from here on."""

@@ -7,7 +7,7 @@ from typing import Any
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.fluid import FluidInterface
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 
 
 class FluidWrapper(DataPipeline, FluidInterface):
@@ -29,7 +29,7 @@ class WebLoader(DataPipeline, FluidInterface):
     state_dict = load_state_dict = None  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        loader = needed("torch.utils.data", "torch").DataLoader
+        loader = require_extra("torch.utils.data", "torch").DataLoader
         try:
             head = loader(*args, **options)
         except (TypeError, ValueError) as error:

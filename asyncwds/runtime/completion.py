@@ -20,7 +20,7 @@ async def finished_soon(begun: asyncio.Task[T]) -> bool:
     return not begun.cancelled()
 
 
-async def to_its_end(closing: Coroutine[Any, Any, None]) -> None:
+async def run_to_completion(closing: Coroutine[Any, Any, None]) -> None:
     """Waits for `closing`, also if the caller is cancelled meanwhile; that is raised afterwards.
 
     For what frees threads and sockets and does not wait for the network: a timeout or a second Ctrl-C comes while a first one

@@ -8,7 +8,7 @@ from typing import Any
 from asyncwds.errors import SpecError
 
 
-def needed(module: str, extra: str) -> Any:
+def require_extra(module: str, extra: str) -> Any:
     """The module. Where it is not installed, a SpecError that says which extra to install; no stage skips that."""
     try:
         return import_module(module)

@@ -14,7 +14,7 @@ from asyncwds.runtime.units import KiB
 from asyncwds.shards.urls import rewritten, scheme_of
 from asyncwds.storage.base import Answer, Body, Fetcher
 from asyncwds.storage.body import ChunkBody
-from asyncwds.storage.layers.hints import Foresighted
+from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.local.output import BUFSIZE
 from asyncwds.storage.local.readiness import translated
 
@@ -61,13 +61,13 @@ class ByScheme:
         return self._own.open(url, start, stop, identity, buffer=buffer)
 
     def foresees(self, url: str) -> bool:
-        """As `asyncwds.storage.layers.hints.Foresighted`."""
+        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
         url = rewritten(url)
-        return isinstance(self._own, Foresighted) and self._opener(url) is None and self._own.foresees(url)
+        return isinstance(self._own, AcceptsHints) and self._opener(url) is None and self._own.foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
-        """As `asyncwds.storage.layers.hints.Foresighted`."""
-        if isinstance(self._own, Foresighted):
+        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
+        if isinstance(self._own, AcceptsHints):
             self._own.upcoming([rewritten(url) for url in urls if self.foresees(url)])
 
     def _opener(self, url: str) -> Opener | None:

@@ -23,10 +23,10 @@ from asyncwds.shards.manifests import ShardRecord, records_of
 from asyncwds.shards.urls import Urls, expand, local_path, scheme_of
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import Storage, http_for, settings_for, site_maker
+from asyncwds.storage.schemes import Storage, http_for, settings_for, store_maker
 
 if TYPE_CHECKING:
-    from asyncwds.storage.object_store import Site
+    from asyncwds.storage.object_store import ObjectStore
 
 T = TypeVar("T")
 FOLDERS_AT_ONCE = 16
@@ -91,7 +91,7 @@ async def _read(fetcher: Fetcher, url: str) -> bytes:
 
 async def _matching(urls: Sequence[str], http: Http, retry: Retry, storage: Storage) -> list[str]:
     async with AsyncExitStack() as open_now:
-        matches = partial(_matches, _Sites(http, retry, storage, open_now))
+        matches = partial(_matches, _Stores(http, retry, storage, open_now))
         globs = [_glob(url, storage) for url in urls]
         found = iter(await _together(matches(glob) for glob in globs if glob is not None))
         return [
@@ -108,8 +108,8 @@ def _chosen(url: str, found: list[str]) -> list[str]:
     raise no_shards(url)
 
 
-class _Sites:
-    """The sites of a listing, each with a transport of its own; `open_now` closes them."""
+class _Stores:
+    """The stores of a listing, each with a transport of its own; `open_now` closes them."""
 
     def __init__(self, http: Http, retry: Retry, storage: Storage, open_now: AsyncExitStack) -> None:
         self._http = http
@@ -117,21 +117,21 @@ class _Sites:
         self._storage = storage
         self._open_now = open_now
         self.limit = asyncio.Semaphore(FOLDERS_AT_ONCE)
-        self._sites: dict[int, Site] = {}
+        self._stores: dict[int, ObjectStore] = {}
 
-    def site_of(self, url: str) -> Site:
+    def store_of(self, url: str) -> ObjectStore:
         from asyncwds.storage.http.transport import Transport  # noqa: PLC0415 - it brings aiohttp, 150 ms
-        from asyncwds.storage.stores.web import Web  # noqa: PLC0415 - as above
+        from asyncwds.storage.stores.web import WebStore  # noqa: PLC0415 - as above
 
         settings = settings_for(url, self._storage)
-        if id(settings) not in self._sites:
+        if id(settings) not in self._stores:
             http = self._http if settings is None else http_for(settings, self._http)
             transport = Transport(http, self._retry, Counters(), logins=settings is None)
             self._open_now.push_async_callback(transport.aclose)
-            site = Web(transport) if settings is None else site_maker(settings)(transport)
-            self._open_now.push_async_callback(site.aclose)
-            self._sites[id(settings)] = site
-        return self._sites[id(settings)]
+            store = WebStore(transport) if settings is None else store_maker(settings)(transport)
+            self._open_now.push_async_callback(store.aclose)
+            self._stores[id(settings)] = store
+        return self._stores[id(settings)]
 
 
 def _glob(url: str, storage: Storage) -> Glob | None:
@@ -142,23 +142,23 @@ def _glob(url: str, storage: Storage) -> Glob | None:
     return Glob(url, ("*",)) if glob is None and url.endswith("/") and "?" not in url else glob
 
 
-async def _matches(sites: _Sites, glob: Glob) -> list[str]:
+async def _matches(stores: _Stores, glob: Glob) -> list[str]:
     scheme = scheme_of(glob.url)
     if reason := refused(scheme):
         raise SpecError(f"{scheme}: urls are not looked up, because {reason}", url=glob.url)
-    site = sites.site_of(glob.url)
+    store = stores.store_of(glob.url)
     # A name that has brackets needs no pattern; but asking is a request that most patterns can do without.
-    if "*" not in glob.url and glob.url in [url async for url in site.list(glob.url, deep=False)]:
+    if "*" not in glob.url and glob.url in [url async for url in store.list(glob.url, deep=False)]:
         return [glob.url]
-    found = sorted(await _Walk(site, sites.limit).below(glob.folder, glob.names))
+    found = sorted(await _Walk(store, stores.limit).below(glob.folder, glob.names))
     if not found:
         raise SpecError(f"nothing matches the pattern{_WEB if scheme.startswith('http') else ''}", url=glob.url)
     return found
 
 
 class _Walk:
-    def __init__(self, site: Site, limit: asyncio.Semaphore) -> None:
-        self._site = site
+    def __init__(self, store: ObjectStore, limit: asyncio.Semaphore) -> None:
+        self._site = store
         self._limit = limit
 
     async def below(self, folder: str, names: Sequence[str]) -> list[str]:

@@ -50,16 +50,16 @@ class Promise(NamedTuple):
     end: int | None
 
 
-class Facts(NamedTuple):
+class ObjectMetadata(NamedTuple):
     """What an answer says of the object as a whole: `Answer.identity` and `Answer.checksum`."""
 
     identity: str | None
     checksum: str | None = None
 
 
-def facts_of(headers: Mapping[str, str]) -> Facts:
+def metadata_of(headers: Mapping[str, str]) -> ObjectMetadata:
     """Where HTTP says it."""
-    return Facts(headers.get("ETag") or headers.get("Last-Modified"))
+    return ObjectMetadata(headers.get("ETag") or headers.get("Last-Modified"))
 
 
 class _Span(NamedTuple):
@@ -68,40 +68,40 @@ class _Span(NamedTuple):
     total: int | None
 
 
-def promised(asked: Asked, status: int, headers: Mapping[str, str], facts: Facts | None = None) -> Promise:
+def promised(asked: Asked, status: int, headers: Mapping[str, str], metadata: ObjectMetadata | None = None) -> Promise:
     """Checks the answer to a request that succeeded (200 or 206) against what was asked.
 
     Raises ChangedError if it is another object than before, FetchError if it is not the range asked for or in an encoding
     that nothing here can read.
     """
-    facts = facts or facts_of(headers)
+    metadata = metadata or metadata_of(headers)
     _check_encoding(asked, headers)
-    check_identity(asked, facts.identity)
+    check_identity(asked, metadata.identity)
     span = _span(asked, headers)
     if span is None:
         if status == PARTIAL:
             raise FetchError("answer 206 without a Content-Range header", url=asked.url, offset=asked.start, retryable=True)
         total = int(headers["Content-Length"]) if "Content-Length" in headers else None
-        return Promise(Answer(0, total, facts.identity, ranged=False, checksum=facts.checksum), total)
+        return Promise(Answer(0, total, metadata.identity, ranged=False, checksum=metadata.checksum), total)
     # Also with status 200: `rclone serve s3` answers ranges so.
     if span.start != asked.start:
         message = f"the server sent a range from byte {span.start} where {asked.start} was asked for"
         raise FetchError(message, url=asked.url, offset=asked.start, retryable=True)
     end = _least(asked.stop, span.stop if span.total is None else span.total)
-    return Promise(Answer(span.start, span.total, facts.identity, ranged=True, checksum=facts.checksum), end)
+    return Promise(Answer(span.start, span.total, metadata.identity, ranged=True, checksum=metadata.checksum), end)
 
 
-def promised_nothing(asked: Asked, headers: Mapping[str, str], page: bytes, facts: Facts | None = None) -> Promise:
+def promised_nothing(asked: Asked, headers: Mapping[str, str], page: bytes, metadata: ObjectMetadata | None = None) -> Promise:
     """The same for status 416: the object ends at or before `asked.start`, so there are no bytes."""
     size = _UNSATISFIED.fullmatch(headers.get("Content-Range", "")) or _ACTUAL_SIZE.search(page)
     total = int(size[1]) if size else 0 if asked.start == 0 else None
     if total is None or total > asked.start:
         message = "answer 416 (range not satisfiable), but the object does not end there"
         raise FetchError(message, url=asked.url, offset=asked.start, status=416)
-    facts = facts or facts_of(headers)
-    if facts.identity is not None:  # most servers leave it out here
-        check_identity(asked, facts.identity)
-    return Promise(Answer(asked.start, total, facts.identity, ranged=True, checksum=facts.checksum), asked.start)
+    metadata = metadata or metadata_of(headers)
+    if metadata.identity is not None:  # most servers leave it out here
+        check_identity(asked, metadata.identity)
+    return Promise(Answer(asked.start, total, metadata.identity, ranged=True, checksum=metadata.checksum), asked.start)
 
 
 def check_identity(asked: Asked, identity: str | None) -> None:

@@ -14,8 +14,8 @@ from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.base import Body, Fetcher
-from asyncwds.storage.layers.checksum_fetcher import Verified
-from asyncwds.storage.layers.hints import Foresighted
+from asyncwds.storage.layers.checksum_fetcher import ChecksumFetcher
+from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.local.file import FileFetcher
 from asyncwds.storage.local.pipe import PipeFetcher
 from asyncwds.storage.local.stdin import StdinFetcher
@@ -27,12 +27,12 @@ from asyncwds.storage.schemes import (
     is_foreign,
     schemes,
     settings_for,
-    site_maker,
+    store_maker,
     why_not,
 )
 
 if TYPE_CHECKING:
-    from asyncwds.storage.object_store import Site
+    from asyncwds.storage.object_store import ObjectStore
 
 Maker = Callable[[Http, Retry, Counters], Fetcher]
 
@@ -58,7 +58,7 @@ class _Storage:
         self._arguments = (http, retry, counters)
         self._storage = storage
         self._fetchers: dict[Maker | int, Fetcher] = {}
-        self._sites: dict[int, Site] = {}
+        self._sites: dict[int, ObjectStore] = {}
 
     def open(
         self,
@@ -76,19 +76,19 @@ class _Storage:
         return fetcher.open(url, start, stop, identity, buffer=buffer)
 
     def foresees(self, url: str) -> bool:
-        """As `asyncwds.storage.layers.hints.Foresighted`."""
+        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
         settings = settings_for(url, self._storage)
         return isinstance(settings, AIStore) and self._foresighted(settings).foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
-        """As `asyncwds.storage.layers.hints.Foresighted`."""
-        by_site: dict[Foresighted, list[str]] = {}
+        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
+        by_site: dict[AcceptsHints, list[str]] = {}
         for url in urls:
             settings = settings_for(url, self._storage)
             if isinstance(settings, AIStore):
                 by_site.setdefault(self._foresighted(settings), []).append(url)
-        for site, its_urls in by_site.items():
-            site.upcoming(its_urls)
+        for store, its_urls in by_site.items():
+            store.upcoming(its_urls)
 
     async def aclose(self) -> None:
         async with AsyncExitStack() as all_of_them:
@@ -111,11 +111,11 @@ class _Storage:
                 self._fetchers[id(settings)], self._sites[id(settings)] = _bucket(settings, *self._arguments)
         return self._fetchers[id(settings)]
 
-    def _foresighted(self, settings: Settings) -> Foresighted:
+    def _foresighted(self, settings: Settings) -> AcceptsHints:
         self._by_settings(settings)
-        site = self._sites[id(settings)]
-        assert isinstance(site, Foresighted)
-        return site
+        store = self._sites[id(settings)]
+        assert isinstance(store, AcceptsHints)
+        return store
 
 
 def _maker(url: str) -> Maker:
@@ -133,24 +133,24 @@ def _http(http: Http, retry: Retry, counters: Counters) -> Fetcher:
     return _made_again(HttpFetcher(http, retry, counters), retry, counters)
 
 
-def _bucket(settings: Settings, http: Http, retry: Retry, counters: Counters) -> tuple[Fetcher, Site]:
+def _bucket(settings: Settings, http: Http, retry: Retry, counters: Counters) -> tuple[Fetcher, ObjectStore]:
     from asyncwds.storage.stores.fetcher import HttpFetcher  # noqa: PLC0415 - as above
 
-    bare = HttpFetcher(http_for(settings, http), retry, counters, site_maker(settings))
+    bare = HttpFetcher(http_for(settings, http), retry, counters, store_maker(settings))
     fetcher = _made_again(bare, retry, counters)
     if isinstance(settings, AIStore):
-        return Verified(fetcher, whole=settings.verify), bare.site
+        return ChecksumFetcher(fetcher, whole=settings.verify), bare.store
     if isinstance(settings, S3) and settings.verify:
-        return _stated(fetcher, bare.site), bare.site
-    return fetcher, bare.site
+        return _stated(fetcher, bare.store), bare.store
+    return fetcher, bare.store
 
 
-def _stated(fetcher: Fetcher, site: Site) -> Fetcher:
-    from asyncwds.storage.layers.stated_checksums import Stated  # noqa: PLC0415 - as above
-    from asyncwds.storage.stores.s3.store import S3Site  # noqa: PLC0415 - as above
+def _stated(fetcher: Fetcher, store: ObjectStore) -> Fetcher:
+    from asyncwds.storage.layers.stated_checksums import StatedChecksums  # noqa: PLC0415 - as above
+    from asyncwds.storage.stores.s3.store import S3Store  # noqa: PLC0415 - as above
 
-    assert isinstance(site, S3Site)
-    return Stated(fetcher, site.checksum)
+    assert isinstance(store, S3Store)
+    return StatedChecksums(fetcher, store.checksum)
 
 
 def _file_system(settings: FileSystem, _http: Http, retry: Retry, counters: Counters) -> Fetcher:

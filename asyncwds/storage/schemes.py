@@ -1,4 +1,4 @@
-"""Which settings hold for which url, and which site they make. The sites bring aiohttp and their vendor's library: on first use."""
+"""Which settings hold for which url, and which store they make. Stores bring aiohttp and their vendor's library: on first use."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import SpecError
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.security import secure_mode
 from asyncwds.settings.buckets import GCS, S3, AIStore, Azure, Command, FileSystem, HuggingFace
 from asyncwds.settings.http import Http
 
 if TYPE_CHECKING:
     from asyncwds.storage.http.transport import Transport
-    from asyncwds.storage.object_store import Site
+    from asyncwds.storage.object_store import ObjectStore
 
 Settings = S3 | GCS | Azure | HuggingFace | AIStore | FileSystem | Command
 Storage = Mapping[str, Settings]
@@ -34,20 +34,20 @@ SCHEMES: dict[str, Settings] = {
     "hf": HuggingFace(),
     "ais": AIStore(),
 }
-# settings → module and class of the site: called with the settings and a `Transport`
-_SITES: dict[type, tuple[str, str]] = {
-    S3: ("asyncwds.storage.stores.s3.store", "S3Site"),
-    GCS: ("asyncwds.storage.stores.gcs.store", "GcsSite"),
-    Azure: ("asyncwds.storage.stores.azure.store", "AzureSite"),
-    HuggingFace: ("asyncwds.storage.stores.hf.store", "HfSite"),
-    AIStore: ("asyncwds.storage.stores.ais.store", "AisSite"),
-    FileSystem: ("asyncwds.storage.fsspec", "FsspecSite"),  # which can do no more than list
+# settings → module and class of the store: called with the settings and a `Transport`
+_STORES: dict[type, tuple[str, str]] = {
+    S3: ("asyncwds.storage.stores.s3.store", "S3Store"),
+    GCS: ("asyncwds.storage.stores.gcs.store", "GcsStore"),
+    Azure: ("asyncwds.storage.stores.azure.store", "AzureStore"),
+    HuggingFace: ("asyncwds.storage.stores.hf.store", "HfStore"),
+    AIStore: ("asyncwds.storage.stores.ais.store", "AisStore"),
+    FileSystem: ("asyncwds.storage.fsspec.store", "FsspecStore"),  # which can do no more than list
 }
 _FILE_SYSTEM = FileSystem()
 
 
 def schemes() -> tuple[str, ...]:
-    """Schemes that have a site of their own."""
+    """Schemes that have a store of their own."""
     return tuple(SCHEMES)
 
 
@@ -61,8 +61,8 @@ def as_storage(storage: Storage | Settings | None) -> Storage:
     if not isinstance(storage, Mapping):
         schemes_of = {f"{scheme}://": known for scheme, known in SCHEMES.items()} | {"pipe:": Command()}
         storage = {prefix: storage for prefix, known in schemes_of.items() if type(known) is type(storage)}
-    if not storage or any(type(settings) not in {*_SITES, Command} for settings in storage.values()):
-        known = ", ".join(kind.__name__ for kind in (*_SITES, Command))
+    if not storage or any(type(settings) not in {*_STORES, Command} for settings in storage.values()):
+        known = ", ".join(kind.__name__ for kind in (*_STORES, Command))
         raise SpecError(f"storage must be one of {known}, or a dict of such by URL prefix")
     if wrong := [prefix for prefix, settings in storage.items() if isinstance(settings, Command) != prefix.startswith("pipe:")]:
         raise SpecError(f"storage: Command is for urls that begin with pipe:, and nothing else is: {wrong[0]!r}")
@@ -70,7 +70,7 @@ def as_storage(storage: Storage | Settings | None) -> Storage:
 
 
 def settings_for(url: str, storage: Storage) -> Settings | None:
-    """The settings for a url; None for urls that need no site, commands among them."""
+    """The settings for a url; None for urls that need no store, commands among them."""
     if url.startswith("pipe:"):
         return None
     given = _given_for(url, storage)
@@ -108,21 +108,21 @@ def is_foreign(scheme: str) -> bool:
 def why_not(scheme: str) -> str:
     """What to add where a scheme is not known."""
     try:
-        registry = needed("fsspec.registry", "fsspec")
+        registry = require_extra("fsspec.registry", "fsspec")
     except SpecError:
         return "; pip install 'asyncwds[fsspec]' for others"
     wants = registry.known_implementations.get(scheme, {}).get("err")
     return f"; {wants}" if wants else ""
 
 
-def site_maker(settings: Settings) -> Callable[[Transport], Site]:
-    module, name = _SITES[type(settings)]
-    kind: Callable[[Any, Transport], Site] = getattr(import_module(module), name)
+def store_maker(settings: Settings) -> Callable[[Transport], ObjectStore]:
+    module, name = _STORES[type(settings)]
+    kind: Callable[[Any, Transport], ObjectStore] = getattr(import_module(module), name)
     return partial(kind, settings)
 
 
 def http_for(settings: Settings, http: Http) -> Http:
-    """How requests are made to a site, where its vendor's environment has a say in that."""
+    """How requests are made to a store, where its vendor's environment has a say in that."""
     if type(settings) is S3 and http.ca_file is None and os.environ.get("AWS_CA_BUNDLE"):
         return replace(http, ca_file=os.environ["AWS_CA_BUNDLE"])
     if type(settings) is AIStore:

@@ -16,7 +16,7 @@ from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import local_path, scheme_of
 from asyncwds.storage.local.output import FileOutput, Output, StreamOutput
 from asyncwds.storage.local.pipe_output import PipeOutput
-from asyncwds.storage.schemes import Settings, Storage, http_for, schemes, settings_for, site_maker
+from asyncwds.storage.schemes import Settings, Storage, http_for, schemes, settings_for, store_maker
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload
 
 Maker = Callable[[Http, Retry, Executor], Sink]
@@ -72,7 +72,7 @@ class _Sinks:
             from asyncwds.storage.stores.sink import BucketSink  # noqa: PLC0415 - it brings aiohttp, 150 ms
 
             http, retry, _ = self._arguments
-            self._sinks[id(settings)] = BucketSink(http_for(settings, http), retry, site_maker(settings))
+            self._sinks[id(settings)] = BucketSink(http_for(settings, http), retry, store_maker(settings))
         return self._sinks[id(settings)]
 
     async def aclose(self) -> None:

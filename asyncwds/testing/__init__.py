@@ -11,7 +11,7 @@ Needs no test framework and nothing beyond the standard library.
 from __future__ import annotations
 
 from asyncwds.testing.conformance import CHECKS, check_fetcher, read
-from asyncwds.testing.fault_profile import Weather
+from asyncwds.testing.fault_profile import FaultProfile
 from asyncwds.testing.faults import Fault
 from asyncwds.testing.leaks import leaks
 from asyncwds.testing.proxy import ForwardProxy
@@ -22,11 +22,11 @@ from asyncwds.testing.shards import digest, make_pieces, make_samples, make_shar
 __all__ = [
     "CHECKS",
     "Fault",
+    "FaultProfile",
     "FaultServer",
     "ForwardProxy",
     "Request",
     "ServerCounters",
-    "Weather",
     "check_fetcher",
     "digest",
     "leaks",

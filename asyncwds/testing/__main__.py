@@ -10,7 +10,7 @@ import stat
 import sys
 import threading
 
-from asyncwds.testing.fault_profile import Weather
+from asyncwds.testing.fault_profile import FaultProfile
 from asyncwds.testing.server import FaultServer
 
 
@@ -49,7 +49,7 @@ def main() -> None:
         arguments.folder,
         first_byte_delay=arguments.first_byte_delay,
         bytes_per_second=arguments.bytes_per_second,
-        weather=Weather(**arguments.weather),
+        weather=FaultProfile(**arguments.weather),
         host=arguments.host,
         port=arguments.port,
     ) as server:

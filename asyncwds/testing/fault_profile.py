@@ -15,7 +15,7 @@ _P99 = 2.326  # standard deviations
 
 
 @dataclass(slots=True)
-class Weather:
+class FaultProfile:
     """Shares of requests that meet a fault, and how late first bytes are.
 
     cut, reset, stall   the body ends, breaks or stands still after a random byte

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from asyncwds.testing.connection import Pace, Wire, open_wire
 from asyncwds.testing.content import FolderStore, MemoryStore, Store
-from asyncwds.testing.fault_profile import Weather
+from asyncwds.testing.fault_profile import FaultProfile
 from asyncwds.testing.faults import Fault
 from asyncwds.testing.listener import Listener
 from asyncwds.testing.replies import Reply, Request, parse_request, reply_to
@@ -91,7 +91,7 @@ class FaultServer:
         faults: Iterable[Fault] = (),
         first_byte_delay: float = 0.0,
         bytes_per_second: float | None = None,
-        weather: Weather | None = None,
+        weather: FaultProfile | None = None,
         max_in_flight: int | None = None,
         writable: bool = False,
         ssl_context: ssl.SSLContext | None = None,
@@ -104,7 +104,7 @@ class FaultServer:
         self._armed = [_Armed(fault) for fault in faults]
         self._delay = first_byte_delay
         self._rate = bytes_per_second
-        self._weather = weather or Weather()
+        self._weather = weather or FaultProfile()
         self._max_in_flight = max_in_flight
         self._writable = writable
         self._ssl = ssl_context

@@ -15,7 +15,7 @@ from asyncwds import checks
 from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import SpecError
 from asyncwds.runtime.blocking import in_thread
-from asyncwds.runtime.completion import to_its_end
+from asyncwds.runtime.completion import run_to_completion
 from asyncwds.settings.access import as_settings
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
@@ -189,7 +189,7 @@ class AsyncShardWriter:
                 begun.warning.detach()
                 await begun.upload.abort()
         finally:
-            await to_its_end(self._free())
+            await run_to_completion(self._free())
 
     async def _free(self) -> None:
         try:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from asyncwds.runtime.completion import to_its_end
+from asyncwds.runtime.completion import run_to_completion
 
 
 async def test_what_was_begun_is_closed_whatever_comes_meanwhile() -> None:
@@ -15,7 +15,7 @@ async def test_what_was_begun_is_closed_whatever_comes_meanwhile() -> None:
             await asyncio.sleep(0.01)
             steps.append(step)
 
-    task = asyncio.create_task(to_its_end(closing()))
+    task = asyncio.create_task(run_to_completion(closing()))
     for _ in range(3):
         await asyncio.sleep(0.01)
         task.cancel()
@@ -30,4 +30,4 @@ async def test_its_errors_are_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await to_its_end(closing())
+        await run_to_completion(closing())

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from asyncwds.testing import FaultServer, Weather
+from asyncwds.testing import FaultProfile, FaultServer
 from asyncwds.testing.fault_profile import BAD_DAY
 from asyncwds.testing.replies import parse_request
 
@@ -10,7 +10,7 @@ REQUEST = parse_request(b"GET /a.tar HTTP/1.1\r\nHost: x\r\nRange: bytes=1000-89
 
 
 def test_faults_come_as_often_as_they_should():
-    weather = Weather(cut=0.1, reset=0.05, stall=0.02, busy=0.01, seed=1)
+    weather = FaultProfile(cut=0.1, reset=0.05, stall=0.02, busy=0.01, seed=1)
     met = Counter()
     for _ in range(10_000):
         fault = weather.fault(REQUEST)
@@ -26,17 +26,17 @@ def test_faults_come_as_often_as_they_should():
 
 
 def test_first_bytes_are_as_late_as_they_should_be():
-    weather = Weather(**BAD_DAY, seed=2)
+    weather = FaultProfile(**BAD_DAY, seed=2)
     delays = sorted(weather.fault(REQUEST).delay for _ in range(20_000))
     assert 0.018 < delays[10_000] < 0.022
     assert 1.5 < delays[19_800] < 2.6
 
 
 def test_the_same_seed_gives_the_same_day():
-    one, other = Weather(**BAD_DAY, seed=3), Weather(**BAD_DAY, seed=3)
+    one, other = FaultProfile(**BAD_DAY, seed=3), FaultProfile(**BAD_DAY, seed=3)
     assert [one.fault(REQUEST) for _ in range(1000)] == [other.fault(REQUEST) for _ in range(1000)]
 
 
 def test_without_weather_nothing_happens(server: FaultServer):
-    assert {Weather().fault(REQUEST).cut_at for _ in range(100)} == {None}
-    assert Weather(slow={"a.tar": 5.0}).fault(REQUEST).drip == 5.0
+    assert {FaultProfile().fault(REQUEST).cut_at for _ in range(100)} == {None}
+    assert FaultProfile(slow={"a.tar": 5.0}).fault(REQUEST).drip == 5.0

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from asyncwds.errors import CacheError, ChangedError, ChecksumError, ShortBodyError, redact
-from asyncwds.runtime.completion import to_its_end
+from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
 from asyncwds.storage.body import cropped
-from asyncwds.storage.cache.intervals import Spans
+from asyncwds.storage.cache.intervals import Intervals
 from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.leases import Claim
 from asyncwds.storage.cache.names import url_hash
@@ -206,7 +206,7 @@ class Download:
                         return
             raise ShortBodyError("the source's body ended early", url=self.asked.url, offset=claim.position)
         finally:
-            await to_its_end(self._finish(recorder, claim))  # or what came would be fetched again, and the claim never free
+            await run_to_completion(self._finish(recorder, claim))  # or what came would be fetched again, and the claim never free
 
     async def _finish(self, recorder: Recorder | None, claim: Claim) -> None:
         if recorder is not None:
@@ -290,7 +290,7 @@ class Download:
         return header
 
     @property
-    def _complete(self) -> Spans:
+    def _complete(self) -> Intervals:
         return self.partial.journal.complete
 
     def _end(self, header: Header) -> int:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TypeVar
 
 from asyncwds.errors import CacheError, ChangedError, FetchError, redact
-from asyncwds.runtime.completion import to_its_end
+from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.cache import Cache
 from asyncwds.shards.urls import local_path
@@ -94,11 +94,11 @@ class Cached:
             yield body
 
     def foresees(self, url: str) -> bool:
-        """As `asyncwds.storage.layers.hints.Foresighted`."""
+        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
         return self._ahead.foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
-        """As `asyncwds.storage.layers.hints.Foresighted`."""
+        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
         self._ahead.upcoming(urls)
 
     def distrust(self, url: str) -> None:
@@ -133,7 +133,7 @@ class Cached:
             if self._distrusted:
                 await asyncio.wait(self._distrusted)
 
-        await to_its_end(ended())
+        await run_to_completion(ended())
 
     async def _kept_as(self, url: str) -> str | None:
         if local_path(url) is None or not self._cache.local:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 
-class Spans:
+class Intervals:
     """Disjoint spans in order; those that touch are one."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from zlib import crc32
 
-from asyncwds.storage.cache.intervals import Spans
+from asyncwds.storage.cache.intervals import Intervals
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Journal:
 
     def __init__(self) -> None:
         self.header: Header | None = None
-        self.complete = Spans()
+        self.complete = Intervals()
         self.read = 0
         """How much of the journal was read [bytes]."""
         self._rest = b""

@@ -14,7 +14,7 @@ class Claim:
     position: int
 
 
-class Claims:
+class Leases:
     """Spans that do not overlap, each fetched by one body."""
 
     def __init__(self) -> None:

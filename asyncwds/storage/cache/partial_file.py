@@ -18,7 +18,7 @@ from asyncwds.storage.base import Chunk
 from asyncwds.storage.cache.checks import has_checksum, sums_of
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.journal import Header, Journal, header_line, span_line
-from asyncwds.storage.cache.leases import Claim, Claims
+from asyncwds.storage.cache.leases import Claim, Leases
 from asyncwds.storage.cache.locks import has_alone, lock_span, share_file, unlock_span
 from asyncwds.storage.cache.records import Record
 from asyncwds.storage.cache.threads import CacheThreads
@@ -61,7 +61,7 @@ class Partial:
         self._file = -1
         self._lines = -1
         self._look_at = 0.0
-        self._claims = Claims()  # the kernel's locks do not tell bodies of one process from one another
+        self._claims = Leases()  # the kernel's locks do not tell bodies of one process from one another
 
     @property
     def header(self) -> Header | None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from asyncwds.errors import CacheError
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.layers.hints import Foresighted
+from asyncwds.storage.layers.hints import AcceptsHints
 
 
 class Ahead:
@@ -19,7 +19,7 @@ class Ahead:
         self._jobs: set[asyncio.Task[None]] = set()
 
     def foresees(self, url: str) -> bool:
-        return isinstance(self._source, Foresighted) and self._source.foresees(url)
+        return isinstance(self._source, AcceptsHints) and self._source.foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
         job = asyncio.create_task(self._announce([url for url in urls if self.foresees(url)]))
@@ -34,7 +34,7 @@ class Ahead:
 
     async def _announce(self, urls: Sequence[str]) -> None:
         missing = [url for url in urls if not await self._is_there(url)]
-        if missing and isinstance(self._source, Foresighted):
+        if missing and isinstance(self._source, AcceptsHints):
             self._source.upcoming(missing)
 
     async def _is_there(self, url: str) -> bool:

@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
 from asyncwds.errors import ChangedError, ShortBodyError, SpecError
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.buckets import FileSystem
@@ -79,7 +79,7 @@ class FsspecFetcher:
             file.close()
 
 
-class FsspecSite:
+class FsspecStore:
     """Lists files. The transport is none of its business."""
 
     def __init__(self, settings: FileSystem, transport: object = None) -> None:
@@ -99,7 +99,7 @@ class FsspecSite:
 def knows(scheme: str) -> bool:
     """Whether fsspec is installed and has a file system of this name, with the libraries that it wants."""
     try:
-        needed("fsspec.registry", "fsspec").get_filesystem_class(scheme)
+        require_extra("fsspec.registry", "fsspec").get_filesystem_class(scheme)
     except (SpecError, ImportError, ValueError):
         return False
     return True
@@ -123,7 +123,7 @@ def _look(system: Any, path: str) -> _Look:
 
 
 def _cat(system: Any, path: str, begin: int, end: int) -> bytes:
-    base = needed("fsspec.spec", "fsspec").AbstractFileSystem
+    base = require_extra("fsspec.spec", "fsspec").AbstractFileSystem
     # What all inherit opens a file object, which would read ahead, for nothing.
     options = {"cache_type": "none"} if type(system).cat_file is base.cat_file else {}
     piece: bytes = system.cat_file(path, begin, end, **options)

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, NotFoundError, SpecError, redact
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.buckets import FileSystem
 
@@ -32,7 +32,7 @@ class Systems:
 
     def make(self, url: str) -> tuple[Any, str]:
         """A file system of its own, and the path. In a thread: it may connect."""
-        found: tuple[Any, str] = needed("fsspec.core", "fsspec").url_to_fs(url, skip_instance_cache=True, **self._options)
+        found: tuple[Any, str] = require_extra("fsspec.core", "fsspec").url_to_fs(url, skip_instance_cache=True, **self._options)
         return found
 
     def close(self) -> None:

@@ -17,10 +17,10 @@ class RequestLimits:
         self._hosts: dict[str, asyncio.Semaphore] = {}
         self._next = 0.0  # when the next request may be made, on the loop's clock [s]
 
-    async def enter(self, host: str) -> Place:
+    async def enter(self, host: str) -> RequestSlot:
         """Waits for a place at the host and for a turn. The place is held until it is left."""
         began = asyncio.get_running_loop().time()
-        place = Place(None if self._per_host is None else self._hosts.setdefault(host, asyncio.Semaphore(self._per_host)))
+        place = RequestSlot(None if self._per_host is None else self._hosts.setdefault(host, asyncio.Semaphore(self._per_host)))
         await place.take()
         try:
             await self._turn()
@@ -41,7 +41,7 @@ class RequestLimits:
             await asyncio.sleep(due - now)
 
 
-class Place:
+class RequestSlot:
     """One request's place at a host; how long it was `waited` for [s]."""
 
     def __init__(self, places: asyncio.Semaphore | None) -> None:

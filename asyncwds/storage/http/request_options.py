@@ -47,7 +47,7 @@ def _verbatim(text: str) -> URL:
     return URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
 
 
-class Outgoing:
+class RequestOptions:
     """Answers for one URL at a time, so that a redirect to another host takes nothing along that is not for that host.
 
     aiohttp reads the environment too (`trust_env`), but in two executor threads for each request. Without `logins` those of

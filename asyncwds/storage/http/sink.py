@@ -20,9 +20,9 @@ from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.http.connections import Connector, close_session
 from asyncwds.storage.http.direct_receive import left_behind
-from asyncwds.storage.http.request_options import Outgoing, http_url, redirected, without_login
+from asyncwds.storage.http.request_options import RequestOptions, http_url, redirected, without_login
 from asyncwds.storage.http.stall import StallClock
-from asyncwds.storage.http.translate import FOREIGN, refusal, translate
+from asyncwds.storage.http.translate import FOREIGN, error_for, translate
 from asyncwds.storage.http.transport import MAX_REDIRECTS
 from asyncwds.storage.layers.patience import Patience, Streak
 from asyncwds.storage.local.spool import Spool
@@ -40,7 +40,7 @@ class HttpSink:
     """Uploads with PUT. `thread` is an executor with a single thread, for the temporary files."""
 
     def __init__(self, http: Http, retry: Retry, thread: Executor) -> None:
-        self._outgoing = Outgoing(http)
+        self._outgoing = RequestOptions(http)
         self._retry = retry
         self._thread = thread
         self._patience = Patience(retry, Counters())
@@ -80,7 +80,7 @@ class HttpSink:
                     return
                 raise FetchError("the server answered before it had the whole", url=url, offset=body.sent, retryable=True)
             if status not in _REDIRECTS:
-                raise refusal(url, body.sent, status, headers, page)
+                raise error_for(url, body.sent, status, headers, page)
             hop = redirected(url, hop, headers.get("Location"))
         raise FetchError(f"more than {MAX_REDIRECTS} redirects", url=url)
 

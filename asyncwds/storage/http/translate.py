@@ -91,7 +91,7 @@ def _meaning(error: Exception) -> tuple[type[FetchError], str, bool]:  # noqa: P
             return FetchError, f"the connection broke: {what}", True
 
 
-def refusal(url: str, offset: int, status: int, headers: Mapping[str, str], page: bytes) -> FetchError:
+def error_for(url: str, offset: int, status: int, headers: Mapping[str, str], page: bytes) -> FetchError:
     """Our error for an answer that is no success; `page` is the beginning of its body."""
     found = _CODE.search(page)
     code = found[1].decode() if found else None

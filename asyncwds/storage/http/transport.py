@@ -1,4 +1,4 @@
-"""The one HTTP transport: `Transport` sends what sites sign, follows redirects, and has it signed anew. Imports aiohttp."""
+"""The one HTTP transport: `Transport` sends what stores sign, follows redirects, and has it signed anew. Imports aiohttp."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from asyncwds.storage.http.body import hang_up
 from asyncwds.storage.http.connections import Connector, close_session
 from asyncwds.storage.http.direct_receive import READ_BUFFER, left_behind
 from asyncwds.storage.http.limits import RequestLimits
-from asyncwds.storage.http.request_options import Outgoing, http_url, redirected, without_login
-from asyncwds.storage.object_store import Call, Refused, Reply, Request, Site
+from asyncwds.storage.http.request_options import RequestOptions, http_url, redirected, without_login
+from asyncwds.storage.object_store import ObjectStore, RejectedRequest, SignedRequest, StoreRequest, StoreResponse
 
 MAX_REDIRECTS = 10
 MAX_SIGNED = 3  # times that one call is signed: as it is, for the right region, with new credentials
@@ -42,28 +42,30 @@ class Transport:
     def __init__(self, http: Http, retry: Retry, counters: Counters, *, logins: bool = True) -> None:
         self.retry = retry
         self.counters = counters
-        self._outgoing = Outgoing(http, logins=logins)
+        self._outgoing = RequestOptions(http, logins=logins)
         self._limits = RequestLimits(http.connections_per_host, http.requests_per_second)
         self._session: aiohttp.ClientSession | None = None
         self._pid = 0  # of the process that made the session
 
-    async def answer(self, site: Site, call: Call, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, bytes, Request]:
+    async def answer(
+        self, store: ObjectStore, call: StoreRequest, open_now: ExitStack
+    ) -> tuple[aiohttp.ClientResponse, bytes, SignedRequest]:
         """The answer at the end of all redirects, its page unless it is a success (then the body is still to be read), its request.
 
         Whatever was opened on the way is closed by `open_now`. Raises FetchError, but for no status, and `FOREIGN`.
         """
-        request = await _signed(site, call, None)
+        request = await _signed(store, call, None)
         assert request is not None
-        response, page = await self._follow(site, call, request, open_now)
+        response, page = await self._follow(store, call, request, open_now)
         for _ in range(MAX_SIGNED - 1):
-            reply = Reply(response.status, response.headers, page)
-            if is_success(call, response.status) or not site.renews(reply):
+            reply = StoreResponse(response.status, response.headers, page)
+            if is_success(call, response.status) or not store.should_resign(reply):
                 break
-            again = await _signed(site, call, Refused(request, reply))
+            again = await _signed(store, call, RejectedRequest(request, reply))
             if again is None:
                 break
             request = again
-            response, page = await self._follow(site, call, request, open_now)
+            response, page = await self._follow(store, call, request, open_now)
         return response, page, request
 
     def look_up_again(self, hop: URL) -> None:
@@ -84,19 +86,23 @@ class Transport:
         session, self._session = self._session, None
         await close_session(session)
 
-    async def _follow(self, site: Site, call: Call, request: Request, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def _follow(
+        self, store: ObjectStore, call: StoreRequest, request: SignedRequest, open_now: ExitStack
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
         hop = http_url(request.url)
         home = hop.origin()
         for _ in range(MAX_REDIRECTS + 1):
-            # What the site adds says who asks: it is for the host that the site names, wherever that redirects to.
+            # What the store adds says who asks: it is for the host that the store names, wherever that redirects to.
             response, page = await self._hop(call, hop, request.headers if hop.origin() == home else call.headers, open_now)
-            if not is_redirect(call, response.status) or site.renews(Reply(response.status, response.headers, page)):
+            if not is_redirect(call, response.status) or store.should_resign(
+                StoreResponse(response.status, response.headers, page)
+            ):
                 return response, page
             hop = redirected(call.url, hop, response.headers.get("Location"))
         raise FetchError(f"more than {MAX_REDIRECTS} redirects", url=call.url)
 
     async def _hop(
-        self, call: Call, hop: URL, headers: Mapping[str, str], open_now: ExitStack
+        self, call: StoreRequest, hop: URL, headers: Mapping[str, str], open_now: ExitStack
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         """One request: its answer, and its page unless the answer is good."""
         patience = self.retry.connect_timeout + self.retry.stall_timeout
@@ -124,7 +130,9 @@ class Transport:
             self.look_up_again(hop)
             raise
 
-    async def _send(self, call: Call, hop: URL, headers: Mapping[str, str], limit: asyncio.Timeout) -> aiohttp.ClientResponse:
+    async def _send(
+        self, call: StoreRequest, hop: URL, headers: Mapping[str, str], limit: asyncio.Timeout
+    ) -> aiohttp.ClientResponse:
         session = self._ready()
         sent = self._outgoing.headers(hop)
         sent.update(headers)
@@ -168,9 +176,9 @@ class Transport:
         return self._session
 
 
-async def _signed(site: Site, call: Call, refused: Refused | None) -> Request | None:
+async def _signed(store: ObjectStore, call: StoreRequest, refused: RejectedRequest | None) -> SignedRequest | None:
     try:
-        return await site.sign(call, refused)
+        return await store.sign(call, refused)
     except WdsError as error:
         if error.url is not None:
             raise
@@ -186,11 +194,11 @@ def _is_address(host: str) -> bool:
     return False
 
 
-def is_success(call: Call, status: int) -> bool:
+def is_success(call: StoreRequest, status: int) -> bool:
     return 200 <= status < 300 or (not call.follow and 300 <= status < 400)
 
 
-def is_redirect(call: Call, status: int) -> bool:
+def is_redirect(call: StoreRequest, status: int) -> bool:
     # 303 asks for a GET, which is not what an upload wants.
     return call.follow and (status in (301, 302, 307, 308) or (status == 303 and call.method in ("GET", "HEAD")))
 

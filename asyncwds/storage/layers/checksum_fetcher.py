@@ -1,4 +1,4 @@
-"""Bytes that are checked against what the store says of them: `Verified`, a fetcher around a fetcher."""
+"""Bytes that are checked against what the store says of them: `ChecksumFetcher`, a fetcher around a fetcher."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asyncwds.storage.body import ChunkBody, PassedOn
 from asyncwds.storage.layers.checksums import Digest, agrees, digest_for
 
 
-class Verified:
+class ChecksumFetcher:
     """Compares whole objects with their `Answer.checksum`: raises ChecksumError in place of the last chunk.
 
     whole  every object is read as one stream, as from a source without ranges, and has to have a checksum. Otherwise only

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.storage.base import Chunk
 
 
@@ -26,7 +26,7 @@ class _Crc32c:
     """Castagnoli's CRC, in hex as AIStore writes it: most significant byte first."""
 
     def __init__(self) -> None:
-        self._extend = needed("google_crc32c", "ais").extend
+        self._extend = require_extra("google_crc32c", "ais").extend
         self._crc = 0
 
     def update(self, data: Chunk) -> None:
@@ -48,7 +48,7 @@ class _Crc32:
 
 
 def _xxhash() -> Any:
-    return needed("xxhash", "ais").xxh64()
+    return require_extra("xxhash", "ais").xxh64()
 
 
 _KINDS: dict[str, Callable[[], Any]] = {

@@ -18,8 +18,8 @@ AT_ONCE = 8
 
 
 @runtime_checkable
-class Foresighted(Protocol):
-    """A fetcher, or a site, that can make use of it."""
+class AcceptsHints(Protocol):
+    """A fetcher, or a store, that can make use of it."""
 
     def foresees(self, url: str) -> bool:
         """Whether anything would come of announcing this one."""
@@ -30,13 +30,13 @@ class Foresighted(Protocol):
         ...
 
 
-def foretold(shards: Iterator[Shard | None], fetcher: object) -> Iterator[Shard | None]:
+def announce(shards: Iterator[Shard | None], fetcher: object) -> Iterator[Shard | None]:
     """The same shards; each is announced to the fetcher when it is `FAR` or less away. What the plan raises comes in its place.
 
     None among them says that the next one is not known yet. Nothing is taken from the plan early where the fetcher does not care
     for the first shard.
     """
-    if not isinstance(fetcher, Foresighted):
+    if not isinstance(fetcher, AcceptsHints):
         yield from shards
         return
     for first in shards:
@@ -48,7 +48,7 @@ def foretold(shards: Iterator[Shard | None], fetcher: object) -> Iterator[Shard 
             yield from chain([first], shards)
 
 
-def _announced(first: Shard, shards: Iterator[Shard | None], fetcher: Foresighted) -> Iterator[Shard | None]:
+def _announced(first: Shard, shards: Iterator[Shard | None], fetcher: AcceptsHints) -> Iterator[Shard | None]:
     known = deque([first])
     told = NEAR  # how many of the known shards have been announced
     failure: Exception | None = None

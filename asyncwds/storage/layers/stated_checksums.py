@@ -1,4 +1,4 @@
-"""Checksums that a store does not tell with ranges: `Stated`, a fetcher around a fetcher, asks for them."""
+"""Checksums that a store does not tell with ranges: `StatedChecksums`, a fetcher around a fetcher, asks for them."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from dataclasses import replace
 from asyncwds.errors import WdsError
 from asyncwds.storage.base import Answer, Body, Fetcher
 from asyncwds.storage.body import PassedOn
-from asyncwds.storage.ranges import Facts
+from asyncwds.storage.ranges import ObjectMetadata
 
 PATIENCE = 2.0
 """[s] For which bytes that have begun to come wait for the checksum, and no longer: a store that does not tell it is no failure."""
 _REMEMBERED = 1024  # objects that are read at the same time, at most
 
 
-class Stated:
+class StatedChecksums:
     """Adds the checksum that `ask` finds to all answers about an object, if both are about the same version of it.
 
     One small request for each object, behind the first answer: what is refused is not asked about. Where it fails there is no
     checksum.
     """
 
-    def __init__(self, fetcher: Fetcher, ask: Callable[[str], Awaitable[Facts]]) -> None:
+    def __init__(self, fetcher: Fetcher, ask: Callable[[str], Awaitable[ObjectMetadata]]) -> None:
         self._fetcher = fetcher
         self._ask = ask
         self._known: dict[tuple[str, str], str | None] = {}
@@ -59,7 +59,7 @@ class Stated:
     async def _asked(self, url: str, identity: str) -> str | None:
         try:
             async with asyncio.timeout(PATIENCE):
-                facts = await self._ask(url)
+                metadata = await self._ask(url)
         except (WdsError, TimeoutError):
             return None
-        return facts.checksum if facts.identity == identity else None
+        return metadata.checksum if metadata.identity == identity else None

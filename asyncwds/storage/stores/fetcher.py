@@ -16,22 +16,24 @@ from asyncwds.settings.retry import Retry
 from asyncwds.storage.http.body import HttpBody
 from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import Call, Reply, Site
+from asyncwds.storage.object_store import ObjectStore, StoreRequest, StoreResponse
 from asyncwds.storage.ranges import Asked, Promise, promised, promised_nothing
-from asyncwds.storage.stores.web import Web
+from asyncwds.storage.stores.web import WebStore
 
 _GOOD = frozenset({200, 206})
 
 
 class HttpFetcher:
-    """Fetches with range requests, as many as are asked for at once. `make_site` makes what signs them.
+    """Fetches with range requests, as many as are asked for at once. `make_store` makes what signs them.
 
     One answer per `open`, checked and never repeated: `Retrying` does that.
     """
 
-    def __init__(self, http: Http, retry: Retry, counters: Counters, make_site: Callable[[Transport], Site] = Web) -> None:
-        self._transport = Transport(http, retry, counters, logins=make_site is Web)
-        self.site = make_site(self._transport)
+    def __init__(
+        self, http: Http, retry: Retry, counters: Counters, make_store: Callable[[Transport], ObjectStore] = WebStore
+    ) -> None:
+        self._transport = Transport(http, retry, counters, logins=make_store is WebStore)
+        self.store = make_store(self._transport)
         self._retry = retry
         self._counters = counters
 
@@ -61,22 +63,22 @@ class HttpFetcher:
 
     async def aclose(self) -> None:
         try:
-            await self.site.aclose()
+            await self.store.aclose()
         finally:
             await self._transport.aclose()
 
     async def _ask(self, asked: Asked, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, Promise]:
         """The answer at the end of all redirects. Whatever was opened on the way is closed by `open_now`."""
         began = time.monotonic()
-        call = Call("GET", asked.url, asked.headers(), offset=asked.start)
-        response, page, request = await self._transport.answer(self.site, call, open_now)
-        facts = self.site.facts(request, response.headers)
+        call = StoreRequest("GET", asked.url, asked.headers(), offset=asked.start)
+        response, page, request = await self._transport.answer(self.store, call, open_now)
+        metadata = self.store.metadata(request, response.headers)
         if response.status in _GOOD:
             self._counters.first_bytes.append(time.monotonic() - began)
-            return response, promised(asked, response.status, response.headers, facts)
+            return response, promised(asked, response.status, response.headers, metadata)
         if response.status == 416:
-            return response, promised_nothing(asked, response.headers, page, facts)
-        error = self.site.refusal(call, Reply(response.status, response.headers, page))
+            return response, promised_nothing(asked, response.headers, page, metadata)
+        error = self.store.error_for(call, StoreResponse(response.status, response.headers, page))
         if error.retryable:
             self._transport.look_up_again(response.url)
         raise error

@@ -1,4 +1,4 @@
-"""A URL of a store's own, for calls in the name of another: `At`, a site within a site."""
+"""A URL of a store's own, for calls in the name of another: `FixedUrlSigner`, a store within a store."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from asyncwds.errors import FetchError
-from asyncwds.storage.object_store import Call, Refused, Reply, Request
-from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
+from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 
 
-class Who(NamedTuple):
-    """Headers that say who asks, and what they were made of: `Request.lease`."""
+class AuthHeaders(NamedTuple):
+    """Headers that say who asks, and what they were made of: `SignedRequest.lease`."""
 
     headers: Mapping[str, str]
     lease: object = None
@@ -21,35 +21,38 @@ class Who(NamedTuple):
         return "Who(***)"
 
 
-class At:
+class FixedUrlSigner:
     """Requests `url`, whatever the call's url is; that one is for errors.
 
-    `who` gives the headers, other ones after a refusal if it can, or None; `refusal` is `Site.refusal`.
+    `who` gives the headers, other ones after a refusal if it can, or None; `error_for` is `ObjectStore.error_for`.
     """
 
     def __init__(
-        self, url: str, who: Callable[[Refused | None], Awaitable[Who | None]], refusal: Callable[[Call, Reply], FetchError]
+        self,
+        url: str,
+        who: Callable[[RejectedRequest | None], Awaitable[AuthHeaders | None]],
+        error_for: Callable[[StoreRequest, StoreResponse], FetchError],
     ) -> None:
         self._url = url
         self._who = who
-        self._refusal = refusal
+        self._refusal = error_for
 
-    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
+    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         who = await self._who(refused)
         if who is None:
             return None
         query = ("&" if "?" in self._url else "?") + urlencode(call.query) if call.query else ""
-        return Request(self._url + query, {**call.headers, **who.headers}, who.lease)
+        return SignedRequest(self._url + query, {**call.headers, **who.headers}, who.lease)
 
-    def renews(self, reply: Reply) -> bool:
+    def should_resign(self, reply: StoreResponse) -> bool:
         return reply.status == 401
 
-    def refusal(self, call: Call, reply: Reply) -> FetchError:
+    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
         return self._refusal(call, reply)
 
-    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
         del request
-        return facts_of(headers)
+        return metadata_of(headers)
 
     def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         raise NotImplementedError

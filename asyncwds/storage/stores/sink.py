@@ -9,19 +9,19 @@ from asyncwds.runtime.stats import Counters
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import Site, WritableSite
+from asyncwds.storage.object_store import ObjectStore, WritableStore
 from asyncwds.storage.sink import Upload
 
 
 class BucketSink:
-    """Uploads to a site that `make_site` makes."""
+    """Uploads to a store that `make_store` makes."""
 
-    def __init__(self, http: Http, retry: Retry, make_site: Callable[[Transport], Site]) -> None:
+    def __init__(self, http: Http, retry: Retry, make_store: Callable[[Transport], ObjectStore]) -> None:
         self._transport = Transport(http, retry, Counters(), logins=False)
-        self._site = make_site(self._transport)
+        self._site = make_store(self._transport)
 
     async def open(self, url: str) -> Upload:
-        if not isinstance(self._site, WritableSite):
+        if not isinstance(self._site, WritableStore):
             raise SpecError("nothing writes to urls of this scheme", url=url)
         return self._site.upload(url)
 

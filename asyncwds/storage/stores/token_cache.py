@@ -1,4 +1,4 @@
-"""Credentials that end: `Held` gets them in a thread, renews them before they do, and gets them anew when they were refused."""
+"""Credentials that end: `TokenCache` gets them in a thread, renews them before they end, and gets others when they were refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAUSE = 10.0  # [s] from an early renewal that failed to the next
 TOO_LATE = 30.0  # [s] before their end they are not used any more: clocks differ, and requests are under way for a while
 
 
-class Lease(NamedTuple, Generic[T]):
+class ExpiringToken(NamedTuple, Generic[T]):
     """`ends_within(seconds)`: whether `value` is no good any more in so many seconds [s]."""
 
     value: T
@@ -27,16 +27,16 @@ def for_ever(_: float) -> bool:
     return False
 
 
-class Held(Generic[T]):
+class TokenCache(Generic[T]):
     """Used on one event loop. `fetch` may block: it runs in a thread, once for all who wait; what it raises they get."""
 
-    def __init__(self, fetch: Callable[[], Lease[T]], threads: Executor) -> None:
+    def __init__(self, fetch: Callable[[], ExpiringToken[T]], threads: Executor) -> None:
         self._fetch = fetch
         self._threads = threads
-        self._lease: Lease[T] | None = None
+        self._lease: ExpiringToken[T] | None = None
         self._early = self._too_late = 0.0
         self._failed_at = -PAUSE
-        self._fetching: asyncio.Future[Lease[T]] | None = None
+        self._fetching: asyncio.Future[ExpiringToken[T]] | None = None
 
     async def get(self, refused: T | None = None) -> T:
         """What is valid now; not `refused`, unless that is all there is to get."""
@@ -52,14 +52,14 @@ class Held(Generic[T]):
         if self._fetching is not None:
             await asyncio.wait([self._fetching])
 
-    def _begin(self) -> asyncio.Future[Lease[T]]:
+    def _begin(self) -> asyncio.Future[ExpiringToken[T]]:
         # One that is done but not kept yet is no reason for another: that comes in the loop's next turn.
         if self._fetching is None:
             self._fetching = asyncio.get_running_loop().run_in_executor(self._threads, self._fetch)
             self._fetching.add_done_callback(self._keep)
         return self._fetching
 
-    def _keep(self, done: asyncio.Future[Lease[T]]) -> None:
+    def _keep(self, done: asyncio.Future[ExpiringToken[T]]) -> None:
         self._fetching = None
         # Looked at in any case: nobody may wait for it, and asyncio complains of exceptions that nobody has seen.
         if done.cancelled() or done.exception() is not None:

@@ -1,4 +1,4 @@
-"""Plain web servers as a site: urls as they are, nothing signed. Credentials come from `Http` and ~/.netrc.
+"""Plain web servers as a store: urls as they are, nothing signed. Credentials come from `Http` and ~/.netrc.
 
 Folders are listed by their index pages, as nginx (`autoindex on`), Apache (`Options +Indexes`) and `python -m http.server` make
 them: links, of which those count that lead one level down.
@@ -11,35 +11,35 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urlencode, urljoin
 
 from asyncwds.errors import FetchError
-from asyncwds.storage.http.translate import refusal
+from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import Call, Refused, Reply, Request
-from asyncwds.storage.ranges import Facts, facts_of
-from asyncwds.storage.stores.api_client import Calls
+from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
+from asyncwds.storage.ranges import ObjectMetadata, metadata_of
+from asyncwds.storage.stores.api_client import ApiClient
 
 _NO_INDEX = {403, 404, 405, 410}  # what servers say to a folder's url that make no index page
 MAX_DEPTH = 32  # of folders: links on a server may go in circles
 
 
-class Web:
+class WebStore:
     def __init__(self, transport: Transport) -> None:
-        self._calls = Calls(transport, self)
+        self._calls = ApiClient(transport, self)
 
-    async def sign(self, call: Call, refused: Refused | None = None) -> Request:
+    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest:
         del refused
         query = ("&" if "?" in call.url else "?") + urlencode(call.query) if call.query else ""
-        return Request(call.url + query, call.headers)
+        return SignedRequest(call.url + query, call.headers)
 
-    def renews(self, reply: Reply) -> bool:
+    def should_resign(self, reply: StoreResponse) -> bool:
         del reply
         return False
 
-    def refusal(self, call: Call, reply: Reply) -> FetchError:
-        return refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
+        return error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
 
-    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
         del request
-        return facts_of(headers)
+        return metadata_of(headers)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         folder, name = _split(prefix)
@@ -59,7 +59,7 @@ class Web:
 
     async def _children(self, folder: str) -> AsyncIterator[str]:
         try:
-            reply = await self._calls.send(Call("GET", folder))
+            reply = await self._calls.send(StoreRequest("GET", folder))
         except FetchError as error:
             if error.status in _NO_INDEX:
                 error.message = f"wildcards need a page that lists the folder, and {error.message}; name the shards: {{000..099}}"

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncwds.storage.cache.intervals import Spans
+from asyncwds.storage.cache.intervals import Intervals
 
 BYTES = 60
 spans = st.tuples(st.integers(0, BYTES), st.integers(0, BYTES))
@@ -13,7 +13,7 @@ spans = st.tuples(st.integers(0, BYTES), st.integers(0, BYTES))
 
 @given(st.lists(st.tuples(st.booleans(), spans)), st.integers(0, BYTES))
 def test_spans_are_sets_of_bytes(steps, position):
-    found, expected = Spans(), set()
+    found, expected = Intervals(), set()
     for adds, (start, stop) in steps:
         (found.add if adds else found.remove)(start, stop)
         expected = expected | set(range(start, stop)) if adds else expected - set(range(start, stop))

@@ -24,8 +24,8 @@ from asyncwds.runtime.stats import Counters
 from asyncwds.settings.buckets import FileSystem
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
-from asyncwds.storage import fsspec as ours
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.fsspec import store as ours
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 

@@ -21,8 +21,8 @@ from asyncwds.settings.retry import Retry
 from asyncwds.storage.http.connections import Connector
 from asyncwds.storage.http.sink import HttpSink
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import Call
-from asyncwds.storage.stores.web import Web
+from asyncwds.storage.object_store import StoreRequest
+from asyncwds.storage.stores.web import WebStore
 from asyncwds.testing import leaks
 
 
@@ -62,7 +62,7 @@ async def by_transport(url: str, http: Http) -> None:
     transport = Transport(http, Retry(), Counters())
     with ExitStack() as open_now:
         try:
-            await transport.answer(Web(transport), Call("PUT", url, body=bytes(16 * MiB)), open_now)
+            await transport.answer(WebStore(transport), StoreRequest("PUT", url, body=bytes(16 * MiB)), open_now)
         finally:
             await transport.aclose()
 

@@ -9,13 +9,13 @@ from yarl import URL
 
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.settings.http import Http
-from asyncwds.storage.http.request_options import Outgoing, http_url, redirected
+from asyncwds.storage.http.request_options import RequestOptions, http_url, redirected
 
 PREFIX = "https://data.example"
 
 
 def headers(url: str, http: Http) -> dict[str, str]:
-    return dict(Outgoing(http).headers(http_url(url)))
+    return dict(RequestOptions(http).headers(http_url(url)))
 
 
 @pytest.mark.parametrize("prefix", [PREFIX, PREFIX + "/", PREFIX + ":443", PREFIX + "/private/"])
@@ -88,25 +88,25 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_proxies(clean_environment: pytest.MonkeyPatch) -> None:
     clean_environment.setenv("HTTPS_PROXY", "http://proxy:3128")
     clean_environment.setenv("no_proxy", "inside.example,data.example:8443")
-    outgoing = Outgoing(Http())
+    outgoing = RequestOptions(Http())
     assert outgoing.proxy(URL("https://data.example/a")) == URL("http://proxy:3128")
     assert outgoing.proxy(URL("http://data.example/a")) is None
     assert outgoing.proxy(URL("https://data.example:8443/a")) is None
     assert outgoing.proxy(URL("https://host.inside.example/a")) is None
-    assert Outgoing(Http(trust_env=False)).proxy(URL("https://data.example/a")) is None
-    assert Outgoing(Http(proxy="other:1")).proxy(URL("https://inside.example/a")) == URL("http://other:1")
+    assert RequestOptions(Http(trust_env=False)).proxy(URL("https://data.example/a")) is None
+    assert RequestOptions(Http(proxy="other:1")).proxy(URL("https://inside.example/a")) == URL("http://other:1")
 
 
 def test_a_socks_proxy_is_refused(clean_environment: pytest.MonkeyPatch) -> None:
     clean_environment.setenv("https_proxy", "socks5://proxy:1080")
     with pytest.raises(SpecError, match="socks5"):
-        Outgoing(Http()).proxy(URL("https://data.example/a"))
+        RequestOptions(Http()).proxy(URL("https://data.example/a"))
 
 
 @pytest.mark.parametrize("http", [Http(ca_file="/no/such/file"), Http(client_cert=("/no/such/file", "/no/such/key"))])
 def test_certificates_that_are_not_there(http: Http) -> None:
     with pytest.raises(SpecError, match="/no/such/file"):
-        _ = Outgoing(http).tls
+        _ = RequestOptions(http).tls
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, ThrottledError
-from asyncwds.storage.http.translate import refusal, retry_after, translate
+from asyncwds.storage.http.translate import error_for, retry_after, translate
 
 URL = "http://host/a.tar"
 NOW = datetime(2015, 10, 21, 7, 28, tzinfo=UTC)
@@ -44,7 +44,7 @@ def page(code: str, message: str = "") -> bytes:
     ],
 )
 def test_statuses_and_codes(status: int, code: str, kind: type[FetchError], retryable: bool) -> None:
-    error = refusal(URL, 7, status, {}, page(code))
+    error = error_for(URL, 7, status, {}, page(code))
     assert (type(error), error.retryable, error.status, error.url, error.offset) == (kind, retryable, status, URL, 7)
     assert str(status) in str(error)
     assert code in str(error)
@@ -52,7 +52,7 @@ def test_statuses_and_codes(status: int, code: str, kind: type[FetchError], retr
 
 def test_the_servers_own_words_are_passed_on() -> None:
     assert "Invalid according to Policy: Policy expired." in str(
-        refusal(URL, 0, 403, {}, page("AccessDenied", "Invalid according to Policy: Policy expired."))
+        error_for(URL, 0, 403, {}, page("AccessDenied", "Invalid according to Policy: Policy expired."))
     )
 
 

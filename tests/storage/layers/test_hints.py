@@ -6,7 +6,7 @@ from itertools import count, islice
 import pytest
 
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.layers.hints import AT_ONCE, FAR, NEAR, foretold
+from asyncwds.storage.layers.hints import AT_ONCE, FAR, NEAR, announce
 
 
 class Listener:
@@ -39,7 +39,7 @@ def take(plan: Iterator[Shard | None], listener: Listener) -> list[Shard | None]
 @pytest.mark.parametrize("number", [0, 1, NEAR, NEAR + 1, FAR, FAR + 1, FAR + 2, 3 * FAR])
 def test_each_shard_but_the_first_ones_is_announced_once_and_in_time(number: int) -> None:
     listener = Listener()
-    assert take(foretold(iter(shards(number)), listener), listener) == shards(number)
+    assert take(announce(iter(shards(number)), listener), listener) == shards(number)
     assert [url for _, urls in listener.told for url in urls] == [shard.url for shard in shards(number)[NEAR:]]
     for taken, urls in listener.told:
         assert int(urls[0].removesuffix(".tar")) >= taken + min(taken, 1) * (FAR - AT_ONCE)
@@ -54,7 +54,7 @@ def test_a_plan_without_end_is_read_ahead_no_further_than_far() -> None:
             drawn.append(index)
             yield Shard(f"{index}.tar", index)
 
-    assert [shard.index for shard in islice(foretold(endless(), Listener()), 100)] == list(range(100))
+    assert [shard.index for shard in islice(announce(endless(), Listener()), 100)] == list(range(100))
     assert len(drawn) == 100 + FAR
 
 
@@ -65,7 +65,7 @@ def test_what_the_plan_raises_comes_in_its_place() -> None:
 
     listener, found = Listener(), []
     with pytest.raises(ZeroDivisionError):
-        for shard in foretold(broken(), listener):
+        for shard in announce(broken(), listener):
             found.append(shard)
     assert found == shards(7)
     assert listener.told == [(0, ["4.tar", "5.tar", "6.tar"])]
@@ -75,19 +75,19 @@ def test_shards_that_are_not_known_yet_hold_nothing_up() -> None:
     known = shards(6)
     plan = [None, known[0], None, known[1], known[2], None, None, *known[3:]]
     listener = Listener()
-    assert [shard for shard in foretold(iter(plan), listener) if shard is not None] == known
+    assert [shard for shard in announce(iter(plan), listener) if shard is not None] == known
     assert [url for _, urls in listener.told for url in urls] == ["4.tar", "5.tar"]
 
 
 def test_while_nothing_is_known_it_says_so() -> None:
-    foretelling = foretold(iter([None, Shard("0.tar", 0), None, None]), Listener())
+    foretelling = announce(iter([None, Shard("0.tar", 0), None, None]), Listener())
     assert [next(foretelling) for _ in range(3)] == [None, Shard("0.tar", 0), None]
 
 
 @pytest.mark.parametrize("listener", [Listener(cares=False), object()], ids=["does not care", "cannot"])
 def test_nothing_is_taken_early_for_nobody(listener: object) -> None:
     plan = iter(shards(10))
-    foretelling = foretold(plan, listener)
+    foretelling = announce(plan, listener)
     assert next(foretelling).index == 0
     assert next(plan).index == 1
     assert [shard.index for shard in foretelling] == list(range(2, 10))

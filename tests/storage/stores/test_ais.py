@@ -26,8 +26,8 @@ from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import http_for, settings_for, site_maker
-from asyncwds.storage.stores.ais.store import AisSite, Place, Token, place_of
+from asyncwds.storage.schemes import http_for, settings_for, store_maker
+from asyncwds.storage.stores.ais.store import AisStore, ObjectAddress, Token, parse_address
 from asyncwds.storage.stores.sink import BucketSink
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 
@@ -293,12 +293,12 @@ def test_which_settings_hold_for_other_clouds(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_addresses() -> None:
-    assert place_of("ais://b/x/y?z=1") == Place("b", "x/y?z=1", {"provider": "ais"})
-    assert place_of("ais://b/x?archpath=m%20n&provider=gcp") == Place("b", "x", {"provider": "gcp", "archpath": "m n"})
-    assert place_of("az://b/x") == Place("b", "x", {"provider": "azure"})
+    assert parse_address("ais://b/x/y?z=1") == ObjectAddress("b", "x/y?z=1", {"provider": "ais"})
+    assert parse_address("ais://b/x?archpath=m%20n&provider=gcp") == ObjectAddress("b", "x", {"provider": "gcp", "archpath": "m n"})
+    assert parse_address("az://b/x") == ObjectAddress("b", "x", {"provider": "azure"})
     for wrong in ("ais:///x", "sftp://b/x"):
         with pytest.raises(SpecError):
-            place_of(wrong)
+            parse_address(wrong)
 
 
 def test_certificates_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,20 +310,20 @@ def test_certificates_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @asynccontextmanager
-async def sites(settings: AIStore | None = None) -> AsyncIterator[AisSite]:
+async def stores(settings: AIStore | None = None) -> AsyncIterator[AisStore]:
     async with leaks():
         transport = Transport(PLAIN, QUICK, Counters())
-        site = AisSite(settings or AIStore(), transport)
+        store = AisStore(settings or AIStore(), transport)
         try:
-            yield site
+            yield store
         finally:
-            await site.aclose()
+            await store.aclose()
             await transport.aclose()
 
 
 async def listed(url: str, *, deep: bool, settings: AIStore | None = None) -> list[str]:
-    async with sites(settings) as site:
-        return sorted([found async for found in site.list(url, deep=deep)])
+    async with stores(settings) as store:
+        return sorted([found async for found in store.list(url, deep=deep)])
 
 
 async def test_listings(cluster: Cluster) -> None:
@@ -390,22 +390,22 @@ def test_with_a_cache_only_what_it_does_not_have_is_fetched_in_advance(cluster: 
 async def test_a_prefetch_job_that_is_refused_is_told_and_does_not_matter(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with sites() as site:
+    async with stores() as store:
         with caplog.at_level(logging.WARNING):
-            site.upcoming(["s3://none/a.tar", "ais://b/a.tar"])
-            await asyncio.gather(*site._jobs)
+            store.upcoming(["s3://none/a.tar", "ais://b/a.tar"])
+            await asyncio.gather(*store._jobs)
     assert "does not exist" in caplog.text
     assert cluster.prefetched == []
 
 
 async def test_a_prefetch_job_under_way_ends_with_the_reader(cluster: Cluster) -> None:
-    async with sites() as site:
-        site.upcoming(["s3://b/a.tar"])
+    async with stores() as store:
+        store.upcoming(["s3://b/a.tar"])
 
 
 async def upload(settings: AIStore, url: str, data: bytes, *, piece: int = 30_000, commit: bool = True) -> None:
     async with leaks():
-        sink = BucketSink(PLAIN, QUICK, site_maker(settings))
+        sink = BucketSink(PLAIN, QUICK, store_maker(settings))
         try:
             writing = await sink.open(url)
             try:

@@ -25,11 +25,11 @@ from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import Call, Reply
+from asyncwds.storage.object_store import StoreRequest, StoreResponse
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import site_maker
+from asyncwds.storage.schemes import store_maker
 from asyncwds.storage.stores.azure.auth import Login, login, shared_key
-from asyncwds.storage.stores.azure.store import AzureSite, Place, address, place_of
+from asyncwds.storage.stores.azure.store import AzureStore, ObjectAddress, endpoint_url, parse_address
 from asyncwds.storage.stores.sink import BucketSink
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 
@@ -239,11 +239,11 @@ async def test_without_azure_identity_the_error_names_the_extra(monkeypatch: pyt
 async def listed(url: str, *, deep: bool, settings: Azure | None = None) -> list[str]:
     async with leaks():
         transport = Transport(PLAIN, QUICK, Counters())
-        site = AzureSite(settings or Azure(), transport)
+        store = AzureStore(settings or Azure(), transport)
         try:
-            return sorted([found async for found in site.list(url, deep=deep)])
+            return sorted([found async for found in store.list(url, deep=deep)])
         finally:
-            await site.aclose()
+            await store.aclose()
             await transport.aclose()
 
 
@@ -288,7 +288,7 @@ async def test_pages_of_a_listing_and_what_they_hold_besides_blobs() -> None:
 
 async def upload(url: str, data: bytes, *, commit: bool = True, part_bytes: int = PART, http: Http = PLAIN) -> None:
     async with leaks():
-        sink = BucketSink(http, QUICK, site_maker(Azure(part_bytes=part_bytes)))
+        sink = BucketSink(http, QUICK, store_maker(Azure(part_bytes=part_bytes)))
         try:
             writing = await sink.open(url)
             try:
@@ -335,17 +335,17 @@ def test_shards_are_written_and_read_again(container: str) -> None:
 
 
 def test_urls() -> None:
-    assert place_of("az://c/x/y.tar") == Place(None, None, "c", "x/y.tar")
-    assert place_of("abfss://c@acc.dfs.core.windows.net/x@y.tar") == Place("acc", "core.windows.net", "c", "x@y.tar")
-    assert place_of("abfs://c@acc.blob.core.chinacloudapi.cn/x") == Place("acc", "core.chinacloudapi.cn", "c", "x")
+    assert parse_address("az://c/x/y.tar") == ObjectAddress(None, None, "c", "x/y.tar")
+    assert parse_address("abfss://c@acc.dfs.core.windows.net/x@y.tar") == ObjectAddress("acc", "core.windows.net", "c", "x@y.tar")
+    assert parse_address("abfs://c@acc.blob.core.chinacloudapi.cn/x") == ObjectAddress("acc", "core.chinacloudapi.cn", "c", "x")
     for wrong in ("az:///x", "abfss://c@/x", "abfss://c@acc/x"):
         with pytest.raises(SpecError):
-            place_of(wrong)
+            parse_address(wrong)
 
 
 def where(url: str, **known: str | None) -> str:
     given = {"account": None, "endpoint": None, "suffix": "core.windows.net", "way": "key", "secret": KEY} | known
-    return address(url, place_of(url), Login(**given))
+    return endpoint_url(url, parse_address(url), Login(**given))
 
 
 def test_addresses() -> None:
@@ -411,9 +411,9 @@ def test_shared_key_is_what_the_vendors_library_signs(path: str) -> None:
 
 
 def test_an_account_without_public_access_is_an_access_error() -> None:
-    site = AzureSite(Azure(anonymous=True), Transport(PLAIN, QUICK, Counters()))
+    store = AzureStore(Azure(anonymous=True), Transport(PLAIN, QUICK, Counters()))
     page = b"<Error><Code>PublicAccessNotPermitted</Code><Message>Public access is not permitted on this account.</Message></Error>"
-    error = site.refusal(Call("GET", "az://c/b"), Reply(409, {}, page))
+    error = store.error_for(StoreRequest("GET", "az://c/b"), StoreResponse(409, {}, page))
     assert isinstance(error, AccessError)
     assert "Public access is not permitted" in str(error)
 

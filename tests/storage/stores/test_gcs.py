@@ -28,11 +28,11 @@ from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import Request
+from asyncwds.storage.object_store import SignedRequest
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import site_maker
+from asyncwds.storage.schemes import store_maker
 from asyncwds.storage.stores.gcs.auth import Token
-from asyncwds.storage.stores.gcs.store import GcsSite
+from asyncwds.storage.stores.gcs.store import GcsStore
 from asyncwds.storage.stores.sink import BucketSink
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 
@@ -241,11 +241,11 @@ async def test_fault_06_a_missing_object_and_a_missing_bucket(bucket: Bucket) ->
 async def listed(url: str, *, deep: bool, settings: GCS | None = None) -> list[str]:
     async with leaks():
         transport = Transport(PLAIN, QUICK, Counters())
-        site = GcsSite(settings or GCS(), transport)
+        store = GcsStore(settings or GCS(), transport)
         try:
-            return sorted([found async for found in site.list(url, deep=deep)])
+            return sorted([found async for found in store.list(url, deep=deep)])
         finally:
-            await site.aclose()
+            await store.aclose()
             await transport.aclose()
 
 
@@ -279,7 +279,7 @@ async def test_listings_that_make_no_sense() -> None:
 
 async def upload(settings: GCS, url: str, data: bytes, *, piece: int = 100_000, commit: bool = True) -> None:
     async with leaks():
-        sink = BucketSink(PLAIN, QUICK, site_maker(settings))
+        sink = BucketSink(PLAIN, QUICK, store_maker(settings))
         try:
             writing = await sink.open(url)
             try:
@@ -448,7 +448,7 @@ async def test_fault_26_on_the_callers_own_loop(bucket: Bucket, gate: Gate) -> N
 )
 async def test_checksums_are_read_from_headers(headers: Mapping[str, str], expected: str | None) -> None:
     transport = Transport(PLAIN, QUICK, Counters())
-    site = GcsSite(GCS(anonymous=True), transport)
-    assert site.facts(Request("https://host/", {}), headers).checksum == expected
-    await site.aclose()
+    store = GcsStore(GCS(anonymous=True), transport)
+    assert store.metadata(SignedRequest("https://host/", {}), headers).checksum == expected
+    await store.aclose()
     await transport.aclose()

@@ -22,7 +22,7 @@ from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.stores.hf.auth import Token
-from asyncwds.storage.stores.hf.store import Address, HfSite, address_of
+from asyncwds.storage.stores.hf.store import Address, HfStore, parse_address
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 
 DATA = random.Random(2).randbytes(400_000)
@@ -189,22 +189,22 @@ async def test_paths_with_any_characters_and_revisions(hub: Hub, path: str) -> N
 
 
 def test_addresses() -> None:
-    assert address_of("hf://datasets/u/n/a/b.tar") == Address("datasets", "u/n", "main", "a/b.tar")
-    assert address_of("hf://u/n@v1.0/a@b.tar") == Address("models", "u/n", "v1.0", "a@b.tar")
-    assert address_of("hf://models/u/n@refs/convert/parquet/x.tar") == Address("models", "u/n", "refs/convert/parquet", "x.tar")
-    assert address_of("hf://spaces/u/n@a%2Fb/x.tar") == Address("spaces", "u/n", "a/b", "x.tar")
+    assert parse_address("hf://datasets/u/n/a/b.tar") == Address("datasets", "u/n", "main", "a/b.tar")
+    assert parse_address("hf://u/n@v1.0/a@b.tar") == Address("models", "u/n", "v1.0", "a@b.tar")
+    assert parse_address("hf://models/u/n@refs/convert/parquet/x.tar") == Address("models", "u/n", "refs/convert/parquet", "x.tar")
+    assert parse_address("hf://spaces/u/n@a%2Fb/x.tar") == Address("spaces", "u/n", "a/b", "x.tar")
     with pytest.raises(SpecError):
-        address_of("hf://datasets")
+        parse_address("hf://datasets")
 
 
 async def listed(url: str, *, deep: bool, settings: HuggingFace | None = None) -> list[str]:
     async with leaks():
         transport = Transport(Http(trust_env=False), QUICK, Counters())
-        site = HfSite(settings or HuggingFace(), transport)
+        store = HfStore(settings or HuggingFace(), transport)
         try:
-            return sorted([found async for found in site.list(url, deep=deep)])
+            return sorted([found async for found in store.list(url, deep=deep)])
         finally:
-            await site.aclose()
+            await store.aclose()
             await transport.aclose()
 
 

@@ -33,7 +33,7 @@ from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.checksums import digest_for
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.stores.fetcher import HttpFetcher
-from asyncwds.storage.stores.s3.store import S3Site, stated_checksum
+from asyncwds.storage.stores.s3.store import S3Store, stated_checksum
 from asyncwds.testing import CHECKS, ForwardProxy, leaks, make_samples, make_shard, read
 
 DATA = random.Random(4).randbytes(400_000)
@@ -179,11 +179,11 @@ async def test_fault_33_a_clock_that_is_wrong(
     url = store.put(f"{prefix}/a", DATA)
     counters = Counters()
 
-    def make_site(transport: Transport) -> S3Site:
-        return S3Site(store.settings(), transport, now=lambda: time.time() + 3600 * hours)
+    def make_store(transport: Transport) -> S3Store:
+        return S3Store(store.settings(), transport, now=lambda: time.time() + 3600 * hours)
 
     async with leaks():
-        fetcher = HttpFetcher(Http(), QUICK, counters, make_site)
+        fetcher = HttpFetcher(Http(), QUICK, counters, make_store)
         assert (await read(fetcher, url))[1] == DATA
         assert counters.requests == 2
         assert (await read(fetcher, url, 10, 20))[1] == DATA[10:20]

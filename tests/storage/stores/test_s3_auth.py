@@ -25,7 +25,7 @@ from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.stores.s3.auth import Keys, Login, login
-from asyncwds.storage.stores.token_cache import Lease
+from asyncwds.storage.stores.token_cache import ExpiringToken
 from asyncwds.testing import make_samples, make_shard, read
 
 DATA = b"0123456789" * 1000
@@ -203,7 +203,7 @@ def test_credentials_of_single_sign_on(home: Path, monkeypatch: pytest.MonkeyPat
         assert_leased(login(S3(profile="sso")), Keys("sso", "secret", "token"))
 
 
-def assert_leased(lease: Lease[Login], keys: Keys) -> None:
+def assert_leased(lease: ExpiringToken[Login], keys: Keys) -> None:
     """Such credentials end, and are got anew before that."""
     assert lease.value.keys == keys
     assert not lease.ends_within(1800)

@@ -37,11 +37,11 @@ from asyncwds.settings.prefetch import Prefetch
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import Call
+from asyncwds.storage.object_store import StoreRequest
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.stores.s3.auth import Keys, Login
 from asyncwds.storage.stores.s3.auth import login as log_in
-from asyncwds.storage.stores.s3.store import S3Site, address, place_of, query_string
+from asyncwds.storage.stores.s3.store import S3Store, endpoint_url, parse_address, query_string
 from asyncwds.testing import ForwardProxy, make_samples, make_shard, read
 
 DATA = bytes(range(256)) * 40
@@ -84,7 +84,7 @@ def test_addresses_are_those_of_the_vendors_client(endpoint: str | None, region:
         theirs.head_object(Bucket=bucket, Key=key)
     theirs.close()
     who = Login(endpoint, region, addressing, None)
-    assert [address(place_of(f"s3://{bucket}/{key}"), who, region) for bucket in buckets] == sent
+    assert [endpoint_url(parse_address(f"s3://{bucket}/{key}"), who, region) for bucket in buckets] == sent
 
 
 @pytest.mark.parametrize("region", ["eu-north-1", "us-gov-west-1"])
@@ -99,7 +99,7 @@ def test_so_are_those_of_fips_dual_stack_and_acceleration(
     monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", str("dualstack" in variant).lower())
     who = log_in(S3(anonymous=True, region=region)).value
     buckets = ["bucket"] if "accelerate" in variant else ["bucket", "my.bucket"]  # theirs refuses the second
-    assert [address(place_of(f"s3://{bucket}/a"), who, region) for bucket in buckets] == vendors_urls(region, buckets)
+    assert [endpoint_url(parse_address(f"s3://{bucket}/a"), who, region) for bucket in buckets] == vendors_urls(region, buckets)
 
 
 def vendors_urls(region: str, buckets: list[str]) -> list[str]:
@@ -120,7 +120,10 @@ def vendors_urls(region: str, buckets: list[str]) -> list[str]:
 
 def test_what_cannot_be_accelerated_is_read_without_it() -> None:
     who = Login(None, "eu-north-1", "auto", None, "s3-accelerate.dualstack")
-    assert address(place_of("s3://my.bucket/a"), who, "eu-north-1") == "https://s3.dualstack.eu-north-1.amazonaws.com/my.bucket/a"
+    assert (
+        endpoint_url(parse_address("s3://my.bucket/a"), who, "eu-north-1")
+        == "https://s3.dualstack.eu-north-1.amazonaws.com/my.bucket/a"
+    )
 
 
 def test_acceleration_and_fips_exclude_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,29 +136,29 @@ def test_acceleration_and_fips_exclude_each_other(tmp_path: Path, monkeypatch: p
 # -- signatures
 
 
-async def signed(call: Call, settings: S3) -> tuple[str, dict[str, str]]:
+async def signed(call: StoreRequest, settings: S3) -> tuple[str, dict[str, str]]:
     transport = Transport(Http(), Retry(), Counters())
-    site = S3Site(settings, transport)
-    request = await site.sign(call)
-    await site.aclose()
+    store = S3Store(settings, transport)
+    request = await store.sign(call)
+    await store.aclose()
     assert request is not None
     return request.url, dict(request.headers)
 
 
 OTHER = S3(**KEYS, session_token="T", endpoint="http://h:1", requester_pays=True)
 CALLS = [
-    Call("GET", "s3://bucket/a b/\u00fc+%41?.tar", {"Range": "bytes=0-9", "If-Match": '"x"'}),
-    Call("GET", "s3://bucket/", query={"list-type": "2", "prefix": "a b/+\u00fc&=", "delimiter": "/"}),
-    Call("PUT", "s3://bucket/a", {"Content-Type": "application/x-tar"}, {"partNumber": "1", "uploadId": "x/y=="}, b"data"),
-    Call("PUT", "s3://bucket/a", body=bytes(1_000_000)),
-    Call("POST", "s3://bucket/a", query={"uploads": ""}),
-    Call("DELETE", "s3://bucket/a", query={"uploadId": "x"}),
+    StoreRequest("GET", "s3://bucket/a b/\u00fc+%41?.tar", {"Range": "bytes=0-9", "If-Match": '"x"'}),
+    StoreRequest("GET", "s3://bucket/", query={"list-type": "2", "prefix": "a b/+\u00fc&=", "delimiter": "/"}),
+    StoreRequest("PUT", "s3://bucket/a", {"Content-Type": "application/x-tar"}, {"partNumber": "1", "uploadId": "x/y=="}, b"data"),
+    StoreRequest("PUT", "s3://bucket/a", body=bytes(1_000_000)),
+    StoreRequest("POST", "s3://bucket/a", query={"uploads": ""}),
+    StoreRequest("DELETE", "s3://bucket/a", query={"uploadId": "x"}),
 ]
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.method} {len(call.body)} {dict(call.query)}")
 @pytest.mark.parametrize("settings", [S3(**KEYS), OTHER], ids=["aws", "other"])
-async def test_signatures_verify(call: Call, settings: S3) -> None:
+async def test_signatures_verify(call: StoreRequest, settings: S3) -> None:
     """As the service does it: the same signer, from what has arrived."""
     url, headers = await signed(call, settings)
     assert headers.items() >= call.headers.items()
@@ -174,7 +177,7 @@ async def test_signatures_verify(call: Call, settings: S3) -> None:
 
 
 async def test_what_may_be_changed_on_the_way_is_not_signed() -> None:
-    _, headers = await signed(Call("GET", "s3://bucket/a", {"Accept-Encoding": "identity"}), S3(**KEYS))
+    _, headers = await signed(StoreRequest("GET", "s3://bucket/a", {"Accept-Encoding": "identity"}), S3(**KEYS))
     assert headers["Accept-Encoding"] == "identity"
     assert "accept-encoding" not in headers["Authorization"]
 
@@ -185,13 +188,13 @@ async def test_a_session_token_is_covered() -> None:
 
 
 async def test_anonymous_requests_say_nothing_of_who_asks() -> None:
-    call = Call("GET", "s3://bucket/a", {"Range": "bytes=0-9"})
+    call = StoreRequest("GET", "s3://bucket/a", {"Range": "bytes=0-9"})
     assert await signed(call, S3(anonymous=True)) == ("https://bucket.s3.us-east-1.amazonaws.com/a", {"Range": "bytes=0-9"})
 
 
 def test_queries_are_sorted_and_escaped_as_signatures_want_it() -> None:
-    assert query_string(Call("GET", "s3://b/", query={"b": "/ +", "a": ""})) == "?a=&b=%2F%20%2B"
-    assert query_string(Call("GET", "s3://b/")) == ""
+    assert query_string(StoreRequest("GET", "s3://b/", query={"b": "/ +", "a": ""})) == "?a=&b=%2F%20%2B"
+    assert query_string(StoreRequest("GET", "s3://b/")) == ""
 
 
 # -- services that answer as the test wants
@@ -303,9 +306,9 @@ async def test_amazons_hosts_and_the_redirect_between_them(tmp_path: Path) -> No
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("*.s3.us-east-1.amazonaws.com", "*.s3.eu-north-1.amazonaws.com").configure_cert(tls)
     with serve(handler, tls=tls) as (origin,):
-        address = origin.partition("://")[2]
+        endpoint_url = origin.partition("://")[2]
         names = [f"bucket.s3.{region}.amazonaws.com" for region in ("us-east-1", "eu-north-1")]
-        with ForwardProxy(hosts=dict.fromkeys(names, address)) as proxy:
+        with ForwardProxy(hosts=dict.fromkeys(names, endpoint_url)) as proxy:
             async with open_s3(
                 S3(verify=False, **KEYS), Counters(), Http(proxy=proxy.url, ca_file=str(tmp_path / "ca.pem"))
             ) as fetcher:

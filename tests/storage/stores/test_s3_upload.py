@@ -24,7 +24,7 @@ from asyncwds.runtime.units import MiB
 from asyncwds.settings.buckets import S3
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
-from asyncwds.storage.schemes import site_maker
+from asyncwds.storage.schemes import store_maker
 from asyncwds.storage.stores.sink import BucketSink
 from asyncwds.testing import Fault, FaultServer, leaks, make_samples
 
@@ -46,7 +46,7 @@ def prefix() -> str:
 
 
 async def upload(url: str, data: bytes, settings: S3, retry: Retry = QUICK) -> None:
-    sink = BucketSink(Http(), retry, site_maker(settings))
+    sink = BucketSink(Http(), retry, store_maker(settings))
     writing = await sink.open(url)
     try:
         for start in range(0, len(data), MiB):

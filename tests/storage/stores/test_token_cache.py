@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from asyncwds.errors import AccessError
-from asyncwds.storage.stores.token_cache import EARLY, TOO_LATE, Held, Lease, for_ever
+from asyncwds.storage.stores.token_cache import EARLY, TOO_LATE, ExpiringToken, TokenCache, for_ever
 
 
 class Source:
@@ -21,22 +21,22 @@ class Source:
         self.failing = False
         self.thread: threading.Thread | None = None
 
-    def __call__(self) -> Lease[int]:
+    def __call__(self) -> ExpiringToken[int]:
         self.calls += 1
         self.thread = threading.current_thread()
         if self.failing:
             raise AccessError("no more")
         end = self.now + self.lifetime
-        return Lease(self.calls, lambda seconds: self.now + seconds >= end)
+        return ExpiringToken(self.calls, lambda seconds: self.now + seconds >= end)
 
 
 @pytest.fixture
-async def hold() -> AsyncIterator[Callable[[Source], Held[int]]]:
-    held: list[Held[int]] = []
+async def hold() -> AsyncIterator[Callable[[Source], TokenCache[int]]]:
+    held: list[TokenCache[int]] = []
     with ThreadPoolExecutor(1) as thread:
 
-        def make(source: Source) -> Held[int]:
-            held.append(Held(source, thread))
+        def make(source: Source) -> TokenCache[int]:
+            held.append(TokenCache(source, thread))
             return held[-1]
 
         yield make
@@ -103,9 +103,9 @@ async def test_an_early_renewal_that_fails_harms_nobody_and_is_not_repeated_at_o
 async def test_one_who_gives_up_waiting_spoils_nothing_for_others(hold: Callable) -> None:
     go_on = threading.Event()
 
-    def slowly() -> Lease[int]:
+    def slowly() -> ExpiringToken[int]:
         go_on.wait(10)
-        return Lease(1, for_ever)
+        return ExpiringToken(1, for_ever)
 
     held = hold(slowly)
     impatient, patient = asyncio.create_task(held.get()), asyncio.create_task(held.get())

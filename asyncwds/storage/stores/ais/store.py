@@ -23,16 +23,16 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.settings.buckets import AIStore
 from asyncwds.storage.http.request_options import http_url, redirected
-from asyncwds.storage.http.translate import refusal
+from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import Call, Refused, Reply, Request
-from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
+from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.stores.ais.upload import AisParts
-from asyncwds.storage.stores.api_client import Calls
-from asyncwds.storage.stores.fixed_url_signer import At, Who
+from asyncwds.storage.stores.api_client import ApiClient
+from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner
 from asyncwds.storage.stores.multipart import MultipartUpload
-from asyncwds.storage.stores.token_cache import Held, Lease, for_ever
+from asyncwds.storage.stores.token_cache import ExpiringToken, TokenCache, for_ever
 
 ENDPOINT = "http://localhost:8080"
 PROVIDERS = {"ais": "ais", "s3": "aws", "gs": "gcp", "az": "azure", "oc": "oci"}
@@ -55,7 +55,7 @@ class Token(NamedTuple):
         return {} if self.value is None else {"Authorization": f"Bearer {self.value}"}
 
 
-class Place(NamedTuple):
+class ObjectAddress(NamedTuple):
     """`name` is verbatim; `query` has the provider, and what the url adds."""
 
     bucket: str
@@ -63,50 +63,50 @@ class Place(NamedTuple):
     query: dict[str, str]
 
 
-class AisSite:
+class AisStore:
     def __init__(self, settings: AIStore, transport: Transport) -> None:
         self._settings = settings
         self._endpoint = endpoint(settings)
         self._transport = transport
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-ais")
-        self._token = Held(self._find_token, self._thread)
-        self._calls = Calls(transport, self)
+        self._token = TokenCache(self._find_token, self._thread)
+        self._calls = ApiClient(transport, self)
         self._jobs: set[asyncio.Task[None]] = set()
 
-    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
+    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         if call.body and call.method == "PUT":
             return await self._at_target(call) if refused is None else None
         who = await self._who(refused)
         headers = {name: value for name, value in call.headers.items() if name != "If-Match"}
-        return None if who is None else Request(self._address(call), {**headers, **who.headers}, who.lease)
+        return None if who is None else SignedRequest(self._address(call), {**headers, **who.headers}, who.lease)
 
-    def renews(self, reply: Reply) -> bool:
+    def should_resign(self, reply: StoreResponse) -> bool:
         return reply.status == 401
 
-    def refusal(self, call: Call, reply: Reply) -> FetchError:
-        error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
+        error = error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
         error.retryable |= reply.status == 409  # somebody else makes the cluster fetch this object from its cloud
         return error
 
-    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
         del request
         value = headers.get("Ais-Checksum-Value")
         checksum = f"{headers.get('Ais-Checksum-Type', '').lower()}:{value}" if value else None
         version = headers.get("Ais-Version")
         # Of objects without a version the checksum is the next best thing.
-        return Facts(facts_of(headers).identity or (f"version {version}" if version else checksum), checksum)
+        return ObjectMetadata(metadata_of(headers).identity or (f"version {version}" if version else checksum), checksum)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
-        place = place_of(prefix)
+        address = parse_address(prefix)
         root = prefix[: prefix.index("/", len("ais://")) + 1]
-        message = {"props": "name", "prefix": place.name, "flags": _NAMES_ONLY, "uuid": "", "continuation_token": ""}
+        message = {"props": "name", "prefix": address.name, "flags": _NAMES_ONLY, "uuid": "", "continuation_token": ""}
         folders: set[str] = set()
         while True:
             page = _parsed(prefix, await self._bucket_call("GET", _bucket_url(prefix), "list", message))
             for entry in page.get("entries") or ():
-                inside = entry["name"][len(place.name) :].partition("/")
+                inside = entry["name"][len(address.name) :].partition("/")
                 # Versions of AIStore differ in how they list one folder alone.
-                name = entry["name"] if deep or not inside[1] else f"{place.name}{inside[0]}/"
+                name = entry["name"] if deep or not inside[1] else f"{address.name}{inside[0]}/"
                 if name not in folders:
                     yield root + name
                 if name.endswith("/"):
@@ -116,19 +116,19 @@ class AisSite:
             message |= {"uuid": page.get("uuid", ""), "continuation_token": page["continuation_token"]}
 
     def upload(self, url: str) -> Upload:
-        if not place_of(url).name:
+        if not parse_address(url).name:
             raise SpecError("this names no object", url=url)
         return MultipartUpload(AisParts(self._calls, self._settings.part_bytes), url)
 
     def foresees(self, url: str) -> bool:
-        return place_of(url).query["provider"] != "ais"
+        return parse_address(url).query["provider"] != "ais"
 
     def upcoming(self, urls: Sequence[str]) -> None:
         """Asks the cluster to fetch objects from their cloud, before they are read. Where it does not, reading does."""
         buckets: dict[str, list[str]] = {}
         for url in urls:
             if self.foresees(url):
-                buckets.setdefault(_bucket_url(url), []).append(place_of(url).name)
+                buckets.setdefault(_bucket_url(url), []).append(parse_address(url).name)
         for bucket, names in buckets.items():
             job = asyncio.create_task(self._prefetch(bucket, names))
             self._jobs.add(job)
@@ -150,38 +150,38 @@ class AisSite:
         except FetchError as error:
             _LOG.warning("objects are not fetched in advance: %s", error)
 
-    async def _bucket_call(self, method: str, url: str, action: str, value: Mapping[str, Any]) -> Reply:
+    async def _bucket_call(self, method: str, url: str, action: str, value: Mapping[str, Any]) -> StoreResponse:
         body = json.dumps({"action": action, "value": value}).encode()
-        return await self._calls.send(Call(method, url, {"Content-Type": "application/json"}, body=body))
+        return await self._calls.send(StoreRequest(method, url, {"Content-Type": "application/json"}, body=body))
 
-    async def _at_target(self, call: Call) -> Request:
+    async def _at_target(self, call: StoreRequest) -> SignedRequest:
         """The gateway is shown the size of a body, which it signs, and not the body, which it would not read."""
         shown = {"Content-Length": str(len(call.body)), "Connection": "close"}
-        asked = Call(call.method, call.url, shown, follow=False)
-        gateway = At(self._address(call), self._who, self.refusal)
+        asked = StoreRequest(call.method, call.url, shown, follow=False)
+        gateway = FixedUrlSigner(self._address(call), self._who, self.error_for)
         with ExitStack() as open_now:
             response, page, request = await self._transport.answer(gateway, asked, open_now)
-            reply = Reply(response.status, response.headers, page)
+            reply = StoreResponse(response.status, response.headers, page)
         if not 300 <= reply.status < 400:
-            raise self.refusal(asked, reply)
+            raise self.error_for(asked, reply)
         target = redirected(call.url, http_url(request.url), reply.headers.get("Location"))
-        return Request(str(target), dict(call.headers))
+        return SignedRequest(str(target), dict(call.headers))
 
-    async def _who(self, refused: Refused | None) -> Who | None:
+    async def _who(self, refused: RejectedRequest | None) -> AuthHeaders | None:
         old = None if refused is None else refused.request.lease
         token = await self._token.get(refused=old if isinstance(old, Token) else None)
-        return None if token == old else Who(token.headers(), token)
+        return None if token == old else AuthHeaders(token.headers(), token)
 
-    def _find_token(self) -> Lease[Token]:
+    def _find_token(self) -> ExpiringToken[Token]:
         settings = self._settings
         value = settings.get_token() if settings.get_token is not None else settings.token or os.environ.get("AIS_AUTHN_TOKEN")
-        return Lease(Token(value or None), for_ever)
+        return ExpiringToken(Token(value or None), for_ever)
 
-    def _address(self, call: Call) -> str:
-        place = place_of(call.url)
-        kind = "objects" if place.name else "buckets"
-        path = quote(f"{place.bucket}/{place.name}" if place.name else place.bucket)
-        return f"{self._endpoint}/v1/{kind}/{path}?{urlencode({**place.query, **call.query}, quote_via=quote)}"
+    def _address(self, call: StoreRequest) -> str:
+        address = parse_address(call.url)
+        kind = "objects" if address.name else "buckets"
+        path = quote(f"{address.bucket}/{address.name}" if address.name else address.bucket)
+        return f"{self._endpoint}/v1/{kind}/{path}?{urlencode({**address.query, **call.query}, quote_via=quote)}"
 
 
 def endpoint(settings: AIStore) -> str:
@@ -192,7 +192,7 @@ def endpoint(settings: AIStore) -> str:
     return found
 
 
-def place_of(url: str) -> Place:
+def parse_address(url: str) -> ObjectAddress:
     """Raises SpecError without a bucket, or for schemes that AIStore has no provider for."""
     scheme, _, rest = url.partition("://")
     bucket, _, name = rest.partition("/")
@@ -201,17 +201,17 @@ def place_of(url: str) -> Place:
             f"an object in AIStore is ais://BUCKET/OBJECT; other schemes that it knows: {', '.join(PROVIDERS)}", url=url
         )
     name, *query = _QUERY.split(name, maxsplit=1)
-    return Place(bucket, name, {"provider": PROVIDERS[scheme.lower()], **dict(parse_qsl("".join(query)))})
+    return ObjectAddress(bucket, name, {"provider": PROVIDERS[scheme.lower()], **dict(parse_qsl("".join(query)))})
 
 
 def _bucket_url(url: str) -> str:
     """The url of an object's bucket, with what belongs to it."""
-    bucket, _, query = place_of(url)
+    bucket, _, query = parse_address(url)
     kept = urlencode([(name, query[name]) for name in ("provider", "namespace") if name in query])
     return f"{url.partition('://')[0]}://{bucket}/?{kept}"
 
 
-def _parsed(url: str, reply: Reply) -> dict[str, Any]:
+def _parsed(url: str, reply: StoreResponse) -> dict[str, Any]:
     try:
         found = json.loads(reply.page)
     except ValueError as error:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from asyncwds.errors import FetchError
-from asyncwds.storage.object_store import Call
-from asyncwds.storage.stores.api_client import Calls
+from asyncwds.storage.object_store import StoreRequest
+from asyncwds.storage.stores.api_client import ApiClient
 
 _JSON = {"Content-Type": "application/json"}
 _TAR = {"Content-Type": "application/x-tar"}
@@ -17,12 +17,12 @@ _TAR = {"Content-Type": "application/x-tar"}
 class AisParts:
     most_parts = 10_000
 
-    def __init__(self, calls: Calls, part_bytes: int) -> None:
+    def __init__(self, calls: ApiClient, part_bytes: int) -> None:
         self._calls = calls
         self.part_bytes = part_bytes
 
     async def put(self, url: str, data: bytes) -> None:
-        await self._calls.send(Call("PUT", url, _TAR, body=data))
+        await self._calls.send(StoreRequest("PUT", url, _TAR, body=data))
 
     async def begin(self, url: str) -> str:
         reply = await self._calls.send(_action("POST", url, {}, "mpt-upload"))
@@ -33,7 +33,7 @@ class AisParts:
 
     async def put_part(self, url: str, upload: str, number: int, data: bytes) -> str:
         query = {"uploadId": upload, "partNumber": str(number)}
-        await self._calls.send(Call("PUT", url, _TAR, query, data))
+        await self._calls.send(StoreRequest("PUT", url, _TAR, query, data))
         return ""
 
     async def complete(self, url: str, upload: str, tags: Sequence[str], size: int) -> None:
@@ -45,6 +45,6 @@ class AisParts:
         await self._calls.send(_action("DELETE", url, {"uploadId": upload}, "mpt-abort"))
 
 
-def _action(method: str, url: str, query: dict[str, str], action: str, value: Any = None) -> Call:
+def _action(method: str, url: str, query: dict[str, str], action: str, value: Any = None) -> StoreRequest:
     body = json.dumps({"action": action, "name": "", "value": value}).encode()
-    return Call(method, url, _JSON, query, body)
+    return StoreRequest(method, url, _JSON, query, body)

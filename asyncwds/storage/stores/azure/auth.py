@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from asyncwds.errors import AccessError, SpecError, redact
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.settings.buckets import Azure
-from asyncwds.storage.stores.token_cache import Lease, for_ever
+from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
 
 Way = Literal["key", "sas", "token", "anonymous"]
 
@@ -49,14 +49,14 @@ class Login(NamedTuple):
         return f"Login({self.account}, {self.way})"
 
 
-def login(settings: Azure) -> Lease[Login]:
+def login(settings: Azure) -> ExpiringToken[Login]:
     """All of it looked for anew. Raises SpecError for what makes no sense or without azure-identity, AccessError for no token."""
     known = _connection(settings)
     endpoint = (settings.endpoint or known.get("BlobEndpoint") or "").rstrip("/") or None
     named = None if endpoint is None else _account_of(endpoint)
     account = settings.account or known.get("AccountName") or named or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
     way, secret, ends_within = _way(settings, known)
-    return Lease(Login(account, endpoint, known.get("EndpointSuffix", _SUFFIX), way, secret), ends_within)
+    return ExpiringToken(Login(account, endpoint, known.get("EndpointSuffix", _SUFFIX), way, secret), ends_within)
 
 
 def shared_key(account: str, key: str, method: str, url: str, headers: Mapping[str, str]) -> str:
@@ -121,8 +121,8 @@ def _way(settings: Azure, known: Mapping[str, str]) -> tuple[Way, str, Callable[
 
 
 def _identity() -> tuple[Way, str, Callable[[float], bool]]:
-    identity = needed("azure.identity", "azure")
-    exceptions = needed("azure.core.exceptions", "azure")
+    identity = require_extra("azure.identity", "azure")
+    exceptions = require_extra("azure.core.exceptions", "azure")
     try:
         with identity.DefaultAzureCredential() as credential:
             found = credential.get_token(_SCOPE)

@@ -17,16 +17,16 @@ from xml.etree import ElementTree as ET
 
 from asyncwds.errors import AccessError, FetchError, SpecError
 from asyncwds.settings.buckets import Azure
-from asyncwds.storage.http.translate import refusal
+from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import Call, Refused, Reply, Request
-from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
+from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.sink import Upload
-from asyncwds.storage.stores.api_client import Calls
+from asyncwds.storage.stores.api_client import ApiClient
 from asyncwds.storage.stores.azure.auth import Login, login, shared_key
 from asyncwds.storage.stores.azure.upload import AzureParts
 from asyncwds.storage.stores.multipart import MultipartUpload
-from asyncwds.storage.stores.token_cache import Held
+from asyncwds.storage.stores.token_cache import TokenCache
 
 VERSION = "2021-12-02"
 _SAFE = "/-_.~"
@@ -36,7 +36,7 @@ _URL = re.compile(
 )
 
 
-class Place(NamedTuple):
+class ObjectAddress(NamedTuple):
     """`account` and `suffix` ("core.windows.net") of urls that name them; `blob` is verbatim."""
 
     account: str | None
@@ -45,15 +45,15 @@ class Place(NamedTuple):
     blob: str
 
 
-class AzureSite:
+class AzureStore:
     def __init__(self, settings: Azure, transport: Transport) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-azure")
-        self._login = Held(partial(login, settings), self._thread)
+        self._login = TokenCache(partial(login, settings), self._thread)
         self._anonymous = settings.anonymous
         self._part_bytes = settings.part_bytes
-        self._calls = Calls(transport, self)
+        self._calls = ApiClient(transport, self)
 
-    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
+    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         if refused is None:
             return _signed(call, await self._login.get())
         old = refused.request.lease
@@ -61,27 +61,27 @@ class AzureSite:
         new = await self._login.get(refused=old)
         return None if new == old else _signed(call, new)
 
-    def renews(self, reply: Reply) -> bool:
+    def should_resign(self, reply: StoreResponse) -> bool:
         return reply.status in (401, 403) and not self._anonymous
 
-    def refusal(self, call: Call, reply: Reply) -> FetchError:
-        error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
+        error = error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
         if reply.status == 409 and b"PublicAccessNotPermitted" in reply.page:
             error = AccessError(error.message, url=call.url, offset=call.offset, status=409)
         if self._anonymous and reply.status in (401, 403, 404, 409):
             error.message += "; it was asked for without credentials"
         return error
 
-    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
         del request
-        return facts_of(headers)
+        return metadata_of(headers)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
-        place = place_of(prefix)
-        root = prefix.removesuffix(place.blob).rstrip("/") + "/"
-        query = {"restype": "container", "comp": "list", "prefix": place.blob} | ({} if deep else {"delimiter": "/"})
+        address = parse_address(prefix)
+        root = prefix.removesuffix(address.blob).rstrip("/") + "/"
+        query = {"restype": "container", "comp": "list", "prefix": address.blob} | ({} if deep else {"delimiter": "/"})
         while True:
-            reply = await self._calls.send(Call("GET", root, query=query))
+            reply = await self._calls.send(StoreRequest("GET", root, query=query))
             page = _parsed(prefix, reply.page)
             for name in _names(page):
                 yield root + name
@@ -91,7 +91,7 @@ class AzureSite:
             query["marker"] = marker
 
     def upload(self, url: str) -> Upload:
-        if not place_of(url).blob:
+        if not parse_address(url).blob:
             raise SpecError("this names no blob", url=url)
         return MultipartUpload(AzureParts(self._calls, self._part_bytes), url)
 
@@ -102,7 +102,7 @@ class AzureSite:
             self._thread.shutdown(wait=True)
 
 
-def place_of(url: str) -> Place:
+def parse_address(url: str) -> ObjectAddress:
     """Raises SpecError without a container."""
     found = _URL.fullmatch(url)
     if found is None:
@@ -110,36 +110,36 @@ def place_of(url: str) -> Place:
             "a blob is az://CONTAINER/BLOB or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/BLOB, where / is the only separator",
             url=url,
         )
-    return Place(found["account"], found["suffix"], found["container"], found["blob"] or "")
+    return ObjectAddress(found["account"], found["suffix"], found["container"], found["blob"] or "")
 
 
-def address(url: str, place: Place, who: Login) -> str:
+def endpoint_url(url: str, address: ObjectAddress, who: Login) -> str:
     """The URL of a blob; without one that of its container. Raises SpecError where no account is known, or the wrong one."""
-    account = place.account or who.account
-    if place.account is not None and place.account != who.account:
+    account = address.account or who.account
+    if address.account is not None and address.account != who.account:
         if who.way in ("key", "sas") and who.account is not None:
             raise SpecError(
-                f"the credentials are those of the account {who.account}, not of {place.account}; give those of each account "
+                f"the credentials are those of the account {who.account}, not of {address.account}; give those of each account "
                 "for its urls: storage={'abfss://CONTAINER@ACCOUNT…': Azure(...)}",
                 url=url,
             )
-        endpoint = f"https://{place.account}.blob.{place.suffix}"
+        endpoint = f"https://{address.account}.blob.{address.suffix}"
     elif who.endpoint is not None:
         endpoint = who.endpoint
     elif account is not None:
-        endpoint = f"https://{account}.blob.{place.suffix or who.suffix}"
+        endpoint = f"https://{account}.blob.{address.suffix or who.suffix}"
     else:
         raise SpecError("the url names no account, nor do Azure(account=...) and AZURE_STORAGE_ACCOUNT_NAME", url=url)
-    path = f"{endpoint}/{quote(place.container, safe=_SAFE)}"
-    return f"{path}/{quote(place.blob, safe=_SAFE)}" if place.blob else path
+    path = f"{endpoint}/{quote(address.container, safe=_SAFE)}"
+    return f"{path}/{quote(address.blob, safe=_SAFE)}" if address.blob else path
 
 
-def _signed(call: Call, who: Login) -> Request:
-    place = place_of(call.url)
+def _signed(call: StoreRequest, who: Login) -> SignedRequest:
+    address = parse_address(call.url)
     query = urlencode(call.query, quote_via=quote)
     if who.way == "sas":
         query = f"{query}&{who.secret}" if query else who.secret
-    url = address(call.url, place, who) + (f"?{query}" if query else "")
+    url = endpoint_url(call.url, address, who) + (f"?{query}" if query else "")
     headers = {**call.headers, "x-ms-version": VERSION}
     if who.way == "token":
         headers["Authorization"] = f"Bearer {who.secret}"
@@ -147,9 +147,9 @@ def _signed(call: Call, who: Login) -> Request:
         if call.method not in ("GET", "HEAD"):
             headers["Content-Length"] = str(len(call.body))
         headers["x-ms-date"] = formatdate(usegmt=True)
-        account = place.account or who.account or ""
+        account = address.account or who.account or ""
         headers["Authorization"] = shared_key(account, who.secret, call.method, url, headers)
-    return Request(url, headers, who)
+    return SignedRequest(url, headers, who)
 
 
 def _names(page: ET.Element) -> list[str]:

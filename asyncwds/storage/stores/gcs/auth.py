@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from asyncwds.errors import AccessError, redact
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.settings.buckets import GCS
-from asyncwds.storage.stores.token_cache import Lease, for_ever
+from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
@@ -29,7 +29,7 @@ class Token(NamedTuple):
         return {name: value for name, value in known.items() if value}
 
 
-ANONYMOUS = Lease(Token(None), for_ever)
+ANONYMOUS = ExpiringToken(Token(None), for_ever)
 
 
 class TokenFinder:
@@ -39,11 +39,11 @@ class TokenFinder:
         self._settings = settings
         self._credentials: Any = None
 
-    def __call__(self) -> Lease[Token]:
+    def __call__(self) -> ExpiringToken[Token]:
         if self._settings.get_token is not None:
             value, ends = self._settings.get_token()
-            return Lease(Token(value), partial(_ends_within, ends))
-        exceptions = needed("google.auth.exceptions", "gcs")
+            return ExpiringToken(Token(value), partial(_ends_within, ends))
+        exceptions = require_extra("google.auth.exceptions", "gcs")
         try:
             return self._refreshed()
         except exceptions.DefaultCredentialsError as error:
@@ -54,9 +54,9 @@ class TokenFinder:
             retryable = getattr(error, "retryable", False) or isinstance(error, exceptions.TransportError)
             raise AccessError(f"Google gives no token: {redact(str(error))}", retryable=retryable) from error
 
-    def _refreshed(self) -> Lease[Token]:
-        needed("requests", "gcs")
-        transport = needed("google.auth.transport.requests", "gcs")
+    def _refreshed(self) -> ExpiringToken[Token]:
+        require_extra("requests", "gcs")
+        transport = require_extra("google.auth.transport.requests", "gcs")
         if self._credentials is None:
             self._credentials = self._found()
         request = transport.Request()
@@ -66,10 +66,10 @@ class TokenFinder:
             request.session.close()
         expiry = self._credentials.expiry
         ends_within = for_ever if expiry is None else partial(_ends_within, expiry.replace(tzinfo=UTC).timestamp())
-        return Lease(Token(self._credentials.token, getattr(self._credentials, "quota_project_id", None)), ends_within)
+        return ExpiringToken(Token(self._credentials.token, getattr(self._credentials, "quota_project_id", None)), ends_within)
 
     def _found(self) -> Any:
-        auth = needed("google.auth", "gcs")
+        auth = require_extra("google.auth", "gcs")
         if self._settings.credentials_file is not None:
             return auth.load_credentials_from_file(self._settings.credentials_file, scopes=[_SCOPE])[0]
         return auth.default(scopes=[_SCOPE])[0]

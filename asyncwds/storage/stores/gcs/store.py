@@ -14,90 +14,90 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.settings.buckets import GCS
-from asyncwds.storage.http.translate import refusal
+from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.checksums import checksum_of
-from asyncwds.storage.object_store import Call, Refused, Reply, Request
-from asyncwds.storage.ranges import Facts, facts_of
+from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
+from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.sink import Upload
-from asyncwds.storage.stores.api_client import Calls
-from asyncwds.storage.stores.fixed_url_signer import At, Who
+from asyncwds.storage.stores.api_client import ApiClient
+from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner
 from asyncwds.storage.stores.gcs.auth import ANONYMOUS, Token, TokenFinder
 from asyncwds.storage.stores.gcs.upload import ResumableUpload
-from asyncwds.storage.stores.token_cache import Held
+from asyncwds.storage.stores.token_cache import TokenCache
 
 ENDPOINT = "https://storage.googleapis.com"
 
 
-class Place(NamedTuple):
+class ObjectAddress(NamedTuple):
     bucket: str
     key: str
 
 
-class GcsSite:
+class GcsStore:
     def __init__(self, settings: GCS, transport: Transport) -> None:
         self._user_project = settings.user_project
         self._endpoint = endpoint(settings)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-gcs")
         self._anonymous = is_anonymous(settings)
-        self._token = Held((lambda: ANONYMOUS) if self._anonymous else TokenFinder(settings), self._thread)
+        self._token = TokenCache((lambda: ANONYMOUS) if self._anonymous else TokenFinder(settings), self._thread)
         self._transport = transport
         self._part_bytes = settings.part_bytes
-        self._calls = Calls(transport, self)
+        self._calls = ApiClient(transport, self)
 
-    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
+    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         old = None if refused is None else refused.request.lease
         token = await self._token.get(refused=old if isinstance(old, Token) else None)
         if refused is not None and token == old:
             return None
-        place, headers, query = place_of(call.url), dict(call.headers), dict(call.query)
+        address, headers, query = parse_address(call.url), dict(call.headers), dict(call.query)
         if "If-Match" in headers:
             query["ifGenerationMatch"] = headers.pop("If-Match").strip('"')
         if self._user_project is not None:
             query["userProject"] = self._user_project
-        if call.method == "GET" and place.key and "alt" not in query:
+        if call.method == "GET" and address.key and "alt" not in query:
             query["alt"] = "media"
             # Objects that are stored with Content-Encoding gzip come as they are; else the service unpacks them, and
             # then it has no ranges.
             headers["Accept-Encoding"] = "gzip"
-        url = self._endpoint + _path(place, query) + ("?" + urlencode(query, quote_via=quote) if query else "")
-        return Request(url, headers | token.headers(), token)
+        url = self._endpoint + _path(address, query) + ("?" + urlencode(query, quote_via=quote) if query else "")
+        return SignedRequest(url, headers | token.headers(), token)
 
-    def renews(self, reply: Reply) -> bool:
+    def should_resign(self, reply: StoreResponse) -> bool:
         return reply.status == 401 and not self._anonymous
 
-    def refusal(self, call: Call, reply: Reply) -> FetchError:
-        error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
+        error = error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
         if self._anonymous and reply.status in (401, 403):
             error.message += "; it was asked for without credentials"
         return error
 
-    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
         del request
         generation = headers.get("x-goog-generation")
-        identity = facts_of(headers).identity if generation is None else f'"{generation}"'
-        return Facts(identity, _checksum(headers))
+        identity = metadata_of(headers).identity if generation is None else f'"{generation}"'
+        return ObjectMetadata(identity, _checksum(headers))
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
-        place = place_of(prefix)
-        query = {"prefix": place.key, "fields": "items(name),prefixes,nextPageToken"} | ({} if deep else {"delimiter": "/"})
+        address = parse_address(prefix)
+        query = {"prefix": address.key, "fields": "items(name),prefixes,nextPageToken"} | ({} if deep else {"delimiter": "/"})
         while True:
-            reply = await self._calls.send(Call("GET", f"gs://{place.bucket}/", query=query))
+            reply = await self._calls.send(StoreRequest("GET", f"gs://{address.bucket}/", query=query))
             page = _parsed(prefix, reply.page)
             for name in [item["name"] for item in page.get("items", ())] + page.get("prefixes", []):
-                yield f"gs://{place.bucket}/{name}"
+                yield f"gs://{address.bucket}/{name}"
             if not page.get("nextPageToken"):
                 return
             query["pageToken"] = page["nextPageToken"]
 
     def upload(self, url: str) -> Upload:
-        key = place_of(url).key
+        key = parse_address(url).key
         if not key:
             raise SpecError("this names no object", url=url)
         return ResumableUpload(url, key, self._calls, self._session, self._part_bytes)
 
-    def _session(self, location: str) -> Calls:
-        return Calls(self._transport, At(location, _nobody, self.refusal))
+    def _session(self, location: str) -> ApiClient:
+        return ApiClient(self._transport, FixedUrlSigner(location, _nobody, self.error_for))
 
     async def aclose(self) -> None:
         try:
@@ -106,9 +106,9 @@ class GcsSite:
             self._thread.shutdown(wait=True)
 
 
-async def _nobody(refused: Refused | None) -> Who | None:
+async def _nobody(refused: RejectedRequest | None) -> AuthHeaders | None:
     """The URL of an upload is its own credential."""
-    return Who({}) if refused is None else None
+    return AuthHeaders({}) if refused is None else None
 
 
 def endpoint(settings: GCS) -> str:
@@ -126,19 +126,19 @@ def is_anonymous(settings: GCS) -> bool:
     return settings.endpoint is None and "STORAGE_EMULATOR_HOST" in os.environ
 
 
-def place_of(url: str) -> Place:
+def parse_address(url: str) -> ObjectAddress:
     """Bucket and name, both verbatim: `?` and `%` are characters like others. Raises SpecError without a bucket."""
     bucket, _, key = url.partition("://")[2].partition("/")
     if not bucket:
         raise SpecError("gs://BUCKET/OBJECT names a bucket", url=url)
-    return Place(bucket, key)
+    return ObjectAddress(bucket, key)
 
 
-def _path(place: Place, query: Mapping[str, str]) -> str:
-    objects = f"/storage/v1/b/{quote(place.bucket, safe='')}/o"
+def _path(address: ObjectAddress, query: Mapping[str, str]) -> str:
+    objects = f"/storage/v1/b/{quote(address.bucket, safe='')}/o"
     if "uploadType" in query:
         return "/upload" + objects
-    return f"{objects}/{quote(place.key, safe='')}" if place.key else objects
+    return f"{objects}/{quote(address.key, safe='')}" if address.key else objects
 
 
 def _checksum(headers: Mapping[str, str]) -> str | None:

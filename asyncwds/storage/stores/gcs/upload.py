@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from asyncwds.errors import FetchError
 from asyncwds.runtime.completion import finished_soon
-from asyncwds.storage.object_store import Call
-from asyncwds.storage.stores.api_client import Calls
+from asyncwds.storage.object_store import StoreRequest
+from asyncwds.storage.stores.api_client import ApiClient
 
 _TYPE = {"Content-Type": "application/x-tar"}
 _KEPT = re.compile(r"bytes=0-(\d+)")
@@ -25,7 +25,7 @@ class ResumableUpload:
     one URL.
     """
 
-    def __init__(self, url: str, key: str, calls: Calls, calls_at: Callable[[str], Calls], part_bytes: int) -> None:
+    def __init__(self, url: str, key: str, calls: ApiClient, calls_at: Callable[[str], ApiClient], part_bytes: int) -> None:
         self._url = url
         self._key = key
         self._calls = calls
@@ -34,7 +34,7 @@ class ResumableUpload:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._begun = 0  # bytes of the chunks that were begun with
-        self._session: asyncio.Task[Calls] | None = None
+        self._session: asyncio.Task[ApiClient] | None = None
         self._chunk: asyncio.Task[None] | None = None
         self._over = False
 
@@ -48,7 +48,7 @@ class ResumableUpload:
         last = self._take(self._pending_bytes)
         if self._chunk is None:
             query = {"uploadType": "media", "name": self._key}
-            await self._calls.send(Call("POST", self._url, _TYPE, query, last))
+            await self._calls.send(StoreRequest("POST", self._url, _TYPE, query, last))
         else:
             total = self._begun + len(last)
             await self._send(last, total)
@@ -76,10 +76,10 @@ class ResumableUpload:
         self._begun += len(data)
         self._chunk = asyncio.create_task(self._put(begin, data, total))
 
-    async def _begin(self) -> Calls:
+    async def _begin(self) -> ApiClient:
         """Calls to a new session."""
         query = {"uploadType": "resumable", "name": self._key}
-        reply = await self._calls.send(Call("POST", self._url, {"X-Upload-Content-Type": _TYPE["Content-Type"]}, query))
+        reply = await self._calls.send(StoreRequest("POST", self._url, {"X-Upload-Content-Type": _TYPE["Content-Type"]}, query))
         if "Location" not in reply.headers:
             raise FetchError("the service began an upload that is nowhere (no Location header)", url=self._url)
         return self._calls_at(reply.headers["Location"])
@@ -91,7 +91,7 @@ class ResumableUpload:
         kept, end = begin, begin + len(data)
         while kept < end:
             headers = {"Content-Range": f"bytes {kept}-{end - 1}/{'*' if total is None else total}"}
-            call = Call("PUT", self._url, headers, body=data[kept - begin :], follow=False, offset=kept)
+            call = StoreRequest("PUT", self._url, headers, body=data[kept - begin :], follow=False, offset=kept)
             reply = await session.send(call)
             if reply.status != 308:
                 return
@@ -104,11 +104,11 @@ class ResumableUpload:
         if total is not None:
             raise FetchError("the service has all bytes of the upload, but does not say that it is complete", url=self._url)
 
-    async def _cancel(self, session: asyncio.Task[Calls]) -> None:
+    async def _cancel(self, session: asyncio.Task[ApiClient]) -> None:
         if not await finished_soon(session):
             return
         try:
-            await (await session).send(Call("DELETE", self._url))
+            await (await session).send(StoreRequest("DELETE", self._url))
         except FetchError as error:
             if session.exception() is None and error.status not in _GONE:
                 _LOG.warning("an upload could not be cancelled; the service drops it after a week: %s", error)

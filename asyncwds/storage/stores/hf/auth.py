@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from asyncwds.errors import AccessError, redact
 from asyncwds.settings.buckets import HuggingFace
-from asyncwds.storage.stores.token_cache import Lease, for_ever
+from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
 
 
 class Token(NamedTuple):
@@ -23,9 +23,9 @@ class Token(NamedTuple):
         return {} if self.value is None else {"Authorization": f"Bearer {self.value}"}
 
 
-def find_token(settings: HuggingFace) -> Lease[Token]:
+def find_token(settings: HuggingFace) -> ExpiringToken[Token]:
     """Looked for anew: a login may have been renewed since the last time."""
-    return Lease(Token(_token(settings)), for_ever)
+    return ExpiringToken(Token(_token(settings)), for_ever)
 
 
 def knows_logins() -> bool:

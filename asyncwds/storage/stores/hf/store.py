@@ -25,14 +25,14 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from asyncwds.errors import AccessError, FetchError, SpecError, redact
 from asyncwds.settings.buckets import HuggingFace
 from asyncwds.storage.http.request_options import http_url, redirected
-from asyncwds.storage.http.translate import refusal
+from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport, is_success
-from asyncwds.storage.object_store import Call, Refused, Reply, Request
-from asyncwds.storage.ranges import Facts, facts_of
-from asyncwds.storage.stores.api_client import Calls
-from asyncwds.storage.stores.fixed_url_signer import At, Who
+from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
+from asyncwds.storage.ranges import ObjectMetadata, metadata_of
+from asyncwds.storage.stores.api_client import ApiClient
+from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner
 from asyncwds.storage.stores.hf.auth import Token, find_token, knows_logins
-from asyncwds.storage.stores.token_cache import Held
+from asyncwds.storage.stores.token_cache import TokenCache
 
 ENDPOINT = "https://huggingface.co"
 _REMEMBERED = 4096  # files whose place on the CDN is kept: 2 MB
@@ -63,21 +63,21 @@ class _Place:
     url: str = field(repr=False)
     etag: str | None
     at_hub: bool
-    found_for: Call = field(repr=False)
+    found_for: StoreRequest = field(repr=False)
     ranged: bool
 
 
-class HfSite:
+class HfStore:
     def __init__(self, settings: HuggingFace, transport: Transport) -> None:
         self._endpoint = endpoint(settings)
         self._transport = transport
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-hf")
-        self._token = Held(lambda: find_token(settings), self._thread)
+        self._token = TokenCache(lambda: find_token(settings), self._thread)
         self._places: dict[str, _Place] = {}
         self._bound: set[str] = set()  # files whose signed URLs serve no range but the one they were asked for with
         self._asking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
-    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
+    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         _check_online(call.url)
         place = await self._place(call, None if refused is None else refused.request.lease)
         if place is None:
@@ -87,13 +87,13 @@ class HfSite:
             headers.pop("If-Match", None)  # this ETag is the hub's; the CDN's own may differ from host to host
         if place.at_hub:
             headers.update((await self._token.get()).headers())
-        return Request(place.url, headers, place)
+        return SignedRequest(place.url, headers, place)
 
-    def renews(self, reply: Reply) -> bool:
+    def should_resign(self, reply: StoreResponse) -> bool:
         return reply.status in (401, 403, 410)
 
-    def refusal(self, call: Call, reply: Reply) -> FetchError:
-        error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
+        error = error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
         if "X-Error-Message" in reply.headers:
             error.message += f"; the hub says: {redact(reply.headers['X-Error-Message'][:200])}"
         if isinstance(error, AccessError) and not knows_logins():
@@ -103,21 +103,21 @@ class HfSite:
             error.retry_after = float(wait[1])
         return error
 
-    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
         place = request.lease
         assert isinstance(place, _Place)
-        return facts_of(headers) if place.etag is None else Facts(place.etag)
+        return metadata_of(headers) if place.etag is None else ObjectMetadata(place.etag)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         _check_online(prefix)
-        address = address_of(prefix)
+        address = parse_address(prefix)
         root = prefix.removesuffix(address.path)
         folder = address.path.rpartition("/")[0]
         url = f"{self._endpoint}/api/{address.kind}/{quote(address.repo)}/tree/{quote(address.revision, safe='')}"
-        calls = Calls(self._transport, At(f"{url}/{quote(folder)}" if folder else url, self._who, self.refusal))
+        calls = ApiClient(self._transport, FixedUrlSigner(f"{url}/{quote(folder)}" if folder else url, self._who, self.error_for))
         query: dict[str, str] | None = {"recursive": "true"} if deep else {}
         while query is not None:
-            reply = await calls.send(Call("GET", prefix, query=query))
+            reply = await calls.send(StoreRequest("GET", prefix, query=query))
             for path, is_folder in _entries(prefix, reply.page):
                 if path.startswith(address.path) and not (deep and is_folder):
                     yield f"{root}{path}{'/' if is_folder else ''}"
@@ -130,7 +130,7 @@ class HfSite:
         finally:
             self._thread.shutdown(wait=True)
 
-    async def _place(self, call: Call, refused: object) -> _Place | None:
+    async def _place(self, call: StoreRequest, refused: object) -> _Place | None:
         if isinstance(refused, _Place) and refused.found_for is call:
             if refused.ranged or refused.at_hub:
                 return None
@@ -148,8 +148,8 @@ class HfSite:
                     del self._places[next(iter(self._places))]
             return place
 
-    async def _resolve(self, call: Call, *, ranged: bool) -> _Place:
-        address = address_of(call.url)
+    async def _resolve(self, call: StoreRequest, *, ranged: bool) -> _Place:
+        address = parse_address(call.url)
         if not address.path:
             raise SpecError("this names no file: hf://datasets/USER/NAME/PATH", url=call.url)
         kind = "" if address.kind == "models" else f"{address.kind}/"
@@ -167,32 +167,32 @@ class HfSite:
                 return _Place(str(url), etag, at_hub=False, found_for=call, ranged=ranged)
         raise FetchError(f"more than {_HOPS} redirects within the hub", url=call.url)
 
-    async def _head(self, call: Call, url: str, *, ranged: bool) -> Reply:
+    async def _head(self, call: StoreRequest, url: str, *, ranged: bool) -> StoreResponse:
         """Once: whoever made the call makes it again."""
         headers = {name: call.headers[name] for name in ("Range",) if ranged and name in call.headers}
-        asked = Call("HEAD", call.url, headers, follow=False, offset=call.offset)
+        asked = StoreRequest("HEAD", call.url, headers, follow=False, offset=call.offset)
         with ExitStack() as open_now:
-            response, page, _ = await self._transport.answer(At(url, self._who, self.refusal), asked, open_now)
-            reply = Reply(response.status, response.headers, page)
+            response, page, _ = await self._transport.answer(FixedUrlSigner(url, self._who, self.error_for), asked, open_now)
+            reply = StoreResponse(response.status, response.headers, page)
         if not is_success(asked, reply.status):
-            raise self.refusal(asked, reply)
+            raise self.error_for(asked, reply)
         return reply
 
-    async def _who(self, refused: Refused | None) -> Who | None:
+    async def _who(self, refused: RejectedRequest | None) -> AuthHeaders | None:
         if refused is None:
             token = await self._token.get()
-            return Who(token.headers(), token)
+            return AuthHeaders(token.headers(), token)
         old = refused.request.lease
         assert isinstance(old, Token)
         new = await self._token.get(refused=old)
-        return None if new == old else Who(new.headers(), new)
+        return None if new == old else AuthHeaders(new.headers(), new)
 
 
 def endpoint(settings: HuggingFace) -> str:
     return (settings.endpoint or os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
 
 
-def address_of(url: str) -> Address:
+def parse_address(url: str) -> Address:
     """Raises SpecError for urls that name no repository."""
     found = _URL.fullmatch(url)
     if found is None:

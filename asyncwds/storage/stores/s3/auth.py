@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from asyncwds.errors import AccessError, SpecError, WdsError, redact
-from asyncwds.runtime.extras import needed
+from asyncwds.runtime.extras import require_extra
 from asyncwds.settings.buckets import S3
-from asyncwds.storage.stores.token_cache import Lease, for_ever
+from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
 
 DEFAULT_REGION = "us-east-1"
 FIPS, ACCELERATED = "s3-fips", "s3-accelerate"
@@ -37,12 +37,12 @@ class Login(NamedTuple):
     service: str = "s3"
 
 
-def login(settings: S3) -> Lease[Login]:
+def login(settings: S3) -> ExpiringToken[Login]:
     """All of it read anew, files and environment included: they may have changed since the last time.
 
     Raises SpecError for settings that make no sense or without botocore, AccessError if there are no credentials.
     """
-    exceptions = needed("botocore.exceptions", "s3")
+    exceptions = require_extra("botocore.exceptions", "s3")
     try:
         return _login(settings)
     except WdsError:
@@ -55,12 +55,12 @@ def login(settings: S3) -> Lease[Login]:
         raise AccessError(f"AWS credentials cannot be had: {_said(error)}") from error
 
 
-def _login(settings: S3) -> Lease[Login]:
-    session = needed("botocore.session", "s3").Session(profile=settings.profile)
+def _login(settings: S3) -> ExpiringToken[Login]:
+    session = require_extra("botocore.session", "s3").Session(profile=settings.profile)
     keys, ends_within = _keys(settings, session)
     styles = session.get_scoped_config().get("s3") or {}
     style = styles.get("addressing_style", "auto") if isinstance(styles, dict) else "auto"
-    return Lease(
+    return ExpiringToken(
         Login(
             endpoint=_checked(settings.endpoint or _configured_endpoint(session)),
             region=settings.region or os.environ.get("AWS_REGION") or session.get_config_variable("region") or DEFAULT_REGION,
@@ -97,7 +97,7 @@ def _given(get_keys: Callable[[], tuple[str, str, str | None]]) -> Keys:
 def _configured_endpoint(session: Any) -> str | None:
     if session.get_config_variable("ignore_configured_endpoint_urls"):
         return None
-    provider = needed("botocore.configprovider", "s3").ConfiguredEndpointProvider(
+    provider = require_extra("botocore.configprovider", "s3").ConfiguredEndpointProvider(
         full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name="s3"
     )
     found: str | None = provider.provide()

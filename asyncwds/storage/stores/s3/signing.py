@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-from asyncwds.runtime.extras import needed
-from asyncwds.storage.object_store import Call, Reply
+from asyncwds.runtime.extras import require_extra
+from asyncwds.storage.object_store import StoreRequest, StoreResponse
 from asyncwds.storage.stores.s3.auth import Login
 
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -27,17 +27,17 @@ class Signer(NamedTuple):
     ahead: float = 0.0
 
 
-def authorized(call: Call, url: str, headers: Mapping[str, str], signer: Signer, now: float) -> dict[str, str]:
+def authorized(call: StoreRequest, url: str, headers: Mapping[str, str], signer: Signer, now: float) -> dict[str, str]:
     """The headers, and those that say who asks. `now` [s since 1970] is this machine's time."""
     keys = signer.login.keys
     assert keys is not None
-    auth = needed("botocore.auth", "s3").S3SigV4Auth(keys, "s3", signer.region)
+    auth = require_extra("botocore.auth", "s3").S3SigV4Auth(keys, "s3", signer.region)
     # Google's front ends, for one, change Accept-Encoding on the way: signed, it would not verify.
     covered = {name: value for name, value in headers.items() if name != "Accept-Encoding"}
     covered["X-Amz-Date"] = datetime.fromtimestamp(now + signer.ahead, UTC).strftime(_TIME)
     if keys.token:
         covered["X-Amz-Security-Token"] = keys.token
-    request = needed("botocore.awsrequest", "s3").AWSRequest(call.method, url, covered, call.body)
+    request = require_extra("botocore.awsrequest", "s3").AWSRequest(call.method, url, covered, call.body)
     request.context["timestamp"] = covered["X-Amz-Date"]
     covered["X-Amz-Content-SHA256"] = request.headers["X-Amz-Content-SHA256"] = auth.payload(request)
     signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
@@ -46,12 +46,12 @@ def authorized(call: Call, url: str, headers: Mapping[str, str], signer: Signer,
     return {**headers, **covered, "Authorization": who}
 
 
-def is_skewed(reply: Reply) -> bool:
+def is_skewed(reply: StoreResponse) -> bool:
     """Whether a request was refused because clocks differ."""
     return reply.status == 403 and _SKEWED in reply.page
 
 
-def clock_ahead(reply: Reply, now: float, before: float) -> float | None:
+def clock_ahead(reply: StoreResponse, now: float, before: float) -> float | None:
     """By how much [s] the service's clock is ahead of `now`, if that is news after `before`; None also if it does not say."""
     if not is_skewed(reply):
         return None

@@ -19,17 +19,17 @@ from xml.etree import ElementTree as ET
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.runtime.units import KiB
 from asyncwds.settings.buckets import S3
-from asyncwds.storage.http.translate import refusal
+from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.checksums import checksum_of
-from asyncwds.storage.object_store import Call, Refused, Reply, Request
-from asyncwds.storage.ranges import Facts, facts_of
-from asyncwds.storage.stores.api_client import Calls
+from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
+from asyncwds.storage.ranges import ObjectMetadata, metadata_of
+from asyncwds.storage.stores.api_client import ApiClient
 from asyncwds.storage.stores.multipart import MultipartUpload
 from asyncwds.storage.stores.s3.auth import ACCELERATED, Login, login
 from asyncwds.storage.stores.s3.signing import Signer, authorized, clock_ahead, is_skewed
 from asyncwds.storage.stores.s3.upload import S3Parts
-from asyncwds.storage.stores.token_cache import Held
+from asyncwds.storage.stores.token_cache import TokenCache
 
 SAFE = "/-_.~"  # what no key's percent-encoding touches
 _OFF_LOOP = 256 * KiB  # bodies from this size [bytes] on are hashed in a thread
@@ -42,12 +42,12 @@ _CHECKSUMS = ("crc32c", "crc32", "sha256", "sha1")  # from the cheapest on; ther
 _LOG = logging.getLogger("asyncwds.storage")
 
 
-class Place(NamedTuple):
+class ObjectAddress(NamedTuple):
     bucket: str
     key: str
 
 
-class S3Site:
+class S3Store:
     """`now` [s since 1970] is this machine's clock."""
 
     def __init__(self, settings: S3, transport: Transport, *, now: Callable[[], float] = time.time) -> None:
@@ -55,63 +55,63 @@ class S3Site:
         self._now = now
         self._ahead = 0.0  # by which the service's clock is ahead of this machine's [s], once it has complained
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="asyncwds-s3")
-        self._login = Held(partial(login, settings), self._threads)
+        self._login = TokenCache(partial(login, settings), self._threads)
         self._regions: dict[str, str] = {}  # bucket → region, of those that are elsewhere than was thought
-        self._calls = Calls(transport, self)
+        self._calls = ApiClient(transport, self)
 
-    async def sign(self, call: Call, refused: Refused | None = None) -> Request | None:
-        place = place_of(call.url) if call.query else object_of(call.url)
+    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
+        address = parse_address(call.url) if call.query else object_of(call.url)
         if refused is None:
-            return await self._signed(call, place, await self._login.get())
+            return await self._signed(call, address, await self._login.get())
         old = refused.request.lease
         assert isinstance(old, Signer)
         region = _region(refused.reply)
         if region is not None and region != old.region:
-            self._regions[place.bucket] = region
-            return await self._signed(call, place, await self._login.get())
+            self._regions[address.bucket] = region
+            return await self._signed(call, address, await self._login.get())
         ahead = clock_ahead(refused.reply, self._now(), old.ahead)
         if ahead is not None:
             self._correct_clock(ahead)
-            return await self._signed(call, place, await self._login.get())
+            return await self._signed(call, address, await self._login.get())
         new = await self._login.get(refused=old.login)
-        return None if new == old.login else await self._signed(call, place, new)
+        return None if new == old.login else await self._signed(call, address, new)
 
-    def renews(self, reply: Reply) -> bool:
+    def should_resign(self, reply: StoreResponse) -> bool:
         if reply.status in (401, 403):
             return not self._settings.anonymous
         return reply.status in _ELSEWHERE and (_region(reply) is not None or _ENDED.search(reply.page) is not None)
 
-    def refusal(self, call: Call, reply: Reply) -> FetchError:
-        error = refusal(call.url, call.offset, reply.status, reply.headers, reply.page)
+    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
+        error = error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
         if reply.status in (401, 403) and self._settings.anonymous:
             error.message += "; it was asked for without credentials"
         if is_skewed(reply):
             error.message += "; the clock of this machine or of the service is wrong"
         return error
 
-    def facts(self, request: Request, headers: Mapping[str, str]) -> Facts:
+    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
         del request
-        return facts_of(headers)
+        return metadata_of(headers)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
-        place = place_of(prefix)
-        query = {"list-type": "2", "encoding-type": "url", "prefix": place.key} | ({} if deep else {"delimiter": "/"})
+        address = parse_address(prefix)
+        query = {"list-type": "2", "encoding-type": "url", "prefix": address.key} | ({} if deep else {"delimiter": "/"})
         while True:
-            reply = await self._calls.send(Call("GET", f"s3://{place.bucket}/", query=query))
+            reply = await self._calls.send(StoreRequest("GET", f"s3://{address.bucket}/", query=query))
             page = _parsed(prefix, reply.page)
             decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
             for path in ("{*}Contents/{*}Key", "{*}CommonPrefixes/{*}Prefix"):
                 for element in page.iterfind(path):
-                    yield f"s3://{place.bucket}/{decode(element.text or '')}"
+                    yield f"s3://{address.bucket}/{decode(element.text or '')}"
             token = page.findtext("{*}NextContinuationToken")
             if page.findtext("{*}IsTruncated") != "true" or not token:
                 return
             query["continuation-token"] = token
 
-    async def checksum(self, url: str) -> Facts:
+    async def checksum(self, url: str) -> ObjectMetadata:
         """The checksum of a whole object, and the version that it is of. S3 does not tell it with ranges of the object."""
-        reply = await self._calls.send(Call("HEAD", url, headers={"x-amz-checksum-mode": "ENABLED"}))
-        return Facts(facts_of(reply.headers).identity, stated_checksum(reply.headers))
+        reply = await self._calls.send(StoreRequest("HEAD", url, headers={"x-amz-checksum-mode": "ENABLED"}))
+        return ObjectMetadata(metadata_of(reply.headers).identity, stated_checksum(reply.headers))
 
     def upload(self, url: str) -> MultipartUpload:
         object_of(url)  # an error now, not after a whole part was written
@@ -123,18 +123,18 @@ class S3Site:
         finally:
             self._threads.shutdown(wait=True)
 
-    async def _signed(self, call: Call, place: Place, who: Login) -> Request:
-        signer = Signer(who, self._regions.get(place.bucket, who.region), self._ahead)
-        url = address(place, who, signer.region) + query_string(call)
+    async def _signed(self, call: StoreRequest, address: ObjectAddress, who: Login) -> SignedRequest:
+        signer = Signer(who, self._regions.get(address.bucket, who.region), self._ahead)
+        url = endpoint_url(address, who, signer.region) + query_string(call)
         headers = dict(call.headers)
         if self._settings.requester_pays:
             headers["x-amz-request-payer"] = "requester"
         if who.keys is None:
-            return Request(url, headers, signer)
+            return SignedRequest(url, headers, signer)
         authorize = partial(authorized, call, url, headers, signer, self._now())
         if len(call.body) < _OFF_LOOP:
-            return Request(url, authorize(), signer)
-        return Request(url, await asyncio.get_running_loop().run_in_executor(self._threads, authorize), signer)
+            return SignedRequest(url, authorize(), signer)
+        return SignedRequest(url, await asyncio.get_running_loop().run_in_executor(self._threads, authorize), signer)
 
     def _correct_clock(self, ahead: float) -> None:
         if abs(ahead - self._ahead) > 1:  # others may have found out at the same time
@@ -142,36 +142,36 @@ class S3Site:
         self._ahead = ahead
 
 
-def place_of(url: str) -> Place:
+def parse_address(url: str) -> ObjectAddress:
     """Bucket and key, both verbatim: `?` and `%` are characters like others. Raises SpecError without a bucket."""
     bucket, _, key = url.partition("://")[2].partition("/")
     if not bucket or bucket.startswith("arn:"):
         raise SpecError("s3://BUCKET/KEY names a bucket, or an access point by its alias", url=url)
-    return Place(bucket, key)
+    return ObjectAddress(bucket, key)
 
 
-def object_of(url: str) -> Place:
-    place = place_of(url)
-    if not place.key:
+def object_of(url: str) -> ObjectAddress:
+    address = parse_address(url)
+    if not address.key:
         raise SpecError("this names a bucket, and no object in it", url=url)
-    return place
+    return address
 
 
-def address(place: Place, who: Login, region: str) -> str:
+def endpoint_url(address: ObjectAddress, who: Login, region: str) -> str:
     """The URL of an object; without a key that of its bucket."""
     endpoint = who.endpoint or _amazon(who.service, region)
-    key = quote(place.key, safe=SAFE)
-    if not _is_virtual(place.bucket, who, endpoint):
+    key = quote(address.key, safe=SAFE)
+    if not _is_virtual(address.bucket, who, endpoint):
         # Nothing is accelerated with the bucket in the path.
         endpoint = who.endpoint or _amazon(who.service.replace(ACCELERATED, "s3"), region)
-        return f"{endpoint}/{quote(place.bucket, safe=SAFE)}/{key}"
+        return f"{endpoint}/{quote(address.bucket, safe=SAFE)}/{key}"
     scheme, _, host = endpoint.partition("://")
-    return f"{scheme}://{place.bucket}.{host}/{key}"
+    return f"{scheme}://{address.bucket}.{host}/{key}"
 
 
 def _amazon(service: str, region: str) -> str:
-    place = service if service.startswith(ACCELERATED) else f"{service}.{region}"
-    return f"https://{place}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+    address = service if service.startswith(ACCELERATED) else f"{service}.{region}"
+    return f"https://{address}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
 
 
 def _is_virtual(bucket: str, who: Login, endpoint: str) -> bool:
@@ -183,7 +183,7 @@ def _is_virtual(bucket: str, who: Login, endpoint: str) -> bool:
     return 3 <= len(bucket) <= 63 and all(map(_HOST_LABEL.fullmatch, labels)) and not _IP_ADDRESS.match(endpoint)
 
 
-def query_string(call: Call) -> str:
+def query_string(call: StoreRequest) -> str:
     pairs = [f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in sorted(call.query.items())]
     return "?" + "&".join(pairs) if pairs else ""
 
@@ -196,7 +196,7 @@ def stated_checksum(headers: Mapping[str, str]) -> str | None:
     return next((checksum_of(kind, value) for kind, value in values.items() if value and "-" not in value), None)
 
 
-def _region(reply: Reply) -> str | None:
+def _region(reply: StoreResponse) -> str | None:
     if reply.status not in _ELSEWHERE:
         return None
     named = reply.headers.get("x-amz-bucket-region")
