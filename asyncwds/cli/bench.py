@@ -49,6 +49,7 @@ def bench(urls: tuple[str, ...], *, connections: int | None, samples: int | None
         "throttled": stats.throttled,
         "connections": stats.in_flight_peak,
         "limit": stats.limit,
+        "times": stats.times,
     }
     click.echo(json.dumps(found) if as_json else _lines(found, stats.summary()))
 

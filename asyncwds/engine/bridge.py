@@ -21,7 +21,6 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from queue import SimpleQueue
-from time import perf_counter
 from typing import Protocol
 
 from asyncwds.engine.parts import FAST_STEP, STEP
@@ -225,11 +224,8 @@ class Bridge:
         self._last = 0
         if not self._crossing.queue.empty():
             return self._crossing.queue.get()
-        began = perf_counter()
-        try:
+        with self._counters.waiting():
             return self._crossing.queue.get()
-        finally:
-            self._counters.waited += perf_counter() - began
 
     @property
     def drained(self) -> bool:

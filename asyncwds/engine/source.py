@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from time import monotonic, perf_counter
 from typing import Literal
 
 from asyncwds import checks
@@ -136,7 +135,6 @@ class Source:
         try:
             yield stream
         finally:
-            counters.ended = monotonic()
             await stream.aclose()
 
     def _listed(self, url: str) -> str | None:
@@ -228,10 +226,9 @@ class Samples(AsyncIterator[Sample]):
 
     async def _next(self) -> Sample:
         while self._last is None or self._source.goes_on_after(self._last, self._counters):
-            began = perf_counter()
             self._counters.taken = self._counters.given
-            self._last = await self._stream.next_block()
-            self._counters.waited += perf_counter() - began
+            with self._counters.waiting():
+                self._last = await self._stream.next_block()
             if self._last is None:
                 break
             self._counters.samples += len(self._last.samples)
@@ -303,5 +300,8 @@ async def _open_samples(source: Source, epoch: int, place: WorkerInfo) -> AsyncI
     if source.fetcher is None:
         found = await listed(source.urls, source.http, source.retry, source.storage)
         source = replace(source, urls=tuple(found.urls), records=found.records)
-    async with source.open(epoch, place, counters) as stream:
-        yield Samples(source, stream, counters)
+    try:
+        async with source.open(epoch, place, counters) as stream:
+            yield Samples(source, stream, counters)
+    finally:
+        counters.end()

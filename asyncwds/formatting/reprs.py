@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from html import escape
@@ -76,6 +77,11 @@ def changed_fields(value: Any) -> dict[str, Any]:
 def first_field(value: Any) -> str | None:
     """The name of a dataclass' first field, the argument that is given without its name."""
     return next((one.name for one in fields(value)), None)
+
+
+def method_name(class_name: str) -> str:
+    """What makes it: `ToTuple` is made by `to_tuple`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()
 
 
 def shorten_lines(lines: Sequence[str], at_most: int = 10) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, fields, replace
-from functools import wraps
+from functools import partial, wraps
 from inspect import isgeneratorfunction
 from itertools import islice
 from typing import Any, Self
@@ -17,7 +17,8 @@ from weakref import WeakSet
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import html_block
-from asyncwds.pipeline import run
+from asyncwds.pipeline import run, worker_stats
+from asyncwds.pipeline.clock import inner_stats, stage_name
 from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.length import add_length_method, is_countable, remove_length_method
@@ -36,7 +37,7 @@ from asyncwds.pipeline.run import (
 from asyncwds.pipeline.stage import is_bindable
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.seeds import dataset_seed
-from asyncwds.runtime.stats import Counters, Stats
+from asyncwds.runtime.stats import Counters, Stats, with_head
 from asyncwds.runtime.torch_iterable import TorchIterable
 
 
@@ -121,7 +122,9 @@ class DataPipeline:
         require_stages(description.stages)  # the list may have been changed
         epoch, place = self._epochs.begin()
         self._counters = Counters()
-        return Run(description, epoch, place, self._counters)
+        slot = self._epochs.slot(place)
+        publish = None if slot is None else partial(worker_stats.publish, slot, self._counters, place, epoch)
+        return Run(description, epoch, place, self._counters, publish)
 
     def _announce(self) -> None:
         """Of an iteration that will begin when its first item is asked for: a state that is taken before is of its beginning."""
@@ -178,8 +181,20 @@ class DataPipeline:
         self._resumed = progress
 
     def stats(self) -> Stats:
-        """Counts of the latest iteration in this process, also while it runs. In a DataLoader the workers count, not this."""
-        return self._counters.snapshot() if self._counters is not None else Stats()
+        """Counts of the latest iteration, also while it runs: in this process, or the sum of what a DataLoader's workers did.
+
+        Those of another pipeline that this one begins with, also in a mix or a DataLoader, are added. Workers report five times
+        a second and at the end.
+        """
+        own = self._own_stats()
+        within = inner_stats(self.pipeline[0]) if self.pipeline else None
+        return own if within is None else with_head(own, stage_name(self.pipeline[0]), within)
+
+    def _own_stats(self) -> Stats:
+        counters, of_workers = self._counters, worker_stats.latest(self._epochs.slots())
+        if of_workers is not None and (counters is None or counters.started < of_workers.started):
+            return of_workers.stats
+        return Stats() if counters is None else counters.snapshot()
 
     def close(self) -> None:
         """Ends the iterations that run in this process, and closes the stages that can be closed. It can be iterated again."""

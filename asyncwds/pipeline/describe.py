@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import is_dataclass
 from typing import Any
 
 from asyncwds.codecs.decoders import Decoder, basichandlers, gzfilter
 from asyncwds.codecs.images import ImageHandler
 from asyncwds.engine.source import Source
-from asyncwds.formatting.reprs import changed_fields, first_field, shorten_lines, show_call, show_object, show_value
+from asyncwds.formatting.reprs import changed_fields, first_field, method_name, shorten_lines, show_call, show_object, show_value
 from asyncwds.pipeline.run import Description
 from asyncwds.pipeline.stage import FilterFunction
 from asyncwds.pipeline.stages import Map, MapTuple, Rename, Slice, ToTuple
@@ -49,7 +48,7 @@ def describe_stage(stage: Any) -> str:
         return f"compose({show_call(_function_name(stage.f), stage.args, stage.kw)})"
     if is_dataclass(stage) and type(stage).__module__.startswith("asyncwds."):
         positional, keywords = stage_arguments(stage)
-        return show_call(_method_name(type(stage).__name__), positional, keywords)
+        return show_call(method_name(type(stage).__name__), positional, keywords)
     return f"compose({show_object(stage)})"
 
 
@@ -83,7 +82,3 @@ def _without(changed: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _function_name(function: Any) -> str:
     return str(getattr(function, "__name__", function)).lstrip("_")
-
-
-def _method_name(class_name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()

@@ -1,4 +1,4 @@
-"""Counts a dataset's iterations, also where they run in the workers of a loader.
+"""Counts a dataset's iterations, also where they run in the workers of a loader, and keeps slots for what those report.
 
 A loader iterates over a dataset in its workers only, so the copy in the process that made the loader would never move:
 workers that are started anew for each epoch would all read epoch 0, and `set_epoch` would not reach workers that stay.
@@ -17,21 +17,27 @@ from dataclasses import replace
 from multiprocessing.context import get_spawning_popen
 from typing import Any
 
+from asyncwds.pipeline.worker_stats import SLOT_BYTES
 from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info, in_worker
 
 WORKERS = 128
 """The largest number of workers that share counts; with more, those started anew begin at their parent's epoch."""
 _CELLS = 1 + WORKERS * (WORKERS + 1) // 2  # the owner's epoch, then the counts of 1 worker, of 2, … of `WORKERS`
-_BYTES = 8 * _CELLS
+_CELL_BYTES = 8 * _CELLS
+_BYTES = _CELL_BYTES + WORKERS * SLOT_BYTES  # of which the system provides the pages that are written to
 
 
 class _Memory:
-    """Numbers that a process, the owner, shares with its children; and where a spawned child's parent stands."""
+    """What a process, the owner, shares with its children; and where a spawned child's parent stands."""
 
     def __init__(self, memory: mmap.mmap, owner: int, parents_place: WorkerInfo | None = None) -> None:
-        self.cells = memoryview(memory).cast("q")
+        self.cells = memoryview(memory)[:_CELL_BYTES].cast("q")
+        self._slots = memoryview(memory)[_CELL_BYTES:]
         self.owner = owner
         self.parents_place = parents_place
+
+    def slot(self, worker: int) -> memoryview:
+        return self._slots[worker * SLOT_BYTES : (worker + 1) * SLOT_BYTES]
 
     def is_parents(self) -> bool:
         parent = multiprocessing.parent_process()
@@ -77,11 +83,21 @@ class EpochCounter:
         if cell:
             cells[cell] = epoch - cells[0]
         else:
-            cells[1:] = memoryview(bytes(_BYTES - 8)).cast("q")
+            cells[1:] = memoryview(bytes(_CELL_BYTES - 8)).cast("q")
             cells[0] = epoch
 
     def copy(self) -> EpochCounter:
         return EpochCounter(self._own.cells[0])
+
+    def slot(self, place: WorkerInfo) -> memoryview | None:
+        """Where this process reports to if it is a worker; None if nobody asks."""
+        memory, cell = self._cell(place)
+        return memory.slot(place.worker) if cell else None
+
+    def slots(self) -> list[memoryview]:
+        """Where this process finds what its workers report."""
+        memory, cell = self._cell(current_worker_info())
+        return [] if cell else [memory.slot(worker) for worker in range(WORKERS)]
 
     def _cell(self, place: WorkerInfo) -> tuple[_Memory, int]:
         forked = self._own.owner != os.getpid()
@@ -104,7 +120,7 @@ class EpochCounter:
     def _moved_to_file(self) -> int:
         with tempfile.TemporaryFile() as file:
             file.write(self._own.cells)
-            file.flush()
+            file.truncate(_BYTES)
             descriptor = os.dup(file.fileno())
         weakref.finalize(self, os.close, descriptor)
         self._own = _Memory(mmap.mmap(descriptor, _BYTES), self._own.owner)

@@ -14,13 +14,14 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.clock import inner_stats
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.epochs import opened
 from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.randomness import checked_seed, rng_at
 from asyncwds.pipeline.stage import is_bindable
 from asyncwds.runtime.seeds import dataset_seed, make_seed
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.stats import Counters, Stats, mixed
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import WorkerInfo
 
@@ -105,6 +106,10 @@ class RoundRobin:
         """The number of the next iteration."""
         self._epochs.set(epoch)
 
+    def stats(self) -> Stats:
+        """The sum of what the members count."""
+        return mixed([stats for dataset in self.datasets if (stats := inner_stats(dataset)) is not None])
+
     def __repr__(self) -> str:
         return f"RoundRobin({show_value(self.datasets)}, longest={self.longest})"
 
@@ -157,6 +162,10 @@ class RandomMix:
     def set_epoch(self, epoch: int) -> None:
         """The number of the next iteration."""
         self._epochs.set(epoch)
+
+    def stats(self) -> Stats:
+        """The sum of what the members count."""
+        return mixed([stats for dataset in self.datasets if (stats := inner_stats(dataset)) is not None])
 
     def __repr__(self) -> str:
         return f"RandomMix({show_value(self.datasets)}, probs={self.probs}, longest={self.longest}, seed={self._own_seed})"

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from typing import Any, Protocol, runtime_checkable
+from weakref import finalize
 
 from asyncwds.checks import function, refuse_coroutine
 from asyncwds.engine.bridge import OTHER_PROCESS
 from asyncwds.engine.source import Source
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.clock import StageClock
 from asyncwds.pipeline.handlers import counted
 from asyncwds.pipeline.outcome import Outcome
 from asyncwds.pipeline.passes import Pass
@@ -76,13 +78,22 @@ def reseeded(description: Description, seed: int) -> Description:
 class Run:
     """One iteration in progress. Owns one pass at a time; the first begins to fetch as soon as the run exists."""
 
-    def __init__(self, description: Description, epoch: int, place: WorkerInfo, counters: Counters) -> None:
+    def __init__(
+        self,
+        description: Description,
+        epoch: int,
+        place: WorkerInfo,
+        counters: Counters,
+        publish: Callable[[], None] | None = None,
+    ) -> None:
         if not description.stages:
             raise SpecError("a pipeline without stages has nothing to iterate over")
         self._description = description
         self.epoch = epoch
         self._place = place
         self._counters = counters
+        self._clock = StageClock(counters, publish)
+        finalize(self, self._clock.stop).atexit = False  # an iterator may be dropped without being closed
         self.closed = False
         self._pass, self._samples = self._begin(0)
 
@@ -99,6 +110,7 @@ class Run:
     def close(self) -> None:
         self.closed = True
         self._pass.close()
+        self._clock.stop()
 
     def _begin(self, number: int) -> tuple[Pass, Iterator[Any] | None]:
         """A new pass, and its samples if they come from a source of our own. What is the users' is left to who consumes."""
@@ -134,6 +146,10 @@ class Run:
         items, self._samples = self._samples, None
         if items is None:
             items = opened(head, current) if self._kept is None else iter(())
+        # What stands before a stage that reads shards runs beside the others, in a thread of its own.
+        measured_from = max([number for number, stage in enumerate(stages, 1) if isinstance(stage, Reading)], default=-1) + 1
+        if not measured_from and not isinstance(head, Source) and self._kept is None:
+            items = self._clock.measured(items, 0, head)
         split = max([number for number, stage in enumerate(stages) if takes_place(stage)], default=0)
         for number, stage in list(enumerate(stages))[self._kept :]:
             place = self._place
@@ -141,7 +157,9 @@ class Run:
                 place = WorkerInfo()  # or the places would share out orders that are not the same
             # Two unseeded shuffles in one pipeline must not pick alike.
             items = _staged(stage, items, current, current.seed + number, place)
-        return items
+            if number + 1 >= measured_from:
+                items = self._clock.measured(items, number + 1, stage)
+        return self._clock.watched(items)
 
 
 def opened(head: Any, current: Pass) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""What an iteration counted. `Counters` is written by the engine, `Stats` is what `ds.stats()` returns.
+"""What an iteration counted. `Counters` is written by the engine and the pipeline, `Stats` is what `ds.stats()` returns.
 
 Counters are plain numbers written by one thread and read by any: a reader may see one number a moment older
 than another, never a torn one.
@@ -8,15 +8,45 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import median
+from time import perf_counter
 
 from asyncwds.formatting.quantities import MB, plural
 from asyncwds.formatting.reprs import html_table
+from asyncwds.runtime.bottleneck import (
+    CONSUMER,
+    DISK,
+    NETWORK,
+    OF_THE_ENGINE,
+    PARSER,
+    SOURCE,
+    Progress,
+    Times,
+    added,
+    in_order,
+    largest,
+    own_times,
+    resolved,
+    shares,
+    split_wait,
+)
+
+SMALL = 10_000  # [bytes] a sample: below, it is samples that cost, and not bytes
 
 
 def _recent() -> deque[float]:
     return deque(maxlen=512)
+
+
+@dataclass(slots=True)
+class StageTime:
+    """What a stage and those before it took together [s], without waiting for the engine."""
+
+    name: str
+    inclusive: float = 0.0
 
 
 @dataclass(slots=True)
@@ -27,6 +57,8 @@ class Counters:
     ended: float | None = None
     samples: int = 0
     bytes: int = 0  # received from sources
+    local: int = 0  # of these bytes, those from files and memory of this machine, the cache's among them
+    piped: int = 0  # of these bytes, those from commands, functions and standard input
     cached: int = 0  # of these bytes, those that a cache had
     cache_failures: int = 0  # the cache could not be used, or had something damaged
     requests: int = 0
@@ -47,6 +79,9 @@ class Counters:
     buffered: int = 0  # fetched or reserved, or in samples that the consumer is not done with
     buffered_peak: int = 0
     waited: float = 0.0  # the consumer found nothing ready
+    waits: Times = field(default_factory=dict)  # the same, by what it waited for
+    waiting_now: tuple[float, Progress] | None = None  # since when it waits, and what there was then
+    stages: dict[int, StageTime] = field(default_factory=dict)  # by their place in the pipeline
     starved: float = 0.0  # the engine had nothing to parse
     parsed: float = 0.0  # spent in decompression, parsing and grouping
     shards: int = 0  # read to their end
@@ -60,47 +95,60 @@ class Counters:
         """Whether one more part may be started anew: a few, and then 5 % of all requests."""
         return self.restarts < 4 + self.requests * 0.05
 
+    def progress(self) -> Progress:
+        return Progress(self.parsed, self.bytes, self.local, self.piped)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what the consumer waits for."""
+        self.waiting_now = began, before = perf_counter(), self.progress()
+        try:
+            yield
+        finally:
+            seconds = perf_counter() - began
+            self.waiting_now = None
+            self.waited += seconds
+            self.waits = added(self.waits, split_wait(seconds, before, self.progress()))
+
+    def end(self) -> None:
+        """Stops the clock, the first time that it is called."""
+        if self.ended is None:
+            self.ended = time.monotonic()
+
+    def _times(self, seconds: float) -> Times:
+        """Where so many seconds went: what is no waiting and in no stage is the consumer's."""
+        waits, now = self.waits, self.waiting_now
+        if now is not None:  # it may be long
+            waits = added(waits, split_wait(perf_counter() - now[0], now[1], self.progress()))
+        stages = own_times((stage.name, stage.inclusive) for _, stage in sorted(self.stages.items()))
+        rest = seconds - sum(waits.values()) - sum(stages.values())
+        return in_order({**waits, **stages, CONSUMER: max(0.0, rest)})
+
     def snapshot(self) -> Stats:
         until = self.ended if self.ended is not None else time.monotonic()
-        return Stats(
-            seconds=until - self.started,
-            samples=self.samples,
-            bytes=self.bytes,
-            cached=self.cached,
-            cache_failures=self.cache_failures,
-            requests=self.requests,
-            retries=self.retries,
-            hedges=self.hedges,
-            splits=self.splits,
-            restarts=self.restarts,
-            throttled=self.throttled,
-            lookups=self.lookups,
-            held_back=self.held_back,
-            waiting_for=self.waiting_for,
-            waiting=0.0 if self.waiting_for is None else until - self.waiting_since,
-            in_flight=self.in_flight,
-            in_flight_peak=self.in_flight_peak,
-            connections=self.connections,
-            buffered=self.buffered,
-            buffered_peak=self.buffered_peak,
-            waited=self.waited,
-            starved=self.starved,
-            parsed=self.parsed,
-            shards=self.shards,
-            shards_failed=self.shards_failed,
-            samples_failed=self.samples_failed,
-            repeated_keys=self.repeated_keys,
-            first_bytes=tuple(self.first_bytes),
-        )
+        seconds = until - self.started
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        waiting = 0.0 if self.waiting_for is None else until - self.waiting_since
+        times = self._times(seconds)
+        return Stats(**counts, seconds=seconds, waiting=waiting, times=times, first_bytes=tuple(self.first_bytes))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Stats:
-    """What one iteration did so far. Times in [s], sizes in [bytes]; fields as in `Counters`."""
+    """What one iteration did so far. Times in [s], sizes in [bytes]; fields as in `Counters`.
+
+    `times` says where the consumer's time went, and its values add up to `seconds`: waiting for the "network", for the "disk"
+    (files of this machine, the cache's among them), for a "source" (commands, functions, standard input) or the "parser"; in
+    each stage, by its name; and with the "consumer". Of `workers` of a DataLoader all numbers are sums, but `seconds`.
+    """
 
     seconds: float = 0.0
+    workers: int = 0
+    times: Times = field(default_factory=dict)
     samples: int = 0
     bytes: int = 0
+    local: int = 0
+    piped: int = 0
     cached: int = 0
     cache_failures: int = 0
     requests: int = 0
@@ -142,16 +190,9 @@ class Stats:
 
     @property
     def limit(self) -> str:
-        """Which stage limits the stream: "nothing yet", "consumer", "parser" or "network".
-
-        The consumer is the limit unless it waited a fifth of the time; then it is the parser if it was busy for longer
-        than it waited for bytes, and otherwise the sources.
-        """
-        if self.samples == 0 or self.seconds <= 0:
-            return "nothing yet"
-        if self.waited < 0.2 * self.seconds:
-            return "consumer"
-        return "parser" if self.parsed > self.starved else "network"
+        """What most of the time went to, as named in `times`; "nothing yet" before the first sample."""
+        stages = self.times.keys() - {*OF_THE_ENGINE, CONSUMER}
+        return largest(self.times) or "nothing yet" if self.samples or stages else "nothing yet"
 
     def __repr__(self) -> str:
         counts = f"samples={self.samples}, bytes={self.bytes}, requests={self.requests}, retries={self.retries}"
@@ -164,13 +205,61 @@ class Stats:
         """One line in plain words: what limits the stream, and by how much; or what it waits for."""
         if self.waiting_for is not None:
             return f"{self.waiting_for} has not answered for {self.waiting:.0f} s"
-        rate = self.bytes_per_second / MB
-        waited = f"the consumer waited {self.waited:.1f} of {self.seconds:.1f} s"
-        if self.limit == "network":
-            lanes = max(1, self.in_flight_peak)
-            return f"network-bound: {plural(lanes, 'connection')} x {rate / lanes:.0f} MB/s, {waited}"
-        if self.limit == "parser":
-            return f"parser-bound: {rate:.0f} MB/s is what one core unpacks, {waited}"
-        if self.limit == "consumer":
-            return f"consumer-bound: it takes {rate:.0f} MB/s, {waited}"
-        return "nothing yet"
+        limit = self.limit
+        if limit == "nothing yet":
+            return limit
+        within = f"{self.seconds:.1f} s" + (f" in {plural(self.workers, 'worker')}" if self.workers else "")
+        return f"{limit}-bound: {self._rate(limit)}; of {within} {shares(self.times)}"
+
+    def _rate(self, limit: str) -> str:
+        lanes = max(1, self.in_flight_peak)
+        if limit == NETWORK:
+            return f"{plural(lanes, 'connection')} x {self.bytes_per_second / lanes / MB:.0f} MB/s"
+        if limit in (DISK, SOURCE):
+            return f"{self.bytes_per_second / MB:.0f} MB/s"
+        small = self.bytes < SMALL * self.samples
+        if limit == PARSER:
+            seconds = max(self.parsed, self.times[PARSER])
+            rate = f"{self.samples / seconds:.0f} samples/s" if small else f"{self.bytes / seconds / MB:.0f} MB/s"
+            return f"{rate} is what one core unpacks"
+        if limit == CONSUMER and self.bytes and not small:
+            return f"it takes {self.bytes_per_second / MB:.0f} MB/s"
+        return f"{self.samples_per_second:.0f} samples/s" if self.samples else f"{self.times[limit]:.1f} s"
+
+
+_COUNTS = {each.name for each in fields(Counters)} & {each.name for each in fields(Stats)} - {"first_bytes"}
+
+
+def summed(many: Sequence[Stats], *, seconds: float, workers: int) -> Stats:
+    """What several iterations did, within so many seconds."""
+    sums = {name: sum(getattr(stats, name) for stats in many) for name in _COUNTS - {"waiting_for"}}
+    waiting = max(many, key=lambda stats: stats.waiting, default=Stats())
+    return Stats(
+        **sums,
+        seconds=seconds,
+        workers=workers,
+        times=in_order(added(*[stats.times for stats in many])),
+        first_bytes=tuple([seconds for stats in many for seconds in stats.first_bytes]),
+        waiting_for=waiting.waiting_for,
+        waiting=waiting.waiting,
+    )
+
+
+def mixed(members: Sequence[Stats]) -> Stats:
+    """What the members of a mix did: each took its time while the others were at rest."""
+    if not members:
+        return Stats()
+    seconds, workers = max(stats.seconds for stats in members), max(stats.workers for stats in members)
+    together = summed(members, seconds=seconds, workers=workers)
+    inside = {name: took for name, took in together.times.items() if name != CONSUMER}
+    outside = max(sum(stats.times.values()) for stats in members) - sum(inside.values())
+    return replace(together, times=in_order({**inside, CONSUMER: max(0.0, outside)}))
+
+
+def with_head(own: Stats, head: str, inner: Stats) -> Stats:
+    """What a pipeline did, with what another one did that it begins with."""
+    if not own.seconds:
+        return inner
+    starting = max(0.0, own.seconds - inner.seconds) if inner.workers else None
+    times = resolved(own.times, head, inner.times, starting=starting)
+    return replace(summed([own, inner], seconds=own.seconds, workers=inner.workers), times=times)

@@ -115,6 +115,7 @@ class OpenerFetcher:
     async def _chunks(self, stream: _Stream) -> AsyncGenerator[bytes, None]:
         while chunk := await stream.read():
             self._counters.bytes += len(chunk)
+            self._counters.piped += len(chunk)
             yield chunk
 
 

@@ -87,6 +87,7 @@ class MemoryFetcher:
             await self._turn(url, offset)
             chunk = data[offset : min(offset + self._chunk_bytes, end)]
             self._counters.bytes += len(chunk)
+            self._counters.local += len(chunk)
             yield chunk if buffer is None else _placed(chunk, buffer[offset - start :])
 
     async def _turn(self, url: str, offset: int | None) -> None:

@@ -103,6 +103,6 @@ def test_a_sample_prints_sizes_and_types_in_place_of_payloads():
 
 
 def test_statistics_are_a_line():
-    stats = wds.Stats(seconds=2.0, samples=10, bytes=1000, requests=3)
+    stats = wds.Stats(seconds=2.0, times={"consumer": 2.0}, samples=10, bytes=1000, requests=3)
     assert repr(stats).startswith("<Stats samples=10, bytes=1000, requests=3, retries=0, seconds=2: consumer-bound")
     assert "<th>requests</th><td>3</td>" in stats._repr_html_()

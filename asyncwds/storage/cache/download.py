@@ -184,6 +184,7 @@ class Download:
             position += len(chunk)
             if self._filling is None:  # else its bytes were counted when they came
                 self.around.counters.bytes += len(chunk)
+                self.around.counters.local += len(chunk)
                 self.around.counters.cached += len(chunk)
             yield chunk
 

@@ -94,6 +94,7 @@ class FileFetcher:
             position += len(chunk)
             ahead = file.read(position, end) if position < end else None
             self._counters.bytes += len(chunk)
+            self._counters.local += len(chunk)
             yield chunk
 
     async def _stream(self, url: str, file: _File) -> AsyncGenerator[bytes, None]:
@@ -102,6 +103,7 @@ class FileFetcher:
             while chunk := await read_when_ready(file.descriptor):
                 position += len(chunk)
                 self._counters.bytes += len(chunk)
+                self._counters.local += len(chunk)
                 yield chunk
         except OSError as error:
             raise translated(error, url, position) from error

@@ -60,6 +60,7 @@ class PipeFetcher:
         while chunk := await read_when_ready(command.output.fileno()):
             position += len(chunk)
             self._counters.bytes += len(chunk)
+            self._counters.piped += len(chunk)
             yield chunk
         await command.ended(position, check=self._check)
 

@@ -51,6 +51,7 @@ class StdinFetcher:
             while chunk := await read_when_ready(descriptor):
                 position += len(chunk)
                 self._counters.bytes += len(chunk)
+                self._counters.piped += len(chunk)
                 yield chunk
         except OSError as error:
             raise translated(error, url, position) from error

@@ -1,0 +1,83 @@
+"""What workers of a loader counted, in memory that they share with the process that made the dataset.
+
+A worker has a slot of its own, of two halves, and writes to them in turn: number, length, checksum, and its numbers as JSON.
+So whoever reads finds the latest half that is whole, whenever the worker was killed, and needs no lock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from struct import Struct
+from typing import Any
+from zlib import crc32
+
+from asyncwds.runtime.stats import Counters, Stats, summed
+from asyncwds.runtime.worker_info import WorkerInfo
+
+HALF = 4096
+SLOT_BYTES = 2 * HALF
+_HEAD = Struct("<QII")
+_LONGEST_NAME, _FIRST_BYTES = 80, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Of one iteration in one worker. `started` [s] is on the monotonic clock, which is the same for all processes of a system."""
+
+    started: float
+    epoch: int
+    workers: int
+    stats: Stats
+
+
+def publish(slot: memoryview, counters: Counters, place: WorkerInfo, epoch: int) -> None:
+    """Writes what a worker has counted so far to its slot."""
+    report = Report(counters.started, epoch, place.num_workers, _shortened(counters.snapshot()))
+    data = json.dumps(asdict(report)).encode()
+    if _HEAD.size + len(data) > HALF:  # names as long as that: the rest goes without them
+        data = json.dumps(asdict(replace(report, stats=replace(report.stats, times={})))).encode()
+    halves = _halves(slot)
+    number = 1 + max(_HEAD.unpack_from(half)[0] for half in halves)
+    half = halves[number % 2]
+    half[_HEAD.size : _HEAD.size + len(data)] = data
+    _HEAD.pack_into(half, 0, number, len(data), crc32(data))
+
+
+def _shortened(stats: Stats) -> Stats:
+    times = {name[:_LONGEST_NAME]: round(seconds, 6) for name, seconds in stats.times.items()}
+    return replace(stats, times=times, first_bytes=stats.first_bytes[-_FIRST_BYTES:])
+
+
+def read(slot: memoryview) -> Report | None:
+    """The latest report in a slot, if there is one."""
+    found = [(_HEAD.unpack_from(half)[0], data) for half in _halves(slot) if (data := _whole(half)) is not None]
+    return _report(json.loads(max(found)[1])) if found else None
+
+
+def _whole(half: memoryview) -> bytes | None:
+    _, length, checksum = _HEAD.unpack_from(half)
+    data = bytes(half[_HEAD.size : _HEAD.size + length])
+    return data if length and crc32(data) == checksum else None
+
+
+def _halves(slot: memoryview) -> tuple[memoryview, memoryview]:
+    return slot[:HALF], slot[HALF:]
+
+
+def _report(found: dict[str, Any]) -> Report:
+    stats = found.pop("stats")
+    return Report(**found, stats=Stats(**{**stats, "first_bytes": tuple(stats["first_bytes"])}))
+
+
+def latest(slots: Iterable[memoryview]) -> Report | None:
+    """The sum over the workers of the latest iteration; None if no worker has begun one."""
+    reports = [report for slot in slots if (report := read(slot)) is not None]
+    if not reports:
+        return None
+    last = max(reports, key=lambda report: report.started)
+    alike = [report for report in reports if (report.epoch, report.workers) == (last.epoch, last.workers)]
+    began = min(report.started for report in alike)
+    seconds = max(report.started + report.stats.seconds for report in alike) - began
+    return replace(last, stats=summed([report.stats for report in alike], seconds=seconds, workers=len(alike)))
