@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, NoReturn
 from asyncwds import checks
 from asyncwds.codecs import field_loaders
 from asyncwds.codecs.images import imagehandler
-from asyncwds.compression.fields import MAX_UNPACKED, SUFFIXES, unpacked
+from asyncwds.compression.fields import MAX_UNPACKED, unpack_field
+from asyncwds.compression.kinds import SUFFIXES
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.runtime.extras import require_extra
 from asyncwds.samples import misplaced, whereabouts
@@ -88,7 +89,7 @@ def gzfilter(key: str, data: bytes, max_bytes: int = MAX_UNPACKED) -> Continue |
     """The handler that begins every Decoder by default: unpacks `.gz` for the others. More than `max_bytes` is a ValueError."""
     if not key.endswith(".gz"):
         return None
-    return Continue(key.removesuffix(".gz"), unpacked("gzip", data, max_bytes))
+    return Continue(key.removesuffix(".gz"), unpack_field("gzip", data, max_bytes))
 
 
 def torch_safetensors(key: str, data: bytes) -> Any:
@@ -198,7 +199,7 @@ class Decoder:
             kind = self.suffixes.get(suffix.lower())
             if kind is None:
                 return value.data
-            value = self._ask(stem, unpacked(kind, value.data, self.max_unpacked))
+            value = self._ask(stem, unpack_field(kind, value.data, self.max_unpacked))
         if isinstance(value, checks.ASYNCHRONOUS):
             checks.refuse_coroutine("decode", value)
         return value.value if isinstance(value, Decoded) else value

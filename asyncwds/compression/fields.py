@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from io import BytesIO
 
-from asyncwds.compression.streams import STREAMS
+from asyncwds.compression.kinds import KINDS
 from asyncwds.runtime.units import GiB, KiB, MiB
 
 MAX_UNPACKED = GiB  # [bytes]
-SUFFIXES = {"gz": "gzip", "zst": "zstd", "xz": "xz", "bz2": "bz2"}
 _INPUT = 64 * KiB  # zlib gives back what it has not got to: of more at once, more would be copied
 _PIECE = MiB
 
 
-def unpacked(kind: str, data: bytes, max_bytes: int = MAX_UNPACKED) -> bytes:
+def unpack_field(kind: str, data: bytes, max_bytes: int = MAX_UNPACKED) -> bytes:
     """The content of `data`: all its streams of that kind, as the command-line tools take them; zeros between are padding.
 
     In memory there is one copy of it, and no more than `max_bytes` [bytes] and a piece. Raises ValueError where it is more, or
@@ -30,7 +29,7 @@ def unpacked(kind: str, data: bytes, max_bytes: int = MAX_UNPACKED) -> bytes:
 
 def _unpack_stream(kind: str, data: bytes, position: int, content: BytesIO, max_bytes: int) -> int:
     """Appends what the stream that begins there holds. Returns where it ends."""
-    stream, corrupt = STREAMS[kind]()
+    stream, corrupt = KINDS[kind].decompressor()
     portion = b""
     while not stream.eof:
         try:

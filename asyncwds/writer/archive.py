@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex, overload
 
-from asyncwds.compression.compress import compressor
+from asyncwds.compression.kinds import KINDS, SUFFIXES
 from asyncwds.errors import SampleError
 from asyncwds.runtime.units import MiB
 from asyncwds.tar.building import closed_size, ending
@@ -57,7 +57,7 @@ class Archive:
         self.members = Members()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._compressor = None if kind is None else compressor(kind)
+        self._compressor = None if kind is None else KINDS[SUFFIXES[kind]].compressor()
         self._hash = hashlib.sha256() if hashed else None
         self._check_names = check_names
         self._last_key: str | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.codecs.encoders import Encoder, FieldEncoder, make_encoder
-from asyncwds.compression.compress import compression
+from asyncwds.compression.kinds import suffix_to_write
 from asyncwds.tar.building import Format, Headers
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Packer
@@ -53,7 +53,7 @@ class Options:
 
     def packer(self) -> Packer:
         """Raises SpecError for arguments that make no sense."""
-        compression(self.compress, None)
+        suffix_to_write(self.compress, None)
         checks.text("user", self.user)
         checks.text("group", self.group)
         checks.whole("mode", self.mode, 0, 0o7777)
@@ -69,7 +69,7 @@ class Options:
     def archive(self, target: object, *, hashed: bool = False) -> Archive:
         """An archive to be written to `target`, whose name, if it is one, may tell the compression."""
         name = os.fspath(target) if isinstance(target, str | os.PathLike) else None
-        return Archive(compression(self.compress, _path(name)), hashed=hashed, check_names=self.check_names)
+        return Archive(suffix_to_write(self.compress, _path(name)), hashed=hashed, check_names=self.check_names)
 
 
 def _path(name: Any) -> str | None:

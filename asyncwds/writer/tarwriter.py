@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import IO, Any, Self
 
-from asyncwds.compression.compress import compression
+from asyncwds.compression.kinds import suffix_to_write
 from asyncwds.settings.access import as_settings
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
@@ -116,4 +116,4 @@ class TarWriter:
     @staticmethod
     def tarmode(fileobj: object, compress: bool | str | None = None) -> str:
         """The mode for `tarfile.open` that stands for a compression."""
-        return f"w|{compression(compress, fileobj if isinstance(fileobj, str) else None) or ''}"
+        return f"w|{suffix_to_write(compress, fileobj if isinstance(fileobj, str) else None) or ''}"

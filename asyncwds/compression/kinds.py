@@ -1,4 +1,8 @@
-"""Streams of gzip, zstd, xz and bz2, decompressed with a bound on what comes out at a time."""
+"""The kinds of compression that are read and written, in one table: gzip, zstd, xz and bz2.
+
+Streams are decompressed with a bound on what comes out at a time. The modules are imported on first use: builds of Python may
+lack them, and most data are not compressed.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from asyncwds import checks
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.units import KiB, MiB
 
@@ -26,6 +31,13 @@ class Stream(Protocol):
     def unused_data(self) -> bytes: ...
 
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class Compressor(Protocol):
+    """As the standard library's compressor objects."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
 
 
 class _Gzip:
@@ -75,23 +87,19 @@ class _Zstandard:
         return output[:max_length]
 
 
-# Each gives a new stream, and what that raises when it is corrupt. The modules are imported on first use: builds of
-# Python may lack them, and most data are not compressed.
-
-
-def _xz() -> tuple[Stream, type[Exception]]:
+def _read_xz() -> tuple[Stream, type[Exception]]:
     import lzma  # noqa: PLC0415 - see above
 
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY), lzma.LZMAError
 
 
-def _bz2() -> tuple[Stream, type[Exception]]:
+def _read_bz2() -> tuple[Stream, type[Exception]]:
     import bz2  # noqa: PLC0415 - see above
 
     return bz2.BZ2Decompressor(), OSError
 
 
-def _zstd() -> tuple[Stream, type[Exception]]:
+def _read_zstd() -> tuple[Stream, type[Exception]]:
     if sys.version_info >= (3, 14):
         with suppress(ImportError):
             from compression import zstd  # noqa: PLC0415 - see above
@@ -101,9 +109,63 @@ def _zstd() -> tuple[Stream, type[Exception]]:
     return _Zstandard(zstandard.ZstdDecompressor().decompressobj(write_size=_ZSTD_OUTPUT)), zstandard.ZstdError
 
 
-STREAMS: dict[str, Callable[[], tuple[Stream, type[Exception]]]] = {
-    "gzip": lambda: (_Gzip(), zlib.error),
-    "zstd": _zstd,
-    "xz": _xz,
-    "bz2": _bz2,
+def _write_gzip() -> Compressor:
+    # gzip's header without a time, so that the same archive gives the same bytes. Level 6: tarfile's 9 takes twice as long
+    # for half a percent.
+    return zlib.compressobj(6, wbits=31)
+
+
+def _write_bz2() -> Compressor:
+    import bz2  # noqa: PLC0415 - see above
+
+    return bz2.BZ2Compressor()
+
+
+def _write_xz() -> Compressor:
+    import lzma  # noqa: PLC0415 - see above
+
+    return lzma.LZMACompressor()
+
+
+def _write_zstd() -> Compressor:
+    if sys.version_info >= (3, 14):
+        with suppress(ImportError):
+            from compression import zstd  # noqa: PLC0415 - see above
+
+            return zstd.ZstdCompressor()
+    made: Compressor = require_extra("zstandard", "zstd").ZstdCompressor().compressobj()
+    return made
+
+
+class Kind(NamedTuple):
+    """One kind of compression.
+
+    suffix         of files and fields of this kind, without a dot
+    decompressor   gives a new stream, and what that raises when it is corrupt; SpecError where its library is missing
+    compressor     gives a new one, for one archive; SpecError where its library is missing
+    """
+
+    suffix: str
+    decompressor: Callable[[], tuple[Stream, type[Exception]]]
+    compressor: Callable[[], Compressor]
+
+
+KINDS = {
+    "gzip": Kind("gz", lambda: (_Gzip(), zlib.error), _write_gzip),
+    "zstd": Kind("zst", _read_zstd, _write_zstd),
+    "xz": Kind("xz", _read_xz, _write_xz),
+    "bz2": Kind("bz2", _read_bz2, _write_bz2),
 }
+SUFFIXES = {kind.suffix: name for name, kind in KINDS.items()}
+
+
+def suffix_to_write(compress: bool | str | None, name: str | None) -> str | None:
+    """The suffix of the compression that `compress` asks for: by the ending of the file's `name` if it is None.
+
+    True means gz. Raises SpecError for a kind that is not known.
+    """
+    if compress is None:
+        return next((suffix for suffix in SUFFIXES if name is not None and name.endswith(suffix)), None)
+    names: dict[bool | str, str | None] = {False: None, True: "gz", "zstd": "zst", **{suffix: suffix for suffix in SUFFIXES}}
+    checks.one_of("compress", compress, list(names))
+    return names[compress]

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncwds.codecs.decoders import Continue, Decoder, gzfilter, handle_extension
-from asyncwds.compression.fields import SUFFIXES, unpacked
+from asyncwds.compression.fields import unpack_field
+from asyncwds.compression.kinds import SUFFIXES
 from asyncwds.errors import DecodeError
 
 
@@ -82,7 +83,7 @@ def test_what_is_cut_or_corrupt_is_an_error(suffix: str) -> None:
 @settings(max_examples=20)
 def test_streams_one_after_the_other_are_one_content(suffix: str, pieces: list[bytes], padding: int) -> None:
     data = b"".join(PACKERS[suffix](piece) + b"\0" * padding for piece in pieces)
-    assert unpacked(SUFFIXES[suffix], data) == b"".join(pieces)
+    assert unpack_field(SUFFIXES[suffix], data) == b"".join(pieces)
 
 
 @given(st.binary(max_size=100))
@@ -90,7 +91,7 @@ def test_streams_one_after_the_other_are_one_content(suffix: str, pieces: list[b
 @pytest.mark.parametrize("suffix", ["gz", "xz", "bz2"])
 def test_any_bytes_are_unpacked_or_refused(suffix: str, data: bytes) -> None:
     with suppress(ValueError, EOFError):
-        unpacked(SUFFIXES[suffix], data, 1000)
+        unpack_field(SUFFIXES[suffix], data, 1000)
 
 
 def test_gzfilter() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncwds.compression.compress import compression, compressor
+from asyncwds.compression.kinds import KINDS, SUFFIXES, suffix_to_write
 from asyncwds.errors import SpecError
 
 ZST = pytest.param("zst", marks=pytest.mark.needs("zstandard"))
@@ -21,7 +21,7 @@ def test_what_is_compressed_unpacks(kind: str) -> None:
         import zstandard
 
         unpack["zst"] = lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data)
-    first, second = compressor(kind), compressor(kind)
+    first, second = KINDS[SUFFIXES[kind]].compressor(), KINDS[SUFFIXES[kind]].compressor()
     data = first.compress(b"abc" * 1000) + first.compress(b"") + first.compress(b"def") + first.flush()
     assert unpack[kind](data) == b"abc" * 1000 + b"def"
     assert data == second.compress(b"abc" * 1000) + second.compress(b"def") + second.flush()
@@ -48,17 +48,17 @@ def test_what_is_compressed_unpacks(kind: str) -> None:
     ],
 )
 def test_kinds(compress: bool | str | None, name: str | None, kind: str | None) -> None:
-    assert compression(compress, name) == kind
+    assert suffix_to_write(compress, name) == kind
 
 
 @pytest.mark.parametrize("compress", ["lz4", "GZ", ""])
 def test_unknown_kinds(compress: str) -> None:
     with pytest.raises(SpecError, match="compress must be"):
-        compression(compress, "a.tar")
+        suffix_to_write(compress, "a.tar")
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="the standard library has zstd")
 def test_zst_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(SpecError, match=r"asyncwds\[zstd\]"):
-        compressor("zst")
+        KINDS["zstd"].compressor()
