@@ -32,6 +32,10 @@ from .compat import tariterators as tariterators
 from .compat import tenbin as tenbin
 from .compat import utils as utils
 from .compat.cache import LRUCleanup as LRUCleanup
+from .compat.grouping import group_by_keys as group_by_keys
+from .compat.multi import MultiLoader as MultiLoader
+from .compat.tar_stages import tar_file_expander as tar_file_expander
+from .compat.tar_stages import url_opener as url_opener
 from .compat.tariterators import tarfile_samples as tarfile_samples
 from .compat.tariterators import tarfile_to_samples as tarfile_to_samples
 from .engine.gopen import gopen as gopen
@@ -55,7 +59,6 @@ from .pipeline.epochs import with_length as with_length
 from .pipeline.fields import associate as associate
 from .pipeline.fields import map_dict as map_dict
 from .pipeline.fluid import FluidInterface as FluidInterface
-from .pipeline.grouping import group_by_keys as group_by_keys
 from .pipeline.handlers import ignore_and_continue as ignore_and_continue
 from .pipeline.handlers import ignore_and_stop as ignore_and_stop
 from .pipeline.handlers import reraise_exception as reraise_exception
@@ -69,7 +72,6 @@ from .pipeline.loaders import FluidWrapper as FluidWrapper
 from .pipeline.loaders import WebLoader as WebLoader
 from .pipeline.mixing import RandomMix as RandomMix
 from .pipeline.mixing import RoundRobin as RoundRobin
-from .pipeline.multi import MultiLoader as MultiLoader
 from .pipeline.names import getfirst as getfirst
 from .pipeline.patterns import extract_keys as extract_keys
 from .pipeline.patterns import rename_keys as rename_keys
@@ -96,8 +98,6 @@ from .pipeline.stages import select as select
 from .pipeline.stages import slice as slice
 from .pipeline.stages import to_tuple as to_tuple
 from .pipeline.stages import transform_with as transform_with
-from .pipeline.tarstages import tar_file_expander as tar_file_expander
-from .pipeline.tarstages import url_opener as url_opener
 from .pipeline.xdecode import xdecode as xdecode
 from .runtime.security import enforce_security as enforce_security
 from .runtime.stats import Stats as Stats

@@ -13,13 +13,13 @@ from functools import wraps
 from random import Random
 from typing import Any, ParamSpec
 
+from asyncwds.compat import grouping, tar_stages
+from asyncwds.compat.grouping import valid_sample
+from asyncwds.compat.tar_stages import META, Renames, Selects, url_opener
 from asyncwds.formatting.escaping import printable
-from asyncwds.pipeline import grouping, tarstages
-from asyncwds.pipeline.grouping import valid_sample
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.passes import Pass
 from asyncwds.pipeline.reading import TarSamples
-from asyncwds.pipeline.tarstages import META, Renames, Selects, url_opener
 from asyncwds.samples import Sample
 from asyncwds.tar.grouping import Keys, base_plus_ext
 
@@ -64,7 +64,7 @@ def tar_file_iterator(
     """The regular files of an archive, `{fname, data}`; `fileobj` is a stream of it, or a `tarfile.TarFile`."""
     stream = getattr(fileobj, "fileobj", None) or fileobj
     renames, selects = _without_meta(rename_files, select_files)
-    return tarstages.tar_file_iterator(stream, skip_meta, handler, selects, renames)
+    return tar_stages.tar_file_iterator(stream, skip_meta, handler, selects, renames)
 
 
 def tar_file_expander(
@@ -76,7 +76,7 @@ def tar_file_expander(
 ) -> Iterator[Any]:
     """See `asyncwds.tar_file_expander`."""
     renames, selects = _without_meta(rename_files, select_files)
-    return tarstages.tar_file_expander(data, handler, selects, renames, eof_value)
+    return tar_stages.tar_file_expander(data, handler, selects, renames, eof_value)
 
 
 def group_by_keys(
@@ -120,7 +120,7 @@ def _made_of_parts(make: Callable[P, TarSamples]) -> Callable[P, TarFileSamples]
     return made
 
 
-tarfile_to_samples = _made_of_parts(tarstages.tarfile_to_samples)
+tarfile_to_samples = _made_of_parts(tar_stages.tarfile_to_samples)
 
 
 def tarfile_samples(

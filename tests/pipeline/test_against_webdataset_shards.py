@@ -16,8 +16,9 @@ from webdataset.gopen import rewrite_url
 from webdataset.pytorch import IterableDataset
 
 import asyncwds
+from asyncwds.compat import grouping, tar_stages
 from asyncwds.errors import SampleError, TarError
-from asyncwds.pipeline import grouping, shardlists, tarstages
+from asyncwds.pipeline import shardlists
 from asyncwds.pipeline.shardspec import MultiShardSample
 from asyncwds.shards import splitters
 from asyncwds.shards.urls import rewritten
@@ -172,7 +173,7 @@ def test_unpacking_and_grouping(name: str, options: str) -> None:
         functions["select_files"] = lambda fname: "txt" in fname
     if options in ("rename", "both"):
         functions["rename_files"] = lambda fname: fname.replace(".B", ".txt.B")
-    files = [expanded(module, ARCHIVES[name], **functions) for module in (tariterators, tarstages)]
+    files = [expanded(module, ARCHIVES[name], **functions) for module in (tariterators, tar_stages)]
     assert files[0] == files[1]
     for arguments in ({}, {"lcase": False}, {"suffixes": {"txt"}}, {"keys": lambda fname: tuple(fname.rsplit(".", 1))}):
         with suppress(AttributeError):  # keys() of names without a dot
@@ -182,10 +183,10 @@ def test_unpacking_and_grouping(name: str, options: str) -> None:
 
 @pytest.mark.parametrize("name", ["plain", "gz", "pax"])
 def test_files_of_an_archive(name: str) -> None:
-    files = [list(module.tar_file_iterator(io.BytesIO(ARCHIVES[name]))) for module in (tariterators, tarstages)]
+    files = [list(module.tar_file_iterator(io.BytesIO(ARCHIVES[name]))) for module in (tariterators, tar_stages)]
     assert files[0] == files[1]
     everything = [
-        list(module.tar_file_iterator(io.BytesIO(ARCHIVES["meta"]), skip_meta=None)) for module in (tariterators, tarstages)
+        list(module.tar_file_iterator(io.BytesIO(ARCHIVES["meta"]), skip_meta=None)) for module in (tariterators, tar_stages)
     ]
     assert everything[0] == everything[1]
 

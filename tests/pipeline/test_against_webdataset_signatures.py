@@ -13,7 +13,7 @@ from webdataset.gopen import Pipe
 from webdataset.gopen import gopen as their_gopen
 
 import asyncwds
-from asyncwds.pipeline.tarstages import tar_file_iterator
+from asyncwds.compat.tar_stages import tar_file_iterator
 
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 

@@ -10,10 +10,10 @@ import warnings
 import pytest
 
 import asyncwds as wds
+from asyncwds.compat.grouping import group_by_keys
+from asyncwds.compat.tar_stages import tar_file_expander, url_opener
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.errors import FetchError, ShardWarning, TarHeaderError, TrailingBytesError, TruncatedTarError
-from asyncwds.pipeline.grouping import group_by_keys
-from asyncwds.pipeline.tarstages import tar_file_expander, url_opener
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.testing import FaultServer, leaks, make_samples, make_shard

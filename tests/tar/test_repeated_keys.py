@@ -12,9 +12,9 @@ import pytest
 import asyncwds as wds
 from asyncwds.cli.listing import listed
 from asyncwds.cli.reading import access
+from asyncwds.compat.grouping import group_by_keys
+from asyncwds.compat.tar_stages import tar_file_expander, url_opener
 from asyncwds.errors import RepeatedKeyError, ShardWarning
-from asyncwds.pipeline.grouping import group_by_keys
-from asyncwds.pipeline.tarstages import tar_file_expander, url_opener
 from asyncwds.tar.grouping import Grouper
 
 APART = ["a.jpg", "b.jpg", "a.txt", "b.txt", "c.jpg", "c.txt"]

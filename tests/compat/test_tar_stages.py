@@ -8,9 +8,9 @@ import io
 import pytest
 
 import asyncwds as wds
+from asyncwds.compat.grouping import group_by_keys, valid_sample
+from asyncwds.compat.tar_stages import tar_file_expander, tar_file_iterator, tarfile_to_samples, url_opener
 from asyncwds.errors import DuplicateFieldError, FetchError, SampleError, ShardWarning, SpecError, TarError, TruncatedTarError
-from asyncwds.pipeline.grouping import group_by_keys, valid_sample
-from asyncwds.pipeline.tarstages import tar_file_expander, tar_file_iterator, tarfile_to_samples, url_opener
 from asyncwds.tar.grouping import base_plus_ext
 from asyncwds.testing import FaultServer, leaks, make_shard
 
