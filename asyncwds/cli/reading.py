@@ -105,7 +105,7 @@ def progress(items: Iterator[T], stats: Callable[[], Stats], *, label: str, tota
         bar = tqdm(open_items, desc=label, total=total, unit=" samples", disable=None, leave=False)
         with warnings_in(bar):
             for number, item in enumerate(bar):
-                if number % 64 == 0:
+                if number % 64 == 0 and not bar.disable:
                     now = stats()
                     rate = f"{now.bytes_per_second / MB:.0f} MB/s"
                     bar.set_postfix_str(f"{rate}, {now.in_flight} in flight, waited {now.waited:.1f} s", refresh=False)

@@ -23,7 +23,8 @@ from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info, in_wor
 WORKERS = 128
 """The largest number of workers that share counts; with more, those started anew begin at their parent's epoch."""
 _CELLS = 1 + WORKERS * (WORKERS + 1) // 2  # the owner's epoch, then the counts of 1 worker, of 2, … of `WORKERS`
-_CELL_BYTES = 8 * _CELLS
+_REPORTING = _CELLS  # one more: how many slots workers have been given
+_CELL_BYTES = 8 * (_CELLS + 1)
 _BYTES = _CELL_BYTES + WORKERS * SLOT_BYTES  # of which the system provides the pages that are written to
 
 
@@ -83,7 +84,7 @@ class EpochCounter:
         if cell:
             cells[cell] = epoch - cells[0]
         else:
-            cells[1:] = memoryview(bytes(_CELL_BYTES - 8)).cast("q")
+            cells[1:_CELLS] = memoryview(bytes(8 * (_CELLS - 1))).cast("q")
             cells[0] = epoch
 
     def copy(self) -> EpochCounter:
@@ -92,12 +93,16 @@ class EpochCounter:
     def slot(self, place: WorkerInfo) -> memoryview | None:
         """Where this process reports to if it is a worker; None if nobody asks."""
         memory, cell = self._cell(place)
-        return memory.slot(place.worker) if cell else None
+        if not cell:
+            return None
+        memory.cells[_REPORTING] = max(memory.cells[_REPORTING], place.num_workers)
+        return memory.slot(place.worker)
 
     def slots(self) -> list[memoryview]:
         """Where this process finds what its workers report."""
         memory, cell = self._cell(current_worker_info())
-        return [] if cell else [memory.slot(worker) for worker in range(WORKERS)]
+        # No more than that: memory is taken up by reading it.
+        return [] if cell else [memory.slot(worker) for worker in range(memory.cells[_REPORTING])]
 
     def _cell(self, place: WorkerInfo) -> tuple[_Memory, int]:
         forked = self._own.owner != os.getpid()

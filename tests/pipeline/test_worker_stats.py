@@ -68,3 +68,5 @@ def test_processes_of_a_multiloader_add_up(tmp_path, context):
     assert sum(1 for _ in MultiLoader(dataset, 2, context=context)) == 20
     stats = dataset.stats()
     assert (stats.samples, stats.shards, stats.workers) == (20, 4, 2)
+    dataset.set_epoch(7)  # of the next iteration
+    assert dataset.stats() == stats
