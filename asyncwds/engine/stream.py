@@ -74,7 +74,10 @@ class BlockStream:
                 if self._rotation.plan_error is not None:
                     raise self._rotation.plan_error
                 return None
+            began = perf_counter()
             await self._fetches.wait_for(None if self._arrival else run)
+            if run is None:
+                self._counters.undecided += perf_counter() - began
         return block
 
     def more_shards(self) -> None:

@@ -22,6 +22,7 @@ from asyncwds.runtime.bottleneck import (
     NETWORK,
     OF_THE_ENGINE,
     PARSER,
+    SHARDS,
     SOURCE,
     Progress,
     Times,
@@ -83,6 +84,7 @@ class Counters:
     waiting_now: tuple[float, Progress] | None = None  # since when it waits, and what there was then
     stages: dict[int, StageTime] = field(default_factory=dict)  # by their place in the pipeline
     starved: float = 0.0  # the engine had nothing to parse
+    undecided: float = 0.0  # the engine did not know yet which shard is next
     parsed: float = 0.0  # spent in decompression, parsing and grouping
     shards: int = 0  # read to their end
     shards_failed: int = 0
@@ -96,7 +98,7 @@ class Counters:
         return self.restarts < 4 + self.requests * 0.05
 
     def progress(self) -> Progress:
-        return Progress(self.parsed, self.bytes, self.local, self.piped)
+        return Progress(self.parsed, self.undecided, self.bytes, self.local, self.piped)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -138,8 +140,9 @@ class Stats:
     """What one iteration did so far. Times in [s], sizes in [bytes]; fields as in `Counters`.
 
     `times` says where the consumer's time went, and its values add up to `seconds`: waiting for the "network", for the "disk"
-    (files of this machine, the cache's among them), for a "source" (commands, functions, standard input) or the "parser"; in
-    each stage, by its name; and with the "consumer". Of `workers` of a DataLoader all numbers are sums, but `seconds`.
+    (files of this machine, the cache's among them), for a "source" (commands, functions, standard input), for "shards" (to know
+    which is next) or for the "parser"; in each stage, by its name; and with the "consumer". Of `workers` of a DataLoader all
+    numbers are sums, but `seconds`.
     """
 
     seconds: float = 0.0
@@ -217,6 +220,8 @@ class Stats:
             return f"{plural(lanes, 'connection')} x {self.bytes_per_second / lanes / MB:.0f} MB/s"
         if limit in (DISK, SOURCE):
             return f"{self.bytes_per_second / MB:.0f} MB/s"
+        if limit == SHARDS:
+            return f"{self.shards / self.seconds:.1f} shards/s"
         small = self.bytes < SMALL * self.samples
         if limit == PARSER:
             seconds = max(self.parsed, self.times[PARSER])

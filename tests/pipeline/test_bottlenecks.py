@@ -120,6 +120,19 @@ PLANTED = {
 }
 
 
+def test_a_slow_list_of_shards_is_named(tmp_path):
+    with fast(tmp_path) as url:
+
+        def urls():
+            for _ in range(4):
+                time.sleep(10 * SECONDS)
+                yield {"url": url}
+
+        stats = read(DataPipeline(urls, wds.tarfile_to_samples(), wds.decode()))
+    assert (stats.limit, stats.samples) == ("shards", 4 * SAMPLES), stats
+    assert sum(stats.times.values()) == pytest.approx(stats.seconds)
+
+
 @pytest.mark.parametrize("name", PLANTED)
 def test_the_planted_cause_is_named(name, tmp_path):
     source, compose, seconds, cause = PLANTED[name]

@@ -28,6 +28,7 @@ def stats(**fields) -> Stats:
             "network-bound: 4 connections x 25 MB/s; of 10.0 s network 80 %, parser 10 %, consumer 10 %",
         ),
         ({"times": {"disk": 10.0}, "in_flight_peak": 4}, "disk", "disk-bound: 100 MB/s; of 10.0 s disk 100 %"),
+        ({"times": {"shards": 10.0}, "shards": 4}, "shards", "shards-bound: 0.4 shards/s; of 10.0 s shards 100 %"),
         ({"times": {"source": 10.0}}, "source", "source-bound: 100 MB/s; of 10.0 s source 100 %"),
         (
             {"times": {"parser": 8.0, "consumer": 2.0}, "parsed": 8.0},
@@ -59,15 +60,16 @@ def test_the_limit_in_plain_words(fields, limit, words):
 @pytest.mark.parametrize(
     ("before", "after", "times"),
     [
-        ((0.0, 0, 0, 0), (0.0, 10, 0, 0), {"network": 2.0}),
-        ((0.0, 10, 0, 0), (0.0, 20, 10, 0), {"disk": 2.0}),
-        ((0.0, 0, 0, 0), (0.0, 20, 0, 20), {"source": 2.0}),
-        ((1.0, 0, 0, 0), (1.5, 40, 10, 0), {"network": 1.125, "disk": 0.375, "parser": 0.5}),
-        ((1.0, 40, 40, 0), (9.0, 40, 40, 0), {"parser": 2.0}),
-        ((0.0, 40, 40, 0), (0.0, 40, 40, 0), {"disk": 2.0}),
-        ((0.0, 0, 0, 0), (0.0, 0, 0, 0), {"source": 2.0}),
+        ((0.0, 0.0, 0, 0, 0), (0.0, 0.0, 10, 0, 0), {"network": 2.0}),
+        ((0.0, 0.0, 10, 0, 0), (0.0, 0.0, 20, 10, 0), {"disk": 2.0}),
+        ((0.0, 0.0, 0, 0, 0), (0.0, 0.0, 20, 0, 20), {"source": 2.0}),
+        ((1.0, 1.0, 0, 0, 0), (1.25, 1.25, 40, 10, 0), {"network": 1.125, "disk": 0.375, "parser": 0.25, "shards": 0.25}),
+        ((1.0, 1.0, 40, 40, 0), (9.0, 9.0, 40, 40, 0), {"parser": 2.0}),
+        ((1.0, 1.0, 40, 40, 0), (1.5, 9.0, 40, 40, 0), {"parser": 0.5, "shards": 1.5}),
+        ((0.0, 0.0, 40, 40, 0), (0.0, 0.0, 40, 40, 0), {"disk": 2.0}),
+        ((0.0, 0.0, 0, 0, 0), (0.0, 0.0, 0, 0, 0), {"source": 2.0}),
     ],
-    ids=["network", "disk", "source", "all", "parser", "as before", "a fetcher that counts nothing"],
+    ids=["network", "disk", "source", "all", "parser", "shards", "as before", "a fetcher that counts nothing"],
 )
 def test_waiting_is_for_what_the_engine_did_meanwhile(before, after, times):
     found = split_wait(2.0, Progress(*before), Progress(*after))
