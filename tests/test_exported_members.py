@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import asyncwds
 
 
@@ -13,6 +15,11 @@ def test_every_name_resolves_and_dir_is_these_names():
 def test_dir_is_the_same_when_names_have_been_used():
     program = "import asyncwds as wds; before = dir(wds); wds.WebDataset, wds.compat.filters; assert dir(wds) == before"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["tarfile_to_samples", "group_by_keys", "MultiLoader", "compat"])
+def test_a_name_may_be_the_first_that_is_used(name):
+    subprocess.run([sys.executable, "-c", f"import asyncwds; asyncwds.{name}"], check=True, timeout=60)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():

@@ -7,6 +7,7 @@ For code that you don't own, such as open_clip's data module or timm's reader. Y
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from asyncwds.compat.installing import MODULES, install, uninstall
@@ -16,7 +17,7 @@ __all__ = ["MODULES", "install", "uninstall"]
 
 def __getattr__(name: str) -> Any:
     """WebDataset's modules; and `asyncwds.compat.WebDataset`, as WebDataset has a module `compat` with its datasets."""
-    if name in MODULES:
+    if name in MODULES or find_spec(f"{__name__}.{name}") is not None:
         return import_module(f"{__name__}.{name}")
     datasets = import_module("asyncwds.compat.compat")
     if name not in datasets.__all__:
