@@ -12,6 +12,7 @@ from asyncwds.pipeline import xdecode as xdecoding
 from asyncwds.pipeline.batching import batched, unbatched, unlisted
 from asyncwds.pipeline.cached import Cached
 from asyncwds.pipeline.collation import combine_values, default_collation_fn, dict2tuple, tuple2dict
+from asyncwds.pipeline.composition import compose, compose2, identity, pipeline
 from asyncwds.pipeline.fields import associate, map_dict
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.inspecting import info, log_keys
@@ -20,16 +21,7 @@ from asyncwds.pipeline.names import getfirst, parse_field_spec
 from asyncwds.pipeline.patterns import extract_keys, rename_keys
 from asyncwds.pipeline.sampling import rsample
 from asyncwds.pipeline.shuffle import detshuffle, shuffle
-from asyncwds.pipeline.stage import (
-    FilterFunction,
-    PipelineStage,
-    RestCurried,
-    compose,
-    compose2,
-    identity,
-    pipeline,
-    pipelinefilter,
-)
+from asyncwds.pipeline.stage import FilterFunction, PipelineStage, RestCurried, pipelinefilter
 from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
 from asyncwds.pipeline.xdecode import decode_bin, decode_pickle, decode_text, default_decoders, find_decoder, xdecode
 from asyncwds.samples import Sample

@@ -11,15 +11,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from random import Random
-from typing import Any, ParamSpec
+from typing import Any, ClassVar, ParamSpec
 
 from asyncwds.compat import grouping, tar_stages
 from asyncwds.compat.grouping import valid_sample
 from asyncwds.compat.tar_stages import META, Renames, Selects, url_opener
 from asyncwds.formatting.escaping import printable
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.handlers import Handler, reraise_exception
-from asyncwds.pipeline.passes import Pass
+from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.reading import TarSamples
+from asyncwds.pipeline.streams import StageStream
 from asyncwds.samples import Sample
 from asyncwds.tar.grouping import Keys, base_plus_ext
 
@@ -95,13 +97,13 @@ class TarFileSamples:
     """The stage from shards to samples: by the engine, unless a part of this module has been replaced."""
 
     engine: TarSamples
+    reads_ahead: ClassVar = True
 
     def __call__(self, shards: Iterable[Any]) -> Iterator[Sample]:
         return self._by_parts(shards) if _replaced() else self.engine(shards)
 
-    def read_within(self, shards: Iterator[Any], current: Pass) -> Iterator[Sample]:
-        """The same in a pass over a pipeline, at whose end all is closed."""
-        return self._by_parts(shards) if _replaced() else self.engine.read_within(shards, current)
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return StageStream(lambda: self._by_parts(source), source) if _replaced() else self.engine.open(source, context)
 
     def _by_parts(self, shards: Iterable[Any]) -> Iterator[Sample]:
         source = self.engine.source

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.pipeline.collation import Collation, default_collation_fn, with_tensors
-from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.stage_run import StageRun, open_loop, run_alone
+from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.extras import require_extra
 
 __all__ = ["Batched", "Collation", "Unbatched", "Unlisted", "batched", "default_collation_fn", "listed", "unbatched", "unlisted"]
@@ -37,26 +40,24 @@ class Batched:
             checks.flag(f"batched: {name}", getattr(self, name))
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        lists = self._lists(source)
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return open_loop(self._batches, source, context, f"batched({self.batchsize})", self.handler, self.batchsize)
+
+    def _batches(self, items: Iterator[Any], run: StageRun) -> Iterator[Any]:
         if self.tensors:
             require_extra("torch", "torch")
-        return self._collated(lists) if self.collation_fn is not None or self.tensors else lists
-
-    def _lists(self, source: Iterable[Any]) -> Iterator[list[Any]]:
-        samples = iter(source)
-        while batch := list(islice(samples, self.batchsize)):
-            if len(batch) == self.batchsize or self.partial:
-                yield batch
-
-    def _collated(self, lists: Iterator[list[Any]]) -> Iterator[Any]:
-        collation_fn = self.collation_fn
-        for batch in lists:
+        for first in items:
+            batch = run.take(first, items, self.batchsize)
+            if len(batch) < self.batchsize and not self.partial:
+                return
             try:
-                collated = batch if collation_fn is None else collation_fn(batch)
+                collated = batch if self.collation_fn is None else self.collation_fn(batch)
                 if self.tensors:
                     collated = with_tensors(collated)
             except Exception as error:  # noqa: BLE001 - user code and samples that don't match; the handler decides
-                if handled(error, self.handler, f"batched({self.batchsize})", batch[0]):
+                if run.goes_on(error):
                     continue
                 return
             checks.refuse_coroutine("batched", collated)
@@ -73,11 +74,18 @@ class Unbatched:
         checks.function("unbatched: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        for batch in source:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return open_loop(self._rows, source, context, "unbatched", self.handler)
+
+    def _rows(self, items: Iterator[Any], run: StageRun) -> Iterator[Any]:
+        for batch in items:
+            run.item = batch
             try:
                 rows = _rows(batch)
             except Exception as error:  # noqa: BLE001 - batches that are none; the handler decides
-                if handled(error, self.handler, "unbatched", batch):
+                if run.goes_on(error):
                     continue
                 return
             yield from rows
@@ -88,6 +96,12 @@ class Unlisted:
     """Lists → their items."""
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - the protocol
+        return StageStream(lambda: self._items(source), source)
+
+    def _items(self, source: Iterable[Any]) -> Iterator[Any]:
         for batch in source:
             if not isinstance(batch, list):
                 raise SpecError(f"unlisted needs lists, not {type(batch).__name__}; unbatched takes columns apart")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage import PipelineStage
+from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.worker_info import WorkerInfo
 
 
@@ -18,33 +21,35 @@ class Cached(PipelineStage):
     """
 
     def __init__(self) -> None:
-        self._kept: dict[WorkerInfo | None, list[Any]] = {}
-        self._place: WorkerInfo | None = None
+        self._kept: dict[WorkerInfo | None, list[Any]] = {}  # None is outside of datasets
 
     def run(self, src: Iterable[Any]) -> Iterator[Any]:
-        return (_copy(sample) for sample in self._kept[self._place]) if self.is_complete() else self._recorded(src)
+        return self._items(src, None)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return StageStream(lambda: self._items(source, context.worker_info), source)
+
+    def replays(self, context: RunContext) -> bool:
+        return context.worker_info in self._kept
 
     def is_complete(self) -> bool:
-        """Whether a pass at this place was complete: then the source is not needed."""
-        return self._place in self._kept
+        """Whether a pass was complete outside of datasets: then the source is not needed."""
+        return None in self._kept
 
     @property
     def cached(self) -> list[Any] | None:
-        """The samples that are kept for this place; None before a pass was complete."""
-        return self._kept.get(self._place)
+        """The samples that are kept outside of datasets; None before a pass was complete."""
+        return self._kept.get(None)
 
-    def _recorded(self, src: Iterable[Any]) -> Iterator[Any]:
+    def _items(self, src: Iterable[Any], place: WorkerInfo | None) -> Iterator[Any]:
+        return map(_copy, self._kept[place]) if place in self._kept else self._recorded(src, place)
+
+    def _recorded(self, src: Iterable[Any], place: WorkerInfo | None) -> Iterator[Any]:
         samples = []
         for sample in src:
             samples.append(_copy(sample))
             yield sample
-        self._kept[self._place] = samples
-
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Cached:  # noqa: ARG002 - the interface
-        """This stage as it runs at a place; what it keeps is kept here."""
-        at_place = Cached()
-        at_place._kept, at_place._place = self._kept, place
-        return at_place
+        self._kept[place] = samples
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Cached, ()

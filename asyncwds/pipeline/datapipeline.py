@@ -17,7 +17,7 @@ from weakref import WeakSet
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import html_block
-from asyncwds.pipeline import run, worker_stats
+from asyncwds.pipeline import adapt, worker_stats
 from asyncwds.pipeline.clock import inner_stats, stage_name
 from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.epoch_counter import EpochCounter
@@ -29,12 +29,8 @@ from asyncwds.pipeline.run import (
     Progress,
     Run,
     repeated,
-    require_head,
-    require_stage,
-    require_stages,
     reseeded,
 )
-from asyncwds.pipeline.stage import is_bindable
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.stats import Counters, Stats, with_head
@@ -69,7 +65,7 @@ class DataPipeline:
         if ignored:  # as WebDataset's does
             warnings.warn(f"{type(self).__name__} takes stages, and ignores {', '.join(ignored)}", stacklevel=2)
         stages = [stage for arg in args for stage in (arg if isinstance(arg, list) else [arg]) if stage is not None]
-        require_stages(stages)
+        adapt.require_stages(stages)
         self._describe(Description(tuple(stages), dataset_seed(seed)))
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -119,7 +115,7 @@ class DataPipeline:
         return self._iteration(self._start(replace(self._description, passes=1, items=None)))
 
     def _start(self, description: Description) -> Run:
-        require_stages(description.stages)  # the list may have been changed
+        adapt.require_stages(description.stages)  # the list may have been changed
         epoch, place = self._epochs.begin()
         self._counters = Counters()
         slot = self._epochs.slot(place)
@@ -146,7 +142,7 @@ class DataPipeline:
 
     def invoke(self, f: Any, *args: Any) -> Iterable[Any]:
         """A stage applied to its source, or what it gives as the first."""
-        return run.invoke(f, *args)
+        return adapt.invoke(f, *args)
 
     def set_epoch(self, epoch: int) -> None:
         """The number of the next iteration, which every random order depends on. To be called alike on every rank.
@@ -158,7 +154,7 @@ class DataPipeline:
         head: Any = self.pipeline[0] if self.pipeline else None
         told: Any
         for told in (head, getattr(head, "dataset", None)):
-            if hasattr(told, "set_epoch") and not is_bindable(told):
+            if hasattr(told, "set_epoch") and not adapt.follows_pass(told):
                 told.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
@@ -242,7 +238,7 @@ class DataPipeline:
 
     def append(self, f: Any) -> None:
         """Adds a stage to this pipeline itself."""
-        (require_stage if self.pipeline else require_head)(f)
+        (adapt.require_stage if self.pipeline else adapt.require_head)(f)
         self.pipeline.append(f)
         self._update_length()
 

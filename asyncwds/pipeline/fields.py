@@ -12,9 +12,11 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import getfirst, require_dict
-from asyncwds.pipeline.stage import each
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
 
 Associator = Callable[[Any], Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]]
 
@@ -34,7 +36,10 @@ class Associate:
         checks.function("associate: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        return each(source, self._associated, self.handler, "associate")
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return open_loop(apply_each(self._associated), source, context, "associate", self.handler)
 
     def _associated(self, sample: Any) -> Any:
         require_dict(sample, "associate")
@@ -62,12 +67,15 @@ class MapDict:
         checks.function("map_dict: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        stage = f"map_dict({', '.join(name for name, _ in self.functions)})"
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        name = f"map_dict({', '.join(name for name, _ in self.functions)})"
 
         def check(mapped: Any) -> None:
-            checks.refuse_coroutine(stage, *[mapped[name] for name, _ in self.functions])
+            checks.refuse_coroutine(name, *[mapped[field] for field, _ in self.functions])
 
-        return each(source, self._mapped, self.handler, stage, check)
+        return open_loop(apply_each(self._mapped, check), source, context, name, self.handler)
 
     def _mapped(self, sample: Any) -> Any:
         require_dict(sample, "map_dict")

@@ -4,29 +4,28 @@ True skips the item and goes on; False ends the stage, as if its source had ende
 ones do not sleep, and the exception is left as it is.
 
 For whoever writes a stage: make it a dataclass with a field `handler`, and pass each error of a sample to `handled`. That
-is all: a run gives the stage a handler that also counts (`counted`), so that what was skipped stands in
+is all: in a pipeline the stage gets a handler that also counts, so that what was skipped stands in
 `ds.stats().samples_failed`, and stages know nothing of counters.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass, replace
-from typing import Any
 
 from asyncwds.engine.source import Handler, ask, failure_text, reraise_exception
 from asyncwds.errors import SpecError
 from asyncwds.formatting.escaping import printable
+from asyncwds.pipeline.lineage import Trace, describe_traces
 
 __all__ = [
     "Handler",
-    "counted",
     "goes_on",
     "handled",
     "ignore_and_continue",
     "ignore_and_stop",
+    "is_noted",
     "note",
+    "note_place",
     "reraise_exception",
     "warn_and_continue",
     "warn_and_stop",
@@ -72,23 +71,15 @@ def goes_on(error: Exception, handler: Handler) -> bool:
     return ask(handler, error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Counting:
-    handler: Handler
-    count: Callable[[Exception], object]
-
-    def __call__(self, error: Exception) -> bool:
-        self.count(error)
-        return self.handler(error)
-
-
-def counted(stage: Any, count: Callable[[Exception], object]) -> Any:
-    """The stage as it runs: one that has a handler gets one that also calls `count` with each error it is asked about."""
-    if not is_dataclass(stage) or isinstance(stage, type) or not hasattr(stage, "handler"):
-        return stage
-    return replace(stage, handler=_Counting(stage.handler, count))
-
-
 def note(error: Exception, stage: str, sample: object) -> None:
     key = sample.get("__key__") if isinstance(sample, dict) else None
     error.add_note(f"in stage {stage}" + (f", sample {key!r}" if key is not None else ""))
+
+
+def note_place(error: Exception, stage: str, traces: tuple[Trace, ...]) -> None:
+    """Says in the error which stage worked on which samples of which shards."""
+    error.add_note(", ".join(filter(None, [f"in stage {stage}", describe_traces(traces)])))
+
+
+def is_noted(error: BaseException) -> bool:
+    return any(note.startswith("in stage ") for note in getattr(error, "__notes__", ()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,11 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.reprs import show_value
-from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.stage_run import StageRun, open_loop, run_alone
+from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.worker_info import WorkerInfo
 
 
@@ -44,12 +48,19 @@ class Info:
             raise SpecError(f"info: stream must be a file of text, not {show_value(self.stream)}")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        for number, sample in enumerate(source):
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return open_loop(self._shown, source, context, "info", self.handler)
+
+    def _shown(self, items: Iterator[Any], run: StageRun) -> Iterator[Any]:
+        for number, sample in enumerate(items):
+            run.item = sample
             if number < self.n or (self.every > 0 and (number + 1) % self.every == 0):
                 try:
                     self._write(sample)
                 except Exception as error:  # noqa: BLE001 - a format that does not fit; the handler decides
-                    if handled(error, self.handler, "info", sample):
+                    if run.goes_on(error):
                         continue
                     return
             yield sample
@@ -87,26 +98,24 @@ class LogKeys:
     """
 
     logfile: str | PathLike[str] | None = None
-    place: WorkerInfo | None = None
 
     def __post_init__(self) -> None:
         checks.path("log_keys: logfile", self.logfile or None, optional=True)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        return self._logged(source) if self.logfile else iter(source)
+        return run_alone(self, source)
 
-    def _logged(self, source: Iterable[Any]) -> Iterator[Any]:
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return StageStream(lambda: self._logged(source, context.worker_info), source) if self.logfile else source
+
+    def _logged(self, source: Iterable[Any], place: WorkerInfo) -> Iterator[Any]:
         assert self.logfile is not None
-        place = self.place or WorkerInfo()
         with Path(self.logfile).open("ab", buffering=0) as file:
             for number, sample in enumerate(source):
                 fields = sample if isinstance(sample, dict) else {}
                 worker, rank = fields.get("__worker__", place.worker), fields.get("__rank__", place.rank)
                 file.write(f"{number}\t{worker}\t{rank}\t{printable(str(fields.get('__key__')))}\n".encode())
                 yield sample
-
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> LogKeys:  # noqa: ARG002 - the interface
-        return replace(self, place=place)
 
 
 def info(  # noqa: PLR0917 - WebDataset's

@@ -24,7 +24,10 @@ from asyncwds import checks
 from asyncwds.codecs.field_loaders import unpickle_loads
 from asyncwds.errors import CacheError, DecodeError, SpecError
 from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage import PipelineStage
+from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.security import secure_mode
 from asyncwds.runtime.units import MiB
 from asyncwds.runtime.worker_info import WorkerInfo
@@ -97,8 +100,13 @@ class LMDBCached(PipelineStage):
         _require_trust()
         _write(self._path, self.map_size, [(key.encode(), self._dumps(sample)) for key, sample in samples])
 
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> LMDBCached:  # noqa: ARG002 - the interface
-        """This stage as it runs at a place."""
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return StageStream(lambda: self._at(context.worker_info).run(source), source)
+
+    def replays(self, context: RunContext) -> bool:
+        return self._at(context.worker_info).is_complete()
+
+    def _at(self, place: WorkerInfo) -> LMDBCached:
         return replace(self, place=place)
 
     @property

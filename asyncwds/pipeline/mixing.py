@@ -14,14 +14,18 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.adapt import adapt_head, follows_pass
 from asyncwds.pipeline.clock import inner_stats
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.epochs import opened
-from asyncwds.pipeline.passes import Pass
+from asyncwds.pipeline.lineage import Trace
+from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.randomness import checked_seed, rng_at
-from asyncwds.pipeline.stage import is_bindable
+from asyncwds.pipeline.streams import NoItems, close_generator
+from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.seeds import dataset_seed, make_seed
-from asyncwds.runtime.stats import Counters, Stats, mixed
+from asyncwds.runtime.stats import Stats, mixed
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import WorkerInfo
 
@@ -94,13 +98,14 @@ class RoundRobin:
         self._epochs = EpochCounter()
 
     def __iter__(self) -> Iterator[Any]:
-        epoch, place = self._epochs.begin()
-        return self.bound(None, epoch, place)
+        return self._mixed(None, RunContext(0, *self._epochs.begin()))
 
-    def bound(self, seed: int | None, epoch: int, place: WorkerInfo) -> Iterator[Any]:
-        """An iterator for one epoch, at a place, under a dataset with that seed."""
+    def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - it is what a pipeline begins with
+        return self._mixed(context.seed, context)
+
+    def _mixed(self, seed: int | None, context: RunContext) -> Mixed:
         robin = round_robin_longest if self.longest else round_robin_shortest
-        return Mixed(self.datasets, lambda sources: robin(*sources), seed, epoch, place)
+        return Mixed(self.datasets, lambda sources: robin(*sources), seed, context)
 
     def set_epoch(self, epoch: int) -> None:
         """The number of the next iteration."""
@@ -145,14 +150,17 @@ class RandomMix:
         self._epochs = EpochCounter()
 
     def __iter__(self) -> Iterator[Any]:
-        epoch, place = self._epochs.begin()
-        return self.bound(self._own_seed, epoch, place)
+        return self._mixed(RunContext(self._own_seed, *self._epochs.begin()))
 
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Iterator[Any]:
-        """An iterator for one epoch, at a place, under a dataset with that seed, which a seed of its own goes before."""
-        seed = seed if self.seed is None else self.seed
-        draws = partial(random_samples, probs=self.probs, longest=self.longest, rng=self._rng(seed, epoch, place))
-        return Mixed(self.datasets, draws, seed, epoch, place)
+    def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - it is what a pipeline begins with
+        """A seed of its own goes before that of the pipeline."""
+        return self._mixed(context)
+
+    def _mixed(self, context: RunContext) -> Mixed:
+        seed = context.seed if self.seed is None else self.seed
+        rng = self._rng(seed, context.epoch, context.worker_info)
+        draws = partial(random_samples, probs=self.probs, longest=self.longest, rng=rng)
+        return Mixed(self.datasets, draws, seed, context)
 
     def _rng(self, seed: int, epoch: int, place: WorkerInfo) -> Random:
         if self.seed is not None and place.rank == place.worker == 0:
@@ -203,48 +211,70 @@ def _members(name: str, datasets: Iterable[Iterable[Any]]) -> list[Iterable[Any]
 
 
 class Mixed(Iterator[Any]):
-    """An iterator over a mix. At its end, after an error, and when it is closed or dropped, those over the members are closed."""
+    """A mix in one pass. At its end, after an error, and when it is closed or dropped, what is open of the members is closed."""
 
-    def __init__(self, datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, epoch: int, place: WorkerInfo) -> None:
-        self._pass = Pass(seed or 0, epoch, place, Counters())
+    def __init__(self, datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, context: RunContext) -> None:
+        self._resources = context.resources
+        self._latest = _Latest()
         # It must not refer to this object: without a cycle, dropping it closes the members at once.
-        self._items = _mixed(datasets, strategy, seed, self._pass)
+        self._items = _mixed(datasets, strategy, seed, context, self._latest)
 
     def __next__(self) -> Any:
-        return next(self._items)
+        try:
+            return next(self._items)
+        except Exception as error:  # noqa: BLE001 - raised again
+            raise error.with_traceback(users_frames(error))  # noqa: B904 - it is the same error
+
+    def lineage(self) -> tuple[Trace, ...]:
+        """As the member knows it that gave the latest item."""
+        lineage: Callable[[], tuple[Trace, ...]] | None = getattr(self._latest.member, "lineage", None)
+        return () if lineage is None else lineage()
 
     def interrupt(self) -> None:
         """Makes a `next` that waits in another thread for a member raise BridgeError."""
-        self._pass.interrupt()
+        self._resources.interrupt()
 
     def close(self) -> None:
-        self._items.close()
+        close_generator(self._items)
+        self._resources.close()
 
 
-def _mixed(datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, current: Pass) -> Generator[Any]:
+class _Latest:
+    """Which member gave the latest item."""
+
+    __slots__ = ("member",)
+
+    def __init__(self) -> None:
+        self.member: Iterator[Any] = iter(())
+
+
+def _mixed(
+    datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, context: RunContext, latest: _Latest
+) -> Generator[Any]:
     with ExitStack() as stack:
         members = []
         for number, dataset in enumerate(datasets):
             with _naming(number, dataset):
-                inner = None if seed is None else make_seed(seed, "member", number)
-                member = stack.enter_context(_member(dataset, inner, current.epoch, current.place))
-                current.hold_if_it_can_be(member)
-                members.append(_named(number, dataset, member))
+                member = stack.enter_context(_member(number, dataset, seed, context))
+                context.resources.hold_if_it_can_be(member)
+                members.append(_named(number, dataset, member, latest))
         yield from strategy(members)
 
 
-def _member(dataset: Any, seed: int | None, epoch: int, place: WorkerInfo) -> AbstractContextManager[Iterator[Any]]:
-    """An iterator over a member in an epoch, to be closed. A mix within a mix that has no seed of its own takes this one."""
-    if seed is not None and is_bindable(dataset):
-        return closing(dataset.bound(seed, epoch, place))
+def _member(number: int, dataset: Any, seed: int | None, context: RunContext) -> AbstractContextManager[Iterator[Any]]:
+    """An iterator over a member in an epoch, to be closed. A mix within a mix that has no seed of its own takes one from it."""
+    if seed is not None and follows_pass(dataset):
+        own = RunContext(make_seed(seed, "member", number), context.epoch, context.worker_info)
+        return closing(adapt_head(dataset).open(NoItems(own.resources), own))
     if hasattr(dataset, "set_epoch"):
-        dataset.set_epoch(epoch)
+        dataset.set_epoch(context.epoch)
     return opened(dataset)
 
 
-def _named(number: int, dataset: Any, items: Iterator[Any]) -> Iterator[Any]:
+def _named(number: int, dataset: Any, items: Iterator[Any], latest: _Latest) -> Iterator[Any]:
     with _naming(number, dataset):
-        for item in items:  # noqa: UP028 - `yield from` would close an iterator that was given
+        for item in items:
+            latest.member = items
             yield item
 
 

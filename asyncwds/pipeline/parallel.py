@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 from asyncwds.errors import BridgeError
+from asyncwds.pipeline.tracebacks import users_frames
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -173,7 +174,10 @@ class ThreadedIterator(AsyncIterator[T]):
 
     async def __anext__(self) -> T:
         if not self._lot:
-            await self._next_lot()
+            try:
+                await self._next_lot()
+            except Exception as error:  # noqa: BLE001 - raised again
+                raise error.with_traceback(users_frames(error))  # noqa: B904 - it is the same error
         return self._lot.pop()
 
     async def _next_lot(self) -> None:

@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import alternatives, is_field, require_dict
-from asyncwds.pipeline.stage import each
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
 from asyncwds.samples import misplaced, whereabouts
 
 T = TypeVar("T")
@@ -36,12 +38,15 @@ class ExtractKeys:
         checks.flags(self, "duplicate_is_error", "ignore_missing")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
         chosen: Choice[list[str]] = lru_cache(LAYOUTS)(self._chosen)
 
         def extracted(sample: Any) -> tuple[Any, ...]:
             return tuple([sample[name] for name in decided(chosen, sample, "extract_keys")])
 
-        return each(source, extracted, self.handler, "extract_keys")
+        return open_loop(apply_each(extracted), source, context, "extract_keys", self.handler)
 
     def _chosen(self, names: tuple[str, ...]) -> list[str]:
         chosen = []
@@ -70,12 +75,15 @@ class RenameKeys:
         checks.flags(self, "keep_unselected", "must_match", "duplicate_is_error")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
         chosen: Choice[dict[str, str]] = lru_cache(LAYOUTS)(self._chosen)
 
         def renamed(sample: Any) -> dict[str, Any]:
             return {new: sample[name] for new, name in decided(chosen, sample, "rename_keys").items()}
 
-        return each(source, renamed, self.handler, "rename_keys")
+        return open_loop(apply_each(renamed), source, context, "rename_keys", self.handler)
 
     def _chosen(self, names: tuple[str, ...]) -> dict[str, str]:
         """New name → old name."""

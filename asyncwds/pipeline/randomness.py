@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
-from typing import Any, TypeVar
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.runtime.worker_info import WorkerInfo
 
-T = TypeVar("T")
-
 
 def rng_at(seed: int, epoch: int, place: WorkerInfo) -> Random:
     """Draws for one epoch at one place. The same in every process and release: of text, Random takes a hash that is."""
     return Random(f"{seed} {epoch} {place.rank} {place.worker}")  # noqa: S311 - an order, no secret
-
-
-def bound_stage(stage: T, seed: int, epoch: int, place: WorkerInfo) -> T:
-    """A dataclass with `seed` and `rng` as it runs in a dataset.
-
-    Its own seed gives WebDataset's draws in epoch 0, at every place, and others in each later epoch; its own rng goes on;
-    with neither it follows the dataset.
-    """
-    own: Any = stage
-    if own.rng is not None:
-        return stage
-    changes = {"rng": rng_at(seed, epoch, place)} if own.seed is None else {"seed": own.seed + epoch}
-    bound: T = replace(own, **changes)
-    return bound
 
 
 def checked_seed(stage: str, seed: int | None, rng: object = None) -> int | None:

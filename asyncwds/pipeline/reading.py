@@ -8,17 +8,18 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from asyncwds.engine.bridge import Bridge, OpenSource
 from asyncwds.engine.source import Source, loop_factory
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import SpecError
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.directory import ClaimedShard
 from asyncwds.pipeline.feed import Feed
-from asyncwds.pipeline.passes import Pass
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.streams import StageStream, stream_over
 from asyncwds.runtime.stats import Counters
-from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.samples import Sample
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
@@ -26,10 +27,21 @@ from asyncwds.shards.urls import local_path
 LOOK_AGAIN = 0.005  # [s]
 
 
-def samples_from(source: Source, current: Pass) -> Iterator[Sample]:
-    """The source's samples of an epoch at a place. It begins to fetch before the first is asked for."""
-    bridge = _bridge(partial(source.open, current.epoch, current.place, current.counters), source, current)
-    return _samples_of(bridge, source, current.counters)
+@dataclass(frozen=True)
+class SourceStage:
+    """The samples of a source, of an epoch at a place. It begins to fetch when it is opened."""
+
+    source: Source
+    reads_ahead: ClassVar = True
+
+    @property
+    def empty_check(self) -> bool | None:
+        return self.source.empty_check
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        begin = partial(self.source.open, context.epoch, context.worker_info, context.counters)
+        bridge = _bridge(begin, self.source, context)
+        return StageStream(lambda: _samples_of(bridge, self.source, context.counters), source)
 
 
 @dataclass(frozen=True)
@@ -44,22 +56,27 @@ class TarSamples:
     """
 
     source: Source
+    reads_ahead: ClassVar = True
 
     def __call__(self, shards: Iterable[Any]) -> Iterator[Sample]:
-        items = iter(shards)
-        with closing(Pass(0, 0, WorkerInfo(), Counters())) as current:
-            current.hold_if_it_can_be(items)
-            yield from self.read_within(items, current)
+        context = RunContext(0)
+        with closing(self.open(stream_over(shards, context.resources), context)) as stream:
+            yield from stream
 
-    def read_within(self, shards: Iterator[Any], current: Pass) -> Iterator[Sample]:
-        """The same in a pass over a pipeline, at whose end all is closed."""
-        feed = current.hold(Feed(_shards(shards)))
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return StageStream(lambda: self._read(source, context), source)
+
+    def _read(self, shards: Stream, context: RunContext) -> Generator[Sample]:
+        feed = context.resources.hold(Feed(_shards(shards)))
         bridges: list[Bridge] = []  # the one, which the engine may be running for before it is known here
-        bridges.append(_bridge(partial(self._open, feed, bridges, current.counters), self.source, current))
-        yield from _samples_of(bridges[0], self.source, current.counters)
+        try:
+            bridges.append(_bridge(partial(self._opened, feed, bridges, context.counters), self.source, context))
+            yield from _samples_of(bridges[0], self.source, context.counters)
+        finally:
+            context.resources.close()  # before the stages that give the shards, one of which the feed may wait for
 
     @asynccontextmanager
-    async def _open(self, feed: Feed[Drawn], bridges: list[Bridge], counters: Counters) -> AsyncIterator[BlockStream]:
+    async def _opened(self, feed: Feed[Drawn], bridges: list[Bridge], counters: Counters) -> AsyncIterator[BlockStream]:
         loop = asyncio.get_running_loop()
         drawing = Drawing(feed, self.source.prefetch.interleave, counters, lambda: any(bridge.drained for bridge in bridges))
         async with self.source.read(drawing, counters) as stream:
@@ -112,12 +129,12 @@ class Drawing(Iterator[Shard | None]):
         return open_now < self._lanes or local_path(latest.shard.url) is None
 
 
-def _bridge(opened: OpenSource, source: Source, current: Pass) -> Bridge:
-    return current.hold(
+def _bridge(opened: OpenSource, source: Source, context: RunContext) -> Bridge:
+    return context.resources.hold(
         Bridge(
             opened,
             window=window_bytes(source.prefetch),
-            counters=current.counters,
+            counters=context.counters,
             loop_factory=loop_factory(source.prefetch),
         )
     )

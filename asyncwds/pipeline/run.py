@@ -4,44 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 from weakref import finalize
 
-from asyncwds.checks import function, refuse_coroutine
 from asyncwds.engine.bridge import OTHER_PROCESS
 from asyncwds.engine.source import Source
 from asyncwds.errors import BridgeError, SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.adapt import adapt_all, first_needed, last_reader, last_splitter
 from asyncwds.pipeline.clock import StageClock
-from asyncwds.pipeline.handlers import counted
-from asyncwds.pipeline.outcome import Outcome
-from asyncwds.pipeline.passes import Pass
-from asyncwds.pipeline.reading import samples_from
-from asyncwds.pipeline.shuffle import Shuffle
-from asyncwds.pipeline.stage import Bindable, Composed, PipelineStage, is_bindable
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.lineage import Trace
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.streams import NoItems, passing
+from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.worker_info import WorkerInfo
-from asyncwds.shards.plan import takes_place
-
-Stage = Callable[[Iterator[Any]], Iterator[Any]]
-
-
-@runtime_checkable
-class Keeping(Bindable, Protocol):
-    """A stage that keeps what it gave at a place: once that is complete, it needs nothing from the stages before it."""
-
-    def is_complete(self) -> bool: ...
-
-
-@runtime_checkable
-class Reading(Protocol):
-    """A stage that keeps something open while it reads, which the pass must be able to close and to interrupt."""
-
-    def read_within(self, source: Iterator[Any], current: Pass) -> Iterator[Any]: ...
 
 
 @dataclass(slots=True)
@@ -89,164 +70,69 @@ class Run:
         if not description.stages:
             raise SpecError("a pipeline without stages has nothing to iterate over")
         self._description = description
+        self._stages = adapt_all(description.stages)
         self.epoch = epoch
         self._place = place
         self._counters = counters
         self._clock = StageClock(counters, publish)
         finalize(self, self._clock.stop).atexit = False  # an iterator may be dropped without being closed
         self.closed = False
-        self._pass, self._samples = self._begin(0)
+        self._open(0)
 
     def items(self) -> Iterator[Any]:
         """All passes."""
         items = repeated(self._one_pass, self._description.passes)
         return items if self._description.items is None else islice(items, self._description.items)
 
+    def lineage(self) -> tuple[Trace, ...]:
+        """The samples that the latest item was made of."""
+        return self._stream.lineage()
+
     def interrupt(self) -> None:
         """Makes whatever waits in another thread for the source raise BridgeError."""
         self.closed = True
-        self._pass.interrupt()
+        self._stream.interrupt()
 
     def close(self) -> None:
         self.closed = True
-        self._pass.close()
+        self._stream.interrupt()  # all of it first: one stage may wait for another
+        self._stream.close()
         self._clock.stop()
 
-    def _begin(self, number: int) -> tuple[Pass, Iterator[Any] | None]:
-        """A new pass, and its samples if they come from a source of our own. What is the users' is left to who consumes."""
+    def _open(self, number: int) -> None:
         # The passes of one iteration must not have the orders of the next iterations.
-        current = Pass(self._description.seed, self.epoch + (number << 32), self._place, self._counters)
-        head = self._description.stages[0]
-        self._kept = self._last_complete(current)
-        return current, samples_from(head, current) if isinstance(head, Source) and self._kept is None else None
+        self._context = RunContext(self._description.seed, self.epoch + (number << 32), self._place, self._counters)
+        self._stream = self._open_stages(self._context)
 
-    def _last_complete(self, current: Pass) -> int | None:
-        """The last of the stages behind the first that has all it gives: nothing before it needs to run."""
-        stages = self._description.stages[1:]
-        for number in reversed(range(len(stages))):
-            stage = stages[number]
-            if isinstance(stage, Keeping) and stage.bound(current.seed, current.epoch, current.place).is_complete():
-                return number
-        return None
+    def _open_stages(self, context: RunContext) -> Stream:
+        stages, clock = self._stages, self._clock
+        # What stands before a stage that reads shards runs beside the others, in a thread of its own.
+        first, splitter, timed_from = first_needed(stages, context), last_splitter(stages), last_reader(stages) + 1
+        stream: Stream = NoItems(context.resources)
+        for number, stage in enumerate(stages):
+            if number < first:
+                continue
+            # Two unseeded shuffles in one pipeline must not pick alike.
+            seed = context.seed + max(0, number - 1)
+            stream = stage.open(stream, context.of_stage(seed, same_for_all=number < splitter))
+            if number >= timed_from:
+                stream = passing(partial(clock.measured, number=number, stage=self._description.stages[number]), stream)
+        return passing(clock.watched, stream)
 
     @contextmanager
-    def _one_pass(self, number: int) -> Iterator[Iterator[Any]]:
+    def _one_pass(self, number: int) -> Iterator[Stream]:
         if number:
-            self._pass, self._samples = self._begin(number)
-            if self.closed:  # by another thread, perhaps meanwhile
-                self._pass.interrupt()
-        with closing(self._pass) as current:
-            yield self._staged(current)
-            if getattr(self._description.stages[0], "empty_check", None) is not False:
-                for check in current.outcomes:
+            self._open(number)
+        if self.closed:  # by another thread, perhaps meanwhile
+            self._stream.interrupt()
+        try:
+            yield self._stream
+            if getattr(self._stages[0], "empty_check", None) is not False:
+                for check in self._context.checks:
                     check()
-
-    def _staged(self, current: Pass) -> Iterator[Any]:
-        head, *stages = self._description.stages
-        items, self._samples = self._samples, None
-        if items is None:
-            items = opened(head, current) if self._kept is None else iter(())
-        # What stands before a stage that reads shards runs beside the others, in a thread of its own.
-        measured_from = max([number for number, stage in enumerate(stages, 1) if isinstance(stage, Reading)], default=-1) + 1
-        if not measured_from and not isinstance(head, Source) and self._kept is None:
-            items = self._clock.measured(items, 0, head)
-        split = max([number for number, stage in enumerate(stages) if takes_place(stage)], default=0)
-        for number, stage in list(enumerate(stages))[self._kept :]:
-            place = self._place
-            if isinstance(stage, Shuffle) and number < split:
-                place = WorkerInfo()  # or the places would share out orders that are not the same
-            # Two unseeded shuffles in one pipeline must not pick alike.
-            items = _staged(stage, items, current, current.seed + number, place)
-            if number + 1 >= measured_from:
-                items = self._clock.measured(items, number + 1, stage)
-        return self._clock.watched(items)
-
-
-def opened(head: Any, current: Pass) -> Iterator[Any]:
-    """What a pipeline begins with, as an iterator. Raises SpecError if that is nothing that gives items."""
-    if is_bindable(head):
-        head = head.bound(current.seed, current.epoch, current.place)
-    items = _items(head)
-    current.hold_if_it_can_be(items)
-    return items
-
-
-def _staged(stage: Any, items: Iterator[Any], current: Pass, seed: int, place: WorkerInfo) -> Iterator[Any]:
-    if isinstance(stage, Reading):
-        return stage.read_within(items, current)
-    outcome = Outcome(current.counters)
-    running = _counted(stage, outcome)
-    has_handler = running is not stage
-    if is_bindable(running):
-        running = running.bound(seed, current.epoch, place)
-    elif takes_place(running):
-        running = partial(running, place=place)
-    if not has_handler:
-        return _items(running, items)
-    current.outcomes.append(partial(outcome.check, getattr(stage, "batchsize", 1)))
-    return outcome.noting_output(_items(running, outcome.noting_input(items)))
-
-
-def _counted(stage: Any, outcome: Outcome) -> Any:
-    if isinstance(stage, Composed):
-        return Composed(tuple([_counted(function, outcome) for function in stage.functions]))
-    return counted(stage, outcome.fail)
-
-
-def invoke(stage: Any, *source: Any) -> Iterable[Any]:
-    """A stage applied to its source; without one, what it gives as the beginning of a pipeline.
-
-    There it may be anything that can be iterated (a list, dataset, DataLoader, list of shards) or a function; elsewhere a
-    function of the source, or an object with `run(source)`. Raises SpecError for all else.
-    """
-    if not source and hasattr(stage, "__iter__"):
-        return stage  # type: ignore[no-any-return]
-    if is_stage(stage):
-        runs = isinstance(stage, PipelineStage) or not callable(stage)
-        return stage.run(*source) if runs else stage(*source)  # type: ignore[no-any-return]
-    raise SpecError(f"{type(stage).__name__} is not a valid pipeline stage" + ("" if source else " to begin with") + f": {stage!r}")
-
-
-def _items(stage: Any, *source: Any) -> Iterator[Any]:
-    """What `invoke` gives, as an iterator. Raises SpecError where it can't be iterated over: asynchronous ones, and None."""
-    given = invoke(stage, *source)
-    refuse_coroutine("a stage", given)
-    if not hasattr(given, "__iter__") and not hasattr(given, "__getitem__"):
-        raise SpecError(f"a stage must return an iterator, and {show_value(stage)} returned {type(given).__name__}" + _hint(given))
-    return iter(given)
-
-
-def _hint(given: object) -> str:
-    return "; asynchronous stages are not supported" if hasattr(given, "__aiter__") else ""
-
-
-def require_stages(stages: Iterable[Any]) -> None:
-    """Raises SpecError unless a pipeline can consist of these."""
-    for number, stage in enumerate(stages):
-        (require_stage if number else require_head)(stage)
-
-
-def require_stage(stage: Any) -> None:
-    """Raises SpecError for what cannot stand behind the first in a pipeline."""
-    if not is_stage(stage):
-        raise SpecError(f"a stage must be callable with an iterator, or have a method run, not {show_value(stage)}")
-    running = stage if callable(stage) else stage.run
-    function("a stage", running, takes=None if takes_place(running) else 1)
-
-
-def require_head(head: Any) -> None:
-    """The same for the first: it may be anything that can be iterated over."""
-    if hasattr(head, "__aiter__") and not hasattr(head, "__iter__"):
-        raise SpecError(f"a pipeline begins with what a plain `for` can iterate over, and {show_value(head)} is asynchronous")
-    if isinstance(head, Source) or hasattr(head, "__iter__"):
-        return
-    if not is_stage(head):
-        raise SpecError(f"a pipeline begins with what can be iterated over, or a function that gives that, not {show_value(head)}")
-    function("what a pipeline begins with", head if callable(head) else head.run)
-
-
-def is_stage(stage: object) -> bool:
-    return callable(stage) or callable(getattr(stage, "run", None))
+        finally:
+            self._stream.interrupt()
+            self._stream.close()
 
 
 def repeated(one_pass: Callable[[int], AbstractContextManager[Iterable[Any]]], passes: int | None) -> Generator[Any, None, None]:
@@ -305,13 +191,13 @@ class Iteration(Iterator[Any]):
             self.close()
             self._require_one_thread()
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again
             if _is_running_elsewhere(error):
                 self._refuse_all()
             else:
                 self.close()
             self._require_one_thread()
-            raise
+            raise error.with_traceback(users_frames(error))  # noqa: B904 - it is the same error
         self._progress.items += 1
         return item
 
@@ -323,6 +209,10 @@ class Iteration(Iterator[Any]):
     def _require_one_thread(self) -> None:
         if self._after is not _NOTHING:
             _refuse()
+
+    def lineage(self) -> tuple[Trace, ...]:
+        """The samples that the latest item was made of."""
+        return self._run.lineage()
 
     def interrupt(self) -> None:
         """Makes a `next` that waits in another thread raise BridgeError, and does not wait for anything."""

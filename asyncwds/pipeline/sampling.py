@@ -9,8 +9,10 @@ from random import Random
 from typing import TypeVar
 
 from asyncwds import checks
-from asyncwds.pipeline.randomness import bound_stage, checked_seed
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.randomness import checked_seed
+from asyncwds.pipeline.streams import StageStream
 
 T = TypeVar("T")
 
@@ -32,13 +34,14 @@ class Rsample:
         object.__setattr__(self, "seed", checked_seed("rsample", self.seed, self.rng))
 
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
-        draw = (self.rng or (random if self.seed is None else Random(self.seed))).random  # noqa: S311 - no secret
-        p = self.p
-        return (item for item in source if draw() < p)
+        return self._kept(source, self.rng or (random if self.seed is None else Random(self.seed)))  # type: ignore[arg-type] # noqa: S311 - no secret
 
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Rsample:
-        """This stage as it runs in an epoch, at a place, of a dataset with that seed."""
-        return bound_stage(self, seed, epoch, place)
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return StageStream(lambda: self._kept(source, self.rng or context.rng(self.seed)), source)
+
+    def _kept(self, source: Iterable[T], rng: Random) -> Iterator[T]:
+        draw, p = rng.random, self.p
+        return (item for item in source if draw() < p)
 
 
 def rsample(p: float = 0.5, *, seed: int | None = None, rng: Random | None = None) -> Rsample:

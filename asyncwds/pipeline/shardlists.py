@@ -10,14 +10,17 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from random import Random
 from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.randomness import checked_seed, rng_at
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.randomness import checked_seed
+from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.seeds import make_seed
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
@@ -146,16 +149,14 @@ class Resampled:
         checks.whole("resampled: n", self.n, 1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        items = list(source)
-        rng = self.rng or Random(self.seed)  # noqa: S311 - an order, no secret
-        return (rng.choice(items) for _ in range(self.n if items else 0))
+        return self._drawn(source, self.rng or Random(self.seed))  # noqa: S311 - an order, no secret
 
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Resampled:
-        if self.rng is not None:
-            return self
-        if self.seed is not None:
-            return replace(self, seed=self.seed + epoch)
-        return replace(self, rng=rng_at(seed, epoch, place))
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return StageStream(lambda: self._drawn(source, self.rng or context.rng(self.seed)), source)
+
+    def _drawn(self, source: Iterable[Any], rng: Random) -> Iterator[Any]:
+        items = list(source)
+        return (rng.choice(items) for _ in range(self.n if items else 0))
 
 
 def resampled(n: int = ENDLESS, *, seed: int | None = None, rng: Random | None = None) -> Resampled:

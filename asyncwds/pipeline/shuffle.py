@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from asyncwds import checks
+from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.handlers import Handler
-from asyncwds.pipeline.randomness import bound_stage, checked_seed
+from asyncwds.pipeline.lineage import Trace, trace_of
+from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
+from asyncwds.pipeline.randomness import checked_seed
 from asyncwds.pipeline.stage import PipelineStage
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.pipeline.streams import ResumableStageStream, StageStream
+from asyncwds.samples import Sample
 from asyncwds.shards.plan import shuffled
 
 T = TypeVar("T")
@@ -21,8 +28,8 @@ T = TypeVar("T")
 class Shuffle:
     """Draws uniformly from a buffer of `bufsize` items, the first once `initial` are in it; below 2 the order is kept.
 
-    Called by itself it draws as WebDataset does: from `rng`, from `Random(seed)`, or at random. In a dataset `bound`
-    makes the order depend on the epoch: a seeded shuffle is WebDataset's in epoch 0 and another one in each later epoch,
+    Called by itself it draws as WebDataset does: from `rng`, from `Random(seed)`, or at random. In a dataset
+    the order depends on the epoch: a seeded shuffle is WebDataset's in epoch 0 and another one in each later epoch,
     an unseeded one follows the seed of the dataset and differs from place to place. `rng` is used as it is, and goes on.
     Raises SpecError if both are given.
     """
@@ -40,9 +47,68 @@ class Shuffle:
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
         return shuffled(source, self.bufsize, self.initial, self.rng or Random(self.seed))  # noqa: S311 - an order, no secret
 
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Shuffle:
-        """This stage as it runs in an epoch, at a place, of a dataset with that seed."""
-        return bound_stage(self, seed, epoch, place)
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:
+        return _stream(ShuffleRun(self, source, self.rng or context.rng(self.seed)), source)
+
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
+        rng = self.rng or context.rng(self.seed)
+        try:
+            known: Any = state
+            held = len(known["held"])
+            version, numbers, gauss = known["rng"]
+            rng.setstate((version, tuple(numbers), gauss))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpecError(f"not the state of a shuffle: {show_value(state)}") from error
+        return _stream(ShuffleRun(self, source, rng, held), source)
+
+
+Held = tuple[Any, tuple[Trace, ...] | None]  # an item, and where that came from unless it tells by itself
+
+
+class ShuffleRun:
+    """A shuffle in one pass."""
+
+    def __init__(self, stage: Shuffle, source: Stream, rng: Random, held: int = 0) -> None:
+        self._stage = stage
+        self._source = source
+        self._rng = rng
+        self._held = held  # of the first items of the source, so many were in the buffer
+        self._buffer: list[Held] = []
+        self._latest: Held = (None, ())
+
+    def items(self) -> Iterator[Any]:
+        pairs = self._pairs()
+        self._buffer += islice(pairs, self._held)
+        for held in shuffled(pairs, self._stage.bufsize, self._stage.initial, self._rng, self._buffer):
+            self._latest = held
+            yield held[0]
+
+    def _pairs(self) -> Iterator[Held]:
+        source = self._source
+        for item in source:
+            yield (item, None if isinstance(item, Sample) else trace_of(item, source))
+
+    def lineage(self) -> tuple[Trace, ...]:
+        return self._traces(self._latest)
+
+    def state(self) -> JsonValue:
+        """The random numbers to come, and the origins of what is in the buffer. Raises SpecError where these are not known."""
+        return {"rng": list(self._rng.getstate()), "held": [_origins(self._traces(held)) for held in self._buffer]}
+
+    def _traces(self, held: Held) -> tuple[Trace, ...]:
+        item, traces = held
+        return trace_of(item, self._source) if traces is None else traces
+
+
+def _origins(traces: tuple[Trace, ...]) -> list[JsonValue]:
+    """[shard, ordinal, offset] of each sample that an item was made of."""
+    if not traces or any(origin is None for _, _, origin in traces):
+        raise SpecError("a shuffle can tell what it holds only where that was made of samples of shards")
+    return [list(origin or ()) for _, _, origin in traces]
+
+
+def _stream(run: ShuffleRun, source: Stream) -> ResumableStream:
+    return ResumableStageStream(StageStream(run.items, source, run.lineage), run.state)
 
 
 @dataclass
@@ -64,8 +130,14 @@ class detshuffle(PipelineStage):  # noqa: N801 - WebDataset's name
         self.epoch += 1
         return Shuffle(self.bufsize, self.initial, seed=self.seed + self.epoch)(src)
 
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Shuffle:  # noqa: ARG002 - the interface
-        return Shuffle(self.bufsize, self.initial, seed=self.seed + self.epoch + 1 + epoch)
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:
+        return self._shuffle().open(source, context)
+
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
+        return self._shuffle().reopen(source, context, state)
+
+    def _shuffle(self) -> Shuffle:
+        return Shuffle(self.bufsize, self.initial, seed=self.seed + self.epoch + 1)
 
 
 def shuffle(

@@ -1,4 +1,4 @@
-"""What a stage is made of: a callable from an iterator to an iterator.
+"""What users make stages of, beside functions from an iterator to an iterator.
 
 A function `f(samples)` is a stage as it is; `pipelinefilter` makes one of a function that takes more arguments, and
 `PipelineStage` is the base of WebDataset's classes.
@@ -7,34 +7,11 @@ A function `f(samples)` is a stage as it is; `pipelinefilter` makes one of a fun
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import update_wrapper
-from typing import Any, Protocol, TypeGuard
+from typing import Any
 
 from asyncwds import checks
-from asyncwds.pipeline.handlers import Handler, handled
-from asyncwds.runtime.seeds import make_seed
-from asyncwds.runtime.worker_info import WorkerInfo
-
-
-class Bindable(Protocol):
-    """A stage, or what a pipeline begins with, whose random order depends on where and when it runs."""
-
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Any: ...
-
-
-def is_bindable(stage: object) -> TypeGuard[Bindable]:
-    """Whether `bound` says what a stage does.
-
-    It does not where a subclass, one of a user's, has its own `__iter__`, `run` or `__call__`: that is what has to be called.
-    """
-    for kind in type(stage).__mro__:
-        if "bound" in vars(kind):
-            return True
-        if vars(kind).keys() & {"__iter__", "run", "__call__"}:
-            return False
-    return False
 
 
 class PipelineStage:
@@ -110,62 +87,3 @@ def _named(f: Callable[..., Any]) -> RestCurried | None:
 
 def _restored(f: Callable[..., Any], args: tuple[Any, ...], kw: dict[str, Any]) -> FilterFunction:
     return FilterFunction(f.f if isinstance(f, RestCurried) else f, *args, **kw)
-
-
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """Functions one after the other, the first one first. Of stages, it is a stage."""
-
-    functions: tuple[Callable[[Any], Any], ...]
-
-    def __call__(self, value: Any) -> Any:
-        for function in self.functions:
-            value = function(value)
-        return value
-
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Composed:
-        """As it runs in an epoch, at a place, of a dataset with that seed: each random stage in it draws its own numbers."""
-        return Composed(tuple([_bound(f, make_seed(seed, "composed", i), epoch, place) for i, f in enumerate(self.functions)]))
-
-
-def _bound(function: Any, seed: int, epoch: int, place: WorkerInfo) -> Any:
-    return function.bound(seed, epoch, place) if is_bindable(function) else function
-
-
-def identity(value: Any) -> Any:
-    return value
-
-
-def compose2(f: Callable[[Any], Any], g: Callable[[Any], Any]) -> Composed:
-    """The function x → g(f(x)), picklable if both are."""
-    return Composed((f, g))
-
-
-def compose(*functions: Callable[[Any], Any]) -> Composed:
-    """The functions from left to right as one, picklable if all are."""
-    return Composed(functions)
-
-
-def pipeline(source: Any, *functions: Callable[[Any], Any]) -> Any:
-    """The source, passed through the functions (stages, as a rule) from left to right."""
-    return Composed(functions)(source)
-
-
-def each(
-    source: Iterable[Any], function: Callable[[Any], Any], handler: Handler, stage: str, check: Callable[[Any], None] | None = None
-) -> Iterator[Any]:
-    """The function's result for each sample; its errors go to the handler with the name of the stage.
-
-    `check` looks at the first result: what is wrong with a pipeline is wrong with that one, and the others cost nothing.
-    """
-    for sample in source:
-        try:
-            result = function(sample)
-        except Exception as error:  # noqa: BLE001 - user code and bad samples; the handler decides
-            if handled(error, handler, stage, sample):
-                continue
-            return
-        if check is not None:
-            check(result)
-            check = None
-        yield result

@@ -20,9 +20,12 @@ from asyncwds.codecs.field_loaders import Allowed
 from asyncwds.compression.fields import MAX_UNPACKED
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.formatting.reprs import show_value
-from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import Names, alternatives, getfirst, is_field, require_dict
-from asyncwds.pipeline.stage import each
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.stage_run import StageRun, apply_each, open_loop, run_alone
+from asyncwds.pipeline.streams import StageStream
 from asyncwds.samples import whereabouts
 
 
@@ -38,12 +41,19 @@ class Map:
         checks.function("map: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return open_loop(self._mapped, source, context, f"map({_name(self.f)})", self.handler)
+
+    def _mapped(self, items: Iterator[Any], run: StageRun) -> Iterator[Any]:
         f = self.f
-        for sample in source:
+        for sample in items:
+            run.item = sample
             try:
                 result = f(sample)
             except Exception as error:  # noqa: BLE001 - user code; the handler decides
-                if handled(error, self.handler, f"map({_name(f)})", sample):
+                if run.goes_on(error):
                     continue
                 return
             if result is not None:
@@ -62,12 +72,19 @@ class Select:
         checks.function("select: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return open_loop(self._selected, source, context, f"select({_name(self.predicate)})", self.handler)
+
+    def _selected(self, items: Iterator[Any], run: StageRun) -> Iterator[Any]:
         predicate = self.predicate
-        for sample in source:
+        for sample in items:
+            run.item = sample
             try:
                 selected = predicate(sample)
             except Exception as error:  # noqa: BLE001 - user code; the handler decides
-                if handled(error, self.handler, f"select({_name(predicate)})", sample):
+                if run.goes_on(error):
                     continue
                 return
             if selected:
@@ -90,6 +107,9 @@ class ToTuple:
         checks.flags(self, "missing_is_error", "none_is_error")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
         fields = [(names[0], names) for names in self.fields]
 
         def values(sample: Any) -> tuple[Any, ...]:
@@ -102,7 +122,7 @@ class ToTuple:
                 found.append(self._value(sample, names) if value is None else value)
             return tuple(found)
 
-        return each(source, values, self.handler, "to_tuple")
+        return open_loop(apply_each(values), source, context, "to_tuple", self.handler)
 
     def _value(self, sample: Any, names: Names) -> Any:
         value = getfirst(sample, names, missing_is_error=self.missing_is_error)
@@ -124,6 +144,9 @@ class MapTuple:
         checks.function("map_tuple: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
         functions = [(index, f) for index, f in enumerate(self.functions) if f is not None]
 
         def applied(sample: Any) -> tuple[Any, ...]:
@@ -135,12 +158,12 @@ class MapTuple:
                     values[index] = f(values[index])
             return tuple(values)
 
-        stage = f"map_tuple({', '.join([_name(f) for f in self.functions])})"
+        name = f"map_tuple({', '.join([_name(f) for f in self.functions])})"
 
         def check(values: Any) -> None:
-            checks.refuse_coroutine(stage, *[values[index] for index, _ in functions if index < len(values)])
+            checks.refuse_coroutine(name, *[values[index] for index, _ in functions if index < len(values)])
 
-        return each(source, applied, self.handler, stage, check)
+        return open_loop(apply_each(applied, check), source, context, name, self.handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +179,9 @@ class Rename:
         checks.flags(self, "keep")
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
         old_names = {name for _, names in self.fields for name in names}
 
         def renamed(sample: Any) -> Any:
@@ -164,7 +190,7 @@ class Rename:
             fields = {new: sample[names[0]] if names[0] in sample else getfirst(sample, names) for new, names in self.fields}
             return _replaced(sample, old_names, fields) if self.keep else fields
 
-        return each(source, renamed, self.handler, "rename")
+        return open_loop(apply_each(renamed), source, context, "rename", self.handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +206,10 @@ class Slice:
             raise SpecError(f"slice{self.bounds!r}: {error}") from error
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        return islice(source, *self.bounds)
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - the protocol
+        return StageStream(lambda: islice(source, *self.bounds), source)
 
 
 def keyed(sample: Any, result: Any) -> Any:

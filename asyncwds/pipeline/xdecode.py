@@ -12,8 +12,11 @@ from asyncwds import checks
 from asyncwds.codecs.decoders import undecodable
 from asyncwds.codecs.field_loaders import text_loads, unpickle_loads
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.pipeline.handlers import Handler, handled, reraise_exception
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import require_dict
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
 from asyncwds.samples import misplaced
 
 StreamDecoder = Callable[[Any], Any] | Literal[False]
@@ -63,14 +66,10 @@ class XDecode:
     handler: Handler = reraise_exception
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
-        for sample in source:
-            try:
-                decoded = self._decoded(sample)
-            except Exception as error:  # noqa: BLE001 - user code; the handler decides
-                if handled(error, self.handler, "xdecode", sample):
-                    continue
-                return
-            yield decoded
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        return open_loop(apply_each(self._decoded), source, context, "xdecode", self.handler)
 
     def _decoded(self, sample: Any) -> Any:
         require_dict(sample, "xdecode")

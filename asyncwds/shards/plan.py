@@ -123,14 +123,15 @@ def _sampled(indexes: Sequence[int], group: Group, rng: Random) -> list[int]:
     return chosen
 
 
-def shuffled(items: Iterable[T], size: int, initial: int, rng: Random) -> Iterator[T]:
+def shuffled(items: Iterable[T], size: int, initial: int, rng: Random, held: list[T] | None = None) -> Iterator[T]:
     """WebDataset's shuffle, draw for draw: uniform draws from a buffer of up to `size` items.
 
     The first item comes once `initial` are in the buffer; until it is full, two items go in for each one that comes out.
+    `held` is the buffer: with what one held between two items, and its random numbers, another one goes on as that would have.
     """
     source = iter(items)
     initial = min(initial, size)
-    buffer: list[T] = []
+    buffer: list[T] = [] if held is None else held
     while len(buffer) + 1 < size and (pair := list(islice(source, 2))):
         buffer += pair
         if len(buffer) >= initial:

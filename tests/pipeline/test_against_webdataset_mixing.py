@@ -11,6 +11,8 @@ import webdataset
 
 import asyncwds as wds
 from asyncwds.pipeline import epochs, mixing
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime import seeds
 from asyncwds.runtime.worker_info import WorkerInfo
 
@@ -26,7 +28,7 @@ def test_rsample(p: float, seed: int) -> None:
     random.seed(seed)
     theirs = list(webdataset.rsample(p)(iter(range(300))))
     assert list(wds.rsample(p, seed=seed)(range(300))) == theirs
-    assert list(wds.rsample(p, seed=seed).bound(99, 0, WorkerInfo(1, 2))(range(300))) == theirs
+    assert list(run_alone(wds.rsample(p, seed=seed), range(300), RunContext(99, 0, WorkerInfo(1, 2)))) == theirs
     random.seed(seed)
     assert list(wds.rsample(p)(range(300))) == theirs
 
@@ -37,7 +39,7 @@ def test_detshuffle(size: int, seed: int) -> None:
     ours, theirs = (module.detshuffle(size, initial=10, seed=seed) for module in (wds, webdataset))
     for epoch in range(3):
         expected = list(theirs.run(iter(range(200))))
-        assert list(wds.detshuffle(size, 10, seed).bound(99, epoch, WorkerInfo(1, 2))(range(200))) == expected
+        assert list(run_alone(wds.detshuffle(size, 10, seed), range(200), RunContext(99, epoch, WorkerInfo(1, 2)))) == expected
         assert list(ours.run(iter(range(200)))) == expected
         assert ours.epoch == theirs.epoch == epoch
 
@@ -47,10 +49,8 @@ def test_detshuffle(size: int, seed: int) -> None:
 def test_shuffle_as_a_stage(arguments: tuple[int, ...], seed: int) -> None:
     theirs = list(webdataset.shuffle(*arguments, seed=seed)(iter(range(500))))
     assert list(wds.shuffle(*arguments, seed=seed)(iter(range(500)))) == theirs
-    assert (
-        list(wds.shuffle(*arguments, seed=seed, handler=wds.warn_and_stop).bound(9, 0, WorkerInfo(1, 2))(iter(range(500))))
-        == theirs
-    )
+    stage = wds.shuffle(*arguments, seed=seed, handler=wds.warn_and_stop)
+    assert list(run_alone(stage, range(500), RunContext(9, 0, WorkerInfo(1, 2)))) == theirs
     assert list(wds.shuffle(*arguments, rng=Random(seed))(iter(range(500)))) == theirs
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from webdataset.filters import default_collation_fn as their_collation_fn
 
 import asyncwds as wds
-from asyncwds.pipeline import collation, epochs, names, stage, stages
+from asyncwds.pipeline import collation, composition, epochs, names, stages
 from asyncwds.pipeline.batching import batched, default_collation_fn
 from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.shards.plan import pick
@@ -182,7 +182,7 @@ def theirs_of(name: str) -> Any:
 def ours_of(name: str) -> Any:
     if hasattr(wds, name):
         return getattr(wds, name)
-    return next(getattr(module, name) for module in (collation, epochs, names, stage) if hasattr(module, name))
+    return next(getattr(module, name) for module in (collation, epochs, names, composition) if hasattr(module, name))
 
 
 def outcome(function: Any, *arguments: Any, **options: Any) -> list[Any]:
@@ -369,9 +369,9 @@ def test_functions(name: str, arguments: tuple[Any, ...], options: dict[str, Any
 
 @pytest.mark.parametrize("functions", [(double,), (double, len), (str, double, len)])
 def test_compositions(functions: tuple[Any, ...]) -> None:
-    for module in (stage, webdataset.filters):
+    for module in (composition, webdataset.filters):
         assert module.compose(*functions)("ab") == webdataset.filters.compose(*functions)("ab")
-    assert stage.compose2(str, len)(123) == webdataset.filters.compose2(str, len)(123)
+    assert composition.compose2(str, len)(123) == webdataset.filters.compose2(str, len)(123)
 
 
 def test_picks() -> None:

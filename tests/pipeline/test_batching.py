@@ -133,7 +133,7 @@ def test_a_batch_has_a_size(size: Any) -> None:
 def test_fault_40_errors_of_the_collation_name_the_stage() -> None:
     with pytest.raises(SampleError) as caught:
         list(batched(2)([{"__key__": "k", "a": 1}, {"__key__": "l", "b": 2}]))
-    assert caught.value.__notes__ == ["in stage batched(2), sample 'k'"]
+    assert caught.value.__notes__ == ["in stage batched(2), samples 'k', 'l'"]
     assert caught.value.key == "l"
 
 

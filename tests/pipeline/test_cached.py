@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.samples import Sample
 
@@ -35,10 +37,10 @@ def test_each_place_has_its_own_samples_whatever_seed_and_epoch() -> None:
     stage = wds.Cached()
     places = [WorkerInfo(), WorkerInfo(1, 2), WorkerInfo(0, 2, 1, 2)]
     for number, place in enumerate(places):
-        assert list(stage.bound(7, 0, place)(iter([number]))) == [number]
+        assert list(run_alone(stage, [number], RunContext(7, 0, place))) == [number]
     for number, place in enumerate(places):
-        assert stage.bound(8, 5, place).is_complete()
-        assert list(stage.bound(8, 5, place)(iter([]))) == [number]
+        assert stage.replays(RunContext(8, 5, place))
+        assert list(run_alone(stage, [], RunContext(8, 5, place))) == [number]
     assert not stage.is_complete()
 
 

@@ -60,7 +60,7 @@ def test_errors_go_to_the_handler_and_say_where() -> None:
     with pytest.raises(SampleError, match="no field 'q' in __key__ __url__ a") as caught:
         run(map_dict(q=str), sample(a=1))
     assert (caught.value.key, caught.value.url, caught.value.offset) == ("k", "u", 1024)
-    assert caught.value.__notes__ == ["in stage map_dict(q), sample 'k'"]
+    assert caught.value.__notes__ == ["in stage map_dict(q), sample 'k' of u at offset 1024"]
     with pytest.raises(SampleError, match="no field '__key__'"):
         run(associate({}), {"a": 1})
     with pytest.raises(SpecError, match="needs samples that are dicts, not tuple"):

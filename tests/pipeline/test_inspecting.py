@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.handlers import ignore_and_continue
 from asyncwds.pipeline.inspecting import Info, LogKeys, info, log_keys
+from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import leaks
 
@@ -59,7 +61,7 @@ def test_a_log_of_keys(tmp_path: Path) -> None:
     items = [{"__key__": "k1"}, {"__key__": "é", "__worker__": 5, "__rank__": 6}, (1, 2)]
     with leaks():
         for _ in range(2):
-            assert list(log_keys(tmp_path / "log").bound(0, 0, WorkerInfo(1, 2, 3, 4))(items)) == items
+            assert list(run_alone(log_keys(tmp_path / "log"), items, RunContext(0, 0, WorkerInfo(1, 2, 3, 4)))) == items
     lines = ["0\t3\t1\tk1", "1\t5\t6\té", "2\t3\t1\tNone"]
     assert (tmp_path / "log").read_text("utf-8").splitlines() == lines * 2
     list(log_keys(tmp_path / "alone")(items[:1]))
@@ -80,7 +82,7 @@ def test_a_line_is_there_when_its_sample_is_and_the_file_is_closed_when_the_iter
 
 
 def _log(path: str, worker: int) -> None:
-    list(log_keys(path).bound(0, 0, WorkerInfo(worker=worker))([{"__key__": "x" * 200}] * 500))
+    list(run_alone(log_keys(path), [{"__key__": "x" * 200}] * 500, RunContext(0, 0, WorkerInfo(worker=worker))))
 
 
 def test_processes_share_a_log(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_processes_share_a_log(tmp_path: Path) -> None:
     assert sorted(lines) == sorted(f"{number}\t{worker}\t0\t{'x' * 200}" for worker in range(4) for number in range(500))
 
 
-@pytest.mark.parametrize("stage", [info("{a}", name="x"), log_keys("log"), log_keys("log").bound(0, 0, WorkerInfo(1, 2))])
+@pytest.mark.parametrize("stage", [info("{a}", name="x"), log_keys("log")])
 def test_they_are_data(stage: Info | LogKeys) -> None:
     assert pickle.loads(pickle.dumps(stage)) == stage
     assert repr(stage).startswith(type(stage).__name__ + "(")

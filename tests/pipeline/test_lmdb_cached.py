@@ -18,6 +18,8 @@ import pytest
 import asyncwds as wds
 from asyncwds.errors import CacheError, DecodeError, SpecError
 from asyncwds.pipeline import lmdb_cached
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import leaks
 
@@ -131,11 +133,11 @@ def test_processes_share_a_cache(path: Path, context: str) -> None:
 
 def test_places_have_folders_of_their_own(path: Path) -> None:
     stage = wds.LMDBCached(path)
-    assert list(stage.bound(0, 0, WorkerInfo())(iter([1]))) == [1]
-    assert list(stage.bound(0, 0, WorkerInfo(1, 2, 3, 4))(iter([2]))) == [2]
-    assert list(stage.bound(7, 9, WorkerInfo(1, 2, 3, 4))(iter([]))) == [2]
+    assert list(run_alone(stage, [1], RunContext(0))) == [1]
+    assert list(run_alone(stage, [2], RunContext(0, 0, WorkerInfo(1, 2, 3, 4)))) == [2]
+    assert list(run_alone(stage, [], RunContext(7, 9, WorkerInfo(1, 2, 3, 4)))) == [2]
     assert list(stage(iter([]))) == [1]
-    assert not stage.bound(0, 0, WorkerInfo(0, 2)).is_complete()
+    assert not stage.replays(RunContext(0, 0, WorkerInfo(0, 2)))
     assert left(path) == ["cache", "cache.rank1of2.worker3of4"]
 
 

@@ -14,7 +14,9 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import SpecError, TruncatedTarError
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.mixing import random_samples
+from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_shard
@@ -100,9 +102,11 @@ def test_the_draws_are_a_function_of_seed_epoch_and_place() -> None:
     members = [[0] * 200, [1] * 200]
     places = [WorkerInfo(), WorkerInfo(1, 2), WorkerInfo(0, 1, 1, 2), WorkerInfo(1, 2, 1, 2)]
     for mix in (wds.RandomMix(members, seed=3), wds.RandomMix(members)):
-        draws = {tuple(mix.bound(seed, epoch, place)) for seed in (5, 6) for epoch in (0, 1) for place in places}
+        draws = {
+            tuple(run_alone(mix, (), RunContext(seed, epoch, place))) for seed in (5, 6) for epoch in (0, 1) for place in places
+        }
         assert len(draws) == (8 if mix.seed == 3 else 16)
-        assert tuple(mix.bound(5, 1, places[3])) in draws
+        assert tuple(run_alone(mix, (), RunContext(5, 1, places[3]))) in draws
 
 
 def test_each_iteration_is_the_next_epoch() -> None:
@@ -125,7 +129,7 @@ def test_the_place_is_read_when_the_iteration_starts(monkeypatch: pytest.MonkeyP
     mixes = [wds.RandomMix([A, B], seed=3) for _ in range(2)]
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert list(mixes[0]) == list(mixes[1].bound(0, 0, WorkerInfo(1, 2)))
+    assert list(mixes[0]) == list(run_alone(mixes[1], (), RunContext(0, 0, WorkerInfo(1, 2))))
 
 
 @pytest.mark.parametrize("kind", MIXES)

@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from asyncwds.errors import SpecError
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.sampling import rsample
 from asyncwds.pipeline.shuffle import detshuffle, shuffle
 from asyncwds.pipeline.stage import PipelineStage
+from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime.worker_info import WorkerInfo
 
 ITEMS = list(range(400))
 
 
-def kept(stage: Any) -> list[int]:
-    return list(stage(iter(ITEMS)))
+def kept(stage: Any, *context: Any) -> list[int]:
+    return list(run_alone(stage, ITEMS, RunContext(*context)) if context else stage(iter(ITEMS)))
 
 
 def test_the_share_that_is_kept() -> None:
@@ -34,21 +36,22 @@ def test_an_unseeded_choice_follows_seed_epoch_and_place_of_the_dataset() -> Non
         (7, 0, WorkerInfo(1, 2)),
         (7, 0, WorkerInfo(0, 1, 1, 2)),
     ]
-    choices = [kept(stage.bound(*place)) for place in places]
+    choices = [kept(stage, *place) for place in places]
     assert len({tuple(choice) for choice in choices}) == len(places)
-    assert kept(stage.bound(*places[0])) == choices[0]
+    assert kept(stage, *places[0]) == choices[0]
 
 
 def test_a_seeded_choice_changes_with_the_epoch_only() -> None:
     stage = rsample(0.5, seed=3)
-    assert kept(stage.bound(7, 0, WorkerInfo())) == kept(stage.bound(8, 0, WorkerInfo(1, 2))) == kept(stage)
-    assert kept(stage.bound(7, 1, WorkerInfo())) == kept(rsample(0.5, seed=4)) != kept(stage)
+    assert kept(stage, 7, 0) == kept(stage, 8, 0, WorkerInfo(1, 2)) == kept(stage)
+    assert kept(stage, 7, 1) == kept(rsample(0.5, seed=4)) != kept(stage)
 
 
 def test_an_rng_goes_on() -> None:
     stage = rsample(0.5, rng=Random(3))
     assert kept(stage) != kept(stage)
-    assert stage.bound(0, 5, WorkerInfo()) is stage
+    stage, by_itself = (rsample(0.5, rng=Random(3)) for _ in range(2))
+    assert [kept(stage, 0, 5), kept(stage, 0, 6)] == [kept(by_itself), kept(by_itself)]
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan"), "0.5", None])
@@ -76,7 +79,7 @@ def test_detshuffle_is_a_stage_whose_runs_are_epochs() -> None:
 def test_detshuffle_in_a_dataset_counts_with_it() -> None:
     stage = detshuffle(50, seed=3)
     for epoch in (0, 2, 1):
-        assert kept(stage.bound(7, epoch, WorkerInfo(1, 2))) == kept(shuffle(50, seed=3 + epoch))
+        assert kept(stage, 7, epoch, WorkerInfo(1, 2)) == kept(shuffle(50, seed=3 + epoch))
     assert stage.epoch == -1
 
 

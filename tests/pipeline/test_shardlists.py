@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from asyncwds.errors import SpecError
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.shardlists import (
     ResampledShardList,
     ResampledShards,
@@ -18,6 +19,7 @@ from asyncwds.pipeline.shardlists import (
     non_empty,
     resampled,
 )
+from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.shards.splitters import single_node_only, split_by_node, split_by_worker
 
@@ -124,12 +126,12 @@ def test_nothing_to_draw_from():
 def test_the_stage_resampled():
     assert len(list(resampled(7)("abc"))) == 7
     assert list(islice(resampled(seed=3)("abc"), 9)) == list(islice(resampled(rng=Random(3))("abc"), 9))
-    bound = [list(islice(resampled().bound(1, epoch, WorkerInfo())(range(100)), 9)) for epoch in (0, 1, 0)]
+    bound = [list(islice(run_alone(resampled(), range(100), RunContext(1, epoch)), 9)) for epoch in (0, 1, 0)]
     assert bound[0] == bound[2] != bound[1]
-    seeded = [list(islice(resampled(seed=1).bound(5, epoch, WorkerInfo())(range(100)), 9)) for epoch in (0, 1)]
+    seeded = [list(islice(run_alone(resampled(seed=1), range(100), RunContext(5, epoch)), 9)) for epoch in (0, 1)]
     assert seeded[0] == list(islice(resampled(seed=1)(range(100)), 9)) != seeded[1]
-    rng = Random(4)
-    assert resampled(rng=rng).bound(1, 1, WorkerInfo()).rng is rng
+    own = run_alone(resampled(rng=Random(4)), range(100), RunContext(1, 1))
+    assert list(islice(own, 9)) == list(islice(resampled(seed=4)(range(100)), 9))
     assert list(resampled()([])) == []
 
 

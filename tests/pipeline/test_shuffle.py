@@ -1,21 +1,22 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import pytest
 
 from asyncwds.errors import SpecError
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.shuffle import Shuffle
+from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime.worker_info import WorkerInfo
 
 ITEMS = list(range(300))
 
 
-def order(stage: Callable[..., Any]) -> list[int]:
-    items = list(stage(iter(ITEMS)))
+def order(stage: Any, *context: Any) -> list[int]:
+    items = list(run_alone(stage, ITEMS, RunContext(*context)) if context else stage(iter(ITEMS)))
     assert sorted(items) == ITEMS
     return items
 
@@ -29,13 +30,14 @@ def test_a_seed_repeats_the_order() -> None:
 def test_an_rng_goes_on() -> None:
     stage = Shuffle(50, rng=Random(3))
     assert order(stage) != order(stage)
-    assert stage.bound(0, 5, WorkerInfo()) is stage
+    stage, by_itself = (Shuffle(50, rng=Random(3)) for _ in range(2))
+    assert [order(stage, 0, 5), order(stage, 0, 6)] == [order(by_itself), order(by_itself)]
 
 
 def test_a_seeded_shuffle_changes_with_the_epoch_only() -> None:
     stage = Shuffle(50, seed=3)
-    assert order(stage.bound(7, 0, WorkerInfo(1, 2))) == order(stage)
-    assert order(stage.bound(7, 1, WorkerInfo())) == order(stage.bound(8, 1, WorkerInfo(1, 2))) == order(Shuffle(50, seed=4))
+    assert order(stage, 7, 0, WorkerInfo(1, 2)) == order(stage)
+    assert order(stage, 7, 1) == order(stage, 8, 1, WorkerInfo(1, 2)) == order(Shuffle(50, seed=4))
 
 
 def test_an_unseeded_shuffle_follows_the_dataset() -> None:
@@ -47,13 +49,26 @@ def test_an_unseeded_shuffle_follows_the_dataset() -> None:
         (7, 0, WorkerInfo(1, 2)),
         (7, 0, WorkerInfo(0, 2, 1, 2)),
     ]
-    orders = [order(stage.bound(*described_by)) for described_by in described]
+    orders = [order(stage, *described_by) for described_by in described]
     assert len({tuple(items) for items in orders}) == len(described)
-    assert order(stage.bound(*described[0])) == orders[0]
+    assert order(stage, *described[0]) == orders[0]
 
 
 def test_the_order_is_the_same_in_every_process_and_release() -> None:
-    assert list(Shuffle(10).bound(1, 2, WorkerInfo(3, 4, 5, 6))(range(12))) == [1, 3, 11, 9, 10, 7, 8, 0, 4, 2, 6, 5]
+    assert list(run_alone(Shuffle(10), range(12), RunContext(1, 2, WorkerInfo(3, 4, 5, 6)))) == [
+        1,
+        3,
+        11,
+        9,
+        10,
+        7,
+        8,
+        0,
+        4,
+        2,
+        6,
+        5,
+    ]
 
 
 @pytest.mark.parametrize("size", [0, 1])

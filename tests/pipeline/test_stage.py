@@ -13,20 +13,11 @@ from typing import Any
 import pytest
 
 from asyncwds.pipeline import stages
-from asyncwds.pipeline.handlers import ignore_and_stop, reraise_exception
+from asyncwds.pipeline.composition import Composed, compose, compose2, identity, pipeline
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.shuffle import Shuffle
-from asyncwds.pipeline.stage import (
-    Composed,
-    FilterFunction,
-    PipelineStage,
-    RestCurried,
-    compose,
-    compose2,
-    each,
-    identity,
-    pipeline,
-    pipelinefilter,
-)
+from asyncwds.pipeline.stage import FilterFunction, PipelineStage, RestCurried, pipelinefilter
+from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime.worker_info import WorkerInfo
 
 
@@ -143,21 +134,9 @@ def test_a_composition_of_stages_is_a_stage() -> None:
 def test_random_stages_in_a_composition_follow_the_dataset_each_on_its_own() -> None:
     stage = Composed((Shuffle(50), stages.map(identity), Shuffle(50)))
     places = [(1, 0, WorkerInfo()), (2, 0, WorkerInfo()), (1, 1, WorkerInfo()), (1, 0, WorkerInfo(1, 2))]
-    orders = [tuple(stage.bound(*place)(iter(range(50)))) for place in places]
+    orders = [tuple(run_alone(stage, range(50), RunContext(*place))) for place in places]
     assert len(set(orders)) == 4
-    assert tuple(stage.bound(*places[0])(iter(range(50)))) == orders[0]
-    first, _, second = stage.bound(*places[0]).functions
-    assert list(first(range(50))) != list(second(range(50)))  # type: ignore[arg-type]
+    assert tuple(run_alone(stage, range(50), RunContext(*places[0]))) == orders[0]
+    assert orders[0] != tuple(run_alone(Shuffle(50), run_alone(Shuffle(50), range(50), RunContext(1)), RunContext(1)))
     kept = Composed((Shuffle(50, rng=Random(1)),))
-    assert kept.bound(*places[0]) == kept
-
-
-# -- each
-
-
-def test_each_passes_errors_to_the_handler() -> None:
-    assert list(each([1, 0, 2], lambda number: 1 / number, lambda _: True, "inverse")) == [1.0, 0.5]
-    assert list(each([1, 0, 2], lambda number: 1 / number, ignore_and_stop, "inverse")) == [1.0]
-    with pytest.raises(ZeroDivisionError) as caught:
-        list(each([0], lambda number: 1 / number, reraise_exception, "inverse"))
-    assert caught.value.__notes__ == ["in stage inverse"]
+    assert list(run_alone(kept, range(50), RunContext(1))) == list(Shuffle(50, seed=1)(range(50)))

@@ -54,7 +54,7 @@ def test_fault_40_errors_go_to_the_handler_with_a_note(make: Any, good: Any, bad
     next(stream)
     with pytest.raises(kind) as caught:
         next(stream)
-    where = ", sample 'k'" if isinstance(bad, dict) else ""
+    where = ", sample 'k' of u at offset 1024" if isinstance(bad, dict) else ""
     assert caught.value.__notes__ == [f"in stage {name}{where}"]
     assert next(source) is good
     assert len(run(make(handler=ignore_and_continue), good, bad, good)) == 2

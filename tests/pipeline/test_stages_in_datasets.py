@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
-from asyncwds.pipeline.stage import compose
+from asyncwds.pipeline.composition import compose
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 2, 100
@@ -109,8 +111,8 @@ def test_the_last_complete_cache_counts(urls: str) -> None:
     first, second = wds.Cached(), wds.Cached()
     dataset = wds.WebDataset(urls).compose(first, wds.slice(5), second)
     assert len(list(dataset)) == len(list(dataset)) == 5
-    assert list(second.bound(0, 0, wds.WorkerInfo())([])) == list(dataset)
-    assert not first.bound(0, 0, wds.WorkerInfo()).is_complete()  # `slice` left it early
+    assert list(run_alone(second, [], RunContext(0))) == list(dataset)
+    assert not first.replays(RunContext(0))  # `slice` left it early
 
 
 def test_skipped_samples_are_counted_also_in_a_composition(urls: str) -> None:

@@ -75,7 +75,7 @@ def test_fault_27_an_undecodable_field_goes_to_the_handler() -> None:
     with pytest.raises(DecodeError, match="UnicodeDecodeError") as caught:
         run(xdecode(), bad)
     assert caught.value.field == "txt"
-    assert caught.value.__notes__ == ["in stage xdecode, sample 'k'"]
+    assert caught.value.__notes__ == ["in stage xdecode, sample 'k' of u at offset 1024"]
 
 
 def test_secure_mode_unpickles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,58 @@
+"""What a stage is, and what a stage is in one pass. `adapt` makes a `Stage` of every other form that pipelines take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from asyncwds.pipeline.context import RunContext
+    from asyncwds.pipeline.lineage import Trace
+
+JsonValue: TypeAlias = bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"] | None
+
+
+class Stream(Iterator[Any], Protocol):
+    """One stage in one pass. `iter(stream)` may be another iterator over the same items, with less between."""
+
+    def close(self) -> None:
+        """Ends it, and its source. Idempotent."""
+
+    def interrupt(self) -> None:
+        """Called from another thread: a `next` that waits raises BridgeError."""
+
+    def lineage(self) -> tuple[Trace, ...]:
+        """The samples that the latest item was made of, as far as that is known."""
+
+
+class ResumableStream(Stream, Protocol):
+    """One that holds items between two calls of `next`, and can tell which, so that another one can go on from there."""
+
+    def state(self) -> JsonValue: ...
+
+
+class Stage(Protocol):
+    """A description of what is done with items: frozen, as picklable, printable and comparable as the functions in it.
+
+    `open` runs none of the users' code: that is for whoever asks for the first item, perhaps in another thread.
+    """
+
+    def open(self, source: Stream, context: RunContext) -> Stream: ...
+
+
+class ResumableStage(Stage, Protocol):
+    """A stage whose streams are resumable."""
+
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
+        """The stream as it was when it gave the state. The source gives the items that it held, in their order, and then goes on.
+
+        Raises SpecError for what is no such state.
+        """
+
+
+@runtime_checkable
+class ReplayingStage(Stage, Protocol):
+    """A stage that keeps what it gave."""
+
+    def replays(self, context: RunContext) -> bool:
+        """Whether all of the pass comes from what it kept: then nothing before it needs to run."""

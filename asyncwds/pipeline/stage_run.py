@@ -1,0 +1,154 @@
+"""A stage with a handler in one pass: which item it works on, whom it asks about an error, and what became of the items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from typing import Any
+
+from asyncwds.engine.source import failure_text
+from asyncwds.errors import EmptyEpochError
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.handlers import Handler, goes_on, note_place
+from asyncwds.pipeline.lineage import Trace, joined, trace_of
+from asyncwds.pipeline.protocol import Stage, Stream
+from asyncwds.pipeline.streams import StageStream, stream_over
+from asyncwds.runtime.stats import Counters
+from asyncwds.samples import Sample
+
+
+class Outcome:
+    """What became of the items of a stage in a pass, until the first came out of it. From then on nothing is noted.
+
+    Of the first error only the text is kept: its traceback would keep the stages of an iterator that is dropped.
+    """
+
+    def __init__(self, counters: Counters, batchsize: int = 1) -> None:
+        self._counters = counters
+        self._batchsize = batchsize
+        self._came = 0
+        self._failed = 0
+        self._gave = False
+        self._first: str | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Notes that the handler is asked about an error."""
+        self._counters.samples_failed += 1
+        if not self._gave:
+            self._failed += 1
+            self._first = self._first or failure_text(error)
+
+    def noting_input(self, items: Iterator[object]) -> Iterator[object]:
+        return chain(self._counted(items), items)  # by `chain` a later item costs 10 ns
+
+    def noting_output(self, items: Iterator[object]) -> Iterator[object]:
+        return chain(self._noticed(items), items)
+
+    def check(self) -> None:
+        """Raises EmptyEpochError if items came, and all of them were handed to the handler, `batchsize` at a time.
+
+        What a stage leaves out without an error, as `select` does, is no failure.
+        """
+        if self._failed and not self._gave and self._came < (self._failed + 1) * self._batchsize:
+            what = "samples" if self._batchsize == 1 else "batches"
+            raise EmptyEpochError(
+                f"nothing came out of the epoch: all {what}, {self._failed}, were handed to a handler; the first: {self._first}",
+                failed=self._failed,
+            )
+
+    def _counted(self, items: Iterator[object]) -> Iterator[object]:
+        for item in items:
+            self._came += 1
+            yield item
+            if self._gave:
+                return
+
+    def _noticed(self, items: Iterator[object]) -> Iterator[object]:
+        for item in items:
+            self._gave, self._first = True, None
+            yield item
+            return
+
+
+class StageRun:
+    """For the loop of a stage: `item` is what it works on, and `goes_on` is asked about an error with that."""
+
+    __slots__ = ("_handler", "_outcome", "_source", "_traces", "item", "name")
+
+    def __init__(self, name: str, handler: Handler, source: Stream, outcome: Outcome) -> None:
+        self.name = name
+        self.item: Any = None
+        self._traces: list[tuple[Trace, ...]] = []  # of the items of a batch that don't tell by themselves
+        self._handler = handler
+        self._source = source
+        self._outcome = outcome
+
+    def goes_on(self, error: Exception) -> bool:
+        """Notes in the error which stage had which sample, and asks the handler: False is the end of the stage.
+
+        A SpecError is raised, whatever the handler: it says that the pipeline is wrong, as where a library is missing, and
+        skipping would lose every sample one by one.
+        """
+        note_place(error, self.name, self.lineage())
+        return goes_on(error, self._asked)
+
+    def _asked(self, error: Exception) -> bool:
+        self._outcome.fail(error)
+        return self._handler(error)
+
+    def take(self, first: Any, items: Iterator[Any], size: int) -> list[Any]:
+        """A batch of up to so many items, which is what the stage works on then."""
+        if isinstance(first, Sample):
+            self.item = batch = [first, *islice(items, size - 1)]
+            return batch
+        self.item = batch = [first]
+        self._traces = [trace_of(first, self._source)]
+        for item in islice(items, size - 1):
+            batch.append(item)
+            self._traces.append(trace_of(item, self._source))
+        return batch
+
+    def lineage(self) -> tuple[Trace, ...]:
+        return joined(self._traces) if self._traces else trace_of(self.item, self._source)
+
+
+Loop = Callable[[Iterator[Any], StageRun], Iterator[Any]]
+
+
+def open_loop(  # noqa: PLR0917 - what each stage has
+    loop: Loop, source: Stream, context: RunContext, name: str, handler: Handler, batchsize: int = 1
+) -> StageStream:
+    """The stream of a stage that is a generator over its source, and sets `item` for each one that it takes."""
+    outcome = Outcome(context.counters, batchsize)
+    context.checks.append(outcome.check)
+    run = StageRun(name, handler, source, outcome)
+    return StageStream(lambda: loop(outcome.noting_input(iter(source)), run), source, run.lineage)
+
+
+def apply_each(function: Callable[[Any], Any], check: Callable[[Any], None] | None = None) -> Loop:
+    """The loop of a stage that makes one thing of each item.
+
+    `check` looks at the first result: what is wrong with a pipeline is wrong with that one, and the others cost nothing.
+    """
+
+    def results(items: Iterator[Any], run: StageRun) -> Iterator[Any]:
+        unchecked = check
+        for item in items:
+            run.item = item
+            try:
+                result = function(item)
+            except Exception as error:  # noqa: BLE001 - user code and bad samples; the handler decides
+                if run.goes_on(error):
+                    continue
+                return
+            if unchecked is not None:
+                unchecked(result)
+                unchecked = None
+            yield result
+
+    return results
+
+
+def run_alone(stage: Stage, items: Iterable[Any], context: RunContext | None = None) -> Iterator[Any]:
+    """A stage without a pipeline, as functions of WebDataset are called: its items from those given."""
+    return iter(stage.open(stream_over(items), context or RunContext(0)))
