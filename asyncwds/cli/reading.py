@@ -11,11 +11,12 @@ import click
 
 from asyncwds.cli.bars import warnings_in
 from asyncwds.formatting.quantities import MB
+from asyncwds.settings.access import Settings, Storage
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.cache_arguments import cache_settings
 from asyncwds.settings.http import Http
 from asyncwds.shards.urls import expand, scheme_of
-from asyncwds.storage.schemes import SCHEMES, Settings, Storage
+from asyncwds.storage.schemes import own_schemes
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.dataset import WebDataset
@@ -70,16 +71,17 @@ def _settings(urls: list[str], options: dict[str, Any]) -> dict[str, Settings]:
     """By scheme, for all kinds of buckets that have such settings: a list of shards may name others than its own."""
     if not options:
         return {}
-    for scheme in sorted({scheme_of(url) for url in urls} & SCHEMES.keys()):
-        for name in options.keys() - _names(scheme):
+    known = {name: scheme.settings for name, scheme in own_schemes().items() if scheme.settings and not scheme.exclusive}
+    for scheme in sorted({scheme_of(url) for url in urls} & known.keys()):
+        for name in options.keys() - _names(known[scheme]):
             raise click.UsageError(f"--{name} is not for {scheme}: urls")
     if all(scheme_of(url) in ("http", "https", "pipe", "-") for url in urls):
         raise click.UsageError(f"{', '.join(f'--{name}' for name in options)}: only buckets take that, and there are none")
-    return {f"{scheme}://": type(known)(**options) for scheme, known in SCHEMES.items() if options.keys() <= _names(scheme)}
+    return {f"{scheme}://": type(held)(**options) for scheme, held in known.items() if options.keys() <= _names(held)}
 
 
-def _names(scheme: str) -> set[str]:
-    return {each.name for each in fields(SCHEMES[scheme])}
+def _names(settings: Any) -> set[str]:
+    return {each.name for each in fields(settings)}
 
 
 def dataset(urls: Iterable[str], access: Access, connections: int | None = None) -> WebDataset:

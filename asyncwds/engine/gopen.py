@@ -21,7 +21,7 @@ from asyncwds.errors import SpecError, redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.security import secure_mode
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.access import as_settings
+from asyncwds.settings.access import Settings, Storage, as_settings
 from asyncwds.settings.http import Http
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.settings.retry import Retry
@@ -29,7 +29,7 @@ from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path, rewritten, scheme_of
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import Settings, Storage, as_storage
+from asyncwds.storage.schemes import as_storage
 
 BUFFER = 1 << 16  # [bytes] for small reads; large ones go past it
 

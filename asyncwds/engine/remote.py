@@ -15,9 +15,9 @@ from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.reader import Block
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
+from asyncwds.settings.access import Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
-from asyncwds.storage.schemes import Storage
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.sinks import open_sinks
 

@@ -13,6 +13,7 @@ from typing import Any
 from asyncwds.errors import SpecError
 from asyncwds.runtime.security import refused
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import scheme_of
@@ -20,7 +21,7 @@ from asyncwds.storage.base import Fetcher
 from asyncwds.storage.callable_sources import ByScheme, Opener
 from asyncwds.storage.local.command import program, shell
 from asyncwds.storage.registry import knows, open_storage
-from asyncwds.storage.schemes import Storage, schemes
+from asyncwds.storage.schemes import own_schemes
 
 _CURL = ["curl", "--connect-timeout", "30", "--retry", "30", "--retry-delay", "2", "-f", "-s", "-L", "URL"]
 _CURL_PUT = ["curl", "-f", "-s", "-X", "PUT", "-L", "-T", "-", "URL"]
@@ -38,10 +39,8 @@ def _unknown(url: str, *_: Any, **__: Any) -> Any:
 
 gopen_schemes: dict[str, Opener] = {
     "__default__": _unknown,
+    **{name: _by_the_engine for name, scheme in own_schemes().items() if scheme.output is None},
     "pipe": shell,
-    "http": _by_the_engine,
-    "https": _by_the_engine,
-    **dict.fromkeys(schemes(), _by_the_engine),
     "sftp": program(_CURL, _CURL_PUT),
     "ftps": program(_CURL, _CURL_PUT),
     "scp": program(_CURL, _CURL_PUT),

@@ -21,7 +21,7 @@ from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.stats import Counters, Stats
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.samples import Sample
-from asyncwds.settings.access import as_settings
+from asyncwds.settings.access import Settings, Storage, as_settings
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.http import Http
 from asyncwds.settings.prefetch import Prefetch
@@ -33,7 +33,7 @@ from asyncwds.shards.urls import expand
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.layers.hints import announce
 from asyncwds.storage.listing import listed
-from asyncwds.storage.schemes import Settings, Storage, as_storage
+from asyncwds.storage.schemes import as_storage
 
 Handler = Callable[[Exception], bool]
 

@@ -23,7 +23,7 @@ from asyncwds.pipeline.shardspec import MultiShardSample, all_urls, is_spec, sam
 from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.standing_in import stands_in
-from asyncwds.settings.access import as_settings
+from asyncwds.settings.access import Settings, Storage, as_settings
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.cache_arguments import cache_arguments, cache_of
 from asyncwds.settings.http import Http
@@ -35,7 +35,7 @@ from asyncwds.shards.splitters import single_node_only, split_by_worker, splits_
 from asyncwds.shards.urls import expand, local_path
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.listing import Listing, look_up
-from asyncwds.storage.schemes import Settings, Storage, as_storage
+from asyncwds.storage.schemes import as_storage
 
 SPOOL_MODES = get_args(Mode)
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for

@@ -34,9 +34,14 @@ def refused(scheme: str) -> str | None:
     if scheme in ("file", "pipe"):
         return "WDS_SECURE is set"
     allowed = os.environ.get("WDS_SCHEMES")
-    if allowed and scheme not in allowed.lower().split(":"):
+    if allowed and not is_allowed_by_name(scheme):
         return f"WDS_SECURE is set, and WDS_SCHEMES allows only {allowed}"
     return None
+
+
+def is_allowed_by_name(scheme: str) -> bool:
+    """Whether WDS_SCHEMES names a scheme, as it must in secure mode for those that other packages add."""
+    return scheme in os.environ.get("WDS_SCHEMES", "").lower().split(":")
 
 
 def require_local(what: str, url: str) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from asyncwds.errors import SpecError
 
 _WILDCARD = re.compile(r"[*?\[]")
-_WEB_WILDCARD = re.compile(r"[*\[]")  # there, `?` begins the query
+_WILDCARD_BEFORE_QUERY = re.compile(r"[*\[]")
 _URL = re.compile(r"(?P<root>[A-Za-z][A-Za-z0-9+.-]*://[^/]*)(?P<path>/.*)?", re.DOTALL)
 
 
@@ -29,14 +29,16 @@ class Glob(NamedTuple):
         return self.folder + "/".join(self.names)
 
 
-def glob_of(url: str) -> Glob | None:
-    """The pattern that a url is, None if it has no wildcards. Raises SpecError where they cannot stand: in the name of a bucket."""
-    is_web = url[:5].lower() in ("http:", "https", "ais:/")  # where `?` begins the query
+def glob_of(url: str, *, has_query: bool = False) -> Glob | None:
+    """The pattern that a url is, None if it has no wildcards. Raises SpecError where they cannot stand: in the name of a bucket.
+
+    With `has_query`, `?` begins the query, and urls that have one are no patterns.
+    """
     found = _URL.fullmatch(url)
-    if found is None or (is_web and "?" in url):
+    if found is None or (has_query and "?" in url):
         return None
-    wildcard = _WEB_WILDCARD if is_web else _WILDCARD
-    if not is_web and wildcard.search(found["root"]):
+    wildcard = _WILDCARD_BEFORE_QUERY if has_query else _WILDCARD
+    if not has_query and wildcard.search(found["root"]):
         raise SpecError("the name of a bucket has no wildcards", url=url)
     names = (found["path"] or "").split("/")[1:]
     first = next((level for level, name in enumerate(names) if wildcard.search(name)), None)

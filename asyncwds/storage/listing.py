@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from asyncwds.errors import NotFoundError, SpecError
@@ -15,6 +15,7 @@ from asyncwds.runtime.descriptors import explained, make_loop
 from asyncwds.runtime.security import refused
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
+from asyncwds.settings.access import Access, Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.folders import is_manifest, no_shards, only_shards, without_others
@@ -23,14 +24,11 @@ from asyncwds.shards.manifests import ShardRecord, records_of
 from asyncwds.shards.urls import Urls, expand, local_path, scheme_of
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import Storage, http_for, settings_for, store_maker
-
-if TYPE_CHECKING:
-    from asyncwds.storage.object_store import ObjectStore
+from asyncwds.storage.scheme import Lister, Scheme
+from asyncwds.storage.schemes import Store, find
 
 T = TypeVar("T")
 FOLDERS_AT_ONCE = 16
-_WEB = "; on web servers, wildcards need a page that lists the folder: if this one has none, name the shards: {000..099}"
 LARGEST_MANIFEST = 256 * MiB
 
 
@@ -54,14 +52,14 @@ def look_up(urls: Urls, http: Http | None = None, retry: Retry | None = None, st
     """As `expand_and_list`, with what is known of the shards."""
     expanded = expand(urls)
     storage = storage or {}
-    if not any(is_manifest(url) or _glob(url, storage) for url in expanded):
+    if not any(is_manifest(url) or _pattern(url, storage) for url in expanded):
         return Listing(expanded, {})
     return _blocking(partial(listed, expanded, http or Http(), retry or Retry(), storage))
 
 
 async def listed(urls: Sequence[str], http: Http, retry: Retry, storage: Storage) -> Listing:
     """The urls, with patterns, folders and manifests replaced by what they stand for, in order; raises as `expand_and_list`."""
-    found = await _matching(urls, http, retry, storage)
+    found = await _matching(urls, Access(http, retry, storage))
     fetcher = open_storage(http, retry, Counters(), storage)
     try:
         manifests = [url for url in found if is_manifest(url)]
@@ -89,13 +87,15 @@ async def _read(fetcher: Fetcher, url: str) -> bytes:
     return bytes(text)
 
 
-async def _matching(urls: Sequence[str], http: Http, retry: Retry, storage: Storage) -> list[str]:
+async def _matching(urls: Sequence[str], access: Access) -> list[str]:
     async with AsyncExitStack() as open_now:
-        matches = partial(_matches, _Stores(http, retry, storage, open_now))
-        globs = [_glob(url, storage) for url in urls]
-        found = iter(await _together(matches(glob) for glob in globs if glob is not None))
+        matches = partial(_matches, _Listers(access, open_now))
+        patterns = [_pattern(url, access.storage) for url in urls]
+        found = iter(await _together(matches(pattern) for pattern in patterns if pattern is not None))
         return [
-            match for url, glob in zip(urls, globs, strict=True) for match in ([url] if glob is None else _chosen(url, next(found)))
+            match
+            for url, pattern in zip(urls, patterns, strict=True)
+            for match in ([url] if pattern is None else _chosen(url, next(found)))
         ]
 
 
@@ -108,65 +108,68 @@ def _chosen(url: str, found: list[str]) -> list[str]:
     raise no_shards(url)
 
 
-class _Stores:
-    """The stores of a listing, each with a transport of its own; `open_now` closes them."""
+class _Listers:
+    """The listers of a listing; `open_now` closes them."""
 
-    def __init__(self, http: Http, retry: Retry, storage: Storage, open_now: AsyncExitStack) -> None:
-        self._http = http
-        self._retry = retry
-        self._storage = storage
+    def __init__(self, access: Access, open_now: AsyncExitStack) -> None:
+        self.access = access
         self._open_now = open_now
         self.limit = asyncio.Semaphore(FOLDERS_AT_ONCE)
-        self._stores: dict[int, ObjectStore] = {}
+        self._listers: dict[tuple[Scheme, int], Lister] = {}
 
-    def store_of(self, url: str) -> ObjectStore:
-        from asyncwds.storage.http.transport import Transport  # noqa: PLC0415 - it brings aiohttp, 150 ms
-        from asyncwds.storage.stores.web import WebStore  # noqa: PLC0415 - as above
-
-        settings = settings_for(url, self._storage)
-        if id(settings) not in self._stores:
-            http = self._http if settings is None else http_for(settings, self._http)
-            transport = Transport(http, self._retry, Counters(), logins=settings is None)
-            self._open_now.push_async_callback(transport.aclose)
-            store = WebStore(transport) if settings is None else store_maker(settings)(transport)
-            self._open_now.push_async_callback(store.aclose)
-            self._stores[id(settings)] = store
-        return self._stores[id(settings)]
+    def lister_of(self, store: Store) -> Lister:
+        key = (store.scheme, id(store.settings))
+        if key not in self._listers:
+            assert store.scheme.lister is not None
+            lister = store.scheme.lister(store.settings, self.access)
+            self._open_now.push_async_callback(lister.aclose)
+            self._listers[key] = lister
+        return self._listers[key]
 
 
-def _glob(url: str, storage: Storage) -> Glob | None:
-    is_listable = settings_for(url, storage) is not None or url.lower().startswith(("http://", "https://"))
-    if not is_listable:
+class _Pattern(NamedTuple):
+    """What a url stands for, and the store that knows."""
+
+    glob: Glob
+    store: Store
+
+
+def _pattern(url: str, storage: Storage) -> _Pattern | None:
+    store = find(url, storage)
+    if store is None or store.scheme.lister is None:
         return None
-    glob = glob_of(url)
-    return Glob(url, ("*",)) if glob is None and url.endswith("/") and "?" not in url else glob
+    glob = glob_of(url, has_query=store.scheme.has_query)
+    if glob is None and url.endswith("/") and "?" not in url:
+        glob = Glob(url, ("*",))
+    return None if glob is None else _Pattern(glob, store)
 
 
-async def _matches(stores: _Stores, glob: Glob) -> list[str]:
-    scheme = scheme_of(glob.url)
-    if reason := refused(scheme):
-        raise SpecError(f"{scheme}: urls are not looked up, because {reason}", url=glob.url)
-    store = stores.store_of(glob.url)
+async def _matches(listers: _Listers, pattern: _Pattern) -> list[str]:
+    glob, store = pattern
+    if reason := refused(scheme_of(glob.url)):
+        raise SpecError(f"{scheme_of(glob.url)}: urls are not looked up, because {reason}", url=glob.url)
+    lister = listers.lister_of(store)
     # A name that has brackets needs no pattern; but asking is a request that most patterns can do without.
-    if "*" not in glob.url and glob.url in [url async for url in store.list(glob.url, deep=False)]:
+    if "*" not in glob.url and glob.url in [url async for url in lister.list(glob.url, deep=False)]:
         return [glob.url]
-    found = sorted(await _Walk(store, stores.limit).below(glob.folder, glob.names))
+    found = sorted(await _Walk(lister, listers.limit, escaped=store.scheme.escaped).below(glob.folder, glob.names))
     if not found:
-        raise SpecError(f"nothing matches the pattern{_WEB if scheme.startswith('http') else ''}", url=glob.url)
+        raise SpecError(f"nothing matches the pattern{store.scheme.no_match}", url=glob.url)
     return found
 
 
 class _Walk:
-    def __init__(self, store: ObjectStore, limit: asyncio.Semaphore) -> None:
-        self._site = store
+    def __init__(self, lister: Lister, limit: asyncio.Semaphore, *, escaped: bool) -> None:
+        self._lister = lister
         self._limit = limit
+        self._escaped = escaped
 
     async def below(self, folder: str, names: Sequence[str]) -> list[str]:
         """The objects in `folder` whose path fits the names."""
         if names[0] == "**":
-            return [url for url in await self._list(folder, deep=True) if fits(_path(url, folder).split("/"), names)]
+            return [url for url in await self._list(folder, deep=True) if fits(self._path(url, folder).split("/"), names)]
         here = await self._list(folder + literal_start(names[0]), deep=False)
-        matching = [url for url in here if fits_name(_path(url, folder).removesuffix("/"), names[0])]
+        matching = [url for url in here if fits_name(self._path(url, folder).removesuffix("/"), names[0])]
         if len(names) == 1:
             return [url for url in matching if not url.endswith("/")]
         below = await _together(self.below(url, names[1:]) for url in matching if url.endswith("/"))
@@ -174,7 +177,12 @@ class _Walk:
 
     async def _list(self, prefix: str, *, deep: bool) -> list[str]:
         async with self._limit:
-            return [url async for url in self._site.list(prefix, deep=deep)]
+            return [url async for url in self._lister.list(prefix, deep=deep)]
+
+    def _path(self, url: str, folder: str) -> str:
+        """What follows the folder, as it is matched."""
+        path = url[len(folder) :]
+        return unquote(path) if self._escaped else path
 
 
 async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -187,12 +195,6 @@ async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
             task.cancel()
         await asyncio.wait(tasks)
         raise
-
-
-def _path(url: str, folder: str) -> str:
-    """What follows the folder, as it is matched; in the urls of web servers names are escaped."""
-    path = url[len(folder) :]
-    return unquote(path) if url[:4].lower() == "http" else path
 
 
 def _blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

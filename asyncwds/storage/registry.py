@@ -1,64 +1,54 @@
-"""Which fetcher reads which url."""
+"""Which fetcher reads which url: that of its scheme, with the layers around it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from asyncwds.errors import SpecError
-from asyncwds.runtime.security import refused, secure_mode
+from asyncwds.runtime.security import refused
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.buckets import S3, AIStore, FileSystem
+from asyncwds.settings.access import Access, Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.base import Body, Fetcher
-from asyncwds.storage.layers.checksum_fetcher import ChecksumFetcher
+from asyncwds.storage.fsspec.scheme import why_not
 from asyncwds.storage.layers.hints import AcceptsHints
-from asyncwds.storage.local.file import FileFetcher
-from asyncwds.storage.local.pipe import PipeFetcher
-from asyncwds.storage.local.stdin import StdinFetcher
-from asyncwds.storage.schemes import (
-    Settings,
-    Storage,
-    command_for,
-    http_for,
-    is_foreign,
-    schemes,
-    settings_for,
-    store_maker,
-    why_not,
-)
-
-if TYPE_CHECKING:
-    from asyncwds.storage.object_store import ObjectStore
-
-Maker = Callable[[Http, Retry, Counters], Fetcher]
+from asyncwds.storage.scheme import Scheme
+from asyncwds.storage.schemes import Store, find, known_names, scheme_named
 
 
 def open_storage(http: Http, retry: Retry, counters: Counters, storage: Storage | None = None) -> Fetcher:
-    """A fetcher for all urls that the library knows: those of buckets, http:, https:, file:, pipe:, plain paths, and - for stdin.
+    """A fetcher for all urls that the library knows: those of buckets, http:, https:, file:, pipe:, plain paths, - for stdin, and
+    those of schemes that were added.
 
     For others, opening raises SpecError; so it does for local files and pipes where the environment has WDS_SECURE=1, and
     where the library of a bucket's vendor is not installed.
     """
-    return _Storage(http, retry, counters, storage or {})
+    return _Storage(Access(http, retry, storage or {}), counters)
 
 
 def knows(scheme: str) -> bool:
     """Whether there is a fetcher for a scheme: see `asyncwds.shards.urls.scheme_of`."""
-    return scheme in _MAKERS or scheme in schemes() or is_foreign(scheme)
+    return scheme_named(scheme) is not None
+
+
+class _Reader(NamedTuple):
+    """What the scheme's record made, and with layers around it."""
+
+    bare: Fetcher
+    fetcher: Fetcher
 
 
 class _Storage:
-    """Makes the fetcher for a scheme, or for settings, when the first such url is opened, and closes them all."""
+    """Makes the fetcher for a scheme and its settings when the first such url is opened, and closes them all."""
 
-    def __init__(self, http: Http, retry: Retry, counters: Counters, storage: Storage) -> None:
-        self._arguments = (http, retry, counters)
-        self._storage = storage
-        self._fetchers: dict[Maker | int, Fetcher] = {}
-        self._sites: dict[int, ObjectStore] = {}
+    def __init__(self, access: Access, counters: Counters) -> None:
+        self._access = access
+        self._counters = counters
+        self._readers: dict[tuple[Scheme, int], _Reader] = {}
 
     def open(
         self,
@@ -71,118 +61,45 @@ class _Storage:
     ) -> AbstractAsyncContextManager[Body]:
         if reason := refused(scheme_of(url)):
             raise SpecError(f"{scheme_of(url)}: urls are not opened, because {reason}", url=url)
-        settings = settings_for(url, self._storage)
-        fetcher = self._by_scheme(url) if settings is None else self._by_settings(settings)
-        return fetcher.open(url, start, stop, identity, buffer=buffer)
+        store = find(url, self._access.storage)
+        if store is None:
+            scheme = scheme_of(url)
+            raise SpecError(f"no storage for {scheme}: urls; there is {known_names()}{why_not(scheme)}", url=url)
+        return self._reader(store).fetcher.open(url, start, stop, identity, buffer=buffer)
 
     def foresees(self, url: str) -> bool:
         """As `asyncwds.storage.layers.hints.AcceptsHints`."""
-        settings = settings_for(url, self._storage)
-        return isinstance(settings, AIStore) and self._foresighted(settings).foresees(url)
+        return (hinted := self._hinted(url)) is not None and hinted.foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
         """As `asyncwds.storage.layers.hints.AcceptsHints`."""
-        by_site: dict[AcceptsHints, list[str]] = {}
+        by_reader: dict[AcceptsHints, list[str]] = {}
         for url in urls:
-            settings = settings_for(url, self._storage)
-            if isinstance(settings, AIStore):
-                by_site.setdefault(self._foresighted(settings), []).append(url)
-        for store, its_urls in by_site.items():
-            store.upcoming(its_urls)
+            if (hinted := self._hinted(url)) is not None:
+                by_reader.setdefault(hinted, []).append(url)
+        for hinted, its_urls in by_reader.items():
+            hinted.upcoming(its_urls)
 
     async def aclose(self) -> None:
         async with AsyncExitStack() as all_of_them:
-            for fetcher in self._fetchers.values():
-                all_of_them.push_async_callback(fetcher.aclose)
+            for reader in self._readers.values():
+                all_of_them.push_async_callback(reader.fetcher.aclose)
 
-    def _by_scheme(self, url: str) -> Fetcher:
-        maker = _maker(url)
-        if maker is _pipe and not command_for(url, self._storage).check:
-            maker = _unchecked_pipe
-        if maker not in self._fetchers:
-            self._fetchers[maker] = maker(*self._arguments)
-        return self._fetchers[maker]
+    def _hinted(self, url: str) -> AcceptsHints | None:
+        """The bare fetcher for a url, if it wants to know what comes."""
+        store = find(url, self._access.storage)
+        if store is None or not store.scheme.layers(store.settings).hints or refused(scheme_of(url)):
+            return None
+        bare = self._reader(store).bare
+        assert isinstance(bare, AcceptsHints)
+        return bare
 
-    def _by_settings(self, settings: Settings) -> Fetcher:
-        if id(settings) not in self._fetchers:
-            if isinstance(settings, FileSystem):
-                self._fetchers[id(settings)] = _file_system(settings, *self._arguments)
-            else:
-                self._fetchers[id(settings)], self._sites[id(settings)] = _bucket(settings, *self._arguments)
-        return self._fetchers[id(settings)]
+    def _reader(self, store: Store) -> _Reader:
+        key = (store.scheme, id(store.settings))
+        if key not in self._readers:
+            from asyncwds.storage.layers.compose import compose  # noqa: PLC0415 - asyncio, which naming a dataset does not need
 
-    def _foresighted(self, settings: Settings) -> AcceptsHints:
-        self._by_settings(settings)
-        store = self._sites[id(settings)]
-        assert isinstance(store, AcceptsHints)
-        return store
-
-
-def _maker(url: str) -> Maker:
-    scheme = scheme_of(url)
-    if scheme not in _MAKERS:
-        known = [*schemes(), *(known for known in _MAKERS if known != "-")]
-        known_ones = ", ".join(f"{name}:" for name in known)
-        raise SpecError(f"no storage for {scheme}: urls; there is {known_ones}{why_not(scheme)}", url=url)
-    return _MAKERS[scheme]
-
-
-def _http(http: Http, retry: Retry, counters: Counters) -> Fetcher:
-    from asyncwds.storage.stores.fetcher import HttpFetcher  # noqa: PLC0415 - it brings aiohttp, 150 ms
-
-    return _made_again(HttpFetcher(http, retry, counters), retry, counters)
-
-
-def _bucket(settings: Settings, http: Http, retry: Retry, counters: Counters) -> tuple[Fetcher, ObjectStore]:
-    from asyncwds.storage.stores.fetcher import HttpFetcher  # noqa: PLC0415 - as above
-
-    bare = HttpFetcher(http_for(settings, http), retry, counters, store_maker(settings))
-    fetcher = _made_again(bare, retry, counters)
-    if isinstance(settings, AIStore):
-        return ChecksumFetcher(fetcher, whole=settings.verify), bare.store
-    if isinstance(settings, S3) and settings.verify:
-        return _stated(fetcher, bare.store), bare.store
-    return fetcher, bare.store
-
-
-def _stated(fetcher: Fetcher, store: ObjectStore) -> Fetcher:
-    from asyncwds.storage.layers.stated_checksums import StatedChecksums  # noqa: PLC0415 - as above
-    from asyncwds.storage.stores.s3.store import S3Store  # noqa: PLC0415 - as above
-
-    assert isinstance(store, S3Store)
-    return StatedChecksums(fetcher, store.checksum)
-
-
-def _file_system(settings: FileSystem, _http: Http, retry: Retry, counters: Counters) -> Fetcher:
-    from asyncwds.storage.fsspec.store import FsspecFetcher  # noqa: PLC0415 - on first use, as all of them
-    from asyncwds.storage.layers.retry import Retrying  # noqa: PLC0415 - as above
-
-    if secure_mode():
-        raise SpecError("fsspec is not used, because WDS_SECURE is set: it reads local files and runs commands too")
-    return Retrying(FsspecFetcher(settings, counters), retry, counters)
-
-
-def _made_again(fetcher: Fetcher, retry: Retry, counters: Counters) -> Fetcher:
-    from asyncwds.storage.layers.hedge import Hedged  # noqa: PLC0415 - as above
-    from asyncwds.storage.layers.retry import Retrying  # noqa: PLC0415 - as above
-
-    return Retrying(Hedged(fetcher, retry, counters), retry, counters)
-
-
-def _file(_http: Http, _retry: Retry, counters: Counters) -> Fetcher:
-    return FileFetcher(counters)
-
-
-def _pipe(_http: Http, _retry: Retry, counters: Counters) -> Fetcher:
-    return PipeFetcher(counters)
-
-
-def _unchecked_pipe(_http: Http, _retry: Retry, counters: Counters) -> Fetcher:
-    return PipeFetcher(counters, check=False)
-
-
-def _stdin(_http: Http, _retry: Retry, counters: Counters) -> Fetcher:
-    return StdinFetcher(counters)
-
-
-_MAKERS: dict[str, Maker] = {"http": _http, "https": _http, "file": _file, "pipe": _pipe, "-": _stdin}
+            bare = store.scheme.reader(store.settings, self._access, self._counters)
+            layers = store.scheme.layers(store.settings)
+            self._readers[key] = _Reader(bare, compose(bare, layers, self._access.retry, self._counters))
+        return self._readers[key]

@@ -1,54 +1,98 @@
-"""Which settings hold for which url, and which store they make. Stores bring aiohttp and their vendor's library: on first use."""
+"""Which scheme a url has: `find` looks among those that were registered, our own, and those of other packages, in this order.
+
+What users give as `storage=` goes before all: by a url's prefix, whatever its scheme. Last comes fsspec, for what it knows.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
+from dataclasses import is_dataclass
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
+from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.runtime.extras import require_extra
-from asyncwds.runtime.security import secure_mode
-from asyncwds.settings.buckets import GCS, S3, AIStore, Azure, Command, FileSystem, HuggingFace
+from asyncwds.settings.access import Access, Settings, Storage, as_settings
 from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.shards.urls import scheme_of
+from asyncwds.storage import plugins
+from asyncwds.storage.fsspec import scheme as fsspec
+from asyncwds.storage.scheme import Scheme
 
-if TYPE_CHECKING:
-    from asyncwds.storage.http.transport import Transport
-    from asyncwds.storage.object_store import ObjectStore
-
-Settings = S3 | GCS | Azure | HuggingFace | AIStore | FileSystem | Command
-Storage = Mapping[str, Settings]
-"""URL prefix → settings for the urls that begin with it; the longest one counts."""
-
-# scheme → settings that hold unless others are given
-_AZURE = Azure()
-SCHEMES: dict[str, Settings] = {
-    "s3": S3(),
-    "gs": GCS(),
-    "az": _AZURE,
-    "abfs": _AZURE,
-    "abfss": _AZURE,
-    "hf": HuggingFace(),
-    "ais": AIStore(),
-}
-# settings → module and class of the store: called with the settings and a `Transport`
-_STORES: dict[type, tuple[str, str]] = {
-    S3: ("asyncwds.storage.stores.s3.store", "S3Store"),
-    GCS: ("asyncwds.storage.stores.gcs.store", "GcsStore"),
-    Azure: ("asyncwds.storage.stores.azure.store", "AzureStore"),
-    HuggingFace: ("asyncwds.storage.stores.hf.store", "HfStore"),
-    AIStore: ("asyncwds.storage.stores.ais.store", "AisStore"),
-    FileSystem: ("asyncwds.storage.fsspec.store", "FsspecStore"),  # which can do no more than list
-}
-_FILE_SYSTEM = FileSystem()
+# Where our own records are: `SCHEMES` of each.
+_STORES = (
+    "asyncwds.storage.stores.s3.scheme",
+    "asyncwds.storage.stores.gcs.scheme",
+    "asyncwds.storage.stores.azure.scheme",
+    "asyncwds.storage.stores.hf.scheme",
+    "asyncwds.storage.stores.ais.scheme",
+    "asyncwds.storage.stores.web.scheme",
+    "asyncwds.storage.local.scheme",
+    "asyncwds.storage.fsspec.scheme",
+)
+_registered: dict[str, Scheme] = {}
 
 
-def schemes() -> tuple[str, ...]:
-    """Schemes that have a store of their own."""
-    return tuple(SCHEMES)
+class Store(NamedTuple):
+    """What urls are opened with."""
+
+    scheme: Scheme
+    settings: Settings | None
+
+
+def register_scheme(scheme: Scheme) -> Callable[[], None]:
+    """Has the urls of `scheme.names` opened as the record says, in this process; returns a function that takes that back.
+
+    Registered schemes go before all others. Workers that are forked have them; those that are spawned import a package that has
+    them as an entry point of the group `asyncwds.schemes`, or register them when they start.
+    """
+    checks.instance("register_scheme: scheme", scheme, Scheme)
+    added = dict.fromkeys(scheme.names, scheme)
+    _registered.update(added)
+
+    def unregister() -> None:
+        for name in added:
+            if _registered.get(name) is scheme:
+                del _registered[name]
+
+    return unregister
+
+
+@cache
+def own_schemes() -> Mapping[str, Scheme]:
+    """Our own records, by name."""
+    return {name: scheme for scheme in _own() for name in scheme.names}
+
+
+def scheme_named(name: str) -> Scheme | None:
+    """The record of a scheme; see `asyncwds.shards.urls.scheme_of`."""
+    found = _registered.get(name) or own_schemes().get(name) or plugins.scheme_named(name)
+    if found is None and fsspec.knows(name):
+        return fsspec.SCHEMES[0]
+    return found
+
+
+def find(url: str, storage: Storage) -> Store | None:
+    """What opens a url; None where nothing does."""
+    name = scheme_of(url)
+    given = _given_for(url, storage)
+    if given is not None and _only_for(name, scheme := _scheme_of_settings(given)) is None:
+        return Store(scheme, given)
+    if name != "ais" and name in os.environ.get("USE_AIS_FOR", "").lower().split(":"):
+        return find(f"ais:{url.partition(':')[2]}", storage)
+    found = scheme_named(name)
+    if found is None or (not found.names and "://" not in url):
+        return None
+    return Store(found, found.settings)
+
+
+def known_names(can: Callable[[Scheme], object] = lambda _: True) -> str:
+    """For errors: the schemes of the records that can do something, those of other packages left out."""
+    known = {**own_schemes(), **_registered}
+    return ", ".join(f"{name}:" for name, scheme in known.items() if name != "-" and can(scheme))
 
 
 def as_storage(storage: Storage | Settings | None) -> Storage:
@@ -59,35 +103,20 @@ def as_storage(storage: Storage | Settings | None) -> Storage:
     if storage is None:
         return {}
     if not isinstance(storage, Mapping):
-        schemes_of = {f"{scheme}://": known for scheme, known in SCHEMES.items()} | {"pipe:": Command()}
-        storage = {prefix: storage for prefix, known in schemes_of.items() if type(known) is type(storage)}
-    if not storage or any(type(settings) not in {*_STORES, Command} for settings in storage.values()):
-        known = ", ".join(kind.__name__ for kind in (*_STORES, Command))
-        raise SpecError(f"storage must be one of {known}, or a dict of such by URL prefix")
-    if wrong := [prefix for prefix, settings in storage.items() if isinstance(settings, Command) != prefix.startswith("pipe:")]:
-        raise SpecError(f"storage: Command is for urls that begin with pipe:, and nothing else is: {wrong[0]!r}")
+        storage = dict.fromkeys(_scheme_of_settings(storage).prefixes, storage)
+    if not storage:
+        raise _no_settings()
+    for prefix, settings in storage.items():
+        alone = _only_for(prefix.partition(":")[0].lower(), _scheme_of_settings(settings))
+        if alone is not None:
+            kind, begins = type(alone.settings).__name__, " or ".join(alone.prefixes)
+            raise SpecError(f"storage: {kind} is for urls that begin with {begins}, and nothing else is: {prefix!r}")
     return dict(storage)
 
 
-def settings_for(url: str, storage: Storage) -> Settings | None:
-    """The settings for a url; None for urls that need no store, commands among them."""
-    if url.startswith("pipe:"):
-        return None
-    given = _given_for(url, storage)
-    if given is not None:
-        return given
-    scheme, _, rest = url.partition(":")
-    if scheme.lower() in os.environ.get("USE_AIS_FOR", "").lower().split(":"):
-        return settings_for(f"ais:{rest}", storage)
-    if scheme.lower() in SCHEMES:
-        return SCHEMES[scheme.lower()]
-    return _FILE_SYSTEM if rest.startswith("//") and is_foreign(scheme.lower()) else None
-
-
-def command_for(url: str, storage: Storage) -> Command:
-    """The settings for a `pipe:` url."""
-    given = _given_for(url, storage)
-    return given if isinstance(given, Command) else Command()
+def as_access(http: Http | None, retry: Retry | None, storage: Storage | Settings | None) -> Access:
+    """What users gave, completed with defaults. Raises SpecError for anything that is no such settings."""
+    return Access(*as_settings(http, retry), as_storage(storage))
 
 
 def _given_for(url: str, storage: Storage) -> Settings | None:
@@ -96,37 +125,30 @@ def _given_for(url: str, storage: Storage) -> Settings | None:
     return None if prefix is None else storage[prefix]
 
 
-def is_foreign(scheme: str) -> bool:
-    """Whether fsspec has a file system for it, and nobody else. In secure mode it is not asked: it reads local files too."""
-    if scheme in ("http", "https", "file", "pipe", "-") or secure_mode():
-        return False
-    from asyncwds.storage.fsspec.store import knows  # noqa: PLC0415 - asyncio, which plans and urls do not need
-
-    return knows(scheme)
-
-
-def why_not(scheme: str) -> str:
-    """What to add where a scheme is not known."""
-    try:
-        registry = require_extra("fsspec.registry", "fsspec")
-    except SpecError:
-        return "; pip install 'asyncwds[fsspec]' for others"
-    wants = registry.known_implementations.get(scheme, {}).get("err")
-    return f"; {wants}" if wants else ""
+def _only_for(name: str, scheme: Scheme) -> Scheme | None:
+    """The exclusive record that keeps the settings of `scheme` from holding for urls of a name; None if nothing does."""
+    owner = _registered.get(name) or own_schemes().get(name)
+    if owner is scheme:
+        return None
+    return next((one for one in (scheme, owner) if one is not None and one.exclusive), None)
 
 
-def store_maker(settings: Settings) -> Callable[[Transport], ObjectStore]:
-    module, name = _STORES[type(settings)]
-    kind: Callable[[Any, Transport], ObjectStore] = getattr(import_module(module), name)
-    return partial(kind, settings)
+def _scheme_of_settings(settings: object) -> Scheme:
+    """The record that settings are of, by their type. Raises SpecError for anything else."""
+    for scheme in (*_registered.values(), *_own()):
+        if scheme.settings is not None and type(scheme.settings) is type(settings):
+            return scheme
+    for scheme in plugins.schemes() if is_dataclass(settings) else ():
+        if scheme.settings is not None and type(scheme.settings) is type(settings):
+            return scheme
+    raise _no_settings()
 
 
-def http_for(settings: Settings, http: Http) -> Http:
-    """How requests are made to a store, where its vendor's environment has a say in that."""
-    if type(settings) is S3 and http.ca_file is None and os.environ.get("AWS_CA_BUNDLE"):
-        return replace(http, ca_file=os.environ["AWS_CA_BUNDLE"])
-    if type(settings) is AIStore:
-        names = os.environ.get("AIS_CRT"), os.environ.get("AIS_CRT_KEY")
-        client_cert = http.client_cert or ((names[0], names[1]) if names[0] and names[1] else None)
-        return replace(http, ca_file=http.ca_file or os.environ.get("AIS_CLIENT_CA"), client_cert=client_cert)
-    return http
+@cache
+def _own() -> tuple[Scheme, ...]:
+    return tuple(scheme for module in _STORES for scheme in import_module(module).SCHEMES)
+
+
+def _no_settings() -> SpecError:
+    known = dict.fromkeys(type(scheme.settings).__name__ for scheme in _own() if scheme.settings is not None)
+    return SpecError(f"storage must be one of {', '.join(known)}, or a dict of such by URL prefix")

@@ -1,103 +1,74 @@
-"""Which sink or output writes which url."""
+"""Which sink or output writes which url: that of its scheme."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 
 from asyncwds.errors import SpecError
 from asyncwds.runtime.blocking import in_thread
 from asyncwds.runtime.security import refused
-from asyncwds.settings.buckets import FileSystem
+from asyncwds.settings.access import Access, Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
-from asyncwds.shards.urls import local_path, scheme_of
-from asyncwds.storage.local.output import FileOutput, Output, StreamOutput
-from asyncwds.storage.local.pipe_output import PipeOutput
-from asyncwds.storage.schemes import Settings, Storage, http_for, schemes, settings_for, store_maker
+from asyncwds.shards.urls import scheme_of
+from asyncwds.storage.local.output import Killable, Output
+from asyncwds.storage.scheme import Scheme
+from asyncwds.storage.schemes import Store, find, known_names
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload
-
-Maker = Callable[[Http, Retry, Executor], Sink]
 
 
 def blocking_output(url: str, storage: Storage) -> Output | None:
-    """The output for urls that are written by blocking calls: file:, plain paths, pipe:, and - for standard output.
+    """The output for urls that are written by blocking calls, such as file:, plain paths, pipe:, and - for standard output.
 
-    None for those that need a sink, which are all that `storage` has settings for. Raises SpecError for urls that nothing writes,
-    and for local files and pipes where the environment has WDS_SECURE=1.
+    None for those that need a sink. Raises SpecError for urls that nothing writes, and for local files and pipes where the
+    environment has WDS_SECURE=1.
     """
-    if reason := refused(scheme_of(url)):
-        raise SpecError(f"{scheme_of(url)}: urls are not written to, because {reason}", url=url)
-    if _bucket_of(url, storage) is not None:
-        return None
-    scheme = _scheme(url)
-    if scheme == "-":
-        return StreamOutput(sys.stdout.buffer, "-", close=False)
-    if scheme == "pipe":
-        return PipeOutput(url)
-    path = local_path(url)
-    return None if path is None else FileOutput(url, path)
+    return _output(url, _writable(url, storage))
 
 
 def open_sinks(http: Http, retry: Retry, thread: Executor, storage: Storage) -> Sink:
     """A sink for all urls. What blocks is done in `thread`, an executor with a single thread."""
-    return _Sinks(http, retry, thread, storage)
+    return _Sinks(Access(http, retry, storage), thread)
 
 
 class _Sinks:
-    """Makes the sink for a scheme, or for settings, when the first such url is opened, and closes it."""
+    """Makes the sink for a scheme and its settings when the first such url is opened, and closes them all."""
 
-    def __init__(self, http: Http, retry: Retry, thread: Executor, storage: Storage) -> None:
-        self._arguments = (http, retry, thread)
+    def __init__(self, access: Access, thread: Executor) -> None:
+        self._access = access
         self._thread = thread
-        self._storage = storage
-        self._sinks: dict[Maker | int, Sink] = {}
+        self._sinks: dict[tuple[Scheme, int], Sink] = {}
 
     async def open(self, url: str) -> Upload:
-        settings = _bucket_of(url, self._storage)
-        if settings is not None:
-            return await self._bucket(settings).open(url)
-        output = await in_thread(self._thread, blocking_output, url, self._storage)
+        store = _writable(url, self._access.storage)
+        output = None if store.scheme.output is None else await in_thread(self._thread, _output, url, store)
         if output is not None:
-            return ThreadedUpload(output, self._thread, output.kill if isinstance(output, PipeOutput) else None)
-        maker = _MAKERS[_scheme(url)]
-        if maker not in self._sinks:
-            self._sinks[maker] = maker(*self._arguments)
-        return await self._sinks[maker].open(url)
-
-    def _bucket(self, settings: Settings) -> Sink:
-        if id(settings) not in self._sinks:
-            from asyncwds.storage.stores.sink import BucketSink  # noqa: PLC0415 - it brings aiohttp, 150 ms
-
-            http, retry, _ = self._arguments
-            self._sinks[id(settings)] = BucketSink(http_for(settings, http), retry, store_maker(settings))
-        return self._sinks[id(settings)]
+            return ThreadedUpload(output, self._thread, output.kill if isinstance(output, Killable) else None)
+        return await self._sink(store).open(url)
 
     async def aclose(self) -> None:
         async with AsyncExitStack() as stack:  # all of them, even if closing one fails
             for sink in self._sinks.values():
                 stack.push_async_callback(sink.aclose)
 
+    def _sink(self, store: Store) -> Sink:
+        key = (store.scheme, id(store.settings))
+        if key not in self._sinks:
+            assert store.scheme.writer is not None
+            self._sinks[key] = store.scheme.writer(store.settings, self._access, self._thread)
+        return self._sinks[key]
 
-def _bucket_of(url: str, storage: Storage) -> Settings | None:
-    settings = settings_for(url, storage)
-    return None if isinstance(settings, FileSystem) else settings  # by fsspec nothing is written
 
-
-def _scheme(url: str) -> str:
+def _writable(url: str, storage: Storage) -> Store:
     scheme = scheme_of(url)
-    if scheme not in {"-", "file", "pipe", *_MAKERS}:
-        known = ", ".join(f"{name}:" for name in ("file", "pipe", *_MAKERS, *schemes()))
-        raise SpecError(f"nothing writes to {scheme}: urls; there is {known}", url=url)
-    return scheme
+    if reason := refused(scheme):
+        raise SpecError(f"{scheme}: urls are not written to, because {reason}", url=url)
+    store = find(url, storage)
+    if store is None or not store.scheme.is_writable:
+        raise SpecError(f"nothing writes to {scheme}: urls; there is {known_names(lambda known: known.is_writable)}", url=url)
+    return store
 
 
-def _http(http: Http, retry: Retry, thread: Executor) -> Sink:
-    from asyncwds.storage.http.sink import HttpSink  # noqa: PLC0415 - it brings aiohttp, 150 ms
-
-    return HttpSink(http, retry, thread)
-
-
-_MAKERS: dict[str, Maker] = {"http": _http, "https": _http}
+def _output(url: str, store: Store) -> Output | None:
+    return None if store.scheme.output is None else store.scheme.output(store.settings, url)

@@ -12,12 +12,12 @@ from typing import IO, Any
 from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.runtime.security import refused
+from asyncwds.settings.access import Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import local_path, rewritten
 from asyncwds.storage.local.in_place import InPlaceOutput
 from asyncwds.storage.local.output import Output, StreamOutput, opened_output
-from asyncwds.storage.schemes import Storage
 from asyncwds.storage.sinks import blocking_output
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry

@@ -16,12 +16,12 @@ from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import SpecError
 from asyncwds.runtime.blocking import in_thread
 from asyncwds.runtime.completion import run_to_completion
-from asyncwds.settings.access import as_settings
+from asyncwds.settings.access import Settings, Storage, as_settings
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import rewritten
 from asyncwds.storage.local.output import StreamOutput, opened_output
-from asyncwds.storage.schemes import Settings, Storage, as_storage
+from asyncwds.storage.schemes import as_storage
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload
 from asyncwds.storage.sinks import open_sinks
 from asyncwds.writer.archive import Archive

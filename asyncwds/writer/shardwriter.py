@@ -8,11 +8,11 @@ from typing import IO, Any, Protocol, Self
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.settings.access import as_settings
+from asyncwds.settings.access import Settings, Storage, as_settings
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.local.output import Output, StreamOutput
-from asyncwds.storage.schemes import Settings, Storage, as_storage
+from asyncwds.storage.schemes import as_storage
 from asyncwds.writer.archivefile import ArchiveFile, open_output
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import IO, Any, Self
 
 from asyncwds.compression.kinds import suffix_to_write
-from asyncwds.settings.access import as_settings
+from asyncwds.settings.access import Settings, Storage, as_settings
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
-from asyncwds.storage.schemes import Settings, Storage, as_storage
+from asyncwds.storage.schemes import as_storage
 from asyncwds.writer.archivefile import ArchiveFile, open_output
 from asyncwds.writer.entries import Packer
 from asyncwds.writer.options import EncoderSpec, Options

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
-from asyncwds.errors import ChangedError, ShortBodyError, SpecError
+from asyncwds.errors import ChangedError, ShortBodyError
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
@@ -79,11 +79,8 @@ class FsspecFetcher:
             file.close()
 
 
-class FsspecStore:
-    """Lists files. The transport is none of its business."""
-
-    def __init__(self, settings: FileSystem, transport: object = None) -> None:
-        del transport
+class FsspecLister:
+    def __init__(self, settings: FileSystem) -> None:
         self._systems = Systems(settings)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
@@ -94,15 +91,6 @@ class FsspecStore:
 
     async def aclose(self) -> None:
         self._systems.close()
-
-
-def knows(scheme: str) -> bool:
-    """Whether fsspec is installed and has a file system of this name, with the libraries that it wants."""
-    try:
-        require_extra("fsspec.registry", "fsspec").get_filesystem_class(scheme)
-    except (SpecError, ImportError, ValueError):
-        return False
-    return True
 
 
 class _Look(NamedTuple):

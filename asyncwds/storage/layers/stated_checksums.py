@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 from asyncwds.errors import WdsError
 from asyncwds.storage.base import Answer, Body, Fetcher
@@ -15,6 +16,15 @@ from asyncwds.storage.ranges import ObjectMetadata
 PATIENCE = 2.0
 """[s] For which bytes that have begun to come wait for the checksum, and no longer: a store that does not tell it is no failure."""
 _REMEMBERED = 1024  # objects that are read at the same time, at most
+
+
+@runtime_checkable
+class StatesChecksums(Protocol):
+    """A fetcher, or a store, that can be asked."""
+
+    async def checksum(self, url: str) -> ObjectMetadata:
+        """The checksum of a whole object, and the version that it is of. Raises FetchError."""
+        ...
 
 
 class StatedChecksums:

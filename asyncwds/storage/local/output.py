@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 from asyncwds.errors import FetchError, SpecError, WdsError, redact
 from asyncwds.runtime.exit_cleanup import clean_up_undisturbed
@@ -35,6 +35,15 @@ class Output(Protocol):
 
     def abort(self) -> None:
         """Drops what was written and frees everything. Idempotent; does nothing after `commit`."""
+        ...
+
+
+@runtime_checkable
+class Killable(Protocol):
+    """An output whose calls may hang."""
+
+    def kill(self) -> None:
+        """From another thread: makes a call that waits return."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
@@ -16,9 +16,11 @@ from asyncwds.settings.retry import Retry
 from asyncwds.storage.http.body import HttpBody
 from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.http.transport import Transport
+from asyncwds.storage.layers.hints import AcceptsHints
+from asyncwds.storage.layers.stated_checksums import StatesChecksums
 from asyncwds.storage.object_store import ObjectStore, StoreRequest, StoreResponse
-from asyncwds.storage.ranges import Asked, Promise, promised, promised_nothing
-from asyncwds.storage.stores.web import WebStore
+from asyncwds.storage.ranges import Asked, ObjectMetadata, Promise, promised, promised_nothing
+from asyncwds.storage.stores.web.store import WebStore
 
 _GOOD = frozenset({200, 206})
 
@@ -60,6 +62,20 @@ class HttpFetcher:
             body = HttpBody(asked, response, promise, self._retry, self._counters, buffer=buffer, failed=failed)
             open_now.callback(body.close)
             yield body
+
+    def foresees(self, url: str) -> bool:
+        """As `asyncwds.storage.layers.hints.AcceptsHints`, by the store."""
+        return isinstance(self.store, AcceptsHints) and self.store.foresees(url)
+
+    def upcoming(self, urls: Sequence[str]) -> None:
+        """As `asyncwds.storage.layers.hints.AcceptsHints`, by the store."""
+        if isinstance(self.store, AcceptsHints):
+            self.store.upcoming(urls)
+
+    async def checksum(self, url: str) -> ObjectMetadata:
+        """As `asyncwds.storage.layers.stated_checksums.StatesChecksums`, by the store, which has to be one."""
+        assert isinstance(self.store, StatesChecksums)
+        return await self.store.checksum(url)
 
     async def aclose(self) -> None:
         try:

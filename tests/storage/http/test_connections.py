@@ -22,7 +22,7 @@ from asyncwds.storage.http.connections import Connector
 from asyncwds.storage.http.sink import HttpSink
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import StoreRequest
-from asyncwds.storage.stores.web import WebStore
+from asyncwds.storage.stores.web.store import WebStore
 from asyncwds.testing import leaks
 
 

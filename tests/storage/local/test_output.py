@@ -328,7 +328,7 @@ def test_which_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         output.commit()
     assert names(tmp_path) == ["a b", "a%20b"]
     assert blocking_output("https://host/a.tar", {}) is None
-    with pytest.raises(SpecError, match="nothing writes to nowhere: urls; there is file:, pipe:, http:, https:"):
+    with pytest.raises(SpecError, match="nothing writes to nowhere: urls; there is .*http:, https:, file:, pipe:"):
         blocking_output("nowhere://host/a", {})
     monkeypatch.setenv("WDS_SECURE", "1")
     for url in (f"{tmp_path}/c", "pipe:cat"):

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ import asyncwds as wds
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
+from asyncwds.settings.access import Storage
 from asyncwds.settings.buckets import AIStore
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import http_for, settings_for, store_maker
+from asyncwds.storage.schemes import find
+from asyncwds.storage.stores.ais.scheme import http_for
 from asyncwds.storage.stores.ais.store import AisStore, ObjectAddress, Token, parse_address
 from asyncwds.storage.stores.sink import BucketSink
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
@@ -286,6 +289,11 @@ async def test_other_clouds_by_way_of_the_cluster(cluster: Cluster, monkeypatch:
 def test_which_settings_hold_for_other_clouds(monkeypatch: pytest.MonkeyPatch) -> None:
     mine, keys = AIStore(endpoint="http://mine"), wds.S3(anonymous=True)
     monkeypatch.setenv("USE_AIS_FOR", "gs:s3")
+
+    def settings_for(url: str, storage: Storage) -> object:
+        store = find(url, storage)
+        return store and store.settings
+
     assert settings_for("gs://b/a", {"ais://": mine}) is mine
     assert settings_for("s3://b/a", {"ais://": mine, "s3://": keys}) is keys
     assert isinstance(settings_for("s3://b/a", {}), AIStore)
@@ -405,7 +413,7 @@ async def test_a_prefetch_job_under_way_ends_with_the_reader(cluster: Cluster) -
 
 async def upload(settings: AIStore, url: str, data: bytes, *, piece: int = 30_000, commit: bool = True) -> None:
     async with leaks():
-        sink = BucketSink(PLAIN, QUICK, store_maker(settings))
+        sink = BucketSink(PLAIN, QUICK, partial(AisStore, settings))
         try:
             writing = await sink.open(url)
             try:

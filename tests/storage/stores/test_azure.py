@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from aiohttp import web
@@ -27,7 +28,6 @@ from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import StoreRequest, StoreResponse
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import store_maker
 from asyncwds.storage.stores.azure.auth import Login, login, shared_key
 from asyncwds.storage.stores.azure.store import AzureStore, ObjectAddress, endpoint_url, parse_address
 from asyncwds.storage.stores.sink import BucketSink
@@ -288,7 +288,7 @@ async def test_pages_of_a_listing_and_what_they_hold_besides_blobs() -> None:
 
 async def upload(url: str, data: bytes, *, commit: bool = True, part_bytes: int = PART, http: Http = PLAIN) -> None:
     async with leaks():
-        sink = BucketSink(http, QUICK, store_maker(Azure(part_bytes=part_bytes)))
+        sink = BucketSink(http, QUICK, partial(AzureStore, Azure(part_bytes=part_bytes)))
         try:
             writing = await sink.open(url)
             try:

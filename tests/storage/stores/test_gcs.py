@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import SignedRequest
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import store_maker
 from asyncwds.storage.stores.gcs.auth import Token
 from asyncwds.storage.stores.gcs.store import GcsStore
 from asyncwds.storage.stores.sink import BucketSink
@@ -279,7 +279,7 @@ async def test_listings_that_make_no_sense() -> None:
 
 async def upload(settings: GCS, url: str, data: bytes, *, piece: int = 100_000, commit: bool = True) -> None:
     async with leaks():
-        sink = BucketSink(PLAIN, QUICK, store_maker(settings))
+        sink = BucketSink(PLAIN, QUICK, partial(GcsStore, settings))
         try:
             writing = await sink.open(url)
             try:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -24,7 +25,7 @@ from asyncwds.runtime.units import MiB
 from asyncwds.settings.buckets import S3
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
-from asyncwds.storage.schemes import store_maker
+from asyncwds.storage.stores.s3.store import S3Store
 from asyncwds.storage.stores.sink import BucketSink
 from asyncwds.testing import Fault, FaultServer, leaks, make_samples
 
@@ -46,7 +47,7 @@ def prefix() -> str:
 
 
 async def upload(url: str, data: bytes, settings: S3, retry: Retry = QUICK) -> None:
-    sink = BucketSink(Http(), retry, store_maker(settings))
+    sink = BucketSink(Http(), retry, partial(S3Store, settings))
     writing = await sink.open(url)
     try:
         for start in range(0, len(data), MiB):

@@ -11,11 +11,11 @@ from webapps import ranged, serve
 
 from asyncwds.errors import AccessError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Settings
 from asyncwds.settings.buckets import GCS, AIStore, Azure, HuggingFace
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import Settings
 from asyncwds.testing import read
 
 DATA = b"0123456789" * 100

@@ -1,0 +1,65 @@
+"""What this machine has: files, commands, standard input and output."""
+
+from __future__ import annotations
+
+import sys
+
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
+from asyncwds.settings.buckets import Command
+from asyncwds.shards.urls import local_path
+from asyncwds.storage.base import Fetcher
+from asyncwds.storage.local.output import FileOutput, Output, StreamOutput
+from asyncwds.storage.scheme import Layers, Scheme
+
+
+def _bare(settings: Command | None) -> Layers:
+    del settings
+    return Layers(retry=False)
+
+
+def _file(settings: None, access: Access, counters: Counters) -> Fetcher:
+    from asyncwds.storage.local.file import FileFetcher  # noqa: PLC0415 - asyncio, as below
+
+    del settings, access
+    return FileFetcher(counters)
+
+
+def _file_output(settings: None, url: str) -> Output:
+    del settings
+    path = local_path(url)
+    assert path is not None
+    return FileOutput(url, path)
+
+
+def _pipe(settings: Command, access: Access, counters: Counters) -> Fetcher:
+    from asyncwds.storage.local.pipe import PipeFetcher  # noqa: PLC0415 - as above
+
+    del access
+    return PipeFetcher(counters, check=settings.check)
+
+
+def _pipe_output(settings: Command, url: str) -> Output:
+    from asyncwds.storage.local.pipe_output import PipeOutput  # noqa: PLC0415 - as above
+
+    del settings
+    return PipeOutput(url)
+
+
+def _stdin(settings: None, access: Access, counters: Counters) -> Fetcher:
+    from asyncwds.storage.local.stdin import StdinFetcher  # noqa: PLC0415 - as above
+
+    del settings, access
+    return StdinFetcher(counters)
+
+
+def _stdout(settings: None, url: str) -> Output:
+    del settings
+    return StreamOutput(sys.stdout.buffer, url, close=False)
+
+
+SCHEMES = (
+    Scheme(names=("file",), reader=_file, output=_file_output, layers=_bare),
+    Scheme(names=("pipe",), settings=Command(), reader=_pipe, output=_pipe_output, layers=_bare, exclusive=True),
+    Scheme(names=("-",), reader=_stdin, output=_stdout, layers=_bare),
+)

@@ -1,0 +1,59 @@
+"""The record of a store that signs requests for our transport and lists objects. aiohttp comes with the first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
+from asyncwds.settings.http import Http
+from asyncwds.storage.base import Fetcher
+from asyncwds.storage.scheme import Layers, Lister, Scheme
+from asyncwds.storage.sink import Sink
+
+if TYPE_CHECKING:
+    from asyncwds.storage.http.transport import Transport
+    from asyncwds.storage.object_store import ObjectStore
+
+IN_PARTS = Layers(hedge=True)
+
+
+def bucket(
+    *names: str,
+    settings: Any,
+    make_store: Callable[[Any, Transport], ObjectStore],
+    layers: Callable[[Any], Layers] = lambda _: IN_PARTS,
+    http_for: Callable[[Any, Http], Http] = lambda _, http: http,
+    is_writable: bool = True,
+    has_query: bool = False,
+) -> Scheme:
+    """`make_store` imports what it needs; `http_for` is where the vendor's environment has a say in how requests are made."""
+
+    def reader(settings: Any, access: Access, counters: Counters) -> Fetcher:
+        from asyncwds.storage.stores.fetcher import HttpFetcher  # noqa: PLC0415 - it brings aiohttp, 150 ms
+
+        return HttpFetcher(http_for(settings, access.http), access.retry, counters, partial(make_store, settings))
+
+    def writer(settings: Any, access: Access, thread: Executor) -> Sink:
+        from asyncwds.storage.stores.sink import BucketSink  # noqa: PLC0415 - as above
+
+        del thread
+        return BucketSink(http_for(settings, access.http), access.retry, partial(make_store, settings))
+
+    def lister(settings: Any, access: Access) -> Lister:
+        from asyncwds.storage.stores.lister import StoreLister  # noqa: PLC0415 - as above
+
+        return StoreLister(http_for(settings, access.http), access.retry, partial(make_store, settings))
+
+    return Scheme(
+        names=names,
+        settings=settings,
+        reader=reader,
+        writer=writer if is_writable else None,
+        lister=lister,
+        layers=layers,
+        has_query=has_query,
+    )

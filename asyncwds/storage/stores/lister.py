@@ -1,0 +1,29 @@
+"""Objects on web servers and in buckets, listed: `StoreLister`. Imports aiohttp, so import it only when a URL needs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.storage.http.transport import Transport
+from asyncwds.storage.object_store import ObjectStore
+from asyncwds.storage.stores.web.store import WebStore
+
+
+class StoreLister:
+    """Asks a store that `make_store` makes, over a transport of its own."""
+
+    def __init__(self, http: Http, retry: Retry, make_store: Callable[[Transport], ObjectStore] = WebStore) -> None:
+        self._transport = Transport(http, retry, Counters(), logins=make_store is WebStore)
+        self._store = make_store(self._transport)
+
+    def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
+        return self._store.list(prefix, deep=deep)
+
+    async def aclose(self) -> None:
+        try:
+            await self._store.aclose()
+        finally:
+            await self._transport.aclose()

@@ -1,0 +1,53 @@
+"""`http://` and `https://`."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+
+from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
+from asyncwds.storage.base import Fetcher
+from asyncwds.storage.scheme import Layers, Lister, Scheme
+from asyncwds.storage.sink import Sink
+
+_NO_MATCH = "; on web servers, wildcards need a page that lists the folder: if this one has none, name the shards: {000..099}"
+
+
+def _reader(settings: None, access: Access, counters: Counters) -> Fetcher:
+    from asyncwds.storage.stores.fetcher import HttpFetcher  # noqa: PLC0415 - it brings aiohttp, 150 ms
+
+    del settings
+    return HttpFetcher(access.http, access.retry, counters)
+
+
+def _writer(settings: None, access: Access, thread: Executor) -> Sink:
+    from asyncwds.storage.http.sink import HttpSink  # noqa: PLC0415 - as above
+
+    del settings
+    return HttpSink(access.http, access.retry, thread)
+
+
+def _lister(settings: None, access: Access) -> Lister:
+    from asyncwds.storage.stores.lister import StoreLister  # noqa: PLC0415 - as above
+
+    del settings
+    return StoreLister(access.http, access.retry)
+
+
+def _layers(settings: None) -> Layers:
+    del settings
+    return Layers(hedge=True)
+
+
+SCHEMES = (
+    Scheme(
+        names=("http", "https"),
+        reader=_reader,
+        writer=_writer,
+        lister=_lister,
+        layers=_layers,
+        has_query=True,
+        escaped=True,
+        no_match=_NO_MATCH,
+    ),
+)
