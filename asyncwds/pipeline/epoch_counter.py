@@ -125,7 +125,7 @@ class EpochCounter:
     def _moved_to_file(self) -> int:
         with tempfile.TemporaryFile() as file:
             file.write(self._own.cells)
-            file.truncate(_BYTES)
+            file.write(bytes(_BYTES - _CELL_BYTES))  # a file with holes would kill a worker that finds no room for its report
             descriptor = os.dup(file.fileno())
         weakref.finalize(self, os.close, descriptor)
         self._own = _Memory(mmap.mmap(descriptor, _BYTES), self._own.owner)

@@ -16,10 +16,10 @@ from zlib import crc32
 from asyncwds.runtime.stats import Counters, Stats, summed
 from asyncwds.runtime.worker_info import WorkerInfo
 
-HALF = 4096
+HALF = 2048
 SLOT_BYTES = 2 * HALF
 _HEAD = Struct("<QII")
-_LONGEST_NAME, _FIRST_BYTES = 80, 64
+_LONGEST_NAME, _FIRST_BYTES = 40, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ def publish(slot: memoryview, counters: Counters, place: WorkerInfo, epoch: int)
 
 def _shortened(stats: Stats) -> Stats:
     times = {name[:_LONGEST_NAME]: round(seconds, 6) for name, seconds in stats.times.items()}
-    return replace(stats, times=times, first_bytes=stats.first_bytes[-_FIRST_BYTES:])
+    first_bytes = tuple([round(seconds, 6) for seconds in stats.first_bytes[-_FIRST_BYTES:]])
+    return replace(stats, times=times, first_bytes=first_bytes)
 
 
 def read(slot: memoryview) -> Report | None:

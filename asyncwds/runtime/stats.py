@@ -265,6 +265,6 @@ def with_head(own: Stats, head: str, inner: Stats) -> Stats:
     """What a pipeline did, with what another one did that it begins with."""
     if not own.seconds:
         return inner
-    starting = max(0.0, own.seconds - inner.seconds) if inner.workers else None
-    times = resolved(own.times, head, inner.times, starting=starting)
-    return replace(summed([own, inner], seconds=own.seconds, workers=inner.workers), times=times)
+    in_workers = inner.workers and not own.workers
+    times = resolved(own.times, head, inner.times, starting=max(0.0, own.seconds - inner.seconds) if in_workers else None)
+    return replace(summed([own, inner], seconds=own.seconds, workers=max(own.workers, inner.workers)), times=times)

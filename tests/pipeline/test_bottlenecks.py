@@ -17,7 +17,7 @@ from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.testing import FaultServer, make_shard
 
 SAMPLES = 40
-SECONDS = 0.01  # that a planted cause takes for each sample
+SECONDS = 0.02  # that a planted cause takes for each sample
 
 
 def shard(samples=SAMPLES, size=1000) -> bytes:
@@ -56,7 +56,7 @@ def read(dataset, seconds=0.0) -> wds.Stats:
 
 @contextmanager
 def slow_server(tmp_path):
-    with FaultServer({"a.tar": shard(size=10_000)}, bytes_per_second=1_000_000) as server:
+    with FaultServer({"a.tar": shard(size=10_000)}, bytes_per_second=500_000) as server:
         yield server.url("a.tar")
 
 
@@ -81,12 +81,12 @@ def slow_disk(tmp_path):
 @contextmanager
 def slow_command(tmp_path):
     (tmp_path / "a.tar").write_bytes(shard())
-    yield f"pipe:sleep 0.4; cat {tmp_path}/a.tar"
+    yield f"pipe:sleep 0.8; cat {tmp_path}/a.tar"
 
 
 @contextmanager
 def compressed(tmp_path):
-    (tmp_path / "a.tar").write_bytes(bz2.compress(shard(10, 1_000_000)))
+    (tmp_path / "a.tar").write_bytes(bz2.compress(shard(4, 1_000_000)))
     yield f"{tmp_path}/a.tar"
 
 

@@ -96,6 +96,8 @@ def test_what_a_pipeline_begins_with_is_resolved():
     here = replace(inner, workers=0)
     assert with_head(own, "DataLoader", here).times == pytest.approx({"network": 4.8, "map(f)": 2.2, "consumer": 3.0})
     assert with_head(own, "DataLoader", Stats()).times == own.times
+    both = with_head(replace(own, workers=2), "DataLoader", inner)  # in the same workers
+    assert (both.workers, both.times) == (2, with_head(own, "DataLoader", here).times)
     assert with_head(Stats(), "DataLoader", inner) == inner
 
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ pytestmark = [
 ]
 
 SHARDS, SAMPLES, SIZE = 4, 20, 2000
-STARTS = ["fork", "spawn"]
+SECONDS = 0.03  # that a planted cause takes for each sample
 
 
 def shard() -> bytes:
@@ -45,7 +44,7 @@ def slow_server():
 
 
 def linger(sample):
-    time.sleep(0.01)
+    time.sleep(SECONDS)
     return sample
 
 
@@ -64,10 +63,10 @@ def consume(loader, seconds=0.0) -> int:
     return count
 
 
-@pytest.mark.parametrize("context", STARTS)
-def test_the_counts_of_workers_add_up(urls, context):
-    options = {"multiprocessing_context": context, "persistent_workers": context == "spawn"}
-    with leaks() if context == "fork" else nullcontext():  # spawning leaves a process of Python's own
+@pytest.mark.parametrize("persistent", [False, True])
+def test_the_counts_of_workers_add_up(urls, persistent):
+    options = {"multiprocessing_context": "fork", "persistent_workers": persistent}
+    with leaks():
         dataset = wds.WebDataset(urls, shardshuffle=False).map(dict)
         loader = DataLoader(dataset, batch_size=None, num_workers=2, **options)
         for _ in range(2):  # each epoch anew
@@ -83,7 +82,7 @@ def test_the_counts_of_workers_add_up(urls, context):
 PLANTED = {
     "network": ("slow_server", None, 0.0, "network"),
     "user's map": ("urls", linger, 0.0, "map(linger)"),
-    "consumer": ("urls", dict, 0.01, "consumer"),
+    "consumer": ("urls", dict, SECONDS, "consumer"),
 }
 
 
@@ -107,7 +106,7 @@ def test_a_loader_of_spawned_workers_names_what_they_are_limited_by_once_they_ar
     loader = wds.WebLoader(dataset, batch_size=None, num_workers=1, **options)
     assert consume(loader) == consume(loader) == SHARDS * SAMPLES
     stats = loader.stats()
-    assert (stats.limit, stats.samples, stats.workers) == ("map(linger)", SHARDS * SAMPLES, 1), stats
+    assert (stats.limit, stats.samples, stats.shards, stats.workers) == ("map(linger)", SHARDS * SAMPLES, SHARDS, 1), stats
     del loader
 
 
@@ -133,6 +132,15 @@ def test_a_mix_in_workers(urls):
     assert consume(loader) == 2 * SHARDS * SAMPLES
     stats = loader.stats()
     assert (stats.limit, stats.samples, stats.shards) == ("map(linger)", 2 * SHARDS * SAMPLES, 2 * SHARDS)
+
+
+def test_a_mix_with_stages_in_workers(urls):
+    mix = wds.RoundRobin([wds.WebDataset(urls, shardshuffle=False).map(linger) for _ in range(2)], longest=True)
+    dataset = wds.FluidWrapper(mix).map(dict)
+    assert consume(DataLoader(dataset, batch_size=None, num_workers=2)) == 2 * SHARDS * SAMPLES
+    stats = dataset.stats()
+    assert (stats.limit, stats.samples, stats.workers) == ("map(linger)", 2 * SHARDS * SAMPLES, 2)
+    assert not stats.times.keys() & {"RoundRobin", "loader"}
 
 
 def test_a_worker_that_is_killed_leaves_what_it_reported(urls):
@@ -169,9 +177,8 @@ def test_nothing_is_left_when_a_process_ends(urls, tmp_path):
 
         if __name__ == "__main__":
             dataset = wds.WebDataset({urls!r}, shardshuffle=False)
-            for context in ("fork", "spawn"):
-                loader = DataLoader(dataset, batch_size=None, num_workers=1, multiprocessing_context=context)
-                assert sum(1 for _ in loader) == {SHARDS * SAMPLES}
+            loader = DataLoader(dataset, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+            assert sum(1 for _ in loader) == {SHARDS * SAMPLES}
             print(dataset.stats().samples)
     """
     (tmp_path / "program.py").write_text(textwrap.dedent(program))
