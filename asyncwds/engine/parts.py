@@ -22,8 +22,9 @@ FAST_STEP = 4 * MiB  # 12 ms of work with the smallest samples there can be
 class PartState(Enum):
     FETCHING = "in flight"
     COMPLETE = "all its bytes have come"
+    READ = "all of them are read, and nobody refers to them"
     FAILED = "its error waits to be read"
-    DROPPED = "given up while in flight"
+    DROPPED = "given up before it was read"
 
 
 class ShardState(Enum):
@@ -46,6 +47,7 @@ class Part:
     stop: int | None
     reserved: int
     state: PartState = PartState.FETCHING
+    in_flight: bool = True  # its task has not ended
     buffer: mmap | None = None  # where its bytes may be
     chunks: deque[Chunk] = field(default_factory=deque)
     received: int = 0

@@ -6,8 +6,9 @@ A shard's life, and what moves it on:
                                     └────► STREAMED (no ranges: its only part runs to the end of the shard)
     RANGED, STREAMED ──all bytes read, or given up──► ENDED
 
-A part's life: FETCHING ──► COMPLETE | FAILED, or DROPPED when its shard is given up while it is in flight. A part
-holds its connection until `released`, whatever its state, so that the number in flight is exact.
+A part's life: FETCHING ──► COMPLETE ──► READ, or FAILED, or DROPPED when its shard is given up before. A part holds its
+connection and its buffer until `released`, whatever its state, so that the number in flight is exact and nothing is written to
+a buffer that has been lent again.
 
 Three rules bound memory and cannot deadlock:
 
@@ -191,7 +192,11 @@ class Scheduler:
 
     def restart(self, part: Part) -> Part | None:
         """Starts what is still to come of a part anew; None if that is unknown. The caller must cancel the part's own task."""
-        return self._cut(part, 0) if part.missing else None
+        if not part.missing:
+            return None
+        rest = self._cut(part, 0)
+        self.completed(part)
+        return rest
 
     def _cut(self, part: Part, keep: int) -> Part:
         """The part keeps so many [bytes] of those still to come. It may pass the budget, as a part that the reader needs may."""
@@ -244,11 +249,10 @@ class Scheduler:
             part.error = error
 
     def released(self, part: Part) -> None:
-        """A part's task has ended, and with it the use of its connection and of its buffer, if the part was dropped."""
+        """A part's task has ended, and with it the use of its connection. Until then it may write to its buffer."""
         self.in_flight -= 1
-        if part.missing == 0:
-            self.completed(part)  # it was cancelled because the rest of it was started anew
-        if part.state is PartState.DROPPED:
+        part.in_flight = False
+        if part.state in (PartState.READ, PartState.DROPPED):
             self._recycle_buffer(part)
 
     # -- what the reader takes ------------------------------------------------------------------------------------
@@ -271,6 +275,7 @@ class Scheduler:
     def recycle(self, run: ShardRun) -> None:
         """Nobody refers any more to the buffers of parts that are read."""
         for part in run.used:
+            part.state = PartState.READ
             self._release(part, part.reserved)
             self._recycle_buffer(part)
         run.used.clear()
@@ -300,9 +305,8 @@ class Scheduler:
         for part in run.parts:
             self._release(part, part.reserved)
             part.chunks.clear()
-            if part.state is not PartState.FETCHING:
-                self._recycle_buffer(part)
             part.state = PartState.DROPPED
+            self._recycle_buffer(part)
         self.held -= len(run.parts)
         run.parts.clear()
         self.recycle(run)
@@ -317,6 +321,6 @@ class Scheduler:
         self.reserved -= size
 
     def _recycle_buffer(self, part: Part) -> None:
-        if part.buffer is not None:
+        if part.buffer is not None and not part.in_flight:
             self._buffers.give_back(part.buffer)
             part.buffer = None

@@ -251,6 +251,32 @@ def test_paused_streams_cannot_block_the_reader_when_the_number_of_connections_i
     assert ranges(scheduler.startable()) == [(0, 10, 20)]
 
 
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_buffer_is_lent_again_only_when_nobody_can_write_to_it_any_more(given_up):
+    """A part that is started anew is read while its cancelled task may still wait for a system call."""
+    scheduler = make(objects=1, connections=1)
+    (probe,) = scheduler.startable()
+    scheduler.answered(probe, Answer(0, 40, "e", ranged=True))
+    scheduler.received(probe, b"x" * 10)
+    scheduler.completed(probe)
+    scheduler.released(probe)
+    assert scheduler.take(probe.run) == b"x" * 10
+    (stalled,) = scheduler.startable()
+    buffer = stalled.buffer
+    assert buffer is not None
+    scheduler.received(stalled, memoryview(buffer)[:4])
+    assert scheduler.restart(stalled) is not None
+    assert scheduler.take(stalled.run) is not None
+    if given_up:
+        scheduler.end(stalled.run)
+    else:
+        scheduler.at_end(stalled.run)
+        scheduler.recycle(stalled.run)
+    assert stalled.buffer is buffer
+    scheduler.released(stalled)
+    assert stalled.buffer is None
+
+
 def test_giving_up_a_shard_frees_its_budget_at_once_and_its_connections_when_the_tasks_end():
     scheduler = make(objects=1)
     (first,) = scheduler.startable()
