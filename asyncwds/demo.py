@@ -51,7 +51,7 @@ def draw(random: np.random.Generator) -> tuple[Image.Image, int]:
     return image, label
 
 
-def drawn_samples(count: int, seed: int) -> Iterator[dict[str, str | bytes]]:
+def draw_samples(count: int, seed: int) -> Iterator[dict[str, str | bytes]]:
     """Samples with the fields jpg and cls, the same for the same seed."""
     import numpy as np  # noqa: PLC0415 - heavy
 
@@ -71,7 +71,7 @@ def make_data(folder: Path, samples: int, made: Callable[[int], object]) -> list
     for shard in range(SHARDS):
         count = samples // SHARDS + (shard < samples % SHARDS)
         names.append(f"shapes-{shard:03d}.tar")
-        (folder / names[-1]).write_bytes(make_shard(drawn_samples(count, seed=shard)))
+        (folder / names[-1]).write_bytes(make_shard(draw_samples(count, seed=shard)))
         made(count)
     return names
 

@@ -44,14 +44,14 @@ class Sample(dict[str, Any]):
 
     def __repr__(self) -> str:
         """Sizes and types in place of payloads; `dict(sample)` prints them all."""
-        fields = [f"{name!r}: {show_value(value)}" for name, value in self._shown().items()]
+        fields = [f"{name!r}: {show_value(value)}" for name, value in self._first_fields().items()]
         more = [f"… {len(self) - SHOWN_FIELDS} more"] if len(self) > SHOWN_FIELDS else []
         return f"Sample({{{', '.join(fields + more)}}})"
 
     def _repr_html_(self) -> str:
-        return html_table(self._shown())
+        return html_table(self._first_fields())
 
-    def _shown(self) -> dict[str, Any]:
+    def _first_fields(self) -> dict[str, Any]:
         """The first fields, the url without its secrets."""
         return {name: redact(self[name]) if name == "__url__" else self[name] for name in list(self)[:SHOWN_FIELDS]}
 
@@ -66,7 +66,7 @@ def whereabouts(sample: Any) -> dict[str, Any]:
     return known
 
 
-def misplaced(sample: Any) -> str | None:
+def describe_misplaced(sample: Any) -> str | None:
     """In words, what a stage for samples was given in place of one because stages stand in a wrong order; None for a sample."""
     if not isinstance(sample, Mapping):
         return f"not {type(sample).__name__}; it belongs before to_tuple and batched"

@@ -28,14 +28,14 @@ def list_cache(folder: str, *, clear: bool, as_json: bool) -> None:
         removed = cache.clear()
         click.echo(json.dumps({"removed": removed}) if as_json else f"removed {size(removed)}")
         return
-    shards = [_described(cache, entry) for entry in cache.entries()]
+    shards = [_describe(cache, entry) for entry in cache.entries()]
     for shard in shards:
         click.echo(json.dumps(shard) if as_json else _line(shard))
     if not as_json:
         click.echo(f"{size(sum(shard['bytes'] for shard in shards))} in {plural(len(shards), 'shard')}")
 
 
-def _described(cache: CacheFolder, entry: Any) -> dict[str, Any]:
+def _describe(cache: CacheFolder, entry: Any) -> dict[str, Any]:
     whole = None if entry.part else cache.find(entry.name)
     return {
         "name": entry.name,

@@ -35,14 +35,14 @@ def demo(samples: int, train_seconds: float) -> None:
             cap = box.BYTES_PER_SECOND / MB
             click.echo(f"serving them at {url}, {box.FIRST_BYTE_DELAY * 1000:.0f} ms to first byte, {cap:.0f} MB/s per connection")
             urls = tuple(f"{url.rstrip('/')}/{shard}" for shard in names)
-            alone = _timed(urls, samples, 1, "one connection")
-            many = _timed(urls, samples, None, "asyncwds")
+            alone = _stream_all(urls, samples, 1, "one connection")
+            many = _stream_all(urls, samples, None, "asyncwds")
             click.echo(f"asyncwds is {many / alone:.1f} times as fast as one connection")
             if train_seconds > 0:
                 _train(urls, train_seconds)
 
 
-def _timed(urls: tuple[str, ...], samples: int, connections: int | None, label: str) -> float:
+def _stream_all(urls: tuple[str, ...], samples: int, connections: int | None, label: str) -> float:
     """Streams everything once; returns bytes/s."""
     from asyncwds.cli.reading import Access, dataset, progress  # noqa: PLC0415 - heavy
 

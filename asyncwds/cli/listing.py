@@ -27,7 +27,7 @@ class Listed(NamedTuple):
     sizes: dict[str, int]  # [bytes] by field
 
 
-def listed(urls: tuple[str, ...], access: Access) -> tuple[Iterator[Listed], Callable[[], Stats]]:
+def list_samples(urls: tuple[str, ...], access: Access) -> tuple[Iterator[Listed], Callable[[], Stats]]:
     """The samples, and what was counted meanwhile."""
     if access.cache is not None:
         samples = dataset(urls, access)
@@ -39,10 +39,10 @@ def listed(urls: tuple[str, ...], access: Access) -> tuple[Iterator[Listed], Cal
 def _read(samples: Iterator[dict[str, Any]]) -> Iterator[Listed]:
     with closing(samples):  # type: ignore[type-var]
         for sample in samples:
-            yield _sized(sample, len)
+            yield _measure_sample(sample, len)
 
 
-def _sized(sample: dict[str, Any], measure: Callable[[Any], int]) -> Listed:
+def _measure_sample(sample: dict[str, Any], measure: Callable[[Any], int]) -> Listed:
     sizes = {name: measure(value) for name, value in sample.items() if not name.startswith("__")}
     return Listed(sample["__url__"], sample["__key__"], sizes)
 
@@ -52,16 +52,16 @@ def _read_headers(urls: tuple[str, ...], access: Access, counters: Counters) -> 
     shards = [Shard(url, index) for index, url in enumerate(expand_and_list(urls, access.http, storage=access.storage))]
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[HeaderStream]:
+    async def open_stream() -> AsyncIterator[HeaderStream]:
         stream = HeaderStream(iter(shards), storage(access.http, Retry(), counters, access.storage), counters, AT_ONCE)
         try:
             yield stream
         finally:
             await stream.aclose()
 
-    with closing(Bridge(opened, window=MiB, counters=counters, loop_factory=asyncio.new_event_loop)) as bridge:
+    with closing(Bridge(open_stream, window=MiB, counters=counters, loop_factory=asyncio.new_event_loop)) as bridge:
         for block in bridge:
             for sample in block.samples:
-                yield _sized(sample, int)
+                yield _measure_sample(sample, int)
             if not source.goes_on_after(block, counters):
                 return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.options import reading_options
-from asyncwds.formatting.escaping import escaped
+from asyncwds.formatting.escaping import escape
 from asyncwds.formatting.quantities import plural, size
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def list_samples(urls: tuple[str, ...], *, summary: bool, as_json: bool, only_ke
     """
     if only_keys and (summary or as_json):
         raise click.UsageError("-0 goes with neither --summary nor --json")
-    from asyncwds.cli.listing import listed  # noqa: PLC0415 - heavy
+    from asyncwds.cli.listing import list_samples  # noqa: PLC0415 - heavy
     from asyncwds.cli.reading import access, progress  # noqa: PLC0415 - as above
 
-    samples, stats = listed(urls, access(urls, **options))
+    samples, stats = list_samples(urls, access(urls, **options))
     totals: dict[str, list[int]] = {}
     count = 0
     show = _show_nothing if summary else _show_json if as_json else _show_key if only_keys else _show_line
@@ -49,7 +49,7 @@ def list_samples(urls: tuple[str, ...], *, summary: bool, as_json: bool, only_ke
     elif not as_json and not only_keys:
         click.echo(f"{plural(count, 'sample')} in {plural(stats().shards, 'shard')}")
         for name, (number, nbytes) in sorted(totals.items()):
-            click.echo(f"  {escaped(name):<16} {number:>9} x {size(nbytes / number):>9} = {size(nbytes)}")
+            click.echo(f"  {escape(name):<16} {number:>9} x {size(nbytes / number):>9} = {size(nbytes)}")
 
 
 def _show_nothing(sample: Listed) -> None:
@@ -57,7 +57,7 @@ def _show_nothing(sample: Listed) -> None:
 
 
 def _show_line(sample: Listed) -> None:
-    click.echo("\t".join([escaped(sample.key), *[f"{escaped(name)}:{nbytes}" for name, nbytes in sample.sizes.items()]]))
+    click.echo("\t".join([escape(sample.key), *[f"{escape(name)}:{nbytes}" for name, nbytes in sample.sizes.items()]]))
 
 
 def _show_json(sample: Listed) -> None:

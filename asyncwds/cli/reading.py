@@ -47,10 +47,10 @@ def access(
     given = {"anonymous": anonymous or None, "endpoint": endpoint, "profile": profile}
     options = {name: value for name, value in given.items() if value is not None}
     expanded = expand(urls)
-    return Access(Http(headers=_by_server(expanded, headers)), _settings(expanded, options), cache_settings(cache))
+    return Access(Http(headers=_headers_by_server(expanded, headers)), _settings(expanded, options), cache_settings(cache))
 
 
-def _by_server(urls: list[str], headers: tuple[str, ...]) -> dict[str, dict[str, str]]:
+def _headers_by_server(urls: list[str], headers: tuple[str, ...]) -> dict[str, dict[str, str]]:
     if not headers:
         return {}
     servers = {"/".join(url.split("/", 3)[:3]) + "/" for url in urls if scheme_of(url) in ("http", "https")}

@@ -20,7 +20,7 @@ from asyncwds.compression.fields import MAX_UNPACKED, unpack_field
 from asyncwds.compression.kinds import SUFFIXES
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.runtime.extras import require_extra
-from asyncwds.samples import misplaced, whereabouts
+from asyncwds.samples import describe_misplaced, whereabouts
 
 FieldDecoder = Callable[[bytes], Any]
 FieldHandler = Callable[[str, bytes], Any]
@@ -66,15 +66,15 @@ class ByExtension:
     decoders: Mapping[str, FieldDecoder]
 
     def __call__(self, key: str, data: bytes) -> Any:
-        return _by_extension(self.decoders, key, data)
+        return _decode_by_extension(self.decoders, key, data)
 
 
 def basichandlers(key: str, data: bytes) -> Any:
     """The handler that ends every Decoder by default: decodes by `decoders`."""
-    return _by_extension(decoders, key, data)
+    return _decode_by_extension(decoders, key, data)
 
 
-def _by_extension(decoders: Mapping[str, FieldDecoder], key: str, data: bytes) -> Any:
+def _decode_by_extension(decoders: Mapping[str, FieldDecoder], key: str, data: bytes) -> Any:
     extension = key.lower().lstrip(".")
     while extension:
         decode = decoders.get(extension)
@@ -154,7 +154,7 @@ class Decoder:
         if decoders:
             own.insert(0, ByExtension({name.lower().lstrip("."): decode for name, decode in decoders.items()}))
         if pickle is not None or max_unpacked != MAX_UNPACKED:
-            own.append(ByExtension(_bounded(pickle, max_unpacked)))
+            own.append(ByExtension(_bounded_decoders(pickle, max_unpacked)))
         unpack = [gzfilter if max_unpacked == MAX_UNPACKED else bind(gzfilter, max_bytes=max_unpacked)]
         self.handlers = [*(unpack if pre is None else pre), *own, *([basichandlers] if post is None else post)]
         self.only = None if only is None else frozenset(checks.names("decode: only", only))
@@ -173,7 +173,7 @@ class Decoder:
 
     def decode(self, sample: Any) -> Any:
         if not isinstance(sample, dict):
-            raise SpecError(f"decode needs samples that are dicts, {misplaced(sample)}")
+            raise SpecError(f"decode needs samples that are dicts, {describe_misplaced(sample)}")
         decoded = sample.copy()
         field = ""
         try:
@@ -216,7 +216,7 @@ class Decoder:
         return Continue(key, data)
 
 
-def _bounded(allow: Any, max_bytes: int) -> dict[str, FieldDecoder]:
+def _bounded_decoders(allow: Any, max_bytes: int) -> dict[str, FieldDecoder]:
     """The decoders that have one of these options, for those that are not the defaults."""
     chosen: dict[str, FieldDecoder] = {}
     if allow is not None:
@@ -244,7 +244,7 @@ def undecodable(sample: Any, field: str, cause: Exception) -> DecodeError:
 
 
 def _refuse(sample: Any, field: str) -> NoReturn:
-    if wrong := misplaced(sample):
+    if wrong := describe_misplaced(sample):
         raise SpecError(f"decode needs samples, {wrong}")
     raise SpecError(
         f"decode needs fields that are bytes, not {type(sample[field]).__name__} as {field!r} is; "

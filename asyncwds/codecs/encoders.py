@@ -236,7 +236,7 @@ class ExtensionEncoder:
     def __call__(self, sample: Sample) -> dict[str, Any]:
         plain = self._plain
         return {
-            field: value if type(value) is bytes and field in plain else self._encoded(field, value, sample)
+            field: value if type(value) is bytes and field in plain else self._encode_field(field, value, sample)
             for field, value in sample.items()
         }
 
@@ -245,7 +245,7 @@ class ExtensionEncoder:
         plain = self._plain
         return all((type(value) is bytes and field in plain) or field.startswith("_") for field, value in sample.items())
 
-    def _encoded(self, field: str, value: Any, sample: Sample) -> Any:
+    def _encode_field(self, field: str, value: Any, sample: Sample) -> Any:
         try:
             encoded = encode_based_on_extension1(value, field, self._handlers)
         except SpecError:
@@ -255,12 +255,12 @@ class ExtensionEncoder:
             error = EncodeError(message, key=str(sample.get("__key__")))
             error.field = field
             raise error from cause
-        if encoded is value and type(value) is bytes and len(self._plain) < _REMEMBERED and not _compressed(field):
+        if encoded is value and type(value) is bytes and len(self._plain) < _REMEMBERED and not _is_compressed(field):
             self._plain.add(field)
         return encoded
 
 
-def _compressed(field: str) -> bool:
+def _is_compressed(field: str) -> bool:
     return field.rpartition(".")[2].lower() in _COMPRESSIONS
 
 

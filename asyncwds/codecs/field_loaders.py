@@ -12,7 +12,7 @@ from math import prod
 from typing import IO, Any, Literal
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
-from asyncwds.codecs.pickles import unpickled
+from asyncwds.codecs.pickles import unpickle
 from asyncwds.codecs.rebuilding import ALLOWING
 from asyncwds.compression.fields import MAX_UNPACKED
 from asyncwds.errors import DecodeError
@@ -39,7 +39,7 @@ def unpickle_loads(data: bytes, allow: Allowed = None) -> Any:
         raise DecodeError("Unpickling is not allowed for security reasons when enforce_security is set.")
     if _anything(allow):
         return pickle.loads(data)  # noqa: S301 - asked for
-    return unpickled(data, () if allow is None or isinstance(allow, str) else allow)
+    return unpickle(data, () if allow is None or isinstance(allow, str) else allow)
 
 
 def torch_loads(data: bytes, allow: Allowed = None, max_bytes: int = MAX_UNPACKED) -> Any:

@@ -32,11 +32,11 @@ def imageencoder(image: Any, format: str = "PNG") -> bytes:  # noqa: A002 - webd
     picture = image if isinstance(image, Image.Image) else Image.fromarray(_pixels(image))
     kind = _FORMATS.get(name, name)
     with BytesIO() as file:
-        _held(picture, name).save(file, format=kind, **_OPTIONS.get(kind, {}))
+        _convert_mode(picture, name).save(file, format=kind, **_OPTIONS.get(kind, {}))
         return file.getvalue()
 
 
-def _held(picture: Image.Image, name: str) -> Image.Image:
+def _convert_mode(picture: Image.Image, name: str) -> Image.Image:
     modes = _NETPBM.get(name, ())
     if not modes or picture.mode in modes:
         return picture
@@ -51,7 +51,7 @@ def _pixels(value: Any) -> NDArray[Any]:
         raise TypeError(f"an image is a PIL image, an array or a tensor, not {type(value).__name__}")
     if value.ndim not in (2, 3) or (value.ndim == 3 and value.shape[2] not in (1, 3, 4)):
         raise TypeError(f"an image has the shape [H, W] or [H, W, C] with 1, 3 or 4 channels, not {list(value.shape)}")
-    pixels = _quantised(value) if value.dtype.kind == "f" else value
+    pixels = _quantise(value) if value.dtype.kind == "f" else value
     return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
 
 
@@ -60,7 +60,7 @@ def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
     return array.transpose(1, 2, 0) if array.ndim == 3 and array.shape[0] in (1, 3, 4) else array
 
 
-def _quantised(values: NDArray[Any]) -> NDArray[np.uint8]:
+def _quantise(values: NDArray[Any]) -> NDArray[np.uint8]:
     """0..1 → 0..255. Rounded, where webdataset truncates: so what was decoded to floats comes back as the same bytes."""
     low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)
     if not (low > -0.001 and high < 1.001):  # NaN is neither

@@ -98,7 +98,7 @@ class ImageHandler:
         spec = IMAGE_SPECS[self.imagespec]
         if spec.container == "pil":
             return _image(data, spec)
-        return packed(_exact(data, spec) if spec.numbers in {"uint16", "any"} else _array(data, spec), spec)
+        return pack_pixels(_exact(data, spec) if spec.numbers in {"uint16", "any"} else _array(data, spec), spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class TurboJpegHandler:
         _require_pixels(height * width)
         spec = IMAGE_SPECS[self.spec]
         pixels = simplejpeg.decode_jpeg(data, "GRAY" if spec.mode == "L" else spec.mode)
-        return packed(pixels[:, :, 0] if spec.mode == "L" else pixels, spec)
+        return pack_pixels(pixels[:, :, 0] if spec.mode == "L" else pixels, spec)
 
 
 def imagehandler(imagespec: str, extensions: str | Iterable[str] = IMAGE_EXTENSIONS) -> ImageHandler:
@@ -210,7 +210,7 @@ def _formats() -> list[str] | None:
     return [name for name in Image.OPEN if name != "EPS"]
 
 
-def packed(pixels: NDArray[Any], spec: ImageSpec) -> Any:
+def pack_pixels(pixels: NDArray[Any], spec: ImageSpec) -> Any:
     """[H, W], [H, W, C] or [T, H, W, C] → what the spec says."""
     import numpy as np  # noqa: PLC0415 - heavy
 

@@ -32,7 +32,7 @@ _SIZED = {0x8C: 1, 0x58: 4, 0x8D: 8, 0x43: 1, 0x42: 4, 0x8E: 8, 0x96: 8, 0x8A: 1
 _STOP = pickle.STOP[0]
 
 
-def unpickled(data: bytes, admitted: Iterable[Callable[..., Any]] = ()) -> Any:
+def unpickle(data: bytes, admitted: Iterable[Callable[..., Any]] = ()) -> Any:
     """The object in a pickle, whose classes and functions are plain data's or among those admitted. DecodeError for others."""
     return (_Plain(BytesIO(data)) if is_plain(data) else _Careful(data, Rebuilding((Sample, *admitted)))).load()
 

@@ -32,17 +32,17 @@ class Extent:
 
 def read_video(data: bytes, request: Request) -> Clip:
     """Raises what PyAV raises, and ValueError for a video that is cut, has no frames, or needs more memory than allowed."""
-    with _opened(data) as container:
+    with _open_container(data) as container:
         extent = _extent(container)
-    with _opened(data) as container:
+    with _open_container(data) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1  # samples are decoded side by side, not slices of one
-        return _converted(_chosen(_timed(container.decode(stream), extent.fps), request.sampling, extent), request, extent)
+        return _make_clip(_chosen(_add_times(container.decode(stream), extent.fps), request.sampling, extent), request, extent)
 
 
 def read_audio(data: bytes, max_bytes: int) -> Sound | None:
     """The first audio stream; None if there is none."""
-    with _opened(data) as container:
+    with _open_container(data) as container:
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]
@@ -57,7 +57,7 @@ def read_audio(data: bytes, max_bytes: int) -> Sound | None:
         return Sound(np.concatenate(pieces, axis=1), stream.rate)
 
 
-def _opened(data: bytes) -> Any:
+def _open_container(data: bytes) -> Any:
     av = require_extra("av", "video")
     # Titles in Latin-1 are common. From version 19 on PyAV takes them by itself, and has no such argument.
     lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
@@ -82,7 +82,7 @@ def _extent(container: Any) -> Extent:
     return Extent(len(packets), float(begin), float(end) if last.duration else float(end) + 1 / fps, fps)
 
 
-def _timed(frames: Iterable[Any], fps: float) -> Iterator[Timed]:
+def _add_times(frames: Iterable[Any], fps: float) -> Iterator[Timed]:
     for index, frame in enumerate(frames):
         yield index / fps if frame.time is None else frame.time, frame
 
@@ -91,12 +91,12 @@ def _chosen(frames: Iterator[Timed], sampling: Sampling, extent: Extent) -> tupl
     """How many frames at most, and those that are wanted, as often as they are wanted."""
     if sampling.fps is not None:
         times = sampling.times(extent.begin, extent.end)
-        return len(times), _shown_at(frames, times)
+        return len(times), _pick_times(frames, times)
     indices = sampling.indices(extent.count)
-    return len(indices), _at(frames, indices, fill=sampling.fixed)
+    return len(indices), _pick_indices(frames, indices, fill=sampling.fixed)
 
 
-def _at(frames: Iterator[Timed], indices: list[int], fill: bool) -> Iterator[Timed]:
+def _pick_indices(frames: Iterator[Timed], indices: list[int], fill: bool) -> Iterator[Timed]:
     """`fill` repeats the last frame where fewer come out of the decoder than went in."""
     wanted = iter(indices)
     index = next(wanted, None)
@@ -112,7 +112,7 @@ def _at(frames: Iterator[Timed], indices: list[int], fill: bool) -> Iterator[Tim
         yield from [frame for _ in wanted]
 
 
-def _shown_at(frames: Iterator[Timed], times: list[float]) -> Iterator[Timed]:
+def _pick_times(frames: Iterator[Timed], times: list[float]) -> Iterator[Timed]:
     """At each time the last frame that has begun by then."""
     shown = None
     wanted = iter(times)
@@ -129,7 +129,7 @@ def _shown_at(frames: Iterator[Timed], times: list[float]) -> Iterator[Timed]:
         yield from [shown for _ in wanted]
 
 
-def _converted(chosen: tuple[int, Iterator[Timed]], request: Request, extent: Extent) -> Clip:
+def _make_clip(chosen: tuple[int, Iterator[Timed]], request: Request, extent: Extent) -> Clip:
     count, frames = chosen
     pictures: NDArray[np.uint8] | None = None
     times = []

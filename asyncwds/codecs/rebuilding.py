@@ -39,7 +39,7 @@ def _zone(key: str, _: bool = True) -> Any:
     return ZoneInfo(key)
 
 
-def _encoded(text: Any, encoding: Any) -> bytes:
+def _encode_text(text: Any, encoding: Any) -> bytes:
     """How old pickles write bytes."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         refuse(f"_codecs.encode({encoding})")
@@ -85,7 +85,7 @@ _CALLED_WITH: dict[Any, tuple[type, ...]] = {
 _ONLY_NAMED = (int, float, str, bool, list, dict, tuple, UUID, Fraction)
 _STATEFUL = frozenset({UUID, SimpleNamespace, OrderedDict, Counter, defaultdict})
 _FUNCTIONS: dict[tuple[str, str], Any] = {
-    ("_codecs", "encode"): _encoded,
+    ("_codecs", "encode"): _encode_text,
     ("builtins", "type"): _type_of,
     ("zoneinfo", "ZoneInfo"): _zone,
 }
@@ -107,7 +107,7 @@ class Rebuilding:
     def __init__(self, admitted: Iterable[Callable[..., Any]] = ()) -> None:
         self._admitted = {(thing.__module__, thing.__qualname__): thing for thing in admitted}
         self._trusted = frozenset(self._admitted.values())
-        self._own = {("copyreg", "_reconstructor"): self._reconstructed, ("builtins", "getattr"): self._member}
+        self._own = {("copyreg", "_reconstructor"): self._reconstruct, ("builtins", "getattr"): self._member}
         self._functions: list[Any] = [*_FUNCTIONS.values(), *self._own.values()]
         self._arrays: Arrays | None = None
 
@@ -119,7 +119,7 @@ class Rebuilding:
                 return named[place]
         if (module, name) in self._admitted:
             return self._admitted[module, name]
-        return self._found_in_library(module, name)
+        return self._find_in_library(module, name)
 
     def call(self, f: Any, args: Any) -> Any:
         if any(f is function for function in self._functions) or self._is_trusted(f):
@@ -149,7 +149,7 @@ class Rebuilding:
     def _is_trusted(self, f: Any) -> bool:
         return any(f is trusted for trusted in self._trusted)
 
-    def _found_in_library(self, module: str, name: str) -> Any:
+    def _find_in_library(self, module: str, name: str) -> Any:
         """In NumPy or torch, which are imported for that: a pickle may only come to them by one of their names."""
         library = module.partition(".")[0]
         if library == "numpy":
@@ -170,7 +170,7 @@ class Rebuilding:
             self._functions.append(found)
         return found
 
-    def _reconstructed(self, kind: Any, base: Any, state: Any) -> Any:
+    def _reconstruct(self, kind: Any, base: Any, state: Any) -> Any:
         """How protocols 0 and 1 make an object of a class."""
         if not isinstance(kind, type) or not (self._is_trusted(kind) or kind is UUID) or base not in _BASES:
             refuse(f"an object of {_name(kind)}")

@@ -42,7 +42,7 @@ class Arrays:
         if module == "numpy" and name in ("ndarray", "dtype"):
             return np.ndarray if name == "ndarray" else self._dtype
         if module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return {"_reconstruct": self._reconstructed, "scalar": self._scalar}.get(name)
+            return {"_reconstruct": self._reconstruct, "scalar": self._scalar}.get(name)
         if module in ("numpy.core.numeric", "numpy._core.numeric"):
             return self._from_buffer if name == "_frombuffer" else None
         kind = getattr(np, name, None) if module == "numpy" and name.isidentifier() else None
@@ -71,7 +71,7 @@ class Arrays:
         """The dtype that this state is of."""
         spec = dtype.__reduce__()[1][0]
         try:
-            sound = self._described(spec, _State(*state[1:]))
+            sound = self._build_dtype(spec, _State(*state[1:]))
         except (TypeError, ValueError, KeyError, AttributeError) as cause:
             raise ValueError(f"the state of a numpy.dtype makes no sense: {cause}") from cause
         _, args, written = sound.__reduce__()
@@ -79,7 +79,7 @@ class Arrays:
             refuse("the state of a numpy.dtype that NumPy does not write")
         return sound
 
-    def _described(self, spec: str, state: _State) -> Any:
+    def _build_dtype(self, spec: str, state: _State) -> Any:
         dtype: Any = np.dtype  # of values whose types are not known
         if state.base is not None:
             return dtype((self._sure(state.base[0]), state.base[1]))
@@ -99,7 +99,7 @@ class Arrays:
             refuse("a numpy.dtype without a state")
         return dtype
 
-    def _reconstructed(self, kind: Any, shape: Any, code: Any) -> Any:
+    def _reconstruct(self, kind: Any, shape: Any, code: Any) -> Any:
         if kind is not np.ndarray or shape != (0,) or code not in (b"b", "b"):
             refuse("an array of a class of its own")
         array = np.ndarray((0,), "b")

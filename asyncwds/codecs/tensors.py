@@ -43,7 +43,7 @@ def encode_buffer(l: list[Any], infos: Sequence[str] | None = None) -> bytes:  #
     """
     if not isinstance(l, list):
         raise EncodeError(f"tenbin needs a list of arrays, not {type(l).__name__}")
-    return b"".join(piece for chunk in encode_list(l, infos) for piece in framed(chunk))
+    return b"".join(piece for chunk in encode_list(l, infos) for piece in frame_chunk(chunk))
 
 
 def decode_buffer(buf: Buffer, infos: Infos = False) -> Any:
@@ -133,7 +133,7 @@ def _header(array: NDArray[Any], info: str) -> bytes:
     return _HEADER.pack(code.encode(), info.encode(), array.ndim) + struct.pack(f"<{array.ndim}q", *array.shape)
 
 
-def framed(chunk: Buffer) -> Iterator[Buffer]:
+def frame_chunk(chunk: Buffer) -> Iterator[Buffer]:
     yield _CHUNK.pack(MAGIC, len(chunk))
     yield chunk
     yield bytes(-len(chunk) % _ALIGNMENT)

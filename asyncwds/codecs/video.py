@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from asyncwds import checks
 from asyncwds.codecs import ffmpeg
-from asyncwds.codecs.images import as_tensor, extension_set, image_spec, last_extension, packed
+from asyncwds.codecs.images import as_tensor, extension_set, image_spec, last_extension, pack_pixels
 from asyncwds.codecs.video_types import MAX_DECODED, Request, Sampling
 from asyncwds.errors import SpecError
 
@@ -57,7 +57,7 @@ class VideoHandler:
         spec = image_spec(self.spec)
         contained = as_tensor if spec.container == "torch" else lambda array: array
         samples, rate = (None, None) if sound is None else (contained(sound.samples), sound.rate)
-        return Video(packed(clip.frames, spec), contained(clip.pts), clip.fps, samples, rate)
+        return Video(pack_pixels(clip.frames, spec), contained(clip.pts), clip.fps, samples, rate)
 
 
 def video(

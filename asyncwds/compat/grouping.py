@@ -12,7 +12,7 @@ from asyncwds.engine.tolerance import tolerated
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError, SpecError
 from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
 from asyncwds.samples import Sample
-from asyncwds.tar.grouping import Keys, base_plus_ext, repeated_message
+from asyncwds.tar.grouping import Keys, base_plus_ext, describe_repeated_key
 
 Identity = tuple[str, str, object, int]  # key, url, number of the archive, empty dicts seen: a sample has one of each
 
@@ -81,7 +81,7 @@ class _Seen:
             self._keys.add(key)
         elif not self._warned:
             self._warned = True
-            tolerated(RepeatedKeyError(repeated_message(key), url=identity[1], key=key), strict=False)
+            tolerated(RepeatedKeyError(describe_repeated_key(key), url=identity[1], key=key), strict=False)
 
 
 def valid_sample(sample: Any) -> bool:

@@ -21,7 +21,7 @@ from asyncwds.pipeline.shardlists import (
 )
 from asyncwds.pipeline.shardspec import MSSource, MultiShardSample, shardspec
 from asyncwds.shards.splitters import single_node_only, split_by_node, split_by_worker
-from asyncwds.shards.urls import with_environment as envsubst
+from asyncwds.shards.urls import expand_environment as envsubst
 
 __all__ = [
     "DirectoryShardList",

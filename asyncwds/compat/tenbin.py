@@ -16,7 +16,7 @@ from asyncwds.codecs.tensors import (
     decode_list,
     encode_buffer,
     encode_list,
-    framed,
+    frame_chunk,
     load,
     read,
     read_chunk,
@@ -125,7 +125,7 @@ def decode_header(h: bytes) -> tuple[tuple[int, ...], np.dtype[Any], str]:
 
 
 def encode_chunks(l: Iterable[Any]) -> bytes:  # noqa: E741 - WebDataset's name
-    return b"".join(piece for chunk in l for piece in framed(_flat(chunk)))
+    return b"".join(piece for chunk in l for piece in frame_chunk(_flat(chunk)))
 
 
 def decode_chunks(buf: bytes) -> list[memoryview]:
@@ -133,7 +133,7 @@ def decode_chunks(buf: bytes) -> list[memoryview]:
 
 
 def write_chunk(stream: BinaryIO, buf: Any) -> None:
-    stream.writelines(framed(_flat(buf)))
+    stream.writelines(frame_chunk(_flat(buf)))
 
 
 def _flat(chunk: Any) -> memoryview:

@@ -26,7 +26,7 @@ from typing import Protocol
 from asyncwds.engine.parts import FAST_STEP, STEP
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError
-from asyncwds.runtime.descriptors import explained, make_loop
+from asyncwds.runtime.descriptors import explain, make_loop
 from asyncwds.runtime.exit_cleanup import clean_up_undisturbed
 from asyncwds.runtime.stats import Counters
 
@@ -104,7 +104,7 @@ class _Crossing:
         except asyncio.CancelledError:
             error = BridgeError("the iterator was closed")
         except BaseException as failure:  # noqa: BLE001 - it belongs to the consumer, who raises it
-            error = explained(failure)
+            error = explain(failure)
         self.queue.put(_End(error))
 
     async def _carry(self, open_source: OpenSource) -> None:

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.runtime.security import refused
+from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Storage
 from asyncwds.settings.http import Http
@@ -59,7 +59,7 @@ def opener_of(scheme: str) -> Opener:
 def writer_of(url: str) -> Opener | None:
     """The function that writers open a url with; None where that is their own affair, or not allowed."""
     scheme = scheme_of(url)
-    if scheme in {"-", "file"} or refused(scheme):
+    if scheme in {"-", "file"} or why_refused(scheme):
         return None
     if scheme in os.environ.get("USE_AIS_FOR", "").split(":"):
         scheme = "ais"

@@ -16,6 +16,6 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join([char if char.isprintable() else repr(char)[1:-1] for char in text])
 
 
-def escaped(name: str) -> str:
+def escape(name: str) -> str:
     r"""As `printable`, with each backslash as two: no two names look alike."""
     return printable(name.replace("\\", "\\\\"))

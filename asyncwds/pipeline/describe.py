@@ -12,7 +12,7 @@ from asyncwds.formatting.reprs import changed_fields, first_field, method_name, 
 from asyncwds.pipeline.run import Description
 from asyncwds.pipeline.stage import FilterFunction
 from asyncwds.pipeline.stages import Map, MapTuple, Rename, Slice, ToTuple
-from asyncwds.shards.urls import shown
+from asyncwds.shards.urls import shorten_urls
 
 SOURCE_FIELDS = ("shardshuffle", "draw", "prefetch", "retry", "http", "cache", "storage")
 
@@ -37,7 +37,7 @@ def describe_head(head: Any) -> str:
         return show_value(head)
     changed = changed_fields(head)
     settings = [f"{name}={show_value(changed[name])}" for name in SOURCE_FIELDS if changed.get(name)]
-    return ", ".join([shown(head.urls), *settings])
+    return ", ".join([shorten_urls(head.urls), *settings])
 
 
 def describe_stage(stage: Any) -> str:

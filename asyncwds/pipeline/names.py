@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.samples import misplaced, whereabouts
+from asyncwds.samples import describe_misplaced, whereabouts
 
 Names = tuple[str, ...]  # alternatives: the first one that a sample has counts
 
@@ -45,7 +45,7 @@ def getfirst(sample: Any, keys: str | Sequence[str], default: Any = None, missin
         return default
     wanted = keys if isinstance(keys, str) else ";".join(keys)
     require_dict(sample, f"field {wanted!r}")
-    if wrong := misplaced(sample):
+    if wrong := describe_misplaced(sample):
         raise SpecError(f"field {wanted!r} is looked for in samples, {wrong}")
     raise SampleError(f"no field {wanted!r} in {' '.join(str(field) for field in sample)}", **whereabouts(sample))
 
@@ -53,4 +53,4 @@ def getfirst(sample: Any, keys: str | Sequence[str], default: Any = None, missin
 def require_dict(sample: object, stage: str) -> None:
     """Raises SpecError for what is no dict: not this sample is wrong, but the pipeline."""
     if not isinstance(sample, Mapping):
-        raise SpecError(f"{stage} needs samples that are dicts, {misplaced(sample)}")
+        raise SpecError(f"{stage} needs samples that are dicts, {describe_misplaced(sample)}")

@@ -16,7 +16,7 @@ from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import alternatives, is_field, require_dict
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
-from asyncwds.samples import misplaced, whereabouts
+from asyncwds.samples import describe_misplaced, whereabouts
 
 T = TypeVar("T")
 Choice = Callable[[tuple[str, ...]], T]
@@ -109,7 +109,7 @@ def decided(choose: Choice[T], sample: Any, stage: str) -> T:
     try:
         return choose(tuple(sample))
     except SampleError as error:
-        if wrong := misplaced(sample):
+        if wrong := describe_misplaced(sample):
             raise SpecError(f"{stage} needs samples, {wrong}") from None
         raise SampleError(error.message, **whereabouts(sample)) from None
 

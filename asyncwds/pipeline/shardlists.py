@@ -24,7 +24,7 @@ from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.seeds import make_seed
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
-from asyncwds.shards.urls import Urls, shown
+from asyncwds.shards.urls import Urls, shorten_urls
 from asyncwds.storage.listing import expand_and_list
 
 ENDLESS = sys.maxsize
@@ -66,7 +66,7 @@ class SimpleShardList:
         return [{"url": url} for url in urls]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({shown(self.urls)}, seed={self.seed})"
+        return f"{type(self).__name__}({shorten_urls(self.urls)}, seed={self.seed})"
 
 
 @TorchIterable.register
@@ -127,7 +127,7 @@ class ResampledShards:
         return ({"url": urls[rng.randint(0, last)]} for _ in range(self.nshards if urls else 0))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({shown(self.urls)}, seed={self.seed}, deterministic={self.deterministic})"
+        return f"{type(self).__name__}({shorten_urls(self.urls)}, seed={self.seed}, deterministic={self.deterministic})"
 
 
 ResampledShardList = ResampledShards

@@ -19,7 +19,7 @@ from asyncwds.pipeline.randomness import checked_seed
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.samples import Sample
-from asyncwds.shards.plan import shuffled
+from asyncwds.shards.plan import shuffle_items
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class Shuffle:
         checks.real("shuffle: initial", self.initial, 0)
 
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
-        return shuffled(source, self.bufsize, self.initial, self.rng or Random(self.seed))  # noqa: S311 - an order, no secret
+        return shuffle_items(source, self.bufsize, self.initial, self.rng or Random(self.seed))  # noqa: S311 - an order, no secret
 
     def open(self, source: Stream, context: RunContext) -> ResumableStream:
         return _stream(ShuffleRun(self, source, self.rng or context.rng(self.seed)), source)
@@ -79,7 +79,7 @@ class ShuffleRun:
     def items(self) -> Iterator[Any]:
         pairs = self._pairs()
         self._buffer += islice(pairs, self._held)
-        for held in shuffled(pairs, self._stage.bufsize, self._stage.initial, self._rng, self._buffer):
+        for held in shuffle_items(pairs, self._stage.bufsize, self._stage.initial, self._rng, self._buffer):
             self._latest = held
             yield held[0]
 

@@ -17,7 +17,7 @@ from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.names import require_dict
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
-from asyncwds.samples import misplaced
+from asyncwds.samples import describe_misplaced
 
 StreamDecoder = Callable[[Any], Any] | Literal[False]
 Decoders = Sequence[tuple[str, StreamDecoder]]
@@ -82,7 +82,7 @@ class XDecode:
             except SpecError:
                 raise  # not this sample is wrong, but the pipeline
             except Exception as cause:
-                if wrong := misplaced(sample):
+                if wrong := describe_misplaced(sample):
                     raise SpecError(f"xdecode needs samples, {wrong}") from cause
                 raise undecodable(sample, field, cause) from cause
         return decoded

@@ -44,7 +44,7 @@ def make_loop(factory: Callable[[], asyncio.AbstractEventLoop]) -> asyncio.Abstr
         raise FetchError(f"no file descriptors are left to start; {needed}") from error
 
 
-def explained(error: BaseException) -> BaseException:
+def explain(error: BaseException) -> BaseException:
     """In place of a bare error that no descriptor was left, such as an import's, a FetchError that says what to do."""
     if isinstance(error, FetchError) or not isinstance(error, OSError) or not are_used_up(error):
         return error

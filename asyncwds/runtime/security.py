@@ -27,7 +27,7 @@ def enforce_security(on: bool = True, *, schemes: Iterable[str] | None = None) -
         os.environ["WDS_SCHEMES"] = ":".join(schemes)
 
 
-def refused(scheme: str) -> str | None:
+def why_refused(scheme: str) -> str | None:
     """Why urls of a scheme ("file" for local paths) may not be used, None if they may."""
     if not secure_mode():
         return None
@@ -46,7 +46,7 @@ def is_allowed_by_name(scheme: str) -> bool:
 
 def require_local(what: str, url: str) -> None:
     """Raises SpecError in secure mode, saying that `what` is refused."""
-    if reason := refused("file"):
+    if reason := why_refused("file"):
         raise SpecError(f"{what}, because {reason}", url=url)
 
 

@@ -56,14 +56,14 @@ def _record(shard: Any, manifest: str) -> ShardRecord:
     url, samples, nbytes, sha256 = (shard.get(name) for name in ("url", "samples", "bytes", "sha256"))
     if not (isinstance(url, str) and url and _is_count(samples) and _is_count(nbytes) and isinstance(sha256, str | None)):
         raise SpecError(f"a shard of the manifest must have url, samples and bytes, not {str(shard)[:200]}", url=manifest)
-    return ShardRecord(_placed(url, manifest), samples, nbytes, sha256)
+    return ShardRecord(_resolve_beside(url, manifest), samples, nbytes, sha256)
 
 
 def _is_count(number: Any) -> bool:
     return type(number) is int and number >= 0
 
 
-def _placed(url: str, manifest: str) -> str:
+def _resolve_beside(url: str, manifest: str) -> str:
     path, beside = local_path(url), local_path(manifest)
     if path is None:
         if scheme_of(url) in ("pipe", "-"):

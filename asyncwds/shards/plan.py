@@ -53,7 +53,7 @@ def plan(
     for splitter in (nodesplitter, workersplitter):
         if splitter is not None:
             items = _split(splitter, items, place)
-    return shuffled(_shards(items, urls), shardshuffle, INITIAL, Random(seed + epoch))  # noqa: S311 - an order, no secret
+    return shuffle_items(_shards(items, urls), shardshuffle, INITIAL, Random(seed + epoch))  # noqa: S311 - an order, no secret
 
 
 def single_node_only(shards: Iterable[T], *, place: WorkerInfo) -> Iterable[T]:
@@ -107,13 +107,13 @@ class Sampled:
         indexes: list[int] = []
         start = 0
         for group in self.groups:
-            indexes += _sampled(range(start, start + group.count), group, rng)
+            indexes += _draw_indexes(range(start, start + group.count), group, rng)
             start += group.count
         rng.shuffle(indexes)
         return indexes
 
 
-def _sampled(indexes: Sequence[int], group: Group, rng: Random) -> list[int]:
+def _draw_indexes(indexes: Sequence[int], group: Group, rng: Random) -> list[int]:
     if group.resample is not None:
         return rng.choices(indexes, k=group.resample)
     chosen = list(indexes)
@@ -123,7 +123,7 @@ def _sampled(indexes: Sequence[int], group: Group, rng: Random) -> list[int]:
     return chosen
 
 
-def shuffled(items: Iterable[T], size: int, initial: int, rng: Random, held: list[T] | None = None) -> Iterator[T]:
+def shuffle_items(items: Iterable[T], size: int, initial: int, rng: Random, held: list[T] | None = None) -> Iterator[T]:
     """WebDataset's shuffle, draw for draw: uniform draws from a buffer of up to `size` items.
 
     The first item comes once `initial` are in the buffer; until it is full, two items go in for each one that comes out.

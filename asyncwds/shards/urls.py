@@ -95,7 +95,7 @@ def rewritten(url: str) -> str:
     return url
 
 
-def shown(urls: Sequence[str]) -> str:
+def shorten_urls(urls: Sequence[str]) -> str:
     """For `repr`: the first url and the last, without secrets, and how many there are."""
     if not urls:
         return "[]"
@@ -175,7 +175,7 @@ def _verbatim(path: str | bytes) -> str:
     return path if local_path(path) == path else os.path.join(os.curdir, path)  # noqa: PTH118 - a Path would drop the dot
 
 
-def with_environment(text: str) -> str:
+def expand_environment(text: str) -> str:
     """The text with `${X}` replaced by the environment variable WDS_X, and so on in what that gives, ten times at most.
 
     Raises SpecError if such a variable is not set.
@@ -189,7 +189,7 @@ def with_environment(text: str) -> str:
 
 
 def _patterns(text: str) -> list[str]:
-    patterns = _SEPARATOR.split(with_environment(text))
+    patterns = _SEPARATOR.split(expand_environment(text))
     if not all(patterns):
         raise SpecError("an empty url" + (" beside '::'" if "::" in text else ""), url=text)
     return [pattern[1:] if pattern.startswith("@") and is_manifest(pattern) else pattern for pattern in patterns]
@@ -215,7 +215,7 @@ def _expand_list(path: Path) -> Iterator[str]:
     folder = str(path.parent)
     for entry in entries:
         if is_command(entry) or _is_file(entry, folder):
-            yield _placed(entry, folder)
+            yield _resolve_in(entry, folder)
             continue
         for pattern in _patterns(entry):
             if pattern.startswith("@"):
@@ -223,7 +223,7 @@ def _expand_list(path: Path) -> Iterator[str]:
             yield from _expand_pattern(pattern, folder)
 
 
-def _placed(url: str, folder: str) -> str:
+def _resolve_in(url: str, folder: str) -> str:
     """The url, or for a relative path that in the folder."""
     path = local_path(url)
     return os.path.join(folder, path) if folder and path is not None else url  # noqa: PTH118 - a Path would normalise
@@ -232,7 +232,7 @@ def _placed(url: str, folder: str) -> str:
 def _expand_pattern(pattern: str, folder: str = "") -> Iterator[str]:
     """Urls for a pattern without `::`; relative paths are taken from `folder`."""
     if _is_file(pattern, folder):
-        yield _placed(pattern, folder)
+        yield _resolve_in(pattern, folder)
         return
     try:
         urls = list(braceexpand(pattern))

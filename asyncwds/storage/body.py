@@ -30,7 +30,7 @@ class PassedOn:
         return aiter(self.body)
 
 
-async def cropped(body: Body, start: int, stop: int | None) -> AsyncGenerator[Chunk, None]:
+async def crop(body: Body, start: int, stop: int | None) -> AsyncGenerator[Chunk, None]:
     """Bytes [start, stop) of a body that may begin before them, as one without ranges does, and go on behind them."""
     position = body.answer.start
     async for chunk in body:

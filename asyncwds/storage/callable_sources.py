@@ -16,7 +16,7 @@ from asyncwds.storage.base import Answer, Body, Fetcher
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.local.output import BUFSIZE
-from asyncwds.storage.local.readiness import translated
+from asyncwds.storage.local.readiness import translate_os_error
 
 Opener = Callable[..., Any]
 
@@ -152,7 +152,7 @@ class _Stream:
             error.url = error.url or redact(self._url)
             raise
         except OSError as error:
-            raise translated(error, self._url, self._position) from error
+            raise translate_os_error(error, self._url, self._position) from error
         except Exception as error:
             raise FetchError(f"{type(error).__name__}: {error}", url=self._url, offset=self._position) from error
 

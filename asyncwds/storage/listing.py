@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from asyncwds.errors import NotFoundError, SpecError
-from asyncwds.runtime.descriptors import explained, make_loop
-from asyncwds.runtime.security import refused
+from asyncwds.runtime.descriptors import explain, make_loop
+from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Access, Storage
@@ -146,7 +146,7 @@ def _pattern(url: str, storage: Storage) -> _Pattern | None:
 
 async def _matches(listers: _Listers, pattern: _Pattern) -> list[str]:
     glob, store = pattern
-    if reason := refused(scheme_of(glob.url)):
+    if reason := why_refused(scheme_of(glob.url)):
         raise SpecError(f"{scheme_of(glob.url)}: urls are not looked up, because {reason}", url=glob.url)
     lister = listers.lister_of(store)
     # A name that has brackets needs no pattern; but asking is a request that most patterns can do without.
@@ -223,5 +223,5 @@ def _run(wanted: Future[None], work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             runner.get_loop()  # before there is a coroutine that nobody would await
             return runner.run(while_wanted())
     except OSError as error:
-        failure = explained(error)
+        failure = explain(error)
         raise failure from failure.__cause__

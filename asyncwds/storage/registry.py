@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import NamedTuple
 
 from asyncwds.errors import SpecError
-from asyncwds.runtime.security import refused
+from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access, Storage
 from asyncwds.settings.http import Http
@@ -59,7 +59,7 @@ class _Storage:
         *,
         buffer: memoryview | None = None,
     ) -> AbstractAsyncContextManager[Body]:
-        if reason := refused(scheme_of(url)):
+        if reason := why_refused(scheme_of(url)):
             raise SpecError(f"{scheme_of(url)}: urls are not opened, because {reason}", url=url)
         store = find(url, self._access.storage)
         if store is None:
@@ -88,7 +88,7 @@ class _Storage:
     def _hinted(self, url: str) -> AcceptsHints | None:
         """The bare fetcher for a url, if it wants to know what comes."""
         store = find(url, self._access.storage)
-        if store is None or not store.scheme.layers(store.settings).hints or refused(scheme_of(url)):
+        if store is None or not store.scheme.layers(store.settings).hints or why_refused(scheme_of(url)):
             return None
         bare = self._reader(store).bare
         assert isinstance(bare, AcceptsHints)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from asyncwds.errors import SpecError
 from asyncwds.runtime.blocking import in_thread
-from asyncwds.runtime.security import refused
+from asyncwds.runtime.security import why_refused
 from asyncwds.settings.access import Access, Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
@@ -62,7 +62,7 @@ class _Sinks:
 
 def _writable(url: str, storage: Storage) -> Store:
     scheme = scheme_of(url)
-    if reason := refused(scheme):
+    if reason := why_refused(scheme):
         raise SpecError(f"{scheme}: urls are not written to, because {reason}", url=url)
     store = find(url, storage)
     if store is None or not store.scheme.is_writable:

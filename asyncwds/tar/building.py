@@ -27,14 +27,14 @@ _LARGEST = 0o77777777777  # that eleven octal digits hold
 _REMEMBERED = 4096
 
 
-def closed_size(position: int) -> int:
+def size_with_end(position: int) -> int:
     """Bytes of an archive whose members take `position` bytes: two blocks of zeros end it, and more up to the end of a record."""
     return -(-(position + 2 * BLOCK) // RECORD) * RECORD
 
 
 def ending(position: int) -> bytes:
     """What ends an archive whose members take `position` bytes."""
-    return bytes(closed_size(position) - position)
+    return bytes(size_with_end(position) - position)
 
 
 class Headers:
@@ -68,7 +68,7 @@ class Headers:
             # The low half of adler32 is the sum of the bytes plus one, as 100 bytes cannot reach its modulus.
             total += (adler32(raw) & 0xFFFF) - 1
             return b"%b%b%06o\0 %b" % (raw.ljust(_NAME, b"\0"), middle, total, self._rest)
-        return self._by_tarfile(name, size)
+        return self._build_with_tarfile(name, size)
 
     def _lay_out(self, mtime: float) -> None:
         """The parts around what changes, and whether a header with these values is a single block."""
@@ -104,7 +104,7 @@ class Headers:
             setattr(info, field, value)
         return info
 
-    def _by_tarfile(self, name: str, size: int) -> bytes:
+    def _build_with_tarfile(self, name: str, size: int) -> bytes:
         info = self._tarinfo(name, size)
         if self._mixed and self._simple and name.isascii() and size <= _LARGEST:
             try:

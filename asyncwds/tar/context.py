@@ -17,7 +17,7 @@ from asyncwds.compression.foreign import foreign
 from asyncwds.errors import TarHeaderError, TrailingBytesError
 from asyncwds.tar import headers
 from asyncwds.tar.headers import SumCache
-from asyncwds.tar.sparse import Sparse, add_block, expanded, from_header, from_records
+from asyncwds.tar.sparse import Sparse, add_block, expand_sparse, from_header, from_records
 
 Member = tuple[str, Any, int]
 """Name, payload as bytes (its size [bytes], where only headers are read), offset [bytes] of the first header (which may be an
@@ -105,7 +105,7 @@ class Context:
     def complete(self, data: bytes, members: list[Member]) -> None:
         """Takes a payload that was wanted. Raises TarHeaderError if it belongs to an extended header and makes no sense."""
         if self._kind not in headers.EXTENSIONS:
-            members.append((self._name, data if self._sparse is None else self._expanded(self._sparse, data), self.first))
+            members.append((self._name, data if self._sparse is None else self._expand(self._sparse, data), self.first))
         elif self._kind == headers.LONG_NAME:
             self._local[b"path"] = headers.until_nul(data)
         else:
@@ -147,9 +147,9 @@ class Context:
             raise self._unsound(f"the map of a sparse member makes no sense: {error}") from None
         return (0, False) if self.in_map else self._held
 
-    def _expanded(self, sparse: Sparse, data: bytes) -> bytes:
+    def _expand(self, sparse: Sparse, data: bytes) -> bytes:
         try:
-            whole = expanded(sparse, data)
+            whole = expand_sparse(sparse, data)
         except ValueError as error:
             self.refused = self.member
             raise self._unsound(f"{self.what()}: {error}") from None

@@ -44,7 +44,7 @@ def _forget(key: str) -> None:
     """In place of remembering one more key."""
 
 
-def repeated_message(key: str) -> str:
+def describe_repeated_key(key: str) -> str:
     return (
         f"the key {key[:200]!r} comes again after another one: members of a sample must stand together, or they are several samples"
     )
@@ -188,7 +188,7 @@ class Grouper:
         elif self.repeated > 1:
             return
         key = sample["__key__"]
-        self.faults.append((position, RepeatedKeyError(repeated_message(key), url=self._url, offset=offset, key=key)))
+        self.faults.append((position, RepeatedKeyError(describe_repeated_key(key), url=self._url, offset=offset, key=key)))
 
     def _duplicate(self, name: str, key: str, offset: int) -> DuplicateFieldError:
         return DuplicateFieldError(

@@ -57,10 +57,10 @@ def from_records(records: dict[bytes, bytes]) -> Sparse | None:
             raise ValueError("a sparse member of a version that is not known")
         return Sparse(decimal(size), map_in_payload=True)
     numbers = [decimal(digits) for digits in records.get(b"GNU.sparse.map", b"").split(b",") if digits]
-    return Sparse(decimal(size), _paired(numbers))
+    return Sparse(decimal(size), _pair(numbers))
 
 
-def expanded(sparse: Sparse, payload: bytes) -> bytes:
+def expand_sparse(sparse: Sparse, payload: bytes) -> bytes:
     """The file: the pieces, and zeros between them."""
     pieces, position = _map_of(payload) if sparse.map_in_payload else (sparse.pieces, 0)
     if sum(length for _, length in pieces) != len(payload) - position:
@@ -91,7 +91,7 @@ def _pairs(raw: bytes) -> list[tuple[int, int]]:
     return pairs
 
 
-def _paired(numbers: list[int]) -> list[tuple[int, int]]:
+def _pair(numbers: list[int]) -> list[tuple[int, int]]:
     if len(numbers) % 2:
         raise ValueError("the map of a sparse member makes no sense")
     return list(zip(numbers[::2], numbers[1::2], strict=True))
@@ -106,7 +106,7 @@ def _map_of(payload: bytes) -> tuple[list[tuple[int, int]], int]:
     for _ in range(2 * count):
         value, position = _line(payload, position)
         numbers.append(value)
-    return _paired(numbers), position + -position % BLOCK
+    return _pair(numbers), position + -position % BLOCK
 
 
 def _line(payload: bytes, start: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex, overload
 from asyncwds.compression.kinds import KINDS, SUFFIXES
 from asyncwds.errors import SampleError
 from asyncwds.runtime.units import MiB
-from asyncwds.tar.building import closed_size, ending
+from asyncwds.tar.building import ending, size_with_end
 from asyncwds.tar.headers import BLOCK
 from asyncwds.writer.entries import Entry
 
@@ -83,7 +83,7 @@ class Archive:
 
     def size_with(self, entry: Entry) -> int:
         """Bytes of the archive, before compression, if it ended with this entry."""
-        return closed_size(self.position + entry.nbytes)
+        return size_with_end(self.position + entry.nbytes)
 
     def append(self, entry: Entry) -> None:
         if self._check_names and entry.key is not None and entry.key == self._last_key:
@@ -101,19 +101,19 @@ class Archive:
         """What has come since the last call, as it goes into the file. To be used up before the next call."""
         pieces, self._pending = self._pending, []
         self._pending_bytes = 0
-        for chunk in _joined(pieces):
+        for chunk in _join_pieces(pieces):
             data = chunk if self._compressor is None else self._compressor.compress(chunk)
             if data:
-                yield self._taken(data)
+                yield self._count_taken(data)
 
     def finish(self) -> Iterator[bytes]:
         """The rest, with the archive's end."""
         self._pending.append(ending(self.position))
         yield from self.take()
         if self._compressor is not None:
-            yield self._taken(self._compressor.flush())
+            yield self._count_taken(self._compressor.flush())
 
-    def _taken(self, data: bytes) -> bytes:
+    def _count_taken(self, data: bytes) -> bytes:
         self.taken += len(data)
         # In a thread beside the writing it takes a quarter more CPU time, and a quarter longer where other cores are busy, as they
         # are with a writer for each; with an idle core it would be 1.6 times as fast.
@@ -122,7 +122,7 @@ class Archive:
         return data
 
 
-def _joined(pieces: list[bytes]) -> Iterator[bytes]:
+def _join_pieces(pieces: list[bytes]) -> Iterator[bytes]:
     """Small pieces as one, large ones without a copy."""
     small: list[bytes] = []
     for piece in pieces:

@@ -11,13 +11,13 @@ from typing import IO, Any
 
 from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import BridgeError, SpecError
-from asyncwds.runtime.security import refused
+from asyncwds.runtime.security import why_refused
 from asyncwds.settings.access import Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import local_path, rewritten
 from asyncwds.storage.local.in_place import InPlaceOutput
-from asyncwds.storage.local.output import Output, StreamOutput, opened_output
+from asyncwds.storage.local.output import Output, StreamOutput, open_with
 from asyncwds.storage.sinks import blocking_output
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
@@ -36,9 +36,9 @@ def open_output(
         return StreamOutput(target, None, close=False)
     url = rewritten(os.fspath(target))
     if (opener := writer_of(url)) is not None:
-        return opened_output(url, opener)
+        return open_with(url, opener)
     path = local_path(url)
-    if ending is not None and path is not None and not refused("file") and (Path(path).is_file() or not Path(path).exists()):
+    if ending is not None and path is not None and not why_refused("file") and (Path(path).is_file() or not Path(path).exists()):
         return InPlaceOutput(url, path, ending)
     output = blocking_output(url, storage)
     if output is not None:

@@ -20,7 +20,7 @@ from asyncwds.settings.access import Settings, Storage, as_settings
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import rewritten
-from asyncwds.storage.local.output import StreamOutput, opened_output
+from asyncwds.storage.local.output import StreamOutput, open_with
 from asyncwds.storage.schemes import as_storage
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload
 from asyncwds.storage.sinks import open_sinks
@@ -28,7 +28,7 @@ from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes
 from asyncwds.writer.options import Options
-from asyncwds.writer.shards import Shards, noted, shown, warn_of_loss
+from asyncwds.writer.shards import Shards, add_note, shown_property, warn_of_loss
 
 
 class _Begun(NamedTuple):
@@ -85,15 +85,15 @@ class AsyncShardWriter:
         self._begun: _Begun | None = None
         self._closed = False
 
-    pattern: str = shown("pattern")
-    maxcount: int = shown("maxcount")
-    maxsize: float = shown("maxsize")
-    shard: int = shown("shard")
-    fname: str | None = shown("fname")
-    count: int = shown("count")
-    size: int = shown("size")
-    total: int = shown("total")
-    records: list[ShardRecord] = shown("records")
+    pattern: str = shown_property("pattern")
+    maxcount: int = shown_property("maxcount")
+    maxsize: float = shown_property("maxsize")
+    shard: int = shown_property("shard")
+    fname: str | None = shown_property("fname")
+    count: int = shown_property("count")
+    size: int = shown_property("size")
+    total: int = shown_property("total")
+    records: list[ShardRecord] = shown_property("records")
 
     async def __aenter__(self) -> Self:
         return self
@@ -153,21 +153,21 @@ class AsyncShardWriter:
         begun.archive.append(entry)
         self._shards.wrote(entry.payload)
         if begun.archive.is_full:
-            async with self._closed_by_failure():
+            async with self._close_on_failure():
                 await self._send(begun, begun.archive.take())
 
     async def _finish(self) -> None:
         begun = self._begun
         if begun is None:
             return
-        async with self._closed_by_failure():
+        async with self._close_on_failure():
             await self._send(begun, begun.archive.finish())
             await begun.upload.commit()
         self._begun = None
         begun.warning.detach()
         name = self._shards.ended(begun.archive)
         if self.post is not None:
-            with noted(f"in the post hook, for {name}"):
+            with add_note(f"in the post hook, for {name}"):
                 await self._call(self.post, name)
 
     async def _send(self, begun: _Begun, chunks: Iterator[bytes]) -> None:
@@ -203,7 +203,7 @@ class AsyncShardWriter:
         opener = writer_of(url)
         if opener is None:
             return await self._sinks.open(url)
-        output = await in_thread(self._thread, opened_output, url, opener)
+        output = await in_thread(self._thread, open_with, url, opener)
         return ThreadedUpload(output, self._thread, output.kill)
 
     async def _write_manifest(self, url: str) -> None:
@@ -216,7 +216,7 @@ class AsyncShardWriter:
             raise
 
     @asynccontextmanager
-    async def _closed_by_failure(self) -> AsyncIterator[None]:
+    async def _close_on_failure(self) -> AsyncIterator[None]:
         """Samples are lost with the shard that fails, or whose writing is cancelled, so there can be no others after them."""
         try:
             yield

@@ -49,7 +49,7 @@ class Packer:
         self._plain: set[str] = set()  # fields seen that come back as they are under every plain key
 
     def __call__(self, sample: Mapping[str, Any]) -> Entry:
-        encoded = self._encoded(sample)
+        encoded = self._encode_sample(sample)
         key = _key(encoded)
         fields = self._fields(encoded, key)
         if not (_is_plain_key(key) and self._plain.issuperset(fields)):
@@ -77,7 +77,7 @@ class Packer:
         encoder = self.encoder
         return encoder is unchanged or (isinstance(encoder, ExtensionEncoder) and encoder.is_quick(sample))
 
-    def _encoded(self, sample: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _encode_sample(self, sample: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(sample, dict | Mapping):
             raise SampleError(f"a sample is a dict, not {type(sample).__name__}")
         try:

@@ -77,7 +77,7 @@ class Shards:
 
 
 @contextmanager
-def noted(note: str) -> Iterator[None]:
+def add_note(note: str) -> Iterator[None]:
     """Errors of the user's code come out as they are, with a note that says where."""
     try:
         yield
@@ -86,7 +86,7 @@ def noted(note: str) -> Iterator[None]:
         raise
 
 
-def shown(name: str, *, settable: bool = False) -> Any:
+def shown_property(name: str, *, settable: bool = False) -> Any:
     """A property of a writer that shows what its `Shards` know."""
     shards = attrgetter("_shards")
 

@@ -17,7 +17,7 @@ from asyncwds.writer.archivefile import ArchiveFile, open_output
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes
 from asyncwds.writer.options import Options
-from asyncwds.writer.shards import Shards, noted, shown
+from asyncwds.writer.shards import Shards, add_note, shown_property
 from asyncwds.writer.tarwriter import TarWriter
 
 
@@ -96,20 +96,20 @@ class ShardWriter:
         self._storage = as_storage(storage)
         self._closed = False
 
-    pattern: str = shown("pattern", settable=True)
-    maxcount: int = shown("maxcount", settable=True)
-    maxsize: float = shown("maxsize", settable=True)
-    shard: int = shown("shard", settable=True)
+    pattern: str = shown_property("pattern", settable=True)
+    maxcount: int = shown_property("maxcount", settable=True)
+    maxsize: float = shown_property("maxsize", settable=True)
+    shard: int = shown_property("shard", settable=True)
     """Number of the next shard."""
-    fname: str | None = shown("fname", settable=True)
+    fname: str | None = shown_property("fname", settable=True)
     """Name of the latest shard; None before the first sample."""
-    count: int = shown("count", settable=True)
+    count: int = shown_property("count", settable=True)
     """Samples in the latest shard."""
-    size: int = shown("size", settable=True)
+    size: int = shown_property("size", settable=True)
     """Bytes of their fields."""
-    total: int = shown("total", settable=True)
+    total: int = shown_property("total", settable=True)
     """Samples in all."""
-    records: list[ShardRecord] = shown("records")
+    records: list[ShardRecord] = shown_property("records")
     """The shards that are complete."""
 
     def __enter__(self) -> Self:
@@ -175,7 +175,7 @@ class ShardWriter:
         self.tarstream = None
         name = self.fname if file is None else self._shards.ended(file.archive)
         if self.post is not None and name is not None:
-            with noted(f"in the post hook, for {name}"):
+            with add_note(f"in the post hook, for {name}"):
                 self.post(name)
 
     def close(self) -> None:
@@ -193,7 +193,7 @@ class ShardWriter:
         name = self._shards.next_name()
         archive = self._options.archive(None if self.opener else name, hashed=self._manifest is not None)
         if self.opener is None:
-            output = self._opened(name, archive.mark if self._options.writes_in_place else None)
+            output = self._open_shard(name, archive.mark if self._options.writes_in_place else None)
         else:
             output = StreamOutput(self.opener(name), name, close=True)
         self._shards.begun(name, verbose=bool(self.verbose))
@@ -210,7 +210,7 @@ class ShardWriter:
             stream.close()
 
     def _write_manifest(self, url: str) -> None:
-        output = self._opened(url)
+        output = self._open_shard(url)
         try:
             output.write(manifest_bytes(url, self.records))
             output.commit()
@@ -218,7 +218,7 @@ class ShardWriter:
             output.abort()
             raise
 
-    def _opened(self, url: str, ending: bytes | None = None) -> Output:
+    def _open_shard(self, url: str, ending: bytes | None = None) -> Output:
         return open_output(url, self._http, self._retry, self._storage, ending=ending)
 
     def _check(self) -> None:

@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 import asyncwds as wds
 from asyncwds.codecs import rebuilding
 from asyncwds.codecs.decoders import Decoder
-from asyncwds.codecs.pickles import is_plain, unpickled
+from asyncwds.codecs.pickles import is_plain, unpickle
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.samples import Sample
 
@@ -68,7 +68,7 @@ PLAIN = [
 def test_plain_data_come_back(value: Any, protocol: int) -> None:
     if isinstance(value, Sample) and protocol < 2:
         return  # which cannot be written so
-    found = unpickled(pickle.dumps([value, value], protocol))
+    found = unpickle(pickle.dumps([value, value], protocol))
     assert found == [value, value]
     assert type(found[0]) is type(value)
 
@@ -81,7 +81,7 @@ def test_plain_data_come_back(value: Any, protocol: int) -> None:
     )
 )
 def test_whatever_is_made_of_plain_data_comes_back(protocol: int, value: Any) -> None:
-    assert unpickled(pickle.dumps(value, protocol)) == value
+    assert unpickle(pickle.dumps(value, protocol)) == value
 
 
 ARRAYS = [
@@ -98,7 +98,7 @@ ARRAYS = [
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype}{array.shape}")
 def test_arrays_come_back(array: Any, protocol: int) -> None:
     data = pickle.dumps([array, array.dtype, array], protocol)
-    found, expected = unpickled(data), pickle.loads(data)
+    found, expected = unpickle(data), pickle.loads(data)
     assert (found[0].dtype, found[0].shape, found[1]) == (expected[0].dtype, expected[0].shape, expected[1])
     assert repr(found[0].tolist()) == repr(expected[0].tolist())
     assert found[0] is found[2]
@@ -121,7 +121,7 @@ def test_arrays_come_back(array: Any, protocol: int) -> None:
     ids=repr,
 )
 def test_numbers_of_numpy_come_back(number: Any, protocol: int) -> None:
-    found = unpickled(pickle.dumps({"a": number, "type": type(number)}, protocol))
+    found = unpickle(pickle.dumps({"a": number, "type": type(number)}, protocol))
     assert found == {"a": number, "type": type(number)}
     assert type(found["a"]) is type(number)
 
@@ -133,10 +133,10 @@ def test_tensors_come_back(protocol: int) -> None:
 
     values = [torch.arange(6).reshape(2, 3).t(), torch.ones(3).bfloat16(), torch.zeros(0), torch.tensor(True), torch.arange(9)[3:5]]
     for tensor in [*values, torch.full((2,), 1 + 2j).conj()]:
-        found = unpickled(pickle.dumps([tensor, tensor.dtype, tensor.shape, tensor.device], protocol))
+        found = unpickle(pickle.dumps([tensor, tensor.dtype, tensor.shape, tensor.device], protocol))
         assert torch.equal(found[0], tensor)
         assert (found[0].stride(), found[1:]) == (tensor.stride(), [tensor.dtype, tensor.shape, tensor.device])
-    parameter = unpickled(pickle.dumps(torch.nn.Parameter(torch.ones(2)), protocol))
+    parameter = unpickle(pickle.dumps(torch.nn.Parameter(torch.ones(2)), protocol))
     assert isinstance(parameter, torch.nn.Parameter)
     assert parameter.requires_grad
 
@@ -334,7 +334,7 @@ def test_code_in_what_torch_loads_is_not_run(capfd: pytest.CaptureFixture[str]) 
     ]
     for data in found:
         with pytest.raises((DecodeError, pickle.UnpicklingError)):
-            unpickled(data)
+            unpickle(data)
     assert capfd.readouterr().out == ""
 
 
@@ -345,8 +345,8 @@ def test_a_tensor_is_within_its_storage() -> None:
     rebuild, args = torch.ones(2).__reduce_ex__(4)[:2]
     for view in ((0, (3,), (1,)), (1, (2,), (1,)), (0, (2,), (2,)), (0, (2,), (-1,)), (-1, (1,), (1,)), (0, (1 << 40,), (1,))):
         with pytest.raises(ValueError, match="does not fit"):
-            unpickled(called(rebuild, args[0], *view, *args[4:]))
-    assert unpickled(called(rebuild, args[0], 1, (5,), (0,), *args[4:])).tolist() == [1.0] * 5
+            unpickle(called(rebuild, args[0], *view, *args[4:]))
+    assert unpickle(called(rebuild, args[0], 1, (5,), (0,), *args[4:])).tolist() == [1.0] * 5
 
 
 @pytest.mark.parametrize("kind", rebuilding._CALLED_WITH)
@@ -356,7 +356,7 @@ def test_a_class_is_not_written_to(kind: Any) -> None:
     find = named(kind.__module__, kind.__qualname__, rest=b"")
     for state in (b"N}\x8c\x06update\x8c\x05values\x86", b"}\x8c\x06update\x8c\x05values"):
         with pytest.raises(DecodeError, match="a state of"):
-            unpickled(find + state + b"b.", [Box])
+            unpickle(find + state + b"b.", [Box])
     assert dict(vars(kind)) == before
 
 
@@ -365,10 +365,10 @@ def test_nor_is_an_admitted_class_or_a_function() -> None:
         before = dict(vars(place))
         state = b"N}\x8c\x05value\x8c\x05values\x86b."
         with pytest.raises(DecodeError, match="a state of"):
-            unpickled(named(place.__module__, place.__qualname__, rest=state), [Box])
+            unpickle(named(place.__module__, place.__qualname__, rest=state), [Box])
         assert dict(vars(place)) == before
     with pytest.raises(DecodeError, match="__class__"):
-        unpickled(called(Box, 1, state=(None, {"__class__": 1})), [Box])
+        unpickle(called(Box, 1, state=(None, {"__class__": 1})), [Box])
 
 
 DTYPE = np.dtype
@@ -390,7 +390,7 @@ HOSTILE_DTYPES: dict[str, tuple[str, Any]] = {
 def test_a_dtype_is_one_that_numpy_writes(name: str) -> None:
     spec, state = HOSTILE_DTYPES[name]
     with pytest.raises((DecodeError, ValueError, TypeError)):
-        unpickled(called(DTYPE, spec, False, True, state=state))
+        unpickle(called(DTYPE, spec, False, True, state=state))
 
 
 RECONSTRUCT, SCALAR = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
@@ -418,16 +418,16 @@ RECONSTRUCT, SCALAR = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
 )
 def test_an_array_is_no_more_than_its_bytes(data: bytes) -> None:
     with pytest.raises((DecodeError, ValueError)):
-        unpickled(data)
+        unpickle(data)
 
 
 def test_the_state_of_a_dtype_is_set_once() -> None:
     """Else an array of bytes became one of objects, which the bytes would be the addresses of."""
     state = pickle.dumps((3, "|", None, None, None, 8, 1, 0), 2)[2:-1] + b"b"
     once = b"\x80\x02cnumpy\ndtype\n(X\x02\x00\x00\x00V8\x89\x88tRq\xc8" + state
-    assert unpickled(once + b".") == np.dtype("V8")
+    assert unpickle(once + b".") == np.dtype("V8")
     with pytest.raises(DecodeError, match="a second state"):
-        unpickled(once + b"h\xc8" + state + b".")
+        unpickle(once + b"h\xc8" + state + b".")
 
 
 @pytest.mark.parametrize(
@@ -454,11 +454,11 @@ def test_the_state_of_a_dtype_is_set_once() -> None:
 def test_a_few_bytes_take_no_memory(data: bytes) -> None:
     code = """
 import resource, sys
-from asyncwds.codecs.pickles import unpickled
+from asyncwds.codecs.pickles import unpickle
 resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    unpickled(eval(sys.argv[1]))
+    unpickle(eval(sys.argv[1]))
 except Exception as error:
     pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000)

@@ -16,7 +16,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import DuplicateFieldError, FetchError, WdsError
-from asyncwds.formatting.escaping import escaped, printable
+from asyncwds.formatting.escaping import escape, printable
 from asyncwds.pipeline.handlers import warn_and_continue
 from asyncwds.testing import FaultServer, make_shard
 
@@ -51,14 +51,14 @@ def shard(tmp_path: Path) -> Path:
 
 @names
 def test_what_is_not_printable_is_escaped_once(name: str, shown: str) -> None:
-    assert printable(name) == escaped(name) == shown
+    assert printable(name) == escape(name) == shown
     assert printable(shown) == shown
     assert printable(repr(name)) == repr(name)
 
 
 def test_no_two_names_look_alike() -> None:
-    assert escaped("a\n") == r"a\n"
-    assert escaped(r"a\n") == r"a\\n"
+    assert escape("a\n") == r"a\n"
+    assert escape(r"a\n") == r"a\\n"
     assert printable(r"C:\a.tar") == r"C:\a.tar"
 
 

@@ -9,7 +9,7 @@ import trustme
 
 import asyncwds as wds
 from asyncwds.errors import FetchError, SpecError
-from asyncwds.runtime.security import enforce_security, refused
+from asyncwds.runtime.security import enforce_security, why_refused
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
@@ -108,4 +108,4 @@ async def test_a_redirect_does_not_leave_tls(tmp_path: Path, monkeypatch: pytest
 def test_switched_off_it_refuses_nothing() -> None:
     enforce_security(schemes=("https",))
     enforce_security(False)
-    assert [refused(scheme) for scheme in ("file", "pipe", "http")] == [None] * 3
+    assert [why_refused(scheme) for scheme in ("file", "pipe", "http")] == [None] * 3

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from asyncwds.errors import SpecError
 from asyncwds.runtime.worker_info import WorkerInfo
-from asyncwds.shards.plan import plan, shuffled, single_node_only, split_by_node, split_by_worker
+from asyncwds.shards.plan import plan, shuffle_items, single_node_only, split_by_node, split_by_worker
 from asyncwds.shards.shard import Shard
 
 URLS = [f"s-{index:03}.tar" for index in range(23)]
@@ -57,7 +57,7 @@ def test_without_a_buffer_the_order_is_kept(shardshuffle: int) -> None:
 
 
 def test_a_plan_is_lazy() -> None:
-    assert list(islice(shuffled(count(), 10, 5, Random(0)), 3))
+    assert list(islice(shuffle_items(count(), 10, 5, Random(0)), 3))
     seen: list[Any] = []
 
     def spying(shards: Iterable[Any]) -> Iterator[Any]:
@@ -149,13 +149,13 @@ def test_a_splitter_that_yields_anything_else_is_an_error(item: Any) -> None:
 
 @given(st.lists(st.integers(), max_size=50), st.integers(-1, 60), st.integers(-1, 60), st.integers())
 def test_shuffling_loses_nothing(items: list[int], size: int, initial: int, seed: int) -> None:
-    assert Counter(shuffled(items, size, initial, Random(seed))) == Counter(items)
-    assert list(shuffled(items, size, initial, Random(seed))) == list(shuffled(iter(items), size, initial, Random(seed)))
+    assert Counter(shuffle_items(items, size, initial, Random(seed))) == Counter(items)
+    assert list(shuffle_items(items, size, initial, Random(seed))) == list(shuffle_items(iter(items), size, initial, Random(seed)))
 
 
 @given(st.integers(2, 20), st.integers(0, 30))
 def test_the_buffer_is_bounded(size: int, initial: int) -> None:
     source = iter(range(100))
-    for number, _ in enumerate(shuffled(source, size, initial, Random(0))):
+    for number, _ in enumerate(shuffle_items(source, size, initial, Random(0))):
         buffered = 100 - source.__length_hint__() - number
         assert min(initial, size, 100 - number) <= buffered <= size

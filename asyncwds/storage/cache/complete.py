@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from asyncwds.errors import CacheError, FetchError
 from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Body, Chunk, Fetcher
-from asyncwds.storage.body import ChunkBody, cropped
+from asyncwds.storage.body import ChunkBody, crop
 from asyncwds.storage.cache.checks import SUM_BYTES, sum_at, sum_of
 from asyncwds.storage.cache.records import Whole
 from asyncwds.storage.ranges import Asked
@@ -29,25 +29,25 @@ async def file_chunks(files: Fetcher, whole: Whole, start: int, stop: int) -> As
     last = -(-stop // SUM_BYTES) * SUM_BYTES
     async with (
         files.open(whole.path, first, last, whole.identity) as body,
-        aclosing(_verified(body, sums, first)) as blocks,
-        aclosing(cropped(ChunkBody(body.answer, blocks), start, stop)) as chunks,
+        aclosing(_verify_blocks(body, sums, first)) as blocks,
+        aclosing(crop(ChunkBody(body.answer, blocks), start, stop)) as chunks,
     ):
         yield chunks
 
 
-async def _verified(body: Body, sums: str, offset: int) -> AsyncGenerator[bytes, None]:
+async def _verify_blocks(body: Body, sums: str, offset: int) -> AsyncGenerator[bytes, None]:
     block = b""
     async for chunk in body:
         block += chunk
         while len(block) >= SUM_BYTES:
-            yield _checked(block[:SUM_BYTES], sums, offset)
+            yield _check_block(block[:SUM_BYTES], sums, offset)
             block = block[SUM_BYTES:]
             offset += SUM_BYTES
     if block:
-        yield _checked(block, sums, offset)
+        yield _check_block(block, sums, offset)
 
 
-def _checked(block: bytes, sums: str, offset: int) -> bytes:
+def _check_block(block: bytes, sums: str, offset: int) -> bytes:
     if sum_of(block) != sum_at(sums, offset):
         raise CacheError("a cached shard fails its checksum", offset=offset)
     return block
@@ -73,7 +73,7 @@ async def whole_chunks(
         return
     async with (
         source.open(asked.url, position, asked.stop, identity) as body,
-        aclosing(cropped(body, position, asked.stop)) as rest,
+        aclosing(crop(body, position, asked.stop)) as rest,
     ):
         async for chunk in rest:
             yield chunk

@@ -22,7 +22,7 @@ from asyncwds.errors import CacheError, ChangedError, ChecksumError, ShortBodyEr
 from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
-from asyncwds.storage.body import cropped
+from asyncwds.storage.body import crop
 from asyncwds.storage.cache.intervals import Intervals
 from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.leases import Claim
@@ -125,7 +125,7 @@ class Download:
         """The body's bytes, from `answer.start` on."""
         position = answer.start
         if self._opened is None or self._claimed is not None:
-            pieces = self._ranged(position) if answer.ranged else self._streamed()
+            pieces = self._read_from(position) if answer.ranged else self._stream_from_start()
             try:
                 async with aclosing(pieces):
                     async for chunk in pieces:
@@ -136,18 +136,18 @@ class Download:
             else:
                 return
             self._opened = await self.stack.enter_async_context(self._open(position, self.asked.stop, answer.identity))
-        async with aclosing(cropped(self._opened, position, self.asked.stop if answer.ranged else None)) as rest:
+        async with aclosing(crop(self._opened, position, self.asked.stop if answer.ranged else None)) as rest:
             async for chunk in rest:
                 yield chunk
 
-    async def _ranged(self, position: int) -> AsyncGenerator[Chunk, None]:
+    async def _read_from(self, position: int) -> AsyncGenerator[Chunk, None]:
         stop = self._end(self._header)
         self._progress()
         while position < stop:
             if (ready := self._complete.end_of(position)) > position:
                 pieces = self._read(position, min(ready, stop))
             elif (claim := await self._next_claim(position, stop)) is not None:
-                pieces = self._fetched(claim)
+                pieces = self._fetch_claim(claim)
             else:
                 continue
             async with aclosing(pieces):
@@ -188,18 +188,18 @@ class Download:
                 self.around.counters.cached += len(chunk)
             yield chunk
 
-    async def _fetched(self, claim: Claim) -> AsyncGenerator[Chunk, None]:
+    async def _fetch_claim(self, claim: Claim) -> AsyncGenerator[Chunk, None]:
         """Bytes from the source, which are written on the way."""
         recorder: Recorder | None = Recorder(self.partial, claim.start)
         try:
             async with (
                 self._source(claim.start, claim.stop) as body,
-                aclosing(cropped(body, claim.start, claim.stop)) as chunks,
+                aclosing(crop(body, claim.start, claim.stop)) as chunks,
             ):
                 async for received in chunks:
                     chunk = received[: claim.stop - claim.position]  # another body may have taken the rest meanwhile
                     claim.position += len(chunk)
-                    if chunk and recorder is not None and not await self._recorded(recorder.add(chunk)):
+                    if chunk and recorder is not None and not await self._try_to_record(recorder.add(chunk)):
                         recorder = None
                     if chunk:
                         yield chunk
@@ -211,10 +211,10 @@ class Download:
 
     async def _finish(self, recorder: Recorder | None, claim: Claim) -> None:
         if recorder is not None:
-            await self._recorded(recorder.finish())
-        await self._recorded(self.partial.release(claim))
+            await self._try_to_record(recorder.finish())
+        await self._try_to_record(self.partial.release(claim))
 
-    async def _recorded(self, step: Coroutine[None, None, None]) -> bool:
+    async def _try_to_record(self, step: Coroutine[None, None, None]) -> bool:
         try:
             await step
         except CacheError as error:
@@ -222,7 +222,7 @@ class Download:
             return False
         return True
 
-    async def _streamed(self) -> AsyncGenerator[Chunk, None]:
+    async def _stream_from_start(self) -> AsyncGenerator[Chunk, None]:
         position = 0
         self._progress()
         while position < self._end(self._header):
@@ -236,7 +236,7 @@ class Download:
                 await self._wait_for_news(self._filling)
             elif (claim := await self._next_claim(position, END)) is not None:
                 self._filling = asyncio.create_task(self._fill(claim))
-                self.stack.push_async_callback(_ended, self._filling)
+                self.stack.push_async_callback(_end_task, self._filling)
 
     async def _wait_for_news(self, filling: asyncio.Task[None]) -> None:
         if filling.done():
@@ -249,7 +249,7 @@ class Download:
     async def _fill(self, claim: Claim) -> None:
         """Reads a source without ranges to its end; what comes before the claim is there already."""
         try:
-            async with self._source(claim.start, None) as body, aclosing(cropped(body, claim.start, None)) as chunks:
+            async with self._source(claim.start, None) as body, aclosing(crop(body, claim.start, None)) as chunks:
                 async for chunk in chunks:
                     # One at a time: they are large, and whoever follows waits for each.
                     await self.partial.write(claim.position, [chunk])
@@ -307,7 +307,7 @@ def _can_be_kept(answer: Answer) -> bool:
     return answer.total is not None and answer.start < answer.total
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _end_task(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():

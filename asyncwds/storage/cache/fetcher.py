@@ -25,7 +25,7 @@ from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.names import name_in_cache, url_hash
 from asyncwds.storage.cache.readahead import Ahead
 from asyncwds.storage.cache.records import Whole
-from asyncwds.storage.cache.sources import kept_as
+from asyncwds.storage.cache.sources import cached_url
 from asyncwds.storage.cache.threads import CacheThreads
 from asyncwds.storage.local.file import FileFetcher
 from asyncwds.storage.ranges import Asked
@@ -71,7 +71,7 @@ class Cached:
         self._ahead = Ahead(fetcher, self._has)
         self._seen: dict[str, Whole] = {}  # so that only the first part of a shard has to be looked up
         self._confirmed: dict[tuple[str, str | None], bool] = {}  # URLs with the identities that the source has confirmed
-        self._local: dict[str, str | None] = {}  # local files, and what `kept_as` says of them
+        self._local: dict[str, str | None] = {}  # local files, and what `cached_url` says of them
         self._prepared = False
         self._distrusted: set[asyncio.Task[None]] = set()
 
@@ -87,8 +87,8 @@ class Cached:
     ) -> AsyncGenerator[Body, None]:
         async with AsyncExitStack() as stack:
             body: Body | None = None
-            if (known_as := await self._kept_as(url)) is not None:
-                body = await self._cached(stack, Asked(known_as, start, stop, identity), buffer)
+            if (known_as := await self._cached_url(url)) is not None:
+                body = await self._open_cached(stack, Asked(known_as, start, stop, identity), buffer)
             if body is None:
                 body = await stack.enter_async_context(self._fetcher.open(url, start, stop, identity, buffer=buffer))
             yield body
@@ -108,14 +108,14 @@ class Cached:
         job.add_done_callback(self._distrusted.discard)
 
     async def _remove(self, url: str) -> None:
-        if (known_as := await self._kept_as(url)) is None:
+        if (known_as := await self._cached_url(url)) is None:
             return
         name = name_in_cache(known_as, self._cache.url_to_name)
         try:
             await self._partials.ended(name)
             if (whole := await self._threads.run(self._folder.find, name)) is not None:
                 self._seen.pop(name, None)
-                await self._damaged(whole)
+                await self._drop_damaged(whole)
         except CacheError as error:
             self._health.failed(error)
 
@@ -129,20 +129,20 @@ class Cached:
             stack.push_async_callback(self._ahead.aclose)
 
     async def _end_removals(self) -> None:
-        async def ended() -> None:
+        async def wait_for_all() -> None:
             if self._distrusted:
                 await asyncio.wait(self._distrusted)
 
-        await run_to_completion(ended())
+        await run_to_completion(wait_for_all())
 
-    async def _kept_as(self, url: str) -> str | None:
+    async def _cached_url(self, url: str) -> str | None:
         if local_path(url) is None or not self._cache.local:
-            return kept_as(url, self._folder.root, local=False)
+            return cached_url(url, self._folder.root, local=False)
         if url not in self._local:
-            _remember(self._local, url, await self._threads.run(kept_as, url, self._folder.root, local=True))
+            _remember(self._local, url, await self._threads.run(cached_url, url, self._folder.root, local=True))
         return self._local[url]
 
-    async def _cached(self, stack: AsyncExitStack, asked: Asked, buffer: memoryview | None) -> Body | None:
+    async def _open_cached(self, stack: AsyncExitStack, asked: Asked, buffer: memoryview | None) -> Body | None:
         """A body that the cache has to do with; None if it has nothing and can keep nothing."""
         name = name_in_cache(asked.url, self._cache.url_to_name)
         await self._prepare()
@@ -159,7 +159,7 @@ class Cached:
                     return None
                 download = await self._partials.enter(stack, name, asked.url, self._is_confirmed)
                 if download is not None:
-                    return await self._in_parts(Download(self._around, download, asked, buffer, stack))
+                    return await self._open_download(Download(self._around, download, asked, buffer, stack))
         except CacheError as error:
             self._health.failed(error)
         return None
@@ -188,7 +188,7 @@ class Cached:
             return self._seen[name]
         whole = await self._threads.run(self._folder.find, name, use=first)
         if whole is None and first and self._cache.url_to_name is not None:
-            whole = await self._adopted(name, asked.url)
+            whole = await self._adopt(name, asked.url)
         elif whole is not None and not await self._is_trusted(whole, asked.url):
             await self._threads.run_locked(self._folder.forget, whole)
             return None
@@ -196,7 +196,7 @@ class Cached:
             _remember(self._seen, name, whole)
         return whole
 
-    async def _adopted(self, name: str, url: str) -> Whole | None:
+    async def _adopt(self, name: str, url: str) -> Whole | None:
         """A file that was put under the user's name for the URL by others, if it is as large as the source says."""
         size = await self._threads.run(self._folder.unrecorded, name)
         if size is None:
@@ -238,15 +238,15 @@ class Cached:
         except FetchError:  # removed, or replaced, a moment ago
             return None
 
-        async def damaged() -> str | None:
-            await self._damaged(whole)
+        async def refetch_damaged() -> str | None:
+            await self._drop_damaged(whole)
             return record.identity
 
-        chunks = whole_chunks(file, asked, self._fetcher, self._counters, damaged)
+        chunks = whole_chunks(file, asked, self._fetcher, self._counters, refetch_damaged)
         await stack.enter_async_context(aclosing(chunks))
         return ChunkBody(Answer(asked.start, record.size, record.identity, ranged=True, path=whole.path), chunks)
 
-    async def _damaged(self, whole: Whole) -> None:
+    async def _drop_damaged(self, whole: Whole) -> None:
         self._health.damaged()
         self._folder.say(f"finds {whole.name} damaged")
         try:
@@ -259,7 +259,7 @@ class Cached:
     async def _is_confirmed(self, url: str, header: Header) -> bool:
         return await self._is_same(url, header.url_hash, header.total, header.identity)
 
-    async def _in_parts(self, download: Download) -> Body | None:
+    async def _open_download(self, download: Download) -> Body | None:
         answer = await download.begin()
         if answer is None:
             return None

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from asyncwds.formatting.escaping import printable
 from asyncwds.settings.cache import Cache
-from asyncwds.storage.cache.locks import has_alone, locked_file
+from asyncwds.storage.cache.locks import has_alone, lock_file
 from asyncwds.storage.cache.names import INDEX
 from asyncwds.storage.cache.records import Record, Whole, as_json, read_record
 from asyncwds.storage.local.file import file_identity
@@ -114,7 +114,7 @@ class CacheFolder:
     @contextmanager
     def locked(self) -> Iterator[int]:
         self.prepare()
-        with locked_file(str(self._index / "lock")) as descriptor:
+        with lock_file(str(self._index / "lock")) as descriptor:
             yield descriptor
 
     def reserve(self, size: int, descriptor: int) -> bool:
@@ -124,7 +124,7 @@ class CacheFolder:
         """
         with self.locked() as lock:
             there = os.fstat(descriptor).st_size  # of a stream that has ended: it was not counted until now
-            taken, wanted = _taken(lock) + there, size - there
+            taken, wanted = _read_sum(lock) + there, size - there
             if not self._scanned or self._beyond(taken + wanted):
                 taken = self._tidy(wanted)
                 self._scanned = True
@@ -153,7 +153,7 @@ class CacheFolder:
             status = self.path(name).stat()
             record = Record(url, url_hash, status.st_size, identity, status.st_mtime_ns)
             self._write(self._record(name), as_json(record))
-            _take(lock, _taken(lock) + status.st_size)
+            _take(lock, _read_sum(lock) + status.st_size)
         return self.find(name, use=True)
 
     def discard(self, name: str, descriptor: int, *, unless_shared: int | None = None) -> None:
@@ -240,7 +240,7 @@ class CacheFolder:
         for path in paths:
             path(entry.name).unlink(missing_ok=True)
         if lock is not None:
-            _take(lock, max(0, _taken(lock) - entry.size))
+            _take(lock, max(0, _read_sum(lock) - entry.size))
 
     def _beyond(self, size: int) -> bool:
         return self.size is not None and size > self.size
@@ -263,7 +263,7 @@ def _size(path: str) -> int:
         return 0
 
 
-def _taken(lock: int) -> int:
+def _read_sum(lock: int) -> int:
     """The sum of sizes [bytes] that the lock file holds; 0 where a process was killed while it wrote it."""
     digits = os.pread(lock, 32, 0)
     return int(digits) if digits.isdigit() else 0

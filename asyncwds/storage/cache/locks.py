@@ -18,7 +18,7 @@ _OFD = hasattr(fcntl, "F_OFD_SETLK")
 
 
 @contextmanager
-def locked_file(path: str) -> Iterator[int]:
+def lock_file(path: str) -> Iterator[int]:
     """The descriptor of a file, made if need be, that nobody else has locked so. Raises BlockingIOError if another has."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

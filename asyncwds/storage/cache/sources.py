@@ -10,7 +10,7 @@ from asyncwds.runtime.security import secure_mode
 from asyncwds.shards.urls import local_path, rewritten
 
 
-def kept_as(url: str, root: Path, *, local: bool) -> str | None:
+def cached_url(url: str, root: Path, *, local: bool) -> str | None:
     """The URL that a cache in the folder `root` knows an object by; None for what it does not keep. Blocking, for a local file.
 
     Local files are kept where `local` says so, by their absolute paths: a relative one means another file in another folder.

@@ -42,7 +42,7 @@ class ChecksumFetcher:
                 yield PassedOn(replace(body.answer, checksum_is_sure=False), body) if body.answer.checksum else body
                 return
             answer = replace(body.answer, ranged=body.answer.ranged and not self._whole, checksum=None)
-            async with aclosing(_checked(url, body, digest)) as chunks:
+            async with aclosing(_check_chunks(url, body, digest)) as chunks:
                 yield ChunkBody(answer, chunks)
 
     async def aclose(self) -> None:
@@ -66,7 +66,7 @@ def _digest(url: str, answer: Answer, *, must: bool) -> Digest | None:
     return digest
 
 
-async def _checked(url: str, body: Body, digest: Digest) -> AsyncGenerator[Chunk, None]:
+async def _check_chunks(url: str, body: Body, digest: Digest) -> AsyncGenerator[Chunk, None]:
     size = 0
     last: Chunk = b""
     # One chunk late: whoever knows the size may take the last one for the end, and look no further.

@@ -43,12 +43,12 @@ def announce(shards: Iterator[Shard | None], fetcher: object) -> Iterator[Shard 
         if first is None:
             yield None
         elif fetcher.foresees(first.url):
-            yield from _announced(first, shards, fetcher)
+            yield from _announce_ahead(first, shards, fetcher)
         else:
             yield from chain([first], shards)
 
 
-def _announced(first: Shard, shards: Iterator[Shard | None], fetcher: AcceptsHints) -> Iterator[Shard | None]:
+def _announce_ahead(first: Shard, shards: Iterator[Shard | None], fetcher: AcceptsHints) -> Iterator[Shard | None]:
     known = deque([first])
     told = NEAR  # how many of the known shards have been announced
     failure: Exception | None = None

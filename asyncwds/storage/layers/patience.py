@@ -79,7 +79,7 @@ class Patience:
         """
         host, patience = self._host(url), self._patience(limit)
         while True:
-            left = self._left(host, streak, failed, patience)
+            left = self._count_failure(host, streak, failed, patience)
             self._counters.retries += 1
             pause = min(left, self._pause(host, streak, failed))
             now = self._now()
@@ -119,7 +119,7 @@ class Patience:
                 return True
         return False
 
-    def _left(self, host: Host, streak: Streak, error: FetchError, patience: float) -> float:
+    def _count_failure(self, host: Host, streak: Streak, error: FetchError, patience: float) -> float:
         """Counts one more failure: the seconds [s] left for another attempt. Raises it where there is to be none."""
         error.attempts = max(1, streak.failures + 1)
         if not error.retryable:

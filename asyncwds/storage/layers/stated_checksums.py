@@ -61,12 +61,12 @@ class StatedChecksums:
             return None
         known = (url, answer.identity)
         if first and known not in self._known:
-            self._known[known] = await self._asked(url, answer.identity)
+            self._known[known] = await self._ask_store(url, answer.identity)
             while len(self._known) > _REMEMBERED:
                 del self._known[next(iter(self._known))]
         return self._known.get(known)
 
-    async def _asked(self, url: str, identity: str) -> str | None:
+    async def _ask_store(self, url: str, identity: str) -> str | None:
         try:
             async with asyncio.timeout(PATIENCE):
                 metadata = await self._ask(url)

@@ -55,7 +55,7 @@ class Pipe:
         kw["stdout" if self._reads else "stdin"] = subprocess.PIPE
         kw["start_new_session"] = True  # so that it can be killed with its children
         self.proc = subprocess.Popen(*args, **kw)  # noqa: S603 - running commands is its purpose
-        self.stream: IO[bytes] = _given(self.proc.stdout if self._reads else self.proc.stdin)
+        self.stream: IO[bytes] = _require_stream(self.proc.stdout if self._reads else self.proc.stdin)
 
     @property
     def closed(self) -> bool:
@@ -142,7 +142,7 @@ class Pipe:
         return f"<Pipe {self._command!r}>"
 
 
-def _given(stream: IO[bytes] | None) -> IO[bytes]:
+def _require_stream(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None
     return stream
 
@@ -155,7 +155,7 @@ def shell(url: str, mode: str = "rb", bufsize: int = 8192, **_: Any) -> Pipe:
 def program(read: list[str] | None, write: list[str] | None) -> Any:
     """An opener that runs a program, the url taking the place of "URL" among its arguments."""
 
-    def opened(url: str, mode: Literal["rb", "wb"] = "rb", bufsize: int = 8192, **_: Any) -> Pipe:
+    def open_command(url: str, mode: Literal["rb", "wb"] = "rb", bufsize: int = 8192, **_: Any) -> Pipe:
         arguments = read if mode[0] == "r" else write
         if arguments is None:
             raise SpecError(f"cannot be opened with mode {mode!r}", url=url)
@@ -166,4 +166,4 @@ def program(read: list[str] | None, write: list[str] | None) -> Any:
         except FileNotFoundError as error:
             raise FetchError(f"{command[0]} is not installed", url=url) from error
 
-    return opened
+    return open_command

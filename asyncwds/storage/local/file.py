@@ -18,7 +18,7 @@ from asyncwds.runtime.units import MiB
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Answer
 from asyncwds.storage.body import ChunkBody
-from asyncwds.storage.local.readiness import read_when_ready, translated
+from asyncwds.storage.local.readiness import read_when_ready, translate_os_error
 
 # From the page cache, one file and one thread [CPU-s/GB]: 64 KiB 2.0, 256 KiB 0.8, 512 KiB 0.54, 1 MiB 0.45, 2 MiB 0.4, and
 # with eight at once 2 MiB 0.69 against 0.52: the allocator no longer has such pieces ready.
@@ -49,7 +49,7 @@ class FileFetcher:
         buffer: memoryview | None = None,
     ) -> AsyncGenerator[ChunkBody, None]:
         self._counters.requests += 1
-        file = await self._opened(url)
+        file = await self._open_file(url)
         memory = self._memory() if buffer is None else buffer
         try:
             answer = _answer(url, file.status, start, identity)
@@ -72,7 +72,7 @@ class FileFetcher:
             # Waits for reads under way, a piece each at most; left alone, their threads would outlive the loop.
             threads.shutdown(wait=True, cancel_futures=True)
 
-    async def _opened(self, url: str) -> _File:
+    async def _open_file(self, url: str) -> _File:
         path = local_path(url)
         if path is None:
             raise SpecError("not a local path or file: URL", url=url)
@@ -85,7 +85,7 @@ class FileFetcher:
             opening.add_done_callback(_close_unused)
             raise
         except OSError as error:
-            raise translated(error, url) from error
+            raise translate_os_error(error, url) from error
         except ValueError as error:  # a zero byte in the name
             raise SpecError(f"no usable path: {error}", url=url) from error
 
@@ -112,7 +112,7 @@ class FileFetcher:
             try:
                 size = await ahead
             except OSError as error:
-                raise translated(error, url, position) from error
+                raise translate_os_error(error, url, position) from error
             if not size:
                 raise ShortBodyError(
                     f"the file shrank while it was read: {end - position} bytes are missing", url=url, offset=position
@@ -134,7 +134,7 @@ class FileFetcher:
                 self._counters.local += len(chunk)
                 yield chunk
         except OSError as error:
-            raise translated(error, url, position) from error
+            raise translate_os_error(error, url, position) from error
 
 
 class _File:

@@ -7,7 +7,7 @@ import weakref
 from contextlib import suppress
 
 from asyncwds.errors import SpecError
-from asyncwds.storage.local.readiness import translated
+from asyncwds.storage.local.readiness import translate_os_error
 
 
 class InPlaceOutput:
@@ -23,7 +23,7 @@ class InPlaceOutput:
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise translated(error, url) from error
+            raise translate_os_error(error, url) from error
         except ValueError as error:  # a zero byte
             raise SpecError(f"no usable path: {error}", url=url) from error
         self._closed = weakref.finalize(self, _close, self._descriptor)
@@ -37,7 +37,7 @@ class InPlaceOutput:
                 position += written
                 left = left[written:]
         except OSError as error:
-            raise translated(error, self._url, position) from error
+            raise translate_os_error(error, self._url, position) from error
         self._position += len(data)
 
     def commit(self) -> None:
@@ -47,7 +47,7 @@ class InPlaceOutput:
             self._closed.detach()
             os.close(self._descriptor)
         except OSError as error:
-            raise translated(error, self._url, self._position) from error
+            raise translate_os_error(error, self._url, self._position) from error
 
     def abort(self) -> None:
         self._closed()

@@ -18,7 +18,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 
 from asyncwds.errors import FetchError, SpecError, WdsError, redact
 from asyncwds.runtime.exit_cleanup import clean_up_undisturbed
-from asyncwds.storage.local.readiness import translated
+from asyncwds.storage.local.readiness import translate_os_error
 
 NAMELESS: int | None = getattr(os, "O_TMPFILE", None)
 BUFSIZE = 8192  # [bytes] what WebDataset passes to openers
@@ -61,10 +61,10 @@ class FileOutput:
         self._position = 0
         try:
             self._path = Path(path).resolve()
-            self._descriptor, self._temporary = _opened(path, self._path)
+            self._descriptor, self._temporary = _open_temporary(path, self._path)
             self._nameless = self._temporary is not None and os.fstat(self._descriptor).st_nlink == 0
         except OSError as error:
-            raise translated(error, url) from error
+            raise translate_os_error(error, url) from error
         except ValueError as error:  # a zero byte, or a name that is empty
             raise SpecError(f"no usable path: {error}", url=url) from error
         self._aborted = weakref.finalize(self, _remove, self._descriptor, self._temporary, os.getpid())
@@ -78,7 +78,7 @@ class FileOutput:
                 self._position += written
                 left = left[written:]
         except OSError as error:
-            raise translated(error, self._url, self._position) from error
+            raise translate_os_error(error, self._url, self._position) from error
 
     def commit(self) -> None:
         self._aborted.detach()
@@ -93,13 +93,13 @@ class FileOutput:
         except OSError as error:
             if self._temporary is not None:
                 self._temporary.unlink(missing_ok=True)
-            raise translated(error, self._url, self._position) from error
+            raise translate_os_error(error, self._url, self._position) from error
 
     def abort(self) -> None:
         self._aborted()
 
 
-def _opened(path: str, target: Path) -> tuple[int, Path | None]:
+def _open_temporary(path: str, target: Path) -> tuple[int, Path | None]:
     """A descriptor to write to, and the temporary name that its file has or will get, unless it is the target itself."""
     if path.endswith(os.sep) or target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -165,7 +165,7 @@ class StreamOutput:
                 self._position += taken
                 left = left[taken:]
         except OSError as error:
-            raise translated(error, self._url, self._position) from error
+            raise translate_os_error(error, self._url, self._position) from error
         except (TypeError, ValueError) as error:  # a file for text, or a closed one
             raise SpecError(f"it cannot be written to: {error}", url=self._url) from error
 
@@ -176,7 +176,7 @@ class StreamOutput:
             elif hasattr(self._stream, "flush"):
                 self._stream.flush()
         except OSError as error:
-            raise translated(error, self._url, self._position) from error
+            raise translate_os_error(error, self._url, self._position) from error
 
     def abort(self) -> None:
         if self._close:
@@ -190,7 +190,7 @@ class StreamOutput:
             self._stream.kill()
 
 
-def opened_output(url: str, opener: Callable[..., Any]) -> StreamOutput:
+def open_with(url: str, opener: Callable[..., Any]) -> StreamOutput:
     """What `opener` returns for a url, to write to. Whatever it raises becomes a FetchError with that as its cause."""
     try:
         stream = opener(url, "wb", BUFSIZE)
@@ -198,7 +198,7 @@ def opened_output(url: str, opener: Callable[..., Any]) -> StreamOutput:
         error.url = error.url or redact(url)
         raise
     except OSError as error:
-        raise translated(error, url) from error
+        raise translate_os_error(error, url) from error
     except Exception as error:
         raise FetchError(f"{type(error).__name__}: {error}", url=url) from error
     return StreamOutput(stream, url, close=True)

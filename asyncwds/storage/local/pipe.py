@@ -16,7 +16,7 @@ from asyncwds.errors import FetchError, SpecError, redact
 from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Answer
 from asyncwds.storage.body import ChunkBody
-from asyncwds.storage.local.readiness import PIPE_BYTES, is_ready, read_when_ready, translated
+from asyncwds.storage.local.readiness import PIPE_BYTES, is_ready, read_when_ready, translate_os_error
 
 TAIL_BYTES = 2000
 """How much of the end of a command's stderr is kept."""
@@ -73,9 +73,9 @@ class _Command:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._process = _started(url)
-        self.output = _given(self._process.stdout)
-        self._errors = _given(self._process.stderr)
+        self._process = _start(url)
+        self.output = _require_stream(self._process.stdout)
+        self._errors = _require_stream(self._process.stderr)
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):  # there is a bound on all pipes of a user together
                 fcntl.fcntl(self.output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -126,7 +126,7 @@ class _Command:
         return bool(said)
 
 
-def _started(url: str) -> subprocess.Popen[bytes]:
+def _start(url: str) -> subprocess.Popen[bytes]:
     command = url.partition(":")[2]
     if not command.strip():
         raise SpecError("pipe: without a command", url=url)
@@ -142,11 +142,11 @@ def _started(url: str) -> subprocess.Popen[bytes]:
             start_new_session=True,
         )
     except OSError as error:
-        raise translated(error, url) from error
+        raise translate_os_error(error, url) from error
     except ValueError as error:  # a zero byte
         raise SpecError(f"no usable command: {error}", url=url) from error
 
 
-def _given(stream: IO[bytes] | None) -> IO[bytes]:
+def _require_stream(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None
     return stream

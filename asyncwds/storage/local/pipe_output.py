@@ -13,7 +13,7 @@ from typing import IO
 from asyncwds.errors import FetchError, SpecError, redact
 from asyncwds.runtime.exit_cleanup import clean_up_undisturbed
 from asyncwds.storage.local.pipe import TAIL_BYTES
-from asyncwds.storage.local.readiness import translated
+from asyncwds.storage.local.readiness import translate_os_error
 
 
 class PipeOutput:
@@ -43,7 +43,7 @@ class PipeOutput:
             )
         except OSError as error:
             self._said.close()
-            raise translated(error, url) from error
+            raise translate_os_error(error, url) from error
         except ValueError as error:  # a zero byte
             self._said.close()
             raise SpecError(f"no usable command: {error}", url=url) from error
@@ -60,14 +60,14 @@ class PipeOutput:
                 left = left[written:]
         except BrokenPipeError as error:
             self._end()
-            raise self._failed("ended before its input did") from error
+            raise self._error_for_exit("ended before its input did") from error
         except OSError as error:
-            raise translated(error, self._url, self._position) from error
+            raise translate_os_error(error, self._url, self._position) from error
 
     def commit(self) -> None:
         self._end()
         if self._process.returncode != 0:
-            raise self._failed("failed")
+            raise self._error_for_exit("failed")
         self._aborted()  # nothing is left but to free things
 
     def abort(self) -> None:
@@ -83,7 +83,7 @@ class PipeOutput:
             self._process.stdin.close()
         self._process.wait()
 
-    def _failed(self, how: str) -> FetchError:
+    def _error_for_exit(self, how: str) -> FetchError:
         status = self._process.returncode
         self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - TAIL_BYTES))
         said_last = redact(self._said.read().decode(errors="replace").strip())

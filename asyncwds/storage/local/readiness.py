@@ -22,7 +22,7 @@ _KINDS: dict[int, type[FetchError]] = {
 }
 
 
-def translated(error: OSError, url: str, offset: int | None = None) -> FetchError:
+def translate_os_error(error: OSError, url: str, offset: int | None = None) -> FetchError:
     """Our error for a system call on the source `url` that failed."""
     message = error.strerror or str(error)
     if are_used_up(error):

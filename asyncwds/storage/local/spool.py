@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 
 from asyncwds.runtime.blocking import in_thread
 from asyncwds.runtime.units import KiB
-from asyncwds.storage.local.readiness import translated
+from asyncwds.storage.local.readiness import translate_os_error
 
 PIECE = 256 * KiB
 
@@ -29,13 +29,13 @@ class Spool:
         try:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `close`
         except OSError as error:
-            raise translated(error, url) from error
+            raise translate_os_error(error, url) from error
 
     async def append(self, data: bytes) -> None:
         try:
             await in_thread(self._thread, self._write, data)
         except OSError as error:
-            raise translated(error, self._url, self.size) from error
+            raise translate_os_error(error, self._url, self.size) from error
         self.size += len(data)
         self._grown.set()
 

@@ -11,7 +11,7 @@ from asyncwds.errors import FetchError
 from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Answer
 from asyncwds.storage.body import ChunkBody
-from asyncwds.storage.local.readiness import read_when_ready, translated
+from asyncwds.storage.local.readiness import read_when_ready, translate_os_error
 
 
 class StdinFetcher:
@@ -54,7 +54,7 @@ class StdinFetcher:
                 self._counters.piped += len(chunk)
                 yield chunk
         except OSError as error:
-            raise translated(error, url, position) from error
+            raise translate_os_error(error, url, position) from error
 
 
 def _duplicate(url: str) -> int:
@@ -65,4 +65,4 @@ def _duplicate(url: str) -> int:
         # A number of its own: the loop may wait for 0 on behalf of somebody else.
         return os.dup(sys.__stdin__.fileno())
     except OSError as error:
-        raise translated(error, url) from error
+        raise translate_os_error(error, url) from error

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from asyncwds.storage.cache.locks import has_alone, lock_span, locked_file, share_file, unlock_span
+from asyncwds.storage.cache.locks import has_alone, lock_file, lock_span, share_file, unlock_span
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def opened(tmp_path):
 
 def test_a_file_is_locked_for_one_at_a_time(tmp_path):
     path = str(tmp_path / "lock")
-    with locked_file(path), pytest.raises(BlockingIOError), locked_file(path):
+    with lock_file(path), pytest.raises(BlockingIOError), lock_file(path):
         pass
-    with locked_file(path) as descriptor:
+    with lock_file(path) as descriptor:
         assert os.fstat(descriptor).st_size == 0
 
 
@@ -69,10 +69,10 @@ def test_who_shares_a_file_keeps_those_out_who_want_it_alone(opened):
 def test_the_locks_of_a_killed_process_are_free(opened, tmp_path):
     code = f"""
 import os, sys, time
-from asyncwds.storage.cache.locks import lock_span, locked_file
+from asyncwds.storage.cache.locks import lock_span, lock_file
 descriptor = os.open({str(tmp_path / "file")!r}, os.O_RDWR | os.O_CREAT)
 lock_span(descriptor, 0, 100)
-with locked_file({str(tmp_path / "lock")!r}):
+with lock_file({str(tmp_path / "lock")!r}):
     print("locked", flush=True)
     time.sleep(60)
 """
@@ -82,10 +82,10 @@ with locked_file({str(tmp_path / "lock")!r}):
         assert child.stdout.readline() == b"locked\n"
         descriptor = opened()
         assert lock_span(descriptor, 0, 100) == 0
-        with pytest.raises(BlockingIOError), locked_file(str(tmp_path / "lock")):
+        with pytest.raises(BlockingIOError), lock_file(str(tmp_path / "lock")):
             pass
         child.kill()
         child.wait()
     assert lock_span(descriptor, 0, 100) == 100
-    with locked_file(str(tmp_path / "lock")):
+    with lock_file(str(tmp_path / "lock")):
         pass
