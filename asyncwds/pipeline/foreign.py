@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from asyncwds.pipeline.context import Resources
@@ -11,42 +10,66 @@ from asyncwds.pipeline.handlers import is_noted, note_place
 from asyncwds.pipeline.lineage import REMEMBERED, Trace, joined, trace_of
 from asyncwds.pipeline.protocol import Stream
 
+_NOTHING = object()
+
 
 class ForeignRun:
-    """One pass through a stage of another form: what it took for its latest item, and whose errors are its own."""
+    """One pass through a stage of another form: what it took for its latest item, and whose errors are its own.
+
+    Of what it took last the source knows the samples for as long as it takes no more. So only of those before that they are
+    noted, and a function that gives one item for each that it takes costs 0.1 us an item.
+    """
+
+    __slots__ = ("_earlier", "_fresh", "_given", "_item", "_name", "_passing", "_source")
 
     def __init__(self, name: str, source: Stream) -> None:
         self._name = name
         self._source = source
-        self._taken: deque[tuple[Trace, ...]] = deque(maxlen=REMEMBERED)
-        self._given: Sequence[tuple[Trace, ...]] = ()
+        self._item: Any = _NOTHING  # what it took last, unless that is noted
+        self._fresh = False  # whether it has given nothing since
+        self._earlier: list[tuple[Trace, ...]] = []  # of what it took before that, since it gave something
+        self._given: list[tuple[Trace, ...]] = []  # the same for what it gave last
         self._passing: Exception | None = None  # an error of the source, on its way through the stage
 
     def taken(self, items: Iterator[Any]) -> Iterator[Any]:
-        note, source = self._taken.append, self._source
         try:
             for item in items:
-                note(trace_of(item, source))
+                self._item = item
+                self._fresh = True
                 yield item
+                if self._fresh:
+                    self._note(item)
         except Exception as error:
             self._passing = error
             raise
 
+    def _note(self, item: Any) -> None:
+        self._item = _NOTHING
+        self._earlier.append(trace_of(item, self._source))
+        if len(self._earlier) > REMEMBERED:
+            del self._earlier[: REMEMBERED // 2]
+
     def given(self, call: Callable[[Iterator[Any]], Iterator[Any]], items: Iterator[Any]) -> Iterator[Any]:
         try:
             for item in call(items):
-                if self._taken:
-                    self._given = tuple(self._taken)
-                    self._taken.clear()
+                if self._fresh:
+                    self._fresh = False
+                    self._given = self._earlier
+                    if self._earlier:
+                        self._earlier = []
                 yield item
         except Exception as error:
             if error is not self._passing and not is_noted(error):
-                note_place(error, self._name, joined(self._taken or self._given))
+                note_place(error, self._name, self._traces(self._earlier if self._fresh else self._given))
             self._passing = None  # with its traceback it would keep what an iterator that is dropped has open
             raise
 
     def lineage(self) -> tuple[Trace, ...]:
-        return joined(self._given)
+        return self._traces(self._given)
+
+    def _traces(self, earlier: list[tuple[Trace, ...]]) -> tuple[Trace, ...]:
+        latest = () if self._item is _NOTHING else trace_of(self._item, self._source)
+        return joined([*earlier, latest])
 
 
 class HeadRun:

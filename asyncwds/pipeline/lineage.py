@@ -24,11 +24,10 @@ _UNKNOWN: Trace = (None, None, None)
 
 def trace_of(item: Any, source: Stream) -> tuple[Trace, ...]:
     """What an item is made of that came from the source just now."""
-    if isinstance(item, Sample):
-        try:
-            return ((item["__url__"], item["__key__"], item._origin),)  # noqa: SLF001 - as an Origin it would take 0.2 us more
-        except (KeyError, AttributeError):  # one of the users' making
-            pass
+    if type(item) is tuple:
+        return source.lineage()
+    if isinstance(item, Sample) and (trace := sample_trace(item)) is not None:
+        return (trace,)
     if isinstance(item, list) and item and isinstance(item[0], Sample):
         return joined([trace_of(sample, source) for sample in item])
     behind = source.lineage()
@@ -36,6 +35,13 @@ def trace_of(item: Any, source: Stream) -> tuple[Trace, ...]:
         url, _, origin = behind[0] if len(behind) == 1 else _UNKNOWN
         return ((item.get("__url__", url), item["__key__"], origin),)  # its own key may be another one
     return behind
+
+
+def sample_trace(sample: Sample) -> Trace | None:
+    try:
+        return sample["__url__"], sample["__key__"], sample._origin  # noqa: SLF001 - an Origin would take 0.2 us more
+    except (KeyError, AttributeError):  # one of the users' making
+        return None
 
 
 def joined(traces: Iterable[tuple[Trace, ...]]) -> tuple[Trace, ...]:

@@ -85,8 +85,12 @@ class ShuffleRun:
 
     def _pairs(self) -> Iterator[Held]:
         source = self._source
+        lineage = source.lineage
         for item in source:
-            yield (item, None if isinstance(item, Sample) else trace_of(item, source))
+            if type(item) is tuple:
+                yield item, lineage()
+            else:
+                yield item, None if isinstance(item, Sample) else trace_of(item, source)
 
     def lineage(self) -> tuple[Trace, ...]:
         return self._traces(self._latest)

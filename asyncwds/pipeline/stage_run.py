@@ -10,7 +10,7 @@ from asyncwds.engine.source import failure_text
 from asyncwds.errors import EmptyEpochError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.handlers import Handler, goes_on, note_place
-from asyncwds.pipeline.lineage import Trace, joined, trace_of
+from asyncwds.pipeline.lineage import Trace, joined, sample_trace, trace_of
 from asyncwds.pipeline.protocol import Stage, Stream
 from asyncwds.pipeline.streams import StageStream, stream_over
 from asyncwds.runtime.stats import Counters
@@ -103,13 +103,17 @@ class StageRun:
             return batch
         self.item = batch = [first]
         self._traces = [trace_of(first, self._source)]
+        add, note, source, lineage = batch.append, self._traces.append, self._source, self._source.lineage
         for item in islice(items, size - 1):
-            batch.append(item)
-            self._traces.append(trace_of(item, self._source))
+            add(item)
+            note(lineage() if type(item) is tuple else trace_of(item, source))
         return batch
 
     def lineage(self) -> tuple[Trace, ...]:
-        return joined(self._traces) if self._traces else trace_of(self.item, self._source)
+        item = self.item
+        if type(item) is Sample and (trace := sample_trace(item)) is not None:
+            return (trace,)
+        return joined(self._traces) if self._traces else trace_of(item, self._source)
 
 
 Loop = Callable[[Iterator[Any], StageRun], Iterator[Any]]

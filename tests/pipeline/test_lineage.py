@@ -156,6 +156,33 @@ def test_many_samples_are_named_by_the_first(shard: str) -> None:
     assert re.search(r"samples 'k0', 'k1', 'k2' and 21 more of \S+/a\.tar$", note)
 
 
+def hoarding(items: Iterator[Any]) -> Iterator[Any]:
+    yield from list(items)
+
+
+def twice(items: Iterator[Any]) -> Iterator[Any]:
+    for item in items:
+        yield item
+        yield item
+
+
+def fail_late(items: Iterator[Any]) -> Iterator[Any]:
+    yield next(items)
+    yield [number_of_tuple(item) for item in islice(items, BAD)]
+
+
+def test_a_function_that_takes_more_is_said_to_have_taken_it(shard: str) -> None:
+    behind = {
+        hoarding: "map(number_of_tuple), samples 'k0', 'k1', 'k2' and 9 more of",
+        twice: "map(number_of_tuple), sample 'k7' of",
+        fail_late: "fail_late, samples 'k1', 'k2', 'k3' and 4 more of",
+    }
+    for stage, expected in behind.items():
+        with pytest.raises(ValueError, match="seven") as caught:
+            list(wds.WebDataset(shard).compose(TO_TUPLE, stage).map(number_of_tuple))
+        assert caught.value.__notes__[0].startswith(f"in stage {expected}")
+
+
 def test_what_nobody_knows_is_left_out() -> None:
     with pytest.raises(ValueError, match="seven") as caught:
         list(wds.DataPipeline([[(b"7",)]], wds.map_tuple(number)))
