@@ -120,6 +120,8 @@ from .shards.splitters import split_by_node as split_by_node
 from .shards.splitters import split_by_worker as split_by_worker
 from .storage.cache.names import pipe_cleaner as pipe_cleaner
 from .storage.local.command import Pipe as Pipe
+from .storage.scheme import Scheme as Scheme
+from .storage.schemes import register_scheme as register_scheme
 from .writer.asyncwriter import AsyncShardWriter as AsyncShardWriter
 from .writer.shardwriter import ShardWriter as ShardWriter
 from .writer.tarwriter import TarWriter as TarWriter

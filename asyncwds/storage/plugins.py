@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -33,10 +34,10 @@ def scheme_named(name: str) -> Scheme | None:
 
 
 def schemes() -> Iterator[Scheme]:
-    """The records of all packages. Raises as `scheme_named`."""
-    for name in _entries(tuple(sys.path)):
-        if (scheme := scheme_named(name)) is not None:
-            yield scheme
+    """The records of all packages that can be loaded: for settings that the program itself gives, also in secure mode."""
+    for entry in _entries(tuple(sys.path)).values():
+        with suppress(SpecError):  # somebody else's, or else there would be no such settings
+            yield _loaded(entry)
 
 
 @cache

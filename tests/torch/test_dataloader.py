@@ -9,6 +9,7 @@ import threading
 
 import pytest
 import torch
+from foo_store import Foo
 from torch.utils.data import DataLoader, IterableDataset
 
 import asyncwds as wds
@@ -62,6 +63,13 @@ def test_every_way_to_start_workers(shards, context):
     next(iter(dataset))  # fork after use
     loader = loader_over(dataset, num_workers=2, multiprocessing_context=context)
     assert sorted(keys(loader)) == ALL
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_workers_read_by_a_scheme_of_another_package(shards, tmp_path, context):
+    (tmp_path / "b").symlink_to(tmp_path)
+    dataset = wds.WebDataset("foo://b/s*.tar", storage=Foo(str(tmp_path))).map(key_of)
+    assert sorted(keys(loader_over(dataset, num_workers=2, multiprocessing_context=context))) == ALL
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
