@@ -7,9 +7,8 @@ import traceback
 import pytest
 
 import asyncwds as wds
+from asyncwds import Http, Retry
 from asyncwds.errors import DecodeError, FetchError, SpecError, redact
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.testing import Fault, FaultServer
 
 SECRET = "hush-hush"

@@ -7,9 +7,7 @@ import asyncio
 import pytest
 import uvloop
 
-from asyncwds.engine.source import open_samples
-from asyncwds.pipeline.dataset import WebDataset
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds import Prefetch, WebDataset, open_samples
 from asyncwds.testing import Fault, FaultServer, leaks, make_samples, make_shard
 
 SAMPLES = list(make_samples(50, size=3000))

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webdataset import filters
 
+from asyncwds import Continue, Decoder, handle_extension, xdecode
 from asyncwds.codecs import field_loaders
-from asyncwds.codecs.decoders import Continue, Decoder, handle_extension
 from asyncwds.errors import DecodeError
 from asyncwds.pipeline import handlers, stages
-from asyncwds.pipeline.xdecode import default_decoders, find_decoder, xdecode
+from asyncwds.pipeline.xdecode import default_decoders, find_decoder
 
 
 def our_field(field: str, data: bytes, handlers: list[Any]) -> Any:

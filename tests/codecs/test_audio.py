@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asyncwds.codecs.audio import AUDIO_EXTENSIONS, audio
-from asyncwds.codecs.decoders import Decoder
+from asyncwds import Decoder, audio
+from asyncwds.codecs.audio import AUDIO_EXTENSIONS
 from asyncwds.errors import DecodeError, SpecError
 
 pytestmark = pytest.mark.needs("av")
@@ -83,7 +83,7 @@ def test_torchcodec_and_pyav_give_the_same(sound_of: SoundOf, extension: str, ki
 def test_tensors(sound_of: SoundOf) -> None:
     import torch
 
-    from asyncwds.codecs.audio import torch_audio
+    from asyncwds import torch_audio
 
     data = sound_of("flac", "flac")
     tensor, rate = decode(data, container="torch")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncwds.codecs.decoders import Continue, Decoder, gzfilter, handle_extension
+from asyncwds import Continue, Decoder, gzfilter, handle_extension
 from asyncwds.compression.fields import unpack_field
 from asyncwds.compression.kinds import SUFFIXES
 from asyncwds.errors import DecodeError

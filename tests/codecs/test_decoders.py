@@ -14,21 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncwds.codecs.decoders import (
-    Continue,
-    Decoded,
-    Decoder,
-    DecodingError,
-    basichandlers,
-    decoders,
-    default_decoder,
-    default_post_handlers,
-    default_pre_handlers,
-    handle_extension,
-)
-from asyncwds.codecs.images import imagehandler
+from asyncwds import Continue, Decoded, Decoder, DecodingError, Origin, Sample, handle_extension, imagehandler
+from asyncwds.codecs.decoders import basichandlers, decoders, default_decoder, default_post_handlers, default_pre_handlers
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.samples import Origin, Sample
 
 
 def packed(data: bytes) -> bytes:

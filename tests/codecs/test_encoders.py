@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from asyncwds import Decoder
 from asyncwds.codecs import encoders, tensors
-from asyncwds.codecs.decoders import Decoder
 from asyncwds.codecs.encoders import encode_based_on_extension, encode_based_on_extension1, make_encoder, make_handlers
 from asyncwds.errors import EncodeError, SampleError, SpecError
 

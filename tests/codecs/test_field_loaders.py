@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asyncwds import Decoder, torch_safetensors
 from asyncwds.codecs import field_loaders
-from asyncwds.codecs.decoders import Decoder, decoders, torch_safetensors
+from asyncwds.codecs.decoders import decoders
 from asyncwds.codecs.tensors import encode_buffer
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.runtime import security

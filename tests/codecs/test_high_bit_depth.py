@@ -12,9 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from asyncwds.codecs.decoders import Decoder
+from asyncwds import Decoder, imagehandler
 from asyncwds.codecs.high_bit_depth import as_uint16
-from asyncwds.codecs.images import imagehandler
 from asyncwds.errors import DecodeError
 
 Encoded = Callable[..., bytes]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asyncwds.codecs.images import IMAGE_EXTENSIONS, IMAGE_SPECS, imagehandler, turbojpeg
+from asyncwds import imagehandler, turbojpeg
+from asyncwds.codecs.images import IMAGE_EXTENSIONS, IMAGE_SPECS
 from asyncwds.errors import SpecError
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]

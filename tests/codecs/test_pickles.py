@@ -31,11 +31,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import asyncwds as wds
+from asyncwds import Decoder, Sample
 from asyncwds.codecs import rebuilding
-from asyncwds.codecs.decoders import Decoder
 from asyncwds.codecs.pickles import is_plain, unpickle
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.samples import Sample
 
 UTC = dt.UTC
 PROTOCOLS = pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

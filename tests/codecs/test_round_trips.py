@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from asyncwds.codecs.decoders import Decoder, decoders
+from asyncwds import Decoder
+from asyncwds.codecs.decoders import decoders
 from asyncwds.codecs.encoders import default_handlers, encode_based_on_extension
 from asyncwds.codecs.images import IMAGE_EXTENSIONS
 from asyncwds.errors import EncodeError

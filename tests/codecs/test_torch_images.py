@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from asyncwds.codecs.decoders import Decoder
-from asyncwds.codecs.images import imagehandler
+from asyncwds import Decoder, imagehandler
 from asyncwds.errors import DecodeError
 
 

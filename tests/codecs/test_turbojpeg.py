@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from asyncwds.codecs.decoders import Decoder
-from asyncwds.codecs.images import imagehandler, turbojpeg
+from asyncwds import Decoder, imagehandler, turbojpeg
 from asyncwds.errors import DecodeError, SpecError
 
 Encoded = Callable[..., bytes]

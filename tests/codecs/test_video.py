@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asyncwds.codecs.decoders import Decoder
-from asyncwds.codecs.video import VIDEO_EXTENSIONS, Video, video
+from asyncwds import Decoder, Video, video
+from asyncwds.codecs.video import VIDEO_EXTENSIONS
 from asyncwds.errors import DecodeError, SpecError
 
 pytestmark = pytest.mark.needs("av")
@@ -276,7 +276,7 @@ def test_the_handler_pickles_and_prints(video_of: VideoOf) -> None:
 def test_torch_video_is_what_torchvision_gave(video_of: VideoOf) -> None:
     import torch
 
-    from asyncwds.codecs.video import torch_video
+    from asyncwds import torch_video
 
     frames, sound, about = torch_video(".mp4", video_of("mp4", "libx264", "aac"))
     assert (frames.shape, frames.dtype) == ((30, 48, 64, 3), torch.uint8)

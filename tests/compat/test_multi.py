@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from asyncwds import WebDataset
 from asyncwds.compat.multi import MultiLoader
 from asyncwds.errors import BridgeError, SpecError, TruncatedTarError
-from asyncwds.pipeline.dataset import WebDataset
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 6, 5

@@ -12,7 +12,7 @@ import webdataset
 from braceexpand import braceexpand
 
 import asyncwds
-from asyncwds.settings.cache import Cache
+from asyncwds import Cache
 from asyncwds.testing import leaks
 
 pytestmark = [

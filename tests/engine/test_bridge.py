@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from asyncwds import Sample
 from asyncwds.engine.bridge import Bridge, _Crossing, _shut_down, gathered
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError, WdsError
 from asyncwds.runtime.stats import Counters
-from asyncwds.samples import Sample
 
 
 class Source:

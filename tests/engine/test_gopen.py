@@ -9,9 +9,9 @@ import tarfile
 import pytest
 
 import asyncwds as wds
+from asyncwds import Prefetch
 from asyncwds.engine.gopen import reader
 from asyncwds.errors import NotFoundError, SpecError
-from asyncwds.settings.prefetch import Prefetch
 from asyncwds.testing import Fault, FaultServer, leaks, make_shard
 
 DATA = os.urandom(3_000_000)

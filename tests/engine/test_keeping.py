@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from asyncwds import Cache
 from asyncwds.engine.keeping import keep
 from asyncwds.errors import CacheError, NotFoundError, TarHeaderError
-from asyncwds.settings.cache import Cache
 from asyncwds.testing import leaks, make_samples, make_shard
 
 SHARD = make_shard(make_samples(100, size=30_000, fields=["bin"]))

@@ -7,14 +7,12 @@ import random
 
 import pytest
 
+from asyncwds import Prefetch, WorkerInfo, open_samples
 from asyncwds.engine.reader import ReadOptions
-from asyncwds.engine.source import open_samples
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import FetchError, NotFoundError, SpecError, TruncatedTarError
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import GiB
-from asyncwds.runtime.worker_info import WorkerInfo
-from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import pytest
 
+from asyncwds import Prefetch, Retry, WebDataset, ignore_and_continue
 from asyncwds.errors import (
     AccessError,
     ChangedError,
@@ -27,10 +28,6 @@ from asyncwds.errors import (
     TruncatedTarError,
     WdsError,
 )
-from asyncwds.pipeline.dataset import WebDataset
-from asyncwds.pipeline.handlers import ignore_and_continue
-from asyncwds.settings.prefetch import Prefetch
-from asyncwds.settings.retry import Retry
 from asyncwds.testing import Fault, FaultServer, digest, leaks, make_samples, make_shard
 
 SHARDS, SAMPLES = 3, 30

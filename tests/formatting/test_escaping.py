@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
+from asyncwds import warn_and_continue
 from asyncwds.errors import DuplicateFieldError, FetchError, WdsError
 from asyncwds.formatting.escaping import escape, printable
-from asyncwds.pipeline.handlers import warn_and_continue
 from asyncwds.testing import FaultServer, make_shard
 
 # a name → as it is shown

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 import asyncwds as wds
+from asyncwds import Sample
 from asyncwds.formatting.reprs import show_value
-from asyncwds.samples import Sample
 
 URLS = [f"https://host/s{number:06}.tar?X-Amz-Signature=secret" for number in range(2000)]
 

@@ -10,11 +10,11 @@ import pytest
 import webdataset
 
 import asyncwds as wds
+from asyncwds import WorkerInfo
 from asyncwds.pipeline import epochs, mixing
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime import seeds
-from asyncwds.runtime.worker_info import WorkerInfo
 
 SAMPLES = [{"__key__": "k1", "a": 1, "n": None}, {"__key__": "k0", "a": (2, b"x")}, {"__key__": "k0", "a": 3}]
 

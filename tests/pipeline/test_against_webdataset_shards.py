@@ -16,10 +16,10 @@ from webdataset.gopen import rewrite_url
 from webdataset.pytorch import IterableDataset
 
 import asyncwds
+from asyncwds import MultiShardSample
 from asyncwds.compat import grouping, tar_stages
 from asyncwds.errors import SampleError, TarError
 from asyncwds.pipeline import shardlists
-from asyncwds.pipeline.shardspec import MultiShardSample
 from asyncwds.shards import splitters
 from asyncwds.shards.urls import rewritten
 from asyncwds.testing import make_shard

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from webdataset.filters import default_collation_fn as their_collation_fn
 
 import asyncwds as wds
+from asyncwds import batched, default_collation_fn
 from asyncwds.pipeline import collation, composition, epochs, names, stages
-from asyncwds.pipeline.batching import batched, default_collation_fn
 from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.shards.plan import pick
 

@@ -11,11 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncwds import (
+    Sample,
+    batched,
+    collate,
+    default_collation_fn,
+    ignore_and_continue,
+    ignore_and_stop,
+    listed,
+    unbatched,
+    unlisted,
+)
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.pipeline.batching import batched, default_collation_fn, listed, unbatched, unlisted
-from asyncwds.pipeline.collation import collate
-from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
-from asyncwds.samples import Sample
 
 
 def column(*values: Any, **options: Any) -> Any:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 import asyncwds as wds
-from asyncwds.pipeline.datapipeline import DataPipeline
+from asyncwds import DataPipeline
 from asyncwds.testing import FaultServer, make_shard
 
 SAMPLES = 40

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
+from asyncwds import Sample, WorkerInfo
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.runtime.worker_info import WorkerInfo
-from asyncwds.samples import Sample
 
 
 def test_the_first_complete_pass_is_kept() -> None:

@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 
 import asyncwds as wds
+from asyncwds import pipelinefilter
 from asyncwds.pipeline.clock import StageClock, stage_name
-from asyncwds.pipeline.stage import pipelinefilter
 from asyncwds.runtime.stats import Counters
 
 

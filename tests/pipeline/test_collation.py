@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncwds import batched, collate, default_collation_fn
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.pipeline.batching import batched
-from asyncwds.pipeline.collation import collate, default_collation_fn, dict2tuple, tuple2dict
+from asyncwds.pipeline.collation import dict2tuple, tuple2dict
 
 RAGGED: list[Any] = [[1, 2, 3], [4], []]
 

@@ -14,10 +14,8 @@ from functools import partial
 import pytest
 
 import asyncwds as wds
+from asyncwds import DataPipeline, FluidWrapper, WorkerInfo
 from asyncwds.errors import BridgeError, SpecError
-from asyncwds.pipeline.datapipeline import DataPipeline
-from asyncwds.pipeline.loaders import FluidWrapper
-from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 6, 5

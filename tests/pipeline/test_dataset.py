@@ -16,10 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from asyncwds import Prefetch, WebDataset, ignore_and_continue, ignore_and_stop
 from asyncwds.errors import BridgeError, SpecError, TarError, TruncatedTarError
-from asyncwds.pipeline.dataset import WebDataset
-from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
-from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.plan import split_by_node
 from asyncwds.testing import leaks, make_shard
 

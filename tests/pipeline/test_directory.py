@@ -12,9 +12,8 @@ from contextlib import aclosing
 import pytest
 
 import asyncwds as wds
+from asyncwds import DirectoryShardList, WorkerInfo
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.directory import DirectoryShardList
-from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 3, 4

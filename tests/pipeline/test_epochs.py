@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
+from asyncwds import repeatedly
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.epochs import guess_batchsize, repeatedly, repeatedly0
+from asyncwds.pipeline.epochs import guess_batchsize, repeatedly0
 
 BATCHES = [([1, 2],), ([3],), ([4, 5, 6],)]
 

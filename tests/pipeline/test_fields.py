@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
+from asyncwds import Origin, Sample, associate, extract_keys, ignore_and_continue, map_dict, rename_keys
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.pipeline.fields import associate, map_dict
-from asyncwds.pipeline.handlers import ignore_and_continue
-from asyncwds.pipeline.patterns import LAYOUTS, extract_keys, rename_keys
-from asyncwds.samples import Origin, Sample
+from asyncwds.pipeline.patterns import LAYOUTS
 
 
 def sample(**fields: Any) -> Sample:

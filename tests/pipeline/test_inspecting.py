@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
+from asyncwds import WorkerInfo, ignore_and_continue, info, log_keys
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.handlers import ignore_and_continue
-from asyncwds.pipeline.inspecting import Info, LogKeys, info, log_keys
+from asyncwds.pipeline.inspecting import Info, LogKeys
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import leaks
 
 

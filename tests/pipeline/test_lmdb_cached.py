@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
+from asyncwds import WorkerInfo
 from asyncwds.errors import CacheError, DecodeError, SpecError
 from asyncwds.pipeline import lmdb_cached
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import leaks
 
 pytestmark = pytest.mark.needs("lmdb")

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
+from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError, TruncatedTarError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.mixing import random_samples
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_shard
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import asyncwds as wds
+from asyncwds import Prefetch
 from asyncwds.errors import ShardWarning, SpecError, TruncatedTarError
 from asyncwds.pipeline.feed import Feed
 from asyncwds.pipeline.reading import Drawing, Drawn
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_shard

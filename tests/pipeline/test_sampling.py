@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 
+from asyncwds import PipelineStage, WorkerInfo, detshuffle, rsample, shuffle
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.sampling import rsample
-from asyncwds.pipeline.shuffle import detshuffle, shuffle
-from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.runtime.worker_info import WorkerInfo
 
 ITEMS = list(range(400))
 

@@ -7,21 +7,23 @@ from random import Random
 
 import pytest
 
-from asyncwds.errors import SpecError
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.shardlists import (
+from asyncwds import (
     ResampledShardList,
     ResampledShards,
     SimpleShardList,
+    WorkerInfo,
     check_empty,
     expand_source,
     expand_urls,
     non_empty,
     resampled,
+    single_node_only,
+    split_by_node,
+    split_by_worker,
 )
+from asyncwds.errors import SpecError
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.runtime.worker_info import WorkerInfo
-from asyncwds.shards.splitters import single_node_only, split_by_node, split_by_worker
 
 PLACE = WorkerInfo()
 URLS = [f"s{number}.tar" for number in range(10)]

@@ -3,10 +3,8 @@ from __future__ import annotations
 import pytest
 
 import asyncwds as wds
+from asyncwds import MultiShardSample, SimpleShardList, WorkerInfo, shardspec
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.shardlists import SimpleShardList
-from asyncwds.pipeline.shardspec import MultiShardSample, shardspec
-from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import make_shard
 
 SPEC = {

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.runtime.worker_info import WorkerInfo
 
 ITEMS = list(range(300))
 

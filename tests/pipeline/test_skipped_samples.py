@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from asyncwds import WebDataset, ignore_and_continue, ignore_and_stop, warn_and_continue, xdecode
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.pipeline import stages
-from asyncwds.pipeline.dataset import WebDataset
-from asyncwds.pipeline.handlers import handled, ignore_and_continue, ignore_and_stop, warn_and_continue
-from asyncwds.pipeline.xdecode import xdecode
+from asyncwds.pipeline.handlers import handled
 from asyncwds.testing import make_shard
 
 TEXTS = ["0", "1", "x", "3", "y", "5"]

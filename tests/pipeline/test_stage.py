@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from asyncwds import PipelineStage, WorkerInfo, pipelinefilter
 from asyncwds.pipeline import stages
 from asyncwds.pipeline.composition import Composed, compose, compose2, identity, pipeline
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.shuffle import Shuffle
-from asyncwds.pipeline.stage import FilterFunction, PipelineStage, RestCurried, pipelinefilter
+from asyncwds.pipeline.stage import FilterFunction, RestCurried
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.runtime.worker_info import WorkerInfo
 
 
 def _every(data: Iterator[int], n: int, start: int = 0) -> Iterator[int]:

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncwds import Origin, Sample, ignore_and_continue, ignore_and_stop
 from asyncwds.errors import DecodeError, SampleError, SpecError
 from asyncwds.pipeline import names, stages
-from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
-from asyncwds.samples import Origin, Sample
 
 Stage = Callable[[Iterator[Any]], Iterator[Any]]
 

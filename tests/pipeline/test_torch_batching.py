@@ -12,8 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 
 import asyncwds as wds
+from asyncwds import batched, default_collation_fn
 from asyncwds.errors import SampleError
-from asyncwds.pipeline.batching import batched, default_collation_fn
 
 
 def test_tensors_are_stacked() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from asyncwds import WebDataset, WorkerInfo
 from asyncwds.compat.multi import MultiLoader
-from asyncwds.pipeline.dataset import WebDataset
 from asyncwds.pipeline.worker_stats import HALF, SLOT_BYTES, latest, publish, read
 from asyncwds.runtime.stats import Counters, StageTime
-from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.testing import make_shard
 
 

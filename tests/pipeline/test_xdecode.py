@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
+from asyncwds import Origin, Sample, WebDataset, ignore_and_continue, ignore_and_stop, xdecode
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.pipeline.dataset import WebDataset
-from asyncwds.pipeline.handlers import ignore_and_continue, ignore_and_stop
-from asyncwds.pipeline.xdecode import default_decoders, find_decoder, xdecode
-from asyncwds.samples import Origin, Sample
+from asyncwds.pipeline.xdecode import default_decoders, find_decoder
 from asyncwds.testing import make_shard
 
 

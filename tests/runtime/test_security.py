@@ -8,11 +8,10 @@ import pytest
 import trustme
 
 import asyncwds as wds
+from asyncwds import Http, Retry, enforce_security
 from asyncwds.errors import FetchError, SpecError
-from asyncwds.runtime.security import enforce_security, why_refused
+from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.sinks import blocking_output
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard, read

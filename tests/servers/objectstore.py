@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asyncwds.settings.buckets import S3
+from asyncwds import S3
 
 
 class Identity(NamedTuple):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webdataset.shardlists import expand_urls
 
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds import WorkerInfo
 from asyncwds.shards.plan import plan, split_by_node, split_by_worker
 from asyncwds.shards.urls import expand
 

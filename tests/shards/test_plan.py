@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError
-from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.shards.plan import plan, shuffle_items, single_node_only, split_by_node, split_by_worker
 from asyncwds.shards.shard import Shard
 

@@ -19,12 +19,9 @@ import pytest
 from nginx import Nginx
 from objectstore import NOBODY, READER, ObjectStore
 
-from asyncwds import WebDataset, open_samples
+from asyncwds import S3, Http, Retry, WebDataset, open_samples
 from asyncwds.errors import AccessError, FetchError, NotFoundError, SpecError
 from asyncwds.settings.access import Storage
-from asyncwds.settings.buckets import S3
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.listing import expand_and_list
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.storage.stores.web.store import links

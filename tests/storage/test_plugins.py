@@ -12,11 +12,9 @@ import foo_store
 import pytest
 
 import asyncwds as wds
+from asyncwds import Http, Retry, enforce_security
 from asyncwds.errors import SpecError
-from asyncwds.runtime.security import enforce_security
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.listing import expand_and_list
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import CHECKS, check_fetcher, leaks, make_samples, make_shard

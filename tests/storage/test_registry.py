@@ -5,10 +5,9 @@ import sys
 
 import pytest
 
+from asyncwds import Http, Retry
 from asyncwds.errors import SpecError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import CHECKS, Fault, leaks, read
 

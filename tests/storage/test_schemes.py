@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
+from asyncwds import Http, Retry
 from asyncwds.errors import ChecksumError, FetchError, SpecError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.local.output import StreamOutput
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.storage.registry import open_storage

@@ -1,7 +1,7 @@
 import pytest
 
+from asyncwds import Origin
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError
-from asyncwds.samples import Origin
 from asyncwds.tar.context import Refused
 from asyncwds.tar.grouping import Grouper, base_plus_ext, is_meta
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncwds import Sample
 from asyncwds.errors import EncodeError, SampleError
-from asyncwds.samples import Sample
 from asyncwds.tar.building import ending
 from asyncwds.tar.grouping import Grouper
 from asyncwds.tar.parser import TarParser

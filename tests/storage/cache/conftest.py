@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from asyncwds import Cache
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.cache import Cache
 from asyncwds.storage.cache import Cached
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_samples, make_shard

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from asyncwds.settings.cache import Cache
+from asyncwds import Cache
 from asyncwds.storage.cache.folder import LEFTOVER, MANY, SPARE, CacheFolder
 from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.partial_file import Partial

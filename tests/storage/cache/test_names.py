@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from asyncwds import pipe_cleaner
 from asyncwds.errors import SpecError
-from asyncwds.storage.cache.names import islocal, name_in_cache, pipe_cleaner, shard_name, url_hash, url_to_cache_name
+from asyncwds.storage.cache.names import islocal, name_in_cache, shard_name, url_hash, url_to_cache_name
 
 URLS = [
     "http://host/a/b/train-000.tar",

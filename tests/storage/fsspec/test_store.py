@@ -19,11 +19,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import known_implementations, register_implementation
 
 import asyncwds as wds
+from asyncwds import FileSystem, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, FetchTimeoutError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.buckets import FileSystem
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.fsspec import store as ours
 from asyncwds.storage.registry import open_storage

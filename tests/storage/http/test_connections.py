@@ -14,10 +14,9 @@ import aiohttp
 import pytest
 import trustme
 
+from asyncwds import Http, Retry
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.http.connections import Connector
 from asyncwds.storage.http.sink import HttpSink
 from asyncwds.storage.http.transport import Transport

@@ -9,10 +9,9 @@ import pytest
 import trustme
 import uvloop
 
+from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.stores.fetcher import HttpFetcher
 from asyncwds.testing import Fault, FaultServer, check_fetcher, leaks, read
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from asyncwds import Http, Retry
 from asyncwds.errors import (
     AccessError,
     ChangedError,
@@ -26,8 +27,6 @@ from asyncwds.errors import (
     ThrottledError,
 )
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Answer
 from asyncwds.storage.layers.retry import Retrying
 from asyncwds.storage.stores.fetcher import HttpFetcher

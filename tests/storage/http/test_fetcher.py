@@ -9,10 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from asyncwds import Http, Retry
 from asyncwds.errors import BridgeError, FetchError, ShortBodyError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.layers.hedge import Hedged
 from asyncwds.storage.layers.retry import Retrying

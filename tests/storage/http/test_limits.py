@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from asyncwds import Http, Retry
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.http.limits import RequestLimits
 from asyncwds.storage.layers.retry import Retrying
 from asyncwds.storage.stores.fetcher import HttpFetcher

@@ -10,10 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from nginx import Nginx
 
+from asyncwds import Http, Retry
 from asyncwds.errors import ChangedError, FetchError, NotFoundError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.layers.retry import Retrying
 from asyncwds.storage.stores.fetcher import HttpFetcher

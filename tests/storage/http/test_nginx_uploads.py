@@ -10,10 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from nginx import Nginx
 
+from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.http.sink import HttpSink
 from asyncwds.storage.sink import Upload
 from asyncwds.testing import leaks

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from asyncwds import Http
 from asyncwds.errors import FetchError, SpecError
-from asyncwds.settings.http import Http
 from asyncwds.storage.http.request_options import RequestOptions, http_url, redirected
 
 PREFIX = "https://data.example"

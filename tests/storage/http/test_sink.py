@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
+from asyncwds import Http, Retry
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, NotFoundError, ThrottledError
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.http.sink import HttpSink
 from asyncwds.storage.local.spool import Spool
 from asyncwds.storage.sink import Upload

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asyncwds.settings.retry import Retry
+from asyncwds import Retry
 from asyncwds.storage.http.stall import StallClock
 
 WINDOW = 0.1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from asyncwds import Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Answer, Body
 from asyncwds.storage.layers.hedge import EARLY_EXTRA, MIN_SEEN, Hedged
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from asyncwds import Retry
 from asyncwds.errors import FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.layers.hosts import host_of
 from asyncwds.storage.layers.patience import Patience, Streak
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncwds import Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, ShortBodyError, ThrottledError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Answer
 from asyncwds.storage.layers.notices import SLOW
 from asyncwds.storage.layers.retry import Retrying

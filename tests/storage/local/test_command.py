@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from asyncwds import Pipe
 from asyncwds.errors import FetchError, FetchTimeoutError, SpecError
-from asyncwds.storage.local.command import Pipe, program, shell
+from asyncwds.storage.local.command import program, shell
 from asyncwds.testing import leaks
 
 

@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
+from asyncwds import Http, Retry
 from asyncwds.errors import AccessError, FetchError, NotFoundError, SpecError
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.local import output as outputs
 from asyncwds.storage.local.output import FileOutput, StreamOutput
 from asyncwds.storage.local.pipe_output import PipeOutput

@@ -18,13 +18,11 @@ from aistore import Cluster, run_aistore
 from webapps import serve
 
 import asyncwds as wds
+from asyncwds import AIStore, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Storage
-from asyncwds.settings.buckets import AIStore
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.registry import open_storage

@@ -19,11 +19,9 @@ from azurite import ACCOUNT, KEY, Azurite, run_azurite
 from webapps import serve
 
 import asyncwds as wds
+from asyncwds import Azure, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.buckets import Azure
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import StoreRequest, StoreResponse

@@ -22,11 +22,9 @@ from multidict import CIMultiDict
 from webapps import serve
 
 import asyncwds as wds
+from asyncwds import GCS, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.buckets import GCS
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import SignedRequest

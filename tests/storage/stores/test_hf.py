@@ -13,11 +13,9 @@ from hub import Hub, run_hub
 from webapps import serve
 
 import asyncwds as wds
+from asyncwds import Http, HuggingFace, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.buckets import HuggingFace
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.registry import open_storage

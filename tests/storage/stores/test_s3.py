@@ -19,15 +19,10 @@ from aiohttp import web
 from objectstore import ADMIN, NOBODY, READER, Identity, ObjectStore
 from webapps import serve
 
-from asyncwds import WebDataset
+from asyncwds import S3, Cache, Http, Prefetch, Retry, WebDataset
 from asyncwds.engine.keeping import keep
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.buckets import S3
-from asyncwds.settings.cache import Cache
-from asyncwds.settings.http import Http
-from asyncwds.settings.prefetch import Prefetch
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.checksums import digest_for

@@ -17,12 +17,9 @@ from aiohttp import web
 from objectstore import NOBODY, READER, Identity, ObjectStore
 from webapps import serve
 
-from asyncwds import WebDataset
+from asyncwds import S3, Http, Retry, WebDataset
 from asyncwds.errors import AccessError, SpecError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.buckets import S3
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.stores.s3.auth import Keys, Login, login
 from asyncwds.storage.stores.token_cache import ExpiringToken

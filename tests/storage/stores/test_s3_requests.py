@@ -28,13 +28,9 @@ from botocore.credentials import Credentials
 from urllib3 import HTTPResponse
 from webapps import ranged, serve
 
-from asyncwds import WebDataset
+from asyncwds import S3, Http, Prefetch, Retry, WebDataset
 from asyncwds.errors import AccessError, FetchError, SpecError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.buckets import S3
-from asyncwds.settings.http import Http
-from asyncwds.settings.prefetch import Prefetch
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import StoreRequest

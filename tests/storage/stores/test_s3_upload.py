@@ -19,12 +19,9 @@ from aiohttp import web
 from objectstore import READER, ObjectStore
 from webapps import serve
 
-from asyncwds import AsyncShardWriter, ShardWriter, TarWriter, WebDataset, gopen
+from asyncwds import S3, AsyncShardWriter, Http, Retry, ShardWriter, TarWriter, WebDataset, gopen
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, SpecError
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.buckets import S3
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.stores.s3.store import S3Store
 from asyncwds.storage.stores.sink import BucketSink
 from asyncwds.testing import Fault, FaultServer, leaks, make_samples

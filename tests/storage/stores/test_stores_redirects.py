@@ -9,12 +9,10 @@ import pytest
 from aiohttp import web
 from webapps import ranged, serve
 
+from asyncwds import GCS, AIStore, Azure, Http, HuggingFace, Retry
 from asyncwds.errors import AccessError
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Settings
-from asyncwds.settings.buckets import GCS, AIStore, Azure, HuggingFace
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import read
 
