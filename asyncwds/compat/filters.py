@@ -6,24 +6,29 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from asyncwds.pipeline import batching, fields, inspecting, patterns, sampling, stages
-from asyncwds.pipeline import shuffle as shuffling
-from asyncwds.pipeline import xdecode as xdecoding
-from asyncwds.pipeline.batching import batched, unbatched, unlisted
-from asyncwds.pipeline.cached import Cached
-from asyncwds.pipeline.collation import combine_values, default_collation_fn, dict2tuple, tuple2dict
-from asyncwds.pipeline.composition import compose, compose2, identity, pipeline
-from asyncwds.pipeline.fields import associate, map_dict
 from asyncwds.pipeline.handlers import Handler, reraise_exception
-from asyncwds.pipeline.inspecting import info, log_keys
-from asyncwds.pipeline.lmdb_cached import LMDBCached
-from asyncwds.pipeline.names import getfirst, parse_field_spec
-from asyncwds.pipeline.patterns import extract_keys, rename_keys
-from asyncwds.pipeline.sampling import rsample
-from asyncwds.pipeline.shuffle import detshuffle, shuffle
 from asyncwds.pipeline.stage import FilterFunction, PipelineStage, RestCurried, pipelinefilter
-from asyncwds.pipeline.stages import decode, map, map_tuple, rename, select, slice, to_tuple, transform_with  # noqa: A004
-from asyncwds.pipeline.xdecode import decode_bin, decode_pickle, decode_text, default_decoders, find_decoder, xdecode
+from asyncwds.pipeline.stages import batches, fields, inspecting, patterns, sampling
+from asyncwds.pipeline.stages import shuffle as shuffling
+from asyncwds.pipeline.stages import xdecode as xdecoding
+from asyncwds.pipeline.stages.batches import batched, unbatched, unlisted
+from asyncwds.pipeline.stages.cached import Cached
+from asyncwds.pipeline.stages.collation import combine_values, default_collation_fn, dict2tuple, tuple2dict
+from asyncwds.pipeline.stages.composition import compose, compose2, identity, pipeline
+from asyncwds.pipeline.stages.decode import decode
+from asyncwds.pipeline.stages.field_names import getfirst, parse_field_spec
+from asyncwds.pipeline.stages.fields import associate, map_dict
+from asyncwds.pipeline.stages.inspecting import info, log_keys
+from asyncwds.pipeline.stages.lmdb_cached import LMDBCached
+from asyncwds.pipeline.stages.map import map  # noqa: A004
+from asyncwds.pipeline.stages.patterns import extract_keys, rename_keys
+from asyncwds.pipeline.stages.rename import rename
+from asyncwds.pipeline.stages.sampling import rsample
+from asyncwds.pipeline.stages.select import select
+from asyncwds.pipeline.stages.shuffle import detshuffle, shuffle
+from asyncwds.pipeline.stages.slice import slice  # noqa: A004
+from asyncwds.pipeline.stages.tuples import map_tuple, to_tuple, transform_with
+from asyncwds.pipeline.stages.xdecode import decode_bin, decode_pickle, decode_text, default_decoders, find_decoder, xdecode
 from asyncwds.samples import Sample
 from asyncwds.shards.plan import pick
 
@@ -91,7 +96,7 @@ def _shuffle(  # noqa: PLR0917 - WebDataset's
 
 
 def _select(data: Data, predicate: Callable[[Any], Any]) -> Items:
-    return stages.select(predicate)(data)
+    return select(predicate)(data)
 
 
 def _log_keys(data: Data, logfile: str | None = None) -> Items:
@@ -99,15 +104,15 @@ def _log_keys(data: Data, logfile: str | None = None) -> Items:
 
 
 def _decode(data: Data, *args: Any, handler: Handler = reraise_exception, **kw: Any) -> Items:
-    return stages.decode(*args, handler=handler, **kw)(data)
+    return decode(*args, handler=handler, **kw)(data)
 
 
 def _map(data: Data, f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Items:
-    return stages.map(f, handler)(data)
+    return map(f, handler)(data)
 
 
 def _rename(data: Data, handler: Handler = reraise_exception, keep: bool = True, **kw: str) -> Items:
-    return stages.rename(handler, keep, **kw)(data)
+    return rename(handler, keep, **kw)(data)
 
 
 def _associate(data: Data, associator: Any, **kw: Any) -> Items:
@@ -125,23 +130,23 @@ def _to_tuple(
     missing_is_error: bool = True,
     none_is_error: bool | None = None,
 ) -> Items:
-    return stages.to_tuple(*args, handler=handler, missing_is_error=missing_is_error, none_is_error=none_is_error)(data)
+    return to_tuple(*args, handler=handler, missing_is_error=missing_is_error, none_is_error=none_is_error)(data)
 
 
 def _map_tuple(data: Data, *args: Callable[[Any], Any] | None, handler: Handler = reraise_exception) -> Items:
-    return stages.map_tuple(*args, handler=handler)(data)
+    return map_tuple(*args, handler=handler)(data)
 
 
 def _batched(data: Data, batchsize: int = 20, collation_fn: Any = default_collation_fn, partial: bool = True) -> Items:
-    return batching.batched(batchsize, collation_fn, partial)(data)
+    return batches.batched(batchsize, collation_fn, partial)(data)
 
 
 def _unlisted(data: Data) -> Items:
-    return batching.unlisted()(data)
+    return batches.unlisted()(data)
 
 
 def _unbatched(data: Data) -> Items:
-    return batching.unbatched()(data)
+    return batches.unbatched()(data)
 
 
 def _rsample(data: Data, p: float = 0.5) -> Items:

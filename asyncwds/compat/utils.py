@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from braceexpand import braceexpand
 
 from asyncwds.compat.flags import settable
-from asyncwds.pipeline.composition import identity
 from asyncwds.pipeline.epochs import guess_batchsize, repeatedly, repeatedly0
 from asyncwds.pipeline.stage import PipelineStage
+from asyncwds.pipeline.stages.composition import identity
 from asyncwds.runtime import security
 from asyncwds.runtime.seeds import make_seed
 from asyncwds.runtime.worker_info import current_worker_info

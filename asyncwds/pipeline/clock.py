@@ -18,7 +18,7 @@ from typing import Any
 from asyncwds.codecs.decoders import Decoder
 from asyncwds.formatting.reprs import first_field, method_name
 from asyncwds.pipeline.stage import FilterFunction
-from asyncwds.pipeline.stages import Map
+from asyncwds.pipeline.stages.map import Map
 from asyncwds.runtime.stats import Counters, StageTime, Stats
 from asyncwds.runtime.torch_iterable import TorchIterable
 

@@ -20,7 +20,7 @@ from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.run import Description
 from asyncwds.pipeline.shardlists import ResampledShards, SimpleShardList
 from asyncwds.pipeline.shardspec import MultiShardSample, all_urls, is_spec, sampled, sources_of
-from asyncwds.pipeline.shuffle import Shuffle
+from asyncwds.pipeline.stages.shuffle import Shuffle
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.standing_in import stands_in
 from asyncwds.settings.access import Settings, Storage, as_settings

@@ -11,7 +11,10 @@ from asyncwds.engine.source import Source
 from asyncwds.formatting.reprs import changed_fields, first_field, method_name, shorten_lines, show_call, show_object, show_value
 from asyncwds.pipeline.run import Description
 from asyncwds.pipeline.stage import FilterFunction
-from asyncwds.pipeline.stages import Map, MapTuple, Rename, Slice, ToTuple
+from asyncwds.pipeline.stages.map import Map
+from asyncwds.pipeline.stages.rename import Rename
+from asyncwds.pipeline.stages.slice import Slice
+from asyncwds.pipeline.stages.tuples import MapTuple, ToTuple
 from asyncwds.shards.urls import shorten_urls
 
 SOURCE_FIELDS = ("shardshuffle", "draw", "prefetch", "retry", "http", "cache", "storage")

@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import Any, Self
 
-from asyncwds.pipeline import batching, fields, inspecting, patterns, sampling, stages
-from asyncwds.pipeline.cached import Cached
-from asyncwds.pipeline.collation import Collation, default_collation_fn
-from asyncwds.pipeline.fields import Associator
 from asyncwds.pipeline.handlers import Handler, reraise_exception
-from asyncwds.pipeline.lmdb_cached import LMDBCached
-from asyncwds.pipeline.shuffle import detshuffle, shuffle
-from asyncwds.pipeline.xdecode import xdecode
+from asyncwds.pipeline.stages import batches, fields, inspecting, patterns, sampling, tuples
+from asyncwds.pipeline.stages.cached import Cached
+from asyncwds.pipeline.stages.collation import Collation, default_collation_fn
+from asyncwds.pipeline.stages.decode import decode
+from asyncwds.pipeline.stages.fields import Associator
+from asyncwds.pipeline.stages.lmdb_cached import LMDBCached
+from asyncwds.pipeline.stages.map import Map
+from asyncwds.pipeline.stages.rename import rename
+from asyncwds.pipeline.stages.select import Select
+from asyncwds.pipeline.stages.shuffle import detshuffle, shuffle
+from asyncwds.pipeline.stages.slice import Slice
+from asyncwds.pipeline.stages.xdecode import xdecode
 
 
 class FluidInterface:
@@ -43,7 +48,7 @@ class FluidInterface:
 
     def select(self, predicate: Callable[[Any], Any], handler: Handler = reraise_exception) -> Self:
         """Keeps the samples for which the predicate is true."""
-        return self.compose(stages.select(predicate, handler))
+        return self.compose(Select(predicate, handler))
 
     def rsample(self, p: float = 0.5, *, seed: int | None = None, rng: random.Random | None = None) -> Self:
         """Keeps each sample with probability `p`."""
@@ -51,7 +56,7 @@ class FluidInterface:
 
     def slice(self, *args: int | None) -> Self:
         """As `itertools.islice`: `slice(n)`, `slice(start, stop)`, `slice(start, stop, step)`."""
-        return self.compose(stages.slice(*args))
+        return self.compose(Slice(args))
 
     # -- samples and their fields
 
@@ -66,7 +71,7 @@ class FluidInterface:
         **options: Any,
     ) -> Self:
         """Decodes fields by extension; "rgb8", "torchrgb", "pil" and the like say what images become."""
-        return self.compose(stages.decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler, **options))
+        return self.compose(decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler, **options))
 
     def xdecode(self, *args: Any, **options: Any) -> Self:
         """Decodes fields by patterns of their names, with functions of a stream: `xdecode(("*.jpg", f), json=json.load)`."""
@@ -74,7 +79,7 @@ class FluidInterface:
 
     def map(self, f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Self:
         """Applies a function to each sample; one for which it returns None is dropped."""
-        return self.compose(stages.map(f, handler))
+        return self.compose(Map(f, handler))
 
     def map_dict(self, handler: Handler = reraise_exception, **functions: Callable[[Any], Any]) -> Self:
         """`map_dict(jpg=resize, cls=int)`: replaces fields by functions of their values."""
@@ -82,7 +87,7 @@ class FluidInterface:
 
     def rename(self, handler: Handler = reraise_exception, keep: bool = True, **names: str) -> Self:
         """`rename(image="jpg;png")`: the first of the fields that is there gets the new name."""
-        return self.compose(stages.rename(handler, keep, **names))
+        return self.compose(rename(handler, keep, **names))
 
     def rename_keys(self, *renamings: Sequence[str], **options: Any) -> Self:
         """`rename_keys(("image", "*jpg"), label="cls")`: new names for the fields that match, all others dropped."""
@@ -96,7 +101,7 @@ class FluidInterface:
 
     def to_tuple(self, *args: str | Sequence[str], **options: Any) -> Self:
         """`to_tuple("jpg;png", "json")`: tuples of fields, each the first of its alternatives that is there."""
-        return self.compose(stages.to_tuple(*args, **options))
+        return self.compose(tuples.to_tuple(*args, **options))
 
     def extract_keys(self, *patterns_: str | Sequence[str], **options: Any) -> Self:
         """`extract_keys("*.jpg;*.png", "cls")`: tuples of the fields that match."""
@@ -104,7 +109,7 @@ class FluidInterface:
 
     def map_tuple(self, *args: Callable[[Any], Any] | None, handler: Handler = reraise_exception) -> Self:
         """Applies one function to each element; None leaves it."""
-        return self.compose(stages.map_tuple(*args, handler=handler))
+        return self.compose(tuples.map_tuple(*args, handler=handler))
 
     # -- batches
 
@@ -121,19 +126,19 @@ class FluidInterface:
         Numbers (labels) become numpy arrays, as with WebDataset, and torch tensors with `tensors=True`, for loops without a
         DataLoader, which would do the same.
         """
-        return self.compose(batching.batched(batchsize, collation_fn, partial, handler, tensors))
+        return self.compose(batches.batched(batchsize, collation_fn, partial, handler, tensors))
 
     def unbatched(self, handler: Handler = reraise_exception) -> Self:
         """Batches of columns → samples."""
-        return self.compose(batching.unbatched(handler))
+        return self.compose(batches.unbatched(handler))
 
     def listed(self, batchsize: int, partial: bool = True) -> Self:
         """Lists of `batchsize` samples; `partial=False` drops a last one that is not full."""
-        return self.compose(batching.listed(batchsize, partial))
+        return self.compose(batches.listed(batchsize, partial))
 
     def unlisted(self) -> Self:
         """Lists of samples → samples."""
-        return self.compose(batching.unlisted())
+        return self.compose(batches.unlisted())
 
     # -- looking on, and keeping
 

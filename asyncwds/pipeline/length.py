@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 
 from asyncwds.codecs.decoders import Decoder
 from asyncwds.engine.source import Source
-from asyncwds.pipeline.fields import Associate, MapDict
-from asyncwds.pipeline.inspecting import Info, LogKeys
-from asyncwds.pipeline.patterns import ExtractKeys, RenameKeys
 from asyncwds.pipeline.run import Description
-from asyncwds.pipeline.shuffle import Shuffle, detshuffle
-from asyncwds.pipeline.stages import Map, MapTuple, Rename, ToTuple
-from asyncwds.pipeline.xdecode import XDecode
+from asyncwds.pipeline.stages.fields import Associate, MapDict
+from asyncwds.pipeline.stages.inspecting import Info, LogKeys
+from asyncwds.pipeline.stages.map import Map
+from asyncwds.pipeline.stages.patterns import ExtractKeys, RenameKeys
+from asyncwds.pipeline.stages.rename import Rename
+from asyncwds.pipeline.stages.shuffle import Shuffle, detshuffle
+from asyncwds.pipeline.stages.tuples import MapTuple, ToTuple
+from asyncwds.pipeline.stages.xdecode import XDecode
 from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
 
 T = TypeVar("T")

@@ -156,3 +156,8 @@ def apply_each(function: Callable[[Any], Any], check: Callable[[Any], None] | No
 def run_alone(stage: Stage, items: Iterable[Any], context: RunContext | None = None) -> Iterator[Any]:
     """A stage without a pipeline, as functions of WebDataset are called: its items from those given."""
     return iter(stage.open(stream_over(items), context or RunContext(0)))
+
+
+def function_name(f: Callable[..., Any] | None) -> str:
+    """For messages."""
+    return getattr(f, "__qualname__", type(f).__name__)

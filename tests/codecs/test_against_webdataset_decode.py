@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webdataset import filters
 
+import asyncwds as wds
 from asyncwds import Continue, Decoder, handle_extension, xdecode
 from asyncwds.codecs import field_loaders
 from asyncwds.errors import DecodeError
-from asyncwds.pipeline import handlers, stages
-from asyncwds.pipeline.xdecode import default_decoders, find_decoder
+from asyncwds.pipeline import handlers
+from asyncwds.pipeline.stages.xdecode import default_decoders, find_decoder
 
 
 def our_field(field: str, data: bytes, handlers: list[Any]) -> Any:
@@ -128,7 +129,7 @@ def test_what_is_an_error_there_is_one_here(field: str, data: Any) -> None:
     for handler, left in (("ignore_and_continue", 2), ("ignore_and_stop", 1)):
         samples = [{"__key__": "a", "cls": b"1"}, {"__key__": "b", field: data}, {"__key__": "c", "cls": b"1"}]
         kept = list(webdataset.decode("rgb8", handler=getattr(webdataset, handler))(iter(samples)))
-        assert list(stages.decode("rgb8", handler=getattr(handlers, handler))(iter(samples))) == kept
+        assert list(wds.decode("rgb8", handler=getattr(handlers, handler))(iter(samples))) == kept
         assert len(kept) == left
 
 

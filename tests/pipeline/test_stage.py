@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+import asyncwds as wds
 from asyncwds import PipelineStage, WorkerInfo, pipelinefilter
-from asyncwds.pipeline import stages
-from asyncwds.pipeline.composition import Composed, compose, compose2, identity, pipeline
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.pipeline.stage import FilterFunction, RestCurried
 from asyncwds.pipeline.stage_run import run_alone
+from asyncwds.pipeline.stages.composition import Composed, compose, compose2, identity, pipeline
+from asyncwds.pipeline.stages.shuffle import Shuffle
 
 
 def _every(data: Iterator[int], n: int, start: int = 0) -> Iterator[int]:
@@ -125,14 +125,14 @@ def test_composition_is_from_left_to_right() -> None:
 
 
 def test_a_composition_of_stages_is_a_stage() -> None:
-    stage = compose(every(2), stages.map(float))
+    stage = compose(every(2), wds.map(float))
     assert list(stage(iter(range(5)))) == [0.0, 2.0, 4.0]
     assert pickle.loads(pickle.dumps(stage)) == stage
     assert repr(stage).startswith("Composed(functions=(<_every")
 
 
 def test_random_stages_in_a_composition_follow_the_dataset_each_on_its_own() -> None:
-    stage = Composed((Shuffle(50), stages.map(identity), Shuffle(50)))
+    stage = Composed((Shuffle(50), wds.map(identity), Shuffle(50)))
     places = [(1, 0, WorkerInfo()), (2, 0, WorkerInfo()), (1, 1, WorkerInfo()), (1, 0, WorkerInfo(1, 2))]
     orders = [tuple(run_alone(stage, range(50), RunContext(*place))) for place in places]
     assert len(set(orders)) == 4

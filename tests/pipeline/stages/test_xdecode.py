@@ -10,7 +10,7 @@ import pytest
 
 from asyncwds import Origin, Sample, WebDataset, ignore_and_continue, ignore_and_stop, xdecode
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.pipeline.xdecode import default_decoders, find_decoder
+from asyncwds.pipeline.stages.xdecode import default_decoders, find_decoder
 from asyncwds.testing import make_shard
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from asyncwds import WorkerInfo, ignore_and_continue, info, log_keys
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.inspecting import Info, LogKeys
 from asyncwds.pipeline.stage_run import run_alone
+from asyncwds.pipeline.stages.inspecting import Info, LogKeys
 from asyncwds.testing import leaks
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from asyncwds import batched, collate, default_collation_fn
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.pipeline.collation import dict2tuple, tuple2dict
+from asyncwds.pipeline.stages.collation import dict2tuple, tuple2dict
 
 RAGGED: list[Any] = [[1, 2, 3], [4], []]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+import asyncwds as wds
 from asyncwds import WebDataset, ignore_and_continue, ignore_and_stop, warn_and_continue, xdecode
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.pipeline import stages
 from asyncwds.pipeline.handlers import handled
 from asyncwds.testing import make_shard
 
@@ -36,13 +36,13 @@ def int_of_stream(stream: Any) -> int:
 
 
 EVERY_STAGE = {
-    "map": lambda handler: [stages.map(to_number, handler)],
-    "select": lambda handler: [stages.select(lambda sample: int(sample["cls"]) >= 0, handler)],
-    "decode": lambda handler: [stages.decode(handler=handler)],
+    "map": lambda handler: [wds.map(to_number, handler)],
+    "select": lambda handler: [wds.select(lambda sample: int(sample["cls"]) >= 0, handler)],
+    "decode": lambda handler: [wds.decode(handler=handler)],
     "xdecode": lambda handler: [xdecode(cls=int_of_stream, handler=handler)],
-    "map_tuple": lambda handler: [stages.to_tuple("cls"), stages.map_tuple(int, handler=handler)],
-    "to_tuple": lambda handler: [stages.map(dropped), stages.to_tuple("cls", handler=handler)],
-    "rename": lambda handler: [stages.map(dropped), stages.rename(number="cls", handler=handler)],
+    "map_tuple": lambda handler: [wds.to_tuple("cls"), wds.map_tuple(int, handler=handler)],
+    "to_tuple": lambda handler: [wds.map(dropped), wds.to_tuple("cls", handler=handler)],
+    "rename": lambda handler: [wds.map(dropped), wds.rename(number="cls", handler=handler)],
 }
 
 

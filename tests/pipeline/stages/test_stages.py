@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import asyncwds as wds
 from asyncwds import Origin, Sample, ignore_and_continue, ignore_and_stop
 from asyncwds.errors import DecodeError, SampleError, SpecError
-from asyncwds.pipeline import names, stages
+from asyncwds.pipeline.stages import field_names as names
 
 Stage = Callable[[Iterator[Any]], Iterator[Any]]
 
@@ -37,12 +38,12 @@ def invert_field(item: dict[str, float]) -> dict[str, float]:
 
 
 FAILING: list[tuple[Callable[..., Stage], Any, Any, type[Exception], str]] = [
-    (lambda **k: stages.map(invert_field, **k), sample(a=2), sample(a=0), ZeroDivisionError, "map(invert_field)"),
-    (lambda **k: stages.select(invert_field, **k), sample(a=2), sample(a=0), ZeroDivisionError, "select(invert_field)"),
-    (stages.decode, sample(cls=b"1"), sample(cls=b"x"), DecodeError, "map(Decoder)"),
-    (lambda **k: stages.to_tuple("a", **k), sample(a=1), sample(b=1), SampleError, "to_tuple"),
-    (lambda **k: stages.map_tuple(None, inverse, **k), (0, 1), (0, 0), ZeroDivisionError, "map_tuple(NoneType, inverse)"),
-    (lambda **k: stages.rename(x="a", **k), sample(a=1), sample(b=1), SampleError, "rename"),
+    (lambda **k: wds.map(invert_field, **k), sample(a=2), sample(a=0), ZeroDivisionError, "map(invert_field)"),
+    (lambda **k: wds.select(invert_field, **k), sample(a=2), sample(a=0), ZeroDivisionError, "select(invert_field)"),
+    (wds.decode, sample(cls=b"1"), sample(cls=b"x"), DecodeError, "map(Decoder)"),
+    (lambda **k: wds.to_tuple("a", **k), sample(a=1), sample(b=1), SampleError, "to_tuple"),
+    (lambda **k: wds.map_tuple(None, inverse, **k), (0, 1), (0, 0), ZeroDivisionError, "map_tuple(NoneType, inverse)"),
+    (lambda **k: wds.rename(x="a", **k), sample(a=1), sample(b=1), SampleError, "rename"),
 ]
 
 
@@ -83,12 +84,12 @@ def test_stages_are_lazy() -> None:
 @pytest.mark.parametrize(
     "stage",
     [
-        stages.map(inverse, ignore_and_continue),
-        stages.select(inverse),
-        stages.to_tuple("a;b", "c", missing_is_error=False),
-        stages.map_tuple(None, inverse),
-        stages.rename(x="a;b", keep=False),
-        stages.slice(1, None, 2),
+        wds.map(inverse, ignore_and_continue),
+        wds.select(inverse),
+        wds.to_tuple("a;b", "c", missing_is_error=False),
+        wds.map_tuple(None, inverse),
+        wds.rename(x="a;b", keep=False),
+        wds.slice(1, None, 2),
     ],
     ids=lambda stage: type(stage).__name__,
 )
@@ -101,41 +102,41 @@ def test_stages_are_data(stage: Any) -> None:
 
 
 def test_map_drops_none_and_nothing_else() -> None:
-    assert run(stages.map(lambda item: item or None), 0, 1, "", 2) == [1, 2]
-    assert run(stages.map(lambda item: item), 0, "", (), False, None) == [0, "", (), False]
+    assert run(wds.map(lambda item: item or None), 0, 1, "", 2) == [1, 2]
+    assert run(wds.map(lambda item: item), 0, "", (), False, None) == [0, "", (), False]
 
 
 def test_a_dict_made_from_a_sample_inherits_its_key() -> None:
-    assert run(stages.map(lambda item: {"x": item["a"]}), sample(a=1)) == [{"x": 1, "__key__": "k"}]
-    assert run(stages.map(lambda _: {"__key__": "new"}), sample(a=1)) == [{"__key__": "new"}]
-    assert run(stages.map(lambda _: {"x": 1}), {"a": 1}) == [{"x": 1}]
-    assert run(stages.map(lambda item: {"x": item}), (1,)) == [{"x": (1,)}]
-    assert run(stages.map(lambda item: (item["a"],)), sample(a=1)) == [(1,)]
+    assert run(wds.map(lambda item: {"x": item["a"]}), sample(a=1)) == [{"x": 1, "__key__": "k"}]
+    assert run(wds.map(lambda _: {"__key__": "new"}), sample(a=1)) == [{"__key__": "new"}]
+    assert run(wds.map(lambda _: {"x": 1}), {"a": 1}) == [{"x": 1}]
+    assert run(wds.map(lambda item: {"x": item}), (1,)) == [{"x": (1,)}]
+    assert run(wds.map(lambda item: (item["a"],)), sample(a=1)) == [(1,)]
 
 
 def test_a_function_that_returns_the_sample_keeps_its_origin() -> None:
-    (mapped,) = run(stages.map(lambda item: item), sample(a=1))
+    (mapped,) = run(wds.map(lambda item: item), sample(a=1))
     assert mapped.origin == Origin(1, 2, 1024)
 
 
 def test_select_passes_on_the_samples_themselves() -> None:
     items = [sample(a=1), sample(a=0)]
-    assert run(stages.select(lambda item: item["a"]), *items) == items[:1]
-    assert run(stages.select(lambda item: item["a"]), *items)[0] is items[0]
+    assert run(wds.select(lambda item: item["a"]), *items) == items[:1]
+    assert run(wds.select(lambda item: item["a"]), *items)[0] is items[0]
 
 
 @given(st.lists(st.integers(), max_size=9), st.lists(st.none() | st.integers(0, 10), min_size=1, max_size=2))
 def test_slice_is_islice(items: list[int], bounds: list[int | None]) -> None:
-    assert run(stages.slice(*bounds), *items) == items[slice(*bounds)]
+    assert run(wds.slice(*bounds), *items) == items[slice(*bounds)]
 
 
 @pytest.mark.parametrize("bounds", [(), (-1,), (0, -1), (0, 1, 0), (1, 2, 3, 4), ("1",)])
 def test_bounds_that_make_no_sense(bounds: Any) -> None:
     with pytest.raises(SpecError):
-        stages.slice(*bounds)
+        wds.slice(*bounds)
 
 
-@pytest.mark.parametrize("make", [stages.map, stages.select, stages.map_tuple])
+@pytest.mark.parametrize("make", [wds.map, wds.select, wds.map_tuple])
 def test_functions_are_functions(make: Any) -> None:
     with pytest.raises(SpecError, match="must be a function"):
         make(3)
@@ -158,29 +159,29 @@ def test_functions_are_functions(make: Any) -> None:
     ],
 )
 def test_to_tuple(fields: tuple[Any, ...], values: tuple[Any, ...]) -> None:
-    assert run(stages.to_tuple(*fields), sample(a=1, b=2)) == [values]
+    assert run(wds.to_tuple(*fields), sample(a=1, b=2)) == [values]
 
 
 @pytest.mark.parametrize("fields", [(), ("",), (" ",), ("a b", "c"), ("a", ""), ("a", "b c")])
 def test_to_tuple_wants_names(fields: tuple[str, ...]) -> None:
     with pytest.raises(SpecError):
-        stages.to_tuple(*fields)
+        wds.to_tuple(*fields)
 
 
 def test_missing_fields_and_none() -> None:
     item = sample(a=1, n=None)
     with pytest.raises(SampleError, match="no field 'q;r' in __key__ __url__ a n") as caught:
-        run(stages.to_tuple("a", "q;r"), item)
+        run(wds.to_tuple("a", "q;r"), item)
     assert (caught.value.key, caught.value.url, caught.value.offset) == ("k", "u", 1024)
     for fields in (("n",), ("n;a",), ("q;n",)):
         with pytest.raises(SampleError, match="is None"):
-            run(stages.to_tuple(*fields), item)
-    assert run(stages.to_tuple("a", "q", "n", missing_is_error=False), item) == [(1, None, None)]
-    assert run(stages.to_tuple("a", "n", none_is_error=False), item) == [(1, None)]
+            run(wds.to_tuple(*fields), item)
+    assert run(wds.to_tuple("a", "q", "n", missing_is_error=False), item) == [(1, None, None)]
+    assert run(wds.to_tuple("a", "n", none_is_error=False), item) == [(1, None)]
     with pytest.raises(SampleError, match="is None"):
-        run(stages.to_tuple("q", missing_is_error=False, none_is_error=True), item)
+        run(wds.to_tuple("q", missing_is_error=False, none_is_error=True), item)
     with pytest.raises(SpecError, match="not tuple; it belongs before to_tuple"):
-        run(stages.to_tuple("a"), (1, 2))
+        run(wds.to_tuple("a"), (1, 2))
 
 
 def test_getfirst() -> None:
@@ -205,23 +206,23 @@ def test_getfirst() -> None:
     ],
 )
 def test_map_tuple(functions: Any, item: Any, values: tuple[Any, ...]) -> None:
-    assert run(stages.map_tuple(*functions), item) == [values]
+    assert run(wds.map_tuple(*functions), item) == [values]
 
 
 def test_map_tuple_leaves_its_input_and_wants_tuples() -> None:
     item = [1, 2]
-    run(stages.map_tuple(str), item)
+    run(wds.map_tuple(str), item)
     assert item == [1, 2]
     with pytest.raises(SpecError, match="not Sample; to_tuple belongs before it"):
-        run(stages.map_tuple(str), sample(a=1))
+        run(wds.map_tuple(str), sample(a=1))
 
 
 def test_transform_with() -> None:
     values = (1, 2, 3)
-    assert stages.transform_with(values, [str, None]) == ["1", 2, 3]
-    assert stages.transform_with(values, []) is stages.transform_with(values, None) is values
+    assert wds.transform_with(values, [str, None]) == ["1", 2, 3]
+    assert wds.transform_with(values, []) is wds.transform_with(values, None) is values
     with pytest.raises(SampleError, match="2 functions for a sample of 1 values"):
-        stages.transform_with((1,), [str, str])
+        wds.transform_with((1,), [str, str])
 
 
 def test_field_specs() -> None:
@@ -246,8 +247,8 @@ def test_field_specs() -> None:
 )
 def test_rename(new_names: dict[str, Any], renamed: dict[str, Any]) -> None:
     item = sample(a=1, b=2, n=None)
-    (result,) = run(stages.rename(**new_names), item)
+    (result,) = run(wds.rename(**new_names), item)
     assert result == {"__key__": "k", "__url__": "u", **renamed}
     assert result.origin == item.origin
     assert item == sample(a=1, b=2, n=None)
-    assert run(stages.rename(keep=False, **new_names), item) == [{new: renamed[new] for new in new_names}]
+    assert run(wds.rename(keep=False, **new_names), item) == [{new: renamed[new] for new in new_names}]

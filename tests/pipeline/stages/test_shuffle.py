@@ -9,8 +9,8 @@ import pytest
 from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.shuffle import Shuffle
 from asyncwds.pipeline.stage_run import run_alone
+from asyncwds.pipeline.stages.shuffle import Shuffle
 
 ITEMS = list(range(300))
 

@@ -151,7 +151,7 @@ def test_it_is_data() -> None:
 
 
 def test_torch_is_not_imported() -> None:
-    code = "from asyncwds.pipeline.batching import *; list(batched(2)([(1,), (2,)])); import sys; assert 'torch' not in sys.modules"
+    code = "import asyncwds as wds; list(wds.batched(2)([(1,), (2,)])); import sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -159,7 +159,7 @@ def test_tensors_need_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from asyncwds.errors import SpecError\n"
-        "from asyncwds.pipeline.batching import batched\n"
+        "from asyncwds.pipeline.stages.batches import batched\n"
         "from asyncwds.pipeline.handlers import ignore_and_continue\n"
         "try: list(batched(2, tensors=True, handler=ignore_and_continue)([(1,), (2,)]))\n"
         "except SpecError as error: print(error)"

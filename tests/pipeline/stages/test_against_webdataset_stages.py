@@ -17,8 +17,10 @@ from webdataset.filters import default_collation_fn as their_collation_fn
 
 import asyncwds as wds
 from asyncwds import batched, default_collation_fn
-from asyncwds.pipeline import collation, composition, epochs, names, stages
-from asyncwds.pipeline.shuffle import Shuffle
+from asyncwds.pipeline import epochs
+from asyncwds.pipeline.stages import collation, composition
+from asyncwds.pipeline.stages import field_names as names
+from asyncwds.pipeline.stages.shuffle import Shuffle
 from asyncwds.shards.plan import pick
 
 SIZES = st.integers(0, 50) | st.integers(0, 2000)
@@ -71,7 +73,7 @@ def copies() -> Any:
 )
 def test_stages_on_samples(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
     theirs = list(getattr(webdataset, name)(*arguments, **options)(copies()))
-    assert list(getattr(stages, name)(*arguments, **options)(copies())) == theirs
+    assert list(getattr(wds, name)(*arguments, **options)(copies())) == theirs
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_stages_on_samples(name: str, arguments: tuple[Any, ...], options: dict[
 def test_stages_on_samples_that_do_not_fit(name: str, arguments: tuple[Any, ...], handler: str) -> None:
     options = {"x": "b"} if name == "rename" else {}
     outcomes = []
-    for module in (webdataset, stages):
+    for module in (webdataset, wds):
         stage = getattr(module, name)(*arguments, handler=getattr(webdataset, handler), **options)
         seen: list[Any] = []
         try:
@@ -103,7 +105,7 @@ def test_stages_on_samples_that_do_not_fit(name: str, arguments: tuple[Any, ...]
 def test_map_tuple(functions: tuple[Any, ...]) -> None:
     items = [(1, 2, 3), [4, 5, 6], (7,), ()]
     theirs = list(webdataset.map_tuple(*functions)(iter(items)))
-    assert list(stages.map_tuple(*functions)(iter(items))) == theirs
+    assert list(wds.map_tuple(*functions)(iter(items))) == theirs
 
 
 def described(value: Any) -> Any:

@@ -1,0 +1,128 @@
+"""The stages that turn samples into tuples, and apply functions to their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asyncwds import checks
+from asyncwds.errors import SampleError, SpecError
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.stage_run import apply_each, function_name, open_loop, run_alone
+from asyncwds.pipeline.stages.field_names import Names, alternatives, getfirst, is_field, require_dict
+from asyncwds.samples import whereabouts
+
+
+@dataclass(frozen=True, slots=True)
+class ToTuple:
+    """Turns samples into tuples of the fields' values."""
+
+    fields: tuple[Names, ...]
+    handler: Handler = reraise_exception
+    missing_is_error: bool = True
+    none_is_error: bool = True
+
+    def __post_init__(self) -> None:
+        checks.function("to_tuple: handler", self.handler, takes=1)
+        checks.flags(self, "missing_is_error", "none_is_error")
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        fields = [(names[0], names) for names in self.fields]
+
+        def values(sample: Any) -> tuple[Any, ...]:
+            if not isinstance(sample, dict):
+                require_dict(sample, "to_tuple")
+            get = sample.get
+            found = []
+            for first_name, names in fields:  # 20 % faster than a comprehension
+                value = get(first_name)
+                found.append(self._value(sample, names) if value is None else value)
+            return tuple(found)
+
+        return open_loop(apply_each(values), source, context, "to_tuple", self.handler)
+
+    def _value(self, sample: Any, names: Names) -> Any:
+        value = getfirst(sample, names, missing_is_error=self.missing_is_error)
+        if value is None and self.none_is_error:
+            raise SampleError(f"field {';'.join(names)!r} is None", **whereabouts(sample))
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class MapTuple:
+    """Applies the functions to a tuple's values in turn. None, or no function, leaves a value; functions too many are ignored."""
+
+    functions: tuple[Callable[[Any], Any] | None, ...]
+    handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        for f in self.functions:
+            checks.function("map_tuple: each argument", f, optional=True, takes=1)
+        checks.function("map_tuple: handler", self.handler, takes=1)
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        functions = [(index, f) for index, f in enumerate(self.functions) if f is not None]
+
+        def applied(sample: Any) -> tuple[Any, ...]:
+            if not isinstance(sample, (tuple, list)):
+                raise SpecError(f"map_tuple needs tuples or lists, not {type(sample).__name__}; to_tuple belongs before it")
+            values = list(sample)
+            for index, f in functions:
+                if index < len(values):
+                    values[index] = f(values[index])
+            return tuple(values)
+
+        name = f"map_tuple({', '.join([function_name(f) for f in self.functions])})"
+
+        def check(values: Any) -> None:
+            checks.refuse_coroutine(name, *[values[index] for index, _ in functions if index < len(values)])
+
+        return open_loop(apply_each(applied, check), source, context, name, self.handler)
+
+
+def transform_with(sample: Sequence[Any], transformers: Sequence[Callable[[Any], Any] | None] | None) -> Sequence[Any]:
+    """A list of the values, each passed through the function at its place; None, and a function that is not there, leaves it.
+
+    The sample itself where there are no functions. Raises SampleError if there are more functions than values.
+    """
+    if not transformers:
+        return sample
+    if len(transformers) > len(sample):
+        raise SampleError(f"{len(transformers)} functions for a sample of {len(sample)} values")
+    values = list(sample)
+    for index, f in enumerate(transformers):
+        if f is not None:
+            values[index] = f(values[index])
+    return values
+
+
+def to_tuple(
+    *fields: str | Sequence[str],
+    handler: Handler = reraise_exception,
+    missing_is_error: bool = True,
+    none_is_error: bool | None = None,
+) -> ToTuple:
+    """Samples → tuples: `to_tuple("jpg;png", "json")` or `to_tuple("jpg;png json")`; ";" separates alternatives.
+
+    A sample that lacks a field is a SampleError, or gives None where `missing_is_error` is False. A None in a field is an
+    error too, unless `none_is_error` says otherwise (by default it is what `missing_is_error` is).
+    """
+    if len(fields) == 1 and isinstance(fields[0], str):
+        fields = tuple(fields[0].split())
+    if not fields or not all(is_field(field) for field in fields):
+        raise SpecError(f"to_tuple takes names of fields, or one string of names with spaces between, not {fields!r}")
+    names = tuple([alternatives(field) for field in fields])
+    return ToTuple(names, handler, missing_is_error, missing_is_error if none_is_error is None else none_is_error)
+
+
+def map_tuple(*functions: Callable[[Any], Any] | None, handler: Handler = reraise_exception) -> MapTuple:
+    return MapTuple(functions, handler)
