@@ -32,13 +32,13 @@ from .compat import tariterators as tariterators
 from .compat import tenbin as tenbin
 from .compat import utils as utils
 from .compat.cache import LRUCleanup as LRUCleanup
+from .compat.gopen import gopen as gopen
 from .compat.grouping import group_by_keys as group_by_keys
 from .compat.multi import MultiLoader as MultiLoader
 from .compat.tar_stages import tar_file_expander as tar_file_expander
 from .compat.tar_stages import url_opener as url_opener
 from .compat.tariterators import tarfile_samples as tarfile_samples
 from .compat.tariterators import tarfile_to_samples as tarfile_to_samples
-from .engine.gopen import gopen as gopen
 from .engine.schemes import gopen_schemes as gopen_schemes
 from .engine.source import Samples as Samples
 from .engine.source import open_samples as open_samples

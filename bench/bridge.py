@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing
 
-from asyncwds.engine.bridge import Bridge
+from asyncwds.bridges.block_bridge import Bridge
 from asyncwds.engine.reader import Block
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from typing import Any, NamedTuple
 
+from asyncwds.bridges.block_bridge import Bridge
 from asyncwds.cli.reading import Access, dataset
-from asyncwds.engine.bridge import Bridge
 from asyncwds.engine.contents import HeaderStream
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.source import Source

@@ -13,8 +13,8 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from asyncwds import checks
-from asyncwds.engine.gopen import gopen
-from asyncwds.engine.keeping import keep
+from asyncwds.compat.download_to_cache import keep
+from asyncwds.compat.gopen import gopen
 from asyncwds.errors import CacheError, redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception

@@ -1,20 +1,23 @@
-"""`webdataset.gopen`: what opens urls. `gopen_schemes` is the registry of asyncwds, which datasets go by too.
+"""`gopen`: anything that has a url, as a file. `gopen_schemes` is the registry that datasets go by too.
 
 `gopen_curl = f`, set in this module, opens with `f` what curl opens in WebDataset; so does each of the functions of schemes.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from subprocess import PIPE
 from typing import IO, Any
 
+from asyncwds import checks
 from asyncwds.compat.flags import settable
-from asyncwds.engine.gopen import gopen, reader
-from asyncwds.engine.schemes import OWN, gopen_schemes
-from asyncwds.errors import SpecError
+from asyncwds.engine.schemes import OWN, gopen_schemes, opener_of
+from asyncwds.errors import SpecError, redact
+from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.security import secure_mode
-from asyncwds.shards.urls import local_path
+from asyncwds.shards.urls import local_path, scheme_of
 from asyncwds.shards.urls import rewritten as rewrite_url
 from asyncwds.storage.local.command import Pipe
 
@@ -55,6 +58,39 @@ gopen_hf: Any
 gopen_htgs: Any
 gopen_pipe: Any
 info: dict[str, Any] = {}  # WebDataset's, which nothing uses
+
+
+def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **kw: Any) -> Any:
+    """Opens a url for reading ("rb") or writing ("wb"), as a file object.
+
+    Paths and `file:` are Python's files (buffered as $GOPEN_BUFFER says), `-` is standard input or output, and all else is
+    opened by the function that `gopen_schemes` has for the scheme, which gets url, mode, bufsize and what else was given.
+    Web servers and buckets are read with many requests in flight; `prefetch`, `retry`, `http` and `storage` are as for
+    `WebDataset`. What is written to them is there when the file has been closed.
+
+    Urls are rewritten as $GOPEN_REWRITE says; with $GOPEN_VERBOSE=1 each is written to stderr. Raises SpecError for another
+    mode, for a scheme that nobody knows, and for local files in secure mode; the rest as the source does.
+    """
+    checks.text("gopen: url", url)
+    if mode not in ("rb", "wb"):
+        raise SpecError(f"gopen: the mode must be 'rb' or 'wb', not {mode!r}", url=url)
+    checks.whole("gopen: bufsize", bufsize, -1)
+    if os.environ.get("GOPEN_VERBOSE", "0") not in {"", "0"}:
+        sys.stderr.write(f"GOPEN {printable(redact(url))}\n")
+    if url == "-":
+        return sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
+    url = rewrite_url(url)
+    path = local_path(url)
+    if path is None:
+        return opener_of(scheme_of(url))(url, mode, bufsize, **kw)
+    if secure_mode():
+        raise SpecError("gopen: local files are not opened, because WDS_SECURE is set", url=url)
+    return open(path, mode, buffering=int(os.environ.get("GOPEN_BUFFER", "-1")))  # noqa: PTH123 - the caller's to close
+
+
+def reader(url: str, **kw: Any) -> Any:
+    """`gopen(url, "rb")`."""
+    return gopen(url, "rb", **kw)
 
 
 def gopen_file(url: str, mode: str = "rb", bufsize: int = 8192) -> IO[Any]:  # noqa: ARG001 - WebDataset's

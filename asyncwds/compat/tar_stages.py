@@ -14,9 +14,9 @@ from os import PathLike
 from typing import Any, Literal
 
 from asyncwds import checks
+from asyncwds.compat.gopen import gopen
 from asyncwds.compression.decompress import Decompressor
-from asyncwds.engine.gopen import gopen
-from asyncwds.engine.source import Source, as_prefetch
+from asyncwds.engine.source import Source
 from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
 from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
 from asyncwds.pipeline.reading import TarSamples
@@ -25,7 +25,7 @@ from asyncwds.settings.access import as_settings
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.cache_arguments import cache_settings
 from asyncwds.settings.http import Http
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.tar.grouping import is_meta

@@ -34,8 +34,8 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from asyncwds.engine.buffers import Buffers
+from asyncwds.engine.interleave import Rotation
 from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState, next_chunk
-from asyncwds.engine.rotation import Rotation
 from asyncwds.errors import WdsError
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.shard import Shard

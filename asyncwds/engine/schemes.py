@@ -28,9 +28,9 @@ _CURL_PUT = ["curl", "-f", "-s", "-X", "PUT", "-L", "-T", "-", "URL"]
 
 
 def _by_the_engine(url: str, mode: str = "rb", bufsize: int = 8192, **options: Any) -> Any:
-    from asyncwds.engine.gopen import Download, UploadFile  # noqa: PLC0415 - they need the storage that is made here
+    from asyncwds.bridges.file_objects import DownloadFile, UploadFile  # noqa: PLC0415 - writers do without the engine
 
-    return Download.opened(url, bufsize, **options) if mode == "rb" else UploadFile(url, **options)
+    return DownloadFile.opened(url, bufsize, **options) if mode == "rb" else UploadFile(url, **options)
 
 
 def _unknown(url: str, *_: Any, **__: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,7 +10,6 @@ from os import PathLike
 from typing import Literal
 
 from asyncwds import checks
-from asyncwds.engine.bridge import LoopFactory
 from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
@@ -24,7 +22,7 @@ from asyncwds.samples import Sample
 from asyncwds.settings.access import Settings, Storage, as_settings
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.http import Http
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
@@ -185,25 +183,6 @@ def _announced(shards: Iterator[Shard | None]) -> Iterator[Shard | None]:
         if shard is not None:
             sys.stderr.write(f"asyncwds: reading {printable(redact(shard.url))}\n")
         yield shard
-
-
-def loop_factory(prefetch: Prefetch) -> LoopFactory:
-    """How the engine's own loop is made. Raises SpecError if uvloop is asked for and not installed."""
-    if not prefetch.uvloop:
-        return asyncio.new_event_loop
-    try:
-        import uvloop  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise SpecError("Prefetch(uvloop=True) needs uvloop: pip install 'asyncwds[uvloop]'") from error
-    made: LoopFactory = uvloop.new_event_loop
-    return made
-
-
-def as_prefetch(prefetch: int | Literal["auto"] | Prefetch | None) -> Prefetch:
-    """`16` is short for `Prefetch(connections=16)`."""
-    if prefetch is None:
-        return Prefetch()
-    return prefetch if isinstance(prefetch, Prefetch) else Prefetch(connections=prefetch)
 
 
 class Samples(AsyncIterator[Sample]):

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from asyncwds.engine.comparing import compared
-from asyncwds.engine.fetches import Fetches
+from asyncwds.engine.checksum_reader import compared
+from asyncwds.engine.downloader import Fetches
 from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import Block, Reader, ReadOptions
 from asyncwds.engine.scheduler import Scheduler

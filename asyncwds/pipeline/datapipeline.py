@@ -15,6 +15,7 @@ from typing import Any, Self
 from weakref import WeakSet
 
 from asyncwds import checks
+from asyncwds.bridges.async_iterator import ThreadedIterator
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import html_block
 from asyncwds.pipeline import adapt, worker_stats
@@ -22,7 +23,6 @@ from asyncwds.pipeline.clock import inner_stats, stage_name
 from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.length import add_length_method, is_countable, remove_length_method
-from asyncwds.pipeline.parallel import ThreadedIterator
 from asyncwds.pipeline.run import (
     Description,
     Iteration,
@@ -31,6 +31,7 @@ from asyncwds.pipeline.run import (
     repeated,
     reseeded,
 )
+from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.stats import Counters, Stats, with_head
@@ -99,9 +100,9 @@ class DataPipeline:
 
     def __aiter__(self) -> ThreadedIterator[Any]:
         if self._has_own("__iter__", "iterator", "iterator1"):
-            return ThreadedIterator((item for item in self), self._interrupt)
+            return ThreadedIterator((item for item in self), self._interrupt, users_frames)
         started = self._start(self._description)
-        return ThreadedIterator(self._iteration(started), started.interrupt)
+        return ThreadedIterator(self._iteration(started), started.interrupt, users_frames)
 
     def iterator(self) -> Iteration | Generator[Any, None, None]:
         """An iteration that the number of items given to `repeat` or `with_epoch` does not bound."""

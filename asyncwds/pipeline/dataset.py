@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
 from asyncwds import checks
-from asyncwds.engine.source import Handler, Source, as_prefetch
+from asyncwds.engine.source import Handler, Source
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.directory import DirectoryShardList, Mode
 from asyncwds.pipeline.fluid import FluidInterface
@@ -27,7 +27,7 @@ from asyncwds.settings.access import Settings, Storage, as_settings
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.cache_arguments import cache_arguments, cache_of
 from asyncwds.settings.http import Http
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.folders import is_folder
 from asyncwds.shards.plan import Draw, Resampled, Splitter

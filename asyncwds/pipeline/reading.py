@@ -10,13 +10,14 @@ from functools import partial
 from itertools import count
 from typing import Any, ClassVar, NamedTuple
 
-from asyncwds.engine.bridge import Bridge, OpenSource
-from asyncwds.engine.source import Source, loop_factory
+from asyncwds.bridges.block_bridge import Bridge, OpenSource
+from asyncwds.bridges.loop_thread import loop_factory
+from asyncwds.bridges.threaded_source import Feed
+from asyncwds.engine.source import Source
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.directory import ClaimedShard
-from asyncwds.pipeline.feed import Feed
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.streams import StageStream, stream_over
 from asyncwds.runtime.stats import Counters

@@ -11,7 +11,7 @@ from itertools import count, islice
 from typing import Any
 from weakref import finalize
 
-from asyncwds.engine.bridge import OTHER_PROCESS
+from asyncwds.bridges.loop_thread import OTHER_PROCESS
 from asyncwds.engine.source import Source
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.pipeline.adapt import adapt_all, first_needed, last_reader, last_splitter

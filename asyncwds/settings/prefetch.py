@@ -58,3 +58,10 @@ class Prefetch:
         if self.part_bytes != "auto":
             return self.part_bytes
         return max(256 * KiB, min(8 * MiB, self.buffer_bytes // 32))
+
+
+def as_prefetch(prefetch: int | Literal["auto"] | Prefetch | None) -> Prefetch:
+    """`16` is short for `Prefetch(connections=16)`."""
+    if prefetch is None:
+        return Prefetch()
+    return prefetch if isinstance(prefetch, Prefetch) else Prefetch(connections=prefetch)

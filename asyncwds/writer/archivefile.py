@@ -43,7 +43,7 @@ def open_output(
     output = blocking_output(url, storage)
     if output is not None:
         return output
-    from asyncwds.engine.remote import RemoteOutput  # noqa: PLC0415 - it brings the engine and a thread
+    from asyncwds.bridges.remote_output import RemoteOutput  # noqa: PLC0415 - it brings the engine and a thread
 
     return RemoteOutput(url, http, retry, storage)
 

@@ -12,8 +12,8 @@ import pytest
 
 import asyncwds as wds
 from asyncwds import Prefetch
+from asyncwds.bridges.threaded_source import Feed
 from asyncwds.errors import ShardWarning, SpecError, TruncatedTarError
-from asyncwds.pipeline.feed import Feed
 from asyncwds.pipeline.reading import Drawing, Drawn
 from asyncwds.runtime.stats import Counters
 from asyncwds.shards.shard import Shard
@@ -93,7 +93,7 @@ def test_an_iterator_that_blocks_holds_nothing_up():
 
 
 def test_an_iterator_that_blocks_for_ever_can_be_left(monkeypatch):
-    monkeypatch.setattr("asyncwds.pipeline.parallel.EXIT_SECONDS", 0.1)
+    monkeypatch.setattr("asyncwds.bridges.async_iterator.EXIT_SECONDS", 0.1)
     go_on = threading.Event()
     closed = threading.Event()
 

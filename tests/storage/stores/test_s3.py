@@ -20,7 +20,7 @@ from objectstore import ADMIN, NOBODY, READER, Identity, ObjectStore
 from webapps import serve
 
 from asyncwds import S3, Cache, Http, Prefetch, Retry, WebDataset
-from asyncwds.engine.keeping import keep
+from asyncwds.compat.download_to_cache import keep
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Fetcher

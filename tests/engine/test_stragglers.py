@@ -1,7 +1,7 @@
 """When a part gets help, fed with made-up times."""
 
 from asyncwds.engine.parts import Part, ShardRun
-from asyncwds.engine.watch import Help, Watch
+from asyncwds.engine.stragglers import Help, Watch
 from asyncwds.shards.shard import Shard
 
 

@@ -1,32 +1,25 @@
-"""`gopen`: anything that has a url, as a file."""
+"""Objects of web servers and buckets as files, for code that may block: fetched while read, uploaded while written."""
 
 from __future__ import annotations
 
 import io
-import os
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal
 
-from asyncwds import checks
-from asyncwds.engine.bridge import Bridge
+from asyncwds.bridges.block_bridge import Bridge
+from asyncwds.bridges.loop_thread import loop_factory
+from asyncwds.bridges.remote_output import RemoteOutput
 from asyncwds.engine.reader import ReadOptions
-from asyncwds.engine.remote import RemoteOutput
-from asyncwds.engine.schemes import opener_of
-from asyncwds.engine.source import as_prefetch, loop_factory
 from asyncwds.engine.stream import BlockStream, window_bytes
-from asyncwds.errors import SpecError, redact
-from asyncwds.formatting.escaping import printable
-from asyncwds.runtime.security import secure_mode
+from asyncwds.errors import redact
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Settings, Storage, as_settings
 from asyncwds.settings.http import Http
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.shard import Shard
-from asyncwds.shards.urls import local_path, rewritten, scheme_of
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.schemes import as_storage
@@ -34,40 +27,7 @@ from asyncwds.storage.schemes import as_storage
 BUFFER = 1 << 16  # [bytes] for small reads; large ones go past it
 
 
-def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **kw: Any) -> Any:
-    """Opens a url for reading ("rb") or writing ("wb"), as a file object.
-
-    Paths and `file:` are Python's files (buffered as $GOPEN_BUFFER says), `-` is standard input or output, and all else is
-    opened by the function that `gopen_schemes` has for the scheme, which gets url, mode, bufsize and what else was given.
-    Web servers and buckets are read with many requests in flight; `prefetch`, `retry`, `http` and `storage` are as for
-    `WebDataset`. What is written to them is there when the file has been closed.
-
-    Urls are rewritten as $GOPEN_REWRITE says; with $GOPEN_VERBOSE=1 each is written to stderr. Raises SpecError for another
-    mode, for a scheme that nobody knows, and for local files in secure mode; the rest as the source does.
-    """
-    checks.text("gopen: url", url)
-    if mode not in ("rb", "wb"):
-        raise SpecError(f"gopen: the mode must be 'rb' or 'wb', not {mode!r}", url=url)
-    checks.whole("gopen: bufsize", bufsize, -1)
-    if os.environ.get("GOPEN_VERBOSE", "0") not in {"", "0"}:
-        sys.stderr.write(f"GOPEN {printable(redact(url))}\n")
-    if url == "-":
-        return sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
-    url = rewritten(url)
-    path = local_path(url)
-    if path is None:
-        return opener_of(scheme_of(url))(url, mode, bufsize, **kw)
-    if secure_mode():
-        raise SpecError("gopen: local files are not opened, because WDS_SECURE is set", url=url)
-    return open(path, mode, buffering=int(os.environ.get("GOPEN_BUFFER", "-1")))  # noqa: PTH123 - the caller's to close
-
-
-def reader(url: str, **kw: Any) -> Any:
-    """`gopen(url, "rb")`."""
-    return gopen(url, "rb", **kw)
-
-
-class Download(io.RawIOBase):
+class DownloadFile(io.RawIOBase):
     """An object that is fetched while it is read, its parts over several connections. Errors are raised where the bytes should be.
 
     Dropping it without closing it stops the engine as well.

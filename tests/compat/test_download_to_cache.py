@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from asyncwds import Cache
-from asyncwds.engine.keeping import keep
+from asyncwds.compat.download_to_cache import keep
 from asyncwds.errors import CacheError, NotFoundError, TarHeaderError
 from asyncwds.testing import leaks, make_samples, make_shard
 

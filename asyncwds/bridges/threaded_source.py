@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any, TypeVar
 
+from asyncwds.bridges.async_iterator import EXIT_SECONDS, ClosableIterator
 from asyncwds.errors import BridgeError
-from asyncwds.pipeline.parallel import EXIT_SECONDS, ClosableIterator
 
 T = TypeVar("T")
 

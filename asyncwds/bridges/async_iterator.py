@@ -17,10 +17,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from time import monotonic
+from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from asyncwds.errors import BridgeError
-from asyncwds.pipeline.tracebacks import users_frames
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -159,10 +159,14 @@ def _drop(crossing: _Crossing[Any]) -> None:
 class ThreadedIterator(AsyncIterator[T]):
     """An asynchronous iterator over a blocking one, which is advanced and closed in a private thread.
 
-    `interrupt` makes an iterator that waits raise; it is called from any thread. Must be made on the loop that uses it.
+    `interrupt` makes an iterator that waits raise; it is called from any thread. Errors are raised with what `shorten` leaves of
+    their tracebacks. Must be made on the loop that uses it.
     """
 
-    def __init__(self, iterator: ClosableIterator[T], interrupt: Callable[[], None]) -> None:
+    def __init__(
+        self, iterator: ClosableIterator[T], interrupt: Callable[[], None], shorten: Callable[[BaseException], TracebackType | None]
+    ) -> None:
+        self._shorten = shorten
         self._crossing = _Crossing(iterator, interrupt, asyncio.get_running_loop())
         self._lot: list[T] = []
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
@@ -177,7 +181,7 @@ class ThreadedIterator(AsyncIterator[T]):
             try:
                 await self._next_lot()
             except Exception as error:  # noqa: BLE001 - raised again
-                raise error.with_traceback(users_frames(error))  # noqa: B904 - it is the same error
+                raise error.with_traceback(self._shorten(error))  # noqa: B904 - it is the same error
         return self._lot.pop()
 
     async def _next_lot(self) -> None:

@@ -11,8 +11,8 @@ from time import perf_counter
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.scheduler import Scheduler
+from asyncwds.engine.stragglers import LOOK_EVERY, Help, Watch
 from asyncwds.engine.tuner import START, Tuner
-from asyncwds.engine.watch import LOOK_EVERY, Help, Watch
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.descriptors import advice, are_used_up, most_connections

@@ -10,7 +10,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds import Prefetch
-from asyncwds.engine.gopen import reader
+from asyncwds.compat.gopen import reader
 from asyncwds.errors import NotFoundError, SpecError
 from asyncwds.testing import Fault, FaultServer, leaks, make_shard
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from asyncwds import Sample
-from asyncwds.engine.bridge import Bridge, _Crossing, _shut_down, gathered
+from asyncwds.bridges.block_bridge import Bridge, _Channel, gathered
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError, WdsError
 from asyncwds.runtime.stats import Counters
@@ -136,13 +136,13 @@ def test_a_dropped_bridge_ends_its_thread():
 def test_fault_39_a_thread_that_starts_only_after_it_was_stopped_ends_at_once():
     """At exit finalizers run on the main thread, perhaps while another one is about to start an engine."""
     source = Source(10)
-    crossing = _Crossing(source.open, 1000, asyncio.new_event_loop, Counters())
-    _shut_down(crossing)
-    crossing.thread.start()
-    crossing.thread.join(5)
-    assert not crossing.thread.is_alive()
-    assert crossing.queue.get_nowait().error is None
-    assert crossing.queue.empty()
+    channel = _Channel(source.open, 1000, asyncio.new_event_loop, Counters())
+    channel.shut_down()
+    channel.thread.thread.start()
+    channel.thread.thread.join(5)
+    assert not channel.thread.thread.is_alive()
+    assert channel.queue.get_nowait().error is None
+    assert channel.queue.empty()
 
 
 def test_collection_on_the_loop_thread_itself_does_not_wait_for_itself():
@@ -150,8 +150,8 @@ def test_collection_on_the_loop_thread_itself_does_not_wait_for_itself():
     source = Source(10, hang_at=1)
     holder = [source.bridge()]
     next(holder[0])
-    loop = holder[0]._crossing.loop
-    thread = holder[0]._crossing.thread
+    loop = holder[0]._channel.thread.loop
+    thread = holder[0]._channel.thread.thread
     loop.call_soon_threadsafe(holder.clear)
     thread.join(5)
     assert not thread.is_alive()
@@ -184,7 +184,7 @@ def test_the_interpreter_exits_with_a_bridge_in_use():
     program = """
         import asyncio
         from contextlib import asynccontextmanager
-        from asyncwds.engine.bridge import Bridge
+        from asyncwds.bridges.block_bridge import Bridge
         from asyncwds.engine.reader import Block
         from asyncwds.runtime.stats import Counters
 

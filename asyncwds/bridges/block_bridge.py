@@ -5,35 +5,24 @@
                               ▲ a task waits here                   │
                               └──── call_soon_threadsafe ◄── only if it waits, and there is room again
 
-The thread lives from the bridge's making to `close`, which is idempotent and is called at the end of the stream, by
-whoever stops early, by garbage collection, and at interpreter exit: exit handlers run while daemon threads still do,
-so the thread is always joined before the interpreter is taken down. The thread holds no reference to the
-`Bridge`, only to its `_Crossing`; otherwise a dropped bridge could never be collected.
+The thread (`loop_thread`) lives from the bridge's making to `close`, which is idempotent and is called at the end of the stream,
+by whoever stops early, by garbage collection, and at interpreter exit. It holds no reference to the `Bridge`, only to its
+`_Channel`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
-import weakref
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from queue import SimpleQueue
 from typing import Protocol
 
+from asyncwds.bridges.loop_thread import OTHER_PROCESS, LoopFactory, LoopThread
 from asyncwds.engine.parts import FAST_STEP, STEP
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError
-from asyncwds.runtime.descriptors import explain, make_loop
-from asyncwds.runtime.exit_cleanup import clean_up_undisturbed
 from asyncwds.runtime.stats import Counters
-
-JOIN_TIMEOUT = 30.0  # [s] a close waits for a source that cannot be interrupted, such as a read from a dead network disk
-
-
-OTHER_PROCESS = "an iterator cannot be used in another process than the one that made it; iterate over the dataset there"
 
 
 class BlockSource(Protocol):
@@ -42,7 +31,6 @@ class BlockSource(Protocol):
 
 
 OpenSource = Callable[[], AbstractAsyncContextManager[BlockSource]]
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 async def gathered(block: Block, source: BlockSource, nbytes: int) -> Block:
@@ -69,15 +57,12 @@ class _End:
         self.error = error
 
 
-class _Crossing:
+class _Channel:
     """What both threads share."""
 
     def __init__(self, open_source: OpenSource, window: int, loop_factory: LoopFactory, counters: Counters) -> None:
         self.queue: SimpleQueue[Block | _End] = SimpleQueue()
-        # Made by the thread itself: a thread that is stopped before it starts has nothing to close.
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.pid = os.getpid()
-        self.thread = threading.Thread(target=self._run, args=(open_source,), name="asyncwds engine", daemon=True)
+        self.thread = LoopThread(self._carry, self._end, loop_factory)
         # Totals [bytes], each written by one thread and read by both, in place of a message for each block: a wake-up
         # of the loop hands it the interpreter for up to 5 ms.
         self.put = 0
@@ -87,31 +72,17 @@ class _Crossing:
         self.handed = 0  # blocks
         self.asked = 0  # times that the consumer asked for one
         self.waiting = False
-        self._loop_factory = loop_factory
+        self._open_source = open_source
         self._window = window
         self._room: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = False
 
     # -- on the loop thread
 
-    def _run(self, open_source: OpenSource) -> None:
-        error: BaseException | None = None
-        try:
-            with asyncio.Runner(loop_factory=partial(make_loop, self._loop_factory)) as runner:
-                self.loop = runner.get_loop()
-                runner.run(self._carry(open_source))
-        except asyncio.CancelledError:
-            error = BridgeError("the iterator was closed")
-        except BaseException as failure:  # noqa: BLE001 - it belongs to the consumer, who raises it
-            error = explain(failure)
+    def _end(self, error: BaseException | None) -> None:
         self.queue.put(_End(error))
 
-    async def _carry(self, open_source: OpenSource) -> None:
-        self._task = asyncio.current_task()
-        if self._stopping:
-            return
-        async with open_source() as source:
+    async def _carry(self) -> None:
+        async with self._open_source() as source:
             while (first := await source.next_block()) is not None:
                 self.handed += 1  # before the source is asked for what comes behind it
                 self._count_given(first.nbytes)
@@ -147,43 +118,22 @@ class _Crossing:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
     # -- on any thread
 
-    def took(self, nbytes: int) -> None:
+    def release(self, nbytes: int) -> None:
         """The consumer is done with so many bytes. Wakes a loop that waits once a quarter of the window is free."""
         self.taken += nbytes
         self.counters.taken += nbytes
         self.asked += 1
         if self.waiting and self.put - self.taken <= self._window * 3 // 4:
             self.waiting = False
-            self._call(self._make_room)
+            self.thread.call(self._make_room)
 
-    def stop(self) -> None:
-        # In this order: either this sees the loop, or the thread, which makes it first and looks then, sees this.
-        self._stopping = True
-        self._call(self._cancel)
-
-    def _call(self, function: Callable[[], None]) -> None:
-        if self.loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the thread is at its end and needs neither room nor stopping
-                self.loop.call_soon_threadsafe(function)
-
-
-def _shut_down(crossing: _Crossing) -> None:
-    # In a forked child there is no such thread: nothing to stop, and joining would wait for ever.
-    if crossing.pid != os.getpid():
-        return
-    crossing.stop()
-    # It has not started perhaps, and will end at once if it does. And the collector may run a finalizer on any thread,
-    # the loop's own included.
-    if crossing.thread.is_alive() and crossing.thread is not threading.current_thread():
-        crossing.thread.join(JOIN_TIMEOUT)
-    crossing.counters.taken += crossing.given - crossing.taken  # nobody will take what is left
-    crossing.taken = crossing.given
+    def shut_down(self) -> None:
+        if self.thread.is_of_this_process:
+            self.thread.join()
+            self.counters.taken += self.given - self.taken  # nobody will take what is left
+            self.taken = self.given
 
 
 class Bridge:
@@ -193,19 +143,16 @@ class Bridge:
     """
 
     def __init__(self, open_source: OpenSource, *, window: int, counters: Counters, loop_factory: LoopFactory) -> None:
-        self._crossing = _Crossing(open_source, window, loop_factory, counters)
+        self._channel = _Channel(open_source, window, loop_factory, counters)
         self._counters = counters
         self._last = 0  # bytes of the block that is being consumed
-        # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
-        self._finalizer = weakref.finalize(self, _shut_down, self._crossing)
-        clean_up_undisturbed()
-        self._crossing.thread.start()
+        self._finalizer = self._channel.thread.start_for(self, self._channel.shut_down)
 
     def __iter__(self) -> Bridge:
         return self
 
     def __next__(self) -> Block:
-        if self._crossing.pid != os.getpid():
+        if not self._channel.thread.is_of_this_process:
             raise BridgeError(OTHER_PROCESS)
         if not self._finalizer.alive:
             raise BridgeError("the iterator is closed")
@@ -220,21 +167,21 @@ class Bridge:
         return block
 
     def _get(self) -> Block | _End:
-        self._crossing.took(self._last)
+        self._channel.release(self._last)
         self._last = 0
-        if not self._crossing.queue.empty():
-            return self._crossing.queue.get()
+        if not self._channel.queue.empty():
+            return self._channel.queue.get()
         with self._counters.waiting():
-            return self._crossing.queue.get()
+            return self._channel.queue.get()
 
     @property
     def drained(self) -> bool:
         """Whether the consumer is done with all that was handed over, and asks for more. To be read on the loop."""
-        return self._crossing.asked > self._crossing.handed
+        return self._channel.asked > self._channel.handed
 
     def interrupt(self) -> None:
         """Makes a `next` that waits in another thread raise BridgeError, and does not wait for anything."""
-        self._crossing.stop()
+        self._channel.thread.stop()
 
     def close(self) -> None:
         """Stops the loop thread and waits for its end. Idempotent."""

@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
+from asyncwds.bridges.async_iterator import LOT_ITEMS, LOTS_AHEAD, ThreadedIterator
 from asyncwds.errors import BridgeError
-from asyncwds.pipeline.parallel import LOT_ITEMS, LOTS_AHEAD, ThreadedIterator
+from asyncwds.pipeline.tracebacks import users_frames
 
 
 class Numbers:
@@ -43,7 +44,7 @@ class Numbers:
 
 
 def threaded(numbers: Numbers) -> ThreadedIterator[int]:
-    return ThreadedIterator(numbers, numbers.interrupted.set)
+    return ThreadedIterator(numbers, numbers.interrupted.set, users_frames)
 
 
 async def test_a_consumer_who_waits_gets_what_there_is_of_a_lot():
@@ -191,7 +192,8 @@ def test_a_loop_that_was_closed_ends_the_thread():
 def test_the_interpreter_exits_with_an_iterator_in_use():
     program = """
         import asyncio
-        from asyncwds.pipeline.parallel import ThreadedIterator
+        from asyncwds.bridges.async_iterator import ThreadedIterator
+        from asyncwds.pipeline.tracebacks import users_frames
 
         def numbers():
             try:
@@ -202,7 +204,7 @@ def test_the_interpreter_exits_with_an_iterator_in_use():
 
         async def main():
             global iterator
-            iterator = ThreadedIterator(numbers(), lambda: None)
+            iterator = ThreadedIterator(numbers(), lambda: None, users_frames)
             await anext(iterator)
 
         asyncio.run(main())

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
-from asyncwds.engine.bridge import Bridge
+from asyncwds.bridges.block_bridge import Bridge
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream, window_bytes

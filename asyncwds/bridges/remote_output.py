@@ -1,0 +1,86 @@
+"""Sinks for code that may block: an upload on an event loop in a thread, which goes on while the caller does other things."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
+from asyncwds.bridges.loop_thread import OTHER_PROCESS, LoopThread
+from asyncwds.errors import BridgeError
+from asyncwds.settings.access import Storage
+from asyncwds.settings.http import Http
+from asyncwds.settings.retry import Retry
+from asyncwds.storage.sink import Upload
+from asyncwds.storage.sinks import open_sinks
+
+Call = Callable[[Upload], Awaitable[None]]
+
+
+class _Calls:
+    """What both threads share: the calls to make, one after another. Each is answered, and so is the opening; with the error that
+    ended the thread, if that was it.
+    """
+
+    def __init__(self, url: str, http: Http, retry: Retry, storage: Storage) -> None:
+        self.waiting: asyncio.Queue[Call] = asyncio.Queue()
+        self.answers: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._url = url
+        self._http = http
+        self._retry = retry
+        self._storage = storage
+
+    async def run(self) -> None:
+        """Until it is cancelled or a call fails; unless the upload was committed by then, it is aborted."""
+        with ThreadPoolExecutor(1, thread_name_prefix="asyncwds-upload") as thread:
+            sink = open_sinks(self._http, self._retry, thread, self._storage)
+            try:
+                upload = await sink.open(self._url)
+                try:
+                    await self._make_calls(upload)
+                finally:
+                    await upload.abort()
+            finally:
+                await sink.aclose()
+
+    async def _make_calls(self, upload: Upload) -> None:
+        self.answers.put(None)
+        while True:
+            call = await self.waiting.get()
+            await call(upload)
+            self.answers.put(None)
+
+
+class RemoteOutput:
+    """An `Output` for urls that need a sink. Each call waits until the sink has taken it, not until the bytes have arrived."""
+
+    def __init__(self, url: str, http: Http, retry: Retry, storage: Storage) -> None:
+        self._calls = _Calls(url, http, retry, storage)
+        self._thread = LoopThread(self._calls.run, self._calls.answers.put)
+        self._finalizer = self._thread.start_for(self, self._thread.join)
+        self._wait()
+
+    def write(self, data: bytes) -> None:
+        self._do(lambda upload: upload.write(data))
+
+    def commit(self) -> None:
+        self._do(lambda upload: upload.commit())
+        self._finalizer()
+
+    def abort(self) -> None:
+        self._finalizer()
+
+    def _do(self, call: Call) -> None:
+        if not self._thread.is_of_this_process:
+            raise BridgeError(OTHER_PROCESS)
+        if not self._finalizer.alive:
+            raise BridgeError("the output is closed")
+        self._thread.call(self._calls.waiting.put_nowait, call)
+        self._wait()
+
+    def _wait(self) -> None:
+        error = self._calls.answers.get()
+        if error is not None:
+            self._finalizer()
+            raise error
