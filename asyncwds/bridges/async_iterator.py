@@ -1,10 +1,10 @@
 """Runs a blocking iterator in a thread of its own, for `async for`.
 
 Stages are plain iterators, and a user's stage may block for as long as it likes. So they run neither on the user's
-loop nor on the engine's, but here. Items cross in lots: as many as the iterator gives in `LOT_SECONDS`, so that tiny
+loop nor on the engine's, but here. Items cross in batches: as many as the iterator gives in `BATCH_SECONDS`, so that tiny
 samples share the price of a wake-up of the loop (50 to 110 µs if each paid its own), and slow large batches cross one
-by one. At most two lots are ahead of the consumer; that bounds memory without knowing the items' sizes. A consumer who has
-waited for a while takes what there is of a lot: the next item may be long in coming.
+by one. At most two batches are ahead of the consumer; that bounds memory without knowing the items' sizes. A consumer who has
+waited for a while takes what there is of a batch: the next item may be long in coming.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from asyncwds.errors import BridgeError
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-LOT_SECONDS = 0.002
-LOT_ITEMS = 512
-LOTS_AHEAD = 2
-LOOK_SECONDS = 0.01  # between two looks of a consumer who waits at the lot that is being made
+BATCH_SECONDS = 0.002
+BATCH_ITEMS = 512
+BATCHES_AHEAD = 2
+LOOK_SECONDS = 0.01  # between two looks of a consumer who waits at the batch that is being made
 EXIT_SECONDS = 5.0  # [s] that an interpreter at its end waits for a user's stage to return
 
 
@@ -40,23 +40,23 @@ class ClosableIterator(Protocol[T_co]):
 
 @dataclass(slots=True)
 class _Taken(Generic[T]):
-    """Items for the consumer, last one first; with them so many lots are complete, and as many others may be begun."""
+    """Items for the consumer, last one first; with them so many batches are complete, and as many others may be begun."""
 
     items: list[T]
     complete: int = 0
 
 
-class _Crossing(Generic[T]):
+class _Channel(Generic[T]):
     """What the thread and the loop share; the thread holds no reference to the `ThreadedIterator`."""
 
     def __init__(self, iterator: ClosableIterator[T], interrupt: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
         self.iterator = iterator
         self.interrupt = interrupt
         self.loop = loop
-        self.wanted = threading.Semaphore(LOTS_AHEAD)
+        self.wanted = threading.Semaphore(BATCHES_AHEAD)
         self.stopped = threading.Event()
         self.making: deque[T] = deque()  # the thread appends, the loop takes
-        self.lots: deque[_Taken[T]] = deque()  # from here on used on the loop only
+        self.batches: deque[_Taken[T]] = deque()  # from here on used on the loop only
         self.ended = False
         self.error: BaseException | None = None
         self.arrived: asyncio.Future[None] | None = None
@@ -68,22 +68,22 @@ class _Crossing(Generic[T]):
         error: BaseException | None = None
         try:
             with closing(self.iterator):
-                while self._deliver_lot():
+                while self._deliver_batch():
                     pass
         except BaseException as failure:  # noqa: BLE001 - it belongs to the consumer, who raises it
             error = failure
         self._call(self._end, error)
 
-    def _deliver_lot(self) -> bool:
+    def _deliver_batch(self) -> bool:
         """False at the end of the iterator, or when nobody wants more."""
         self.wanted.acquire()
         made, append = 0, self.making.append
-        until = monotonic() + LOT_SECONDS
+        until = monotonic() + BATCH_SECONDS
         try:
             for item in self.iterator:
                 append(item)
                 made += 1
-                if made == LOT_ITEMS or monotonic() >= until or self.stopped.is_set():
+                if made == BATCH_ITEMS or monotonic() >= until or self.stopped.is_set():
                     return not self.stopped.is_set()
             return False
         finally:
@@ -100,10 +100,10 @@ class _Crossing(Generic[T]):
     # -- on the loop
 
     def _arrive(self) -> None:
-        """A lot is complete. Its items may have been taken before, or may be taken with the beginning of the next."""
+        """A batch is complete. Its items may have been taken before, or may be taken with the beginning of the next."""
         self._take()
-        if self.lots:
-            self.lots[-1].complete += 1
+        if self.batches:
+            self.batches[-1].complete += 1
         else:
             self.wanted.release()
 
@@ -111,7 +111,7 @@ class _Crossing(Generic[T]):
         items = [self.making.popleft() for _ in range(len(self.making))]
         if items:
             items.reverse()  # so that taking the first is a pop from the end
-            self.lots.append(_Taken(items))
+            self.batches.append(_Taken(items))
             self._wake()
 
     def _look(self) -> None:
@@ -128,7 +128,7 @@ class _Crossing(Generic[T]):
             self.arrived.set_result(None)
 
     async def wait(self) -> None:
-        """Until a lot arrives or the thread ends."""
+        """Until a batch arrives or the thread ends."""
         if self.arrived is not None:
             raise BridgeError("two tasks wait for the same asynchronous iterator; give each its own")
         self.arrived = self.loop.create_future()
@@ -147,13 +147,13 @@ class _Crossing(Generic[T]):
         self.interrupt()
 
 
-def _drop(crossing: _Crossing[Any]) -> None:
+def _drop(channel: _Channel[Any]) -> None:
     """For an iterator dropped without `aclose`. Waits only where it cannot hold up a running loop, as at exit."""
-    crossing.stop()
-    if crossing.thread.ident is None:  # it never started
-        crossing.iterator.close()
-    elif not crossing.loop.is_running():
-        crossing.thread.join(EXIT_SECONDS)
+    channel.stop()
+    if channel.thread.ident is None:  # it never started
+        channel.iterator.close()
+    elif not channel.loop.is_running():
+        channel.thread.join(EXIT_SECONDS)
 
 
 class ThreadedIterator(AsyncIterator[T]):
@@ -167,50 +167,50 @@ class ThreadedIterator(AsyncIterator[T]):
         self, iterator: ClosableIterator[T], interrupt: Callable[[], None], shorten: Callable[[BaseException], TracebackType | None]
     ) -> None:
         self._shorten = shorten
-        self._crossing = _Crossing(iterator, interrupt, asyncio.get_running_loop())
-        self._lot: list[T] = []
+        self._channel = _Channel(iterator, interrupt, asyncio.get_running_loop())
+        self._batch: list[T] = []
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
-        self._finalizer = weakref.finalize(self, _drop, self._crossing)
-        self._crossing.thread.start()
+        self._finalizer = weakref.finalize(self, _drop, self._channel)
+        self._channel.thread.start()
 
     def __aiter__(self) -> ThreadedIterator[T]:
         return self
 
     async def __anext__(self) -> T:
-        if not self._lot:
+        if not self._batch:
             try:
-                await self._next_lot()
+                await self._next_batch()
             except Exception as error:  # noqa: BLE001 - raised again
                 raise error.with_traceback(self._shorten(error))  # noqa: B904 - it is the same error
-        return self._lot.pop()
+        return self._batch.pop()
 
-    async def _next_lot(self) -> None:
-        crossing = self._crossing
+    async def _next_batch(self) -> None:
+        channel = self._channel
         if not self._finalizer.alive:
             raise StopAsyncIteration
-        if crossing.loop is not asyncio.get_running_loop():
+        if channel.loop is not asyncio.get_running_loop():
             raise BridgeError("an asynchronous iterator must be used on the loop that made it")
-        while not crossing.lots and not crossing.ended:
-            await crossing.wait()
-        if crossing.lots:
-            taken = crossing.lots.popleft()
-            self._lot = taken.items
+        while not channel.batches and not channel.ended:
+            await channel.wait()
+        if channel.batches:
+            taken = channel.batches.popleft()
+            self._batch = taken.items
             for _ in range(taken.complete):
-                crossing.wanted.release()
+                channel.wanted.release()
             return
         await self.aclose()
-        if crossing.error is not None:
-            raise crossing.error
+        if channel.error is not None:
+            raise channel.error
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Stops the thread and waits for its end, which is when a user's stage that is running returns. Idempotent."""
-        crossing = self._crossing
+        channel = self._channel
         self._finalizer.detach()
-        crossing.stop()
-        while not crossing.ended:
-            await crossing.wait()
-        crossing.thread.join()
-        crossing.lots.clear()
-        crossing.making.clear()
-        self._lot = []
+        channel.stop()
+        while not channel.ended:
+            await channel.wait()
+        channel.thread.join()
+        channel.batches.clear()
+        channel.making.clear()
+        self._batch = []

@@ -63,5 +63,5 @@ def _read_headers(urls: tuple[str, ...], access: Access, counters: Counters) -> 
         for block in bridge:
             for sample in block.samples:
                 yield _measure_sample(sample, int)
-            if not source.goes_on_after(block, counters):
+            if not source.handle_error(block, counters):
                 return

@@ -1,4 +1,4 @@
-"""Shards that are read in parts, compared with the checksum that is kept of them: `Comparing`, a reader around a reader."""
+"""Shards that are read in parts, checked with the checksum that is kept of them: `ChecksumReader`, a reader around a reader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asyncwds.storage.layers.checksum_fetcher import mismatch
 from asyncwds.storage.layers.checksums import Digest, agrees, digest_for
 
 
-def compared(run: ShardRun, reader: Reader, listed: str | None = None) -> Reader:
+def with_checksum(run: ShardRun, reader: Reader, listed: str | None = None) -> Reader:
     """The reader, and around it the comparison where a checksum is known that can be computed.
 
     One that is `listed` in a manifest goes before the store's: it is that of the shard that was written there.
@@ -21,10 +21,10 @@ def compared(run: ShardRun, reader: Reader, listed: str | None = None) -> Reader
         digest = digest_for(listed or run.checksum)
     except SpecError:  # a library is missing, and nobody insisted
         return reader
-    return reader if digest is None else Comparing(run, reader, digest, listed)
+    return reader if digest is None else ChecksumReader(run, reader, digest, listed)
 
 
-class Comparing:
+class ChecksumReader:
     """Gives an error in place of the end where the bytes were others; the samples before it have been given out by then."""
 
     def __init__(self, run: ShardRun, reader: Reader, digest: Digest, listed: str | None) -> None:
@@ -52,11 +52,11 @@ class Comparing:
         self._size += len(chunk)
         return self._reader.feed(chunk)
 
-    def own(self) -> None:
-        self._reader.own()
+    def detach(self) -> None:
+        self._reader.detach()
 
-    def give_up(self, error: WdsError) -> Block:
-        return self._reader.give_up(error)
+    def abort(self, error: WdsError) -> Block:
+        return self._reader.abort(error)
 
     def finish(self) -> Iterator[Block]:
         yield from self._reader.finish()

@@ -55,7 +55,7 @@ class _Contents:
 
     def fail(self, error: WdsError) -> None:
         self.failed = True
-        self.blocks.append(Block([], 0, error) if self._reader is None else self._reader.give_up(error))
+        self.blocks.append(Block([], 0, error) if self._reader is None else self._reader.abort(error))
 
     def _reading(self, total: int | None) -> ShardReader:
         if self._reader is None:

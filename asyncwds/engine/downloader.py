@@ -11,7 +11,7 @@ from time import perf_counter
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.scheduler import Scheduler
-from asyncwds.engine.stragglers import LOOK_EVERY, Help, Watch
+from asyncwds.engine.stragglers import LOOK_EVERY, Action, Watch
 from asyncwds.engine.tuner import START, Tuner
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.completion import run_to_completion
@@ -22,7 +22,7 @@ from asyncwds.storage.base import Body, Fetcher
 HEAD_START = 0.008  # [s]: with 3 ms nothing is won, with 6 and more 15 ms
 
 
-class Fetches:
+class Downloader:
     """The parts in flight. `tuned`: their number adapts, and is never lower than the scheduler's at the beginning.
 
     `outside` tells how many bytes samples hold: those not yet complete, and those that the consumer is not done with.
@@ -38,7 +38,7 @@ class Fetches:
         self._fetcher = fetcher
         self._counters = counters
         # More would only fail. But shards in rotation that are streams need one each.
-        self._most = max(scheduler.rotation.lanes or 1, most_connections())
+        self._most = max(scheduler.rotation.slots or 1, most_connections())
         self._connections = min(scheduler.connections, self._most)
         self._tuner = Tuner(max(START, self._connections)) if tuned else None
         self._ahead = ReadAhead()
@@ -144,7 +144,7 @@ class Fetches:
             if not task.cancelled():
                 task.result()
             self._scheduler.released(part)
-            self._brought(part)
+            self._on_data(part)
             self.pump()
 
     @contextmanager
@@ -191,7 +191,7 @@ class Fetches:
                 chunk = chunk[: part.stop - part.start - part.received]
             if chunk:
                 self._scheduler.received(part, chunk)
-                self._brought(part)
+                self._on_data(part)
             if part.stop == part.start + part.received:
                 return
             if part.full:
@@ -207,7 +207,7 @@ class Fetches:
             del self._room[part]
             self._scheduler.paused -= 1
 
-    def _brought(self, part: Part) -> None:
+    def _on_data(self, part: Part) -> None:
         """Wakes the reader, if it waits for this part. Sixteen connections would wake it sixteen times as often as is of use."""
         run = part.run
         if self._arrived is None or self._awaited not in (None, run):
@@ -239,10 +239,10 @@ class Fetches:
 
     def _help(self, part: Part, watch: Watch) -> None:
         match watch.look(part, perf_counter()):
-            case Help.SPLIT if rest := self._scheduler.split(part):
+            case Action.SPLIT if rest := self._scheduler.split(part):
                 self._counters.splits += 1
                 self._start(rest)
-            case Help.RESTART if self._counters.affords_another() and (rest := self._scheduler.restart(part)):
+            case Action.RESTART if self._counters.affords_another() and (rest := self._scheduler.restart(part)):
                 self._counters.restarts += 1
                 self._start(rest)
                 self._tasks[part].cancel()

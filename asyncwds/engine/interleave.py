@@ -9,28 +9,28 @@ from asyncwds.engine.parts import ShardRun
 from asyncwds.shards.shard import Shard
 
 
-class Rotation:
-    """Draws shards from a plan, and has `lanes` of them read in turn; with None, all that are open, in any order.
+class Interleave:
+    """Draws shards from a plan, and has `slots` of them read in turn; with None, all that are open, in any order.
 
     Shards may be opened before they are read. `drawn` is called with each.
     """
 
-    def __init__(self, shards: Iterator[Shard | None], lanes: int | None, drawn: Callable[[ShardRun], None]) -> None:
+    def __init__(self, shards: Iterator[Shard | None], slots: int | None, drawn: Callable[[ShardRun], None]) -> None:
         self.reading: list[ShardRun] = []  # in rotation, or all that are open
         self.turn = 0  # index in `reading` of the shard to be read next
         self.exhausted = False  # the plan has ended; before that it may say None: the next shard is not known yet
         self.plan_error: Exception | None = None
-        self.lanes = lanes
+        self.slots = slots
         self._shards = enumerate(shards)
         self._drawn = drawn
         self._ahead: deque[ShardRun] = deque()  # opened before the reader came to them, in plan order
         self._gap: int | None = None  # where in the rotation a shard has ended
 
     def current(self) -> ShardRun | None:
-        """The shard to be read next; None when the plan is done or has no shard yet. Without lanes, the first open one."""
-        if self.lanes is not None:
-            self._fill(self.lanes)
-            if len(self.reading) < self.lanes and not self.exhausted:
+        """The shard to be read next; None when the plan is done or has no shard yet. Without slots, the first open one."""
+        if self.slots is not None:
+            self._fill(self.slots)
+            if len(self.reading) < self.slots and not self.exhausted:
                 return None  # the rotation must not depend on when the next shard becomes known
         elif not self.reading:
             self.open()
@@ -46,7 +46,7 @@ class Rotation:
         """The plan's next shard, to be read when its turn comes."""
         run = self._draw()
         if run is not None:
-            (self.reading if self.lanes is None else self._ahead).append(run)
+            (self.reading if self.slots is None else self._ahead).append(run)
         return run
 
     def remove(self, run: ShardRun) -> None:
@@ -56,8 +56,8 @@ class Rotation:
         if index < self.turn:
             self.turn -= 1
 
-    def _fill(self, lanes: int) -> None:
-        while len(self.reading) < lanes and (run := self._ahead.popleft() if self._ahead else self._draw()):
+    def _fill(self, slots: int) -> None:
+        while len(self.reading) < slots and (run := self._ahead.popleft() if self._ahead else self._draw()):
             # The newcomer takes the place of the one that ended, so that the rotation depends on the plan alone.
             self.reading.insert(len(self.reading) if self._gap is None else self._gap, run)
             self._gap = None

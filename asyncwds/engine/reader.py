@@ -78,11 +78,11 @@ class Reader(Protocol):
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         """Blocks completed by a chunk of the object; lazy, so that a small chunk that unpacks to much is never all in memory.
 
-        A chunk that is a memoryview must stay as it is until its blocks are taken and `own` is called.
+        A chunk that is a memoryview must stay as it is until its blocks are taken and `detach` is called.
         """
         ...
 
-    def own(self) -> None:
+    def detach(self) -> None:
         """Copies what is still needed of the chunks fed so far."""
         ...
 
@@ -90,7 +90,7 @@ class Reader(Protocol):
         """What is left at the object's end, and an error if that came too early."""
         ...
 
-    def give_up(self, error: WdsError) -> Block:
+    def abort(self, error: WdsError) -> Block:
         """What is left where the object ends early, with the error that ended it."""
         ...
 
@@ -107,13 +107,13 @@ class ChunkReader:
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         return (Block([bytes(chunk)], len(chunk)),)
 
-    def own(self) -> None:
+    def detach(self) -> None:
         """Nothing of a chunk is kept."""
 
     def finish(self) -> Iterator[Block]:
         return iter(())
 
-    def give_up(self, error: WdsError) -> Block:
+    def abort(self, error: WdsError) -> Block:
         self.failed = True
         return Block([], 0, error)
 
@@ -154,9 +154,9 @@ class ShardReader:
         before, self.held = self.held, self._grouper.held + parser.held
         return samples, before + len(chunk) + parser.holes - holes - self.held
 
-    def own(self) -> None:
+    def detach(self) -> None:
         if self._parser is not None:
-            self._parser.own()
+            self._parser.detach()
 
     @property
     def passable(self) -> int:
@@ -175,7 +175,7 @@ class ShardReader:
                 if self.failed:
                     return
         except WdsError as error:
-            yield self.give_up(error)
+            yield self.abort(error)
 
     def finish(self) -> Iterator[Block]:
         """The last sample, and an error if the shard ended too early."""
@@ -183,7 +183,7 @@ class ShardReader:
             for piece in self._decompressor.finish():
                 yield from self._parse(piece)
         except WdsError as error:
-            yield self.give_up(error)
+            yield self.abort(error)
         if self.failed:
             return
         early, trailing = self._tar().finish(), self._decompressor.trailing
@@ -193,7 +193,7 @@ class ShardReader:
             return
         if trailing is not None:
             early.add_note(trailing.message)
-        yield self.give_up(early)
+        yield self.abort(early)
 
     def _tar(self) -> TarParser:
         if self._parser is None:
@@ -216,7 +216,7 @@ class ShardReader:
     def _with_errors(self, samples: list[Sample], nbytes: int, parser: TarParser) -> Iterator[Block]:
         yield from self._blocks(samples, nbytes)
         if parser.error is not None and not isinstance(parser.error, TrailingBytesError):
-            yield self.give_up(parser.error)
+            yield self.abort(parser.error)
 
     def _blocks(self, samples: list[Sample], nbytes: int) -> Iterator[Block]:
         """One block, or more where a faulty sample's error has to stand between the others."""
@@ -228,7 +228,7 @@ class ShardReader:
             begin, nbytes = position, max(0, nbytes - size)
         yield Block(samples[begin:] if begin else samples, nbytes)
 
-    def give_up(self, error: WdsError) -> Block:
+    def abort(self, error: WdsError) -> Block:
         """Ends the shard early: the sample that is still open may lack fields and is dropped, and the error names it.
 
         It lacks none behind an end-of-archive mark, or where the shard was cut in a member of the next sample.

@@ -1,4 +1,4 @@
-"""Decides which parts of which shards may be fetched now. No I/O and no awaits: tasks in `fetches` carry it out.
+"""Decides which parts of which shards may be fetched now. No I/O and no awaits: tasks in `downloader` carry it out.
 
 A shard's life, and what moves it on:
 
@@ -34,7 +34,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from asyncwds.engine.buffers import Buffers
-from asyncwds.engine.interleave import Rotation
+from asyncwds.engine.interleave import Interleave
 from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState, next_chunk
 from asyncwds.errors import WdsError
 from asyncwds.runtime.units import MiB
@@ -75,7 +75,7 @@ class Scheduler:
         self._buffers = Buffers(part_bytes, budget // part_bytes)
         self._usual = 0  # size [bytes] of the shard whose answer came last, if it has ranges
         self._todo: list[ShardRun] = []  # the startable ones, in plan order
-        self.rotation = Rotation(shards, None if arrival else interleave, self._todo.append)
+        self.rotation = Interleave(shards, None if arrival else interleave, self._todo.append)
 
     # -- what may start -------------------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class Scheduler:
 
     def _next_run(self) -> ShardRun | None:
         if self._todo:
-            rotates = len(self.rotation.reading) > 1 and self.rotation.lanes is not None
+            rotates = len(self.rotation.reading) > 1 and self.rotation.slots is not None
             return min(self._todo, key=self._urgency) if rotates else self._todo[0]
         # A new shard is opened only when it can start, so that plans without end are drawn no further than needed.
         if self._free_connection() and self.reserved + self.part_bytes <= self.budget:

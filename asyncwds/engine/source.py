@@ -139,7 +139,7 @@ class Source:
         record = self.records.get(url)
         return None if record is None or record.sha256 is None else f"sha256:{record.sha256}"
 
-    def goes_on_after(self, block: Block, counters: Counters) -> bool:
+    def handle_error(self, block: Block, counters: Counters) -> bool:
         """Asks the handler about a block's error. False ends the stream; the handler may raise.
 
         A SpecError is raised, whatever the handler: where a library is missing, or nothing opens such urls, all shards would
@@ -204,7 +204,7 @@ class Samples(AsyncIterator[Sample]):
         return await self._next()
 
     async def _next(self) -> Sample:
-        while self._last is None or self._source.goes_on_after(self._last, self._counters):
+        while self._last is None or self._source.handle_error(self._last, self._counters):
             self._counters.taken = self._counters.given
             with self._counters.waiting():
                 self._last = await self._stream.next_block()

@@ -12,7 +12,7 @@ SPLIT_AFTER = 0.5  # [s] of looking at one part: several answers of a bucket
 LONGEST_PATIENCE = 60.0  # [s]: by then the storage has given the connection up itself
 
 
-class Help(Enum):
+class Action(Enum):
     NONE = "it is coming along"
     SPLIT = "slow: half of it to another connection"
     RESTART = "stalled: the rest of it to another connection"
@@ -32,7 +32,7 @@ class Watch:
     _stalled_since: float = 0.0
     _slow_since: float = 0.0
 
-    def look(self, part: Part, now: float) -> Help:
+    def look(self, part: Part, now: float) -> Action:
         if part is not self._part:
             self._part, self._received, self._slow_since = part, -1, now
         if part.received != self._received or not part.answered:
@@ -40,8 +40,8 @@ class Watch:
         if now - self._stalled_since >= part.patience:
             part.patience = min(LONGEST_PATIENCE, 2 * part.patience)
             self._stalled_since = now
-            return Help.RESTART
+            return Action.RESTART
         if now - self._slow_since >= SPLIT_AFTER and part.received:
             self._slow_since = now
-            return Help.SPLIT
-        return Help.NONE
+            return Action.SPLIT
+        return Action.NONE

@@ -1,6 +1,6 @@
-"""Reads a plan: gives out blocks of samples in its order, out of the bytes that `Fetches` brings.
+"""Reads a plan: gives out blocks of samples in its order, out of the bytes that `Downloader` brings.
 
-Pull: each call of `next_block` parses chunks that have come until a block is complete. Fetches go on between the
+Pull: each call of `next_block` parses chunks that have come until a block is complete. Downloads go on between the
 calls, up to the budget. So nothing is queued twice: the parts are the buffer.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from asyncwds.engine.checksum_reader import compared
-from asyncwds.engine.downloader import Fetches
+from asyncwds.engine.checksum_reader import with_checksum
+from asyncwds.engine.downloader import Downloader
 from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import Block, Reader, ReadOptions
 from asyncwds.engine.scheduler import Scheduler
@@ -56,7 +56,7 @@ class BlockStream:
             arrival=self._arrival,
         )
         self._rotation = self._scheduler.rotation
-        self._fetches = Fetches(self._scheduler, fetcher, counters, self._outside, tuned=prefetch.connections == "auto")
+        self._downloader = Downloader(self._scheduler, fetcher, counters, self._outside, tuned=prefetch.connections == "auto")
         self._readings: dict[ShardRun, _Reading] = {}
         self._started = False
 
@@ -67,7 +67,7 @@ class BlockStream:
         """
         if not self._started:
             self._started = True
-            self._fetches.pump()
+            self._downloader.pump()
         while (block := self.ready_block()) is None:
             run = self._rotation.current()
             if run is None and self._rotation.exhausted:
@@ -75,15 +75,15 @@ class BlockStream:
                     raise self._rotation.plan_error
                 return None
             began = perf_counter()
-            await self._fetches.wait_for(None if self._arrival else run)
+            await self._downloader.wait_for(None if self._arrival else run)
             if run is None:
                 self._counters.undecided += perf_counter() - began
         return block
 
     def more_shards(self) -> None:
         """To be called when a plan that had no shard yet has one, or has ended."""
-        self._fetches.pump()
-        self._fetches.wake()
+        self._downloader.pump()
+        self._downloader.wake()
 
     def ready_block(self) -> Block | None:
         """The next block if the bytes for it have come; None if more have to come, or at the end."""
@@ -98,7 +98,7 @@ class BlockStream:
     async def aclose(self) -> None:
         """Stops all fetches and closes the fetcher, even if it is cancelled meanwhile. Idempotent."""
         try:
-            await self._fetches.aclose()
+            await self._downloader.aclose()
         finally:
             self._readings.clear()
 
@@ -136,20 +136,20 @@ class BlockStream:
 
     def _take(self, run: ShardRun) -> Block | None:
         if run.used:
-            self._reading(run).reader.own()
+            self._reading(run).reader.detach()
             self._scheduler.recycle(run)
-            self._fetches.pump()
+            self._downloader.pump()
         chunk = self._scheduler.take(run)
         if chunk is not None:
-            self._fetches.make_room(run)
-            self._fetches.pump()
+            self._downloader.make_room(run)
+            self._downloader.pump()
             reading = self._reading(run)
             reading.blocks = iter(reading.reader.feed(chunk))
             return _NOTHING
         error = self._scheduler.failure(run)
         if error is not None:
             reading = self._reading(run)
-            reading.blocks = iter((reading.reader.give_up(error),))
+            reading.blocks = iter((reading.reader.abort(error),))
             return _NOTHING
         if self._scheduler.at_end(run):
             reading = self._reading(run)
@@ -162,11 +162,11 @@ class BlockStream:
         reading = self._readings.get(run)
         if reading is None:
             reader = self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url))
-            reading = self._readings[run] = _Reading(self._compared(run, reader))
+            reading = self._readings[run] = _Reading(self._with_checksum(run, reader))
         return reading
 
-    def _compared(self, run: ShardRun, reader: Reader) -> Reader:
-        return compared(run, reader, self._options.listed(run.shard.url)) if self._options.verify else reader
+    def _with_checksum(self, run: ShardRun, reader: Reader) -> Reader:
+        return with_checksum(run, reader, self._options.listed(run.shard.url)) if self._options.verify else reader
 
     def _given_out(self, run: ShardRun, reading: _Reading, block: Block) -> Block:
         if self._turn_samples:
@@ -193,11 +193,11 @@ class BlockStream:
 
     def _end(self, run: ShardRun, *, failed: bool) -> Block:
         for part in self._scheduler.end(run):
-            self._fetches.cancel(part)
+            self._downloader.cancel(part)
         reading = self._readings.pop(run, None)
         if reading is not None:
             self._counters.repeated_keys += reading.reader.repeated_keys
-        self._fetches.pump()
+        self._downloader.pump()
         self._turn_left = self._turn_samples
         self._counters.shards += not failed
         return _NOTHING

@@ -94,14 +94,14 @@ class Drawn(NamedTuple):
 class Drawing(Iterator[Shard | None]):
     """The shards of a feed, with None in place of asking for the next one too early.
 
-    That is while `lanes` shards are open and the latest is a local file; and for one that was claimed, until the consumer is
+    That is while `slots` shards are open and the latest is a local file; and for one that was claimed, until the consumer is
     done with its samples (`drained`). When that is nobody says: `look_again` calls for another look in a while.
     """
 
-    def __init__(self, feed: Iterator[Drawn | None], lanes: int, counters: Counters, drained: Callable[[], bool]) -> None:
+    def __init__(self, feed: Iterator[Drawn | None], slots: int, counters: Counters, drained: Callable[[], bool]) -> None:
         self.look_again: Callable[[], object] = lambda: None
         self._feed = feed
-        self._lanes = lanes
+        self._slots = slots
         self._counters = counters
         self._drained = drained
         self._before = counters.shards + counters.shards_failed
@@ -114,7 +114,7 @@ class Drawing(Iterator[Shard | None]):
         drawn = next(self._feed)
         if drawn is None:
             return None
-        if drawn.claimed and self._lanes > 1:
+        if drawn.claimed and self._slots > 1:
             raise SpecError(
                 "a folder of shards that come and go is read one after the other, not with interleave", url=drawn.shard.url
             )
@@ -127,7 +127,7 @@ class Drawing(Iterator[Shard | None]):
         if latest.claimed and not open_now and not self._drained():
             self.look_again()
             return False
-        return open_now < self._lanes or local_path(latest.shard.url) is None
+        return open_now < self._slots or local_path(latest.shard.url) is None
 
 
 def _bridge(opened: OpenSource, source: Source, context: RunContext) -> Bridge:
@@ -144,7 +144,7 @@ def _bridge(opened: OpenSource, source: Source, context: RunContext) -> Bridge:
 def _samples_of(bridge: Bridge, source: Source, counters: Counters) -> Iterator[Sample]:
     for block in bridge:
         yield from block.samples
-        if block.error is not None and not source.goes_on_after(block, counters):
+        if block.error is not None and not source.handle_error(block, counters):
             break
     source.check_not_empty(counters)
 

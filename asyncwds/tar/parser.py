@@ -95,10 +95,10 @@ class TarParser:
         """The name of the member whose payload is open."""
         return self._context.member if self._open is not None else None
 
-    def own(self) -> None:
+    def detach(self) -> None:
         """Copies what is still needed of the chunks fed so far, which may be views of memory that will be used again."""
         if self._open is not None:
-            self._open.own()
+            self._open.detach()
 
     def feed(self, chunk: bytes | memoryview) -> list[Member]:
         """The members that this chunk completes, in order.

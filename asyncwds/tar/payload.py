@@ -24,7 +24,7 @@ class OpenPayload:
         """Bytes that have come."""
         return self._size - self.missing
 
-    def own(self) -> None:
+    def detach(self) -> None:
         """Copies what is still a view of a chunk."""
         self._first = bytes(self._first)
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from asyncwds.bridges.async_iterator import LOT_ITEMS, LOTS_AHEAD, ThreadedIterator
+from asyncwds.bridges.async_iterator import BATCH_ITEMS, BATCHES_AHEAD, ThreadedIterator
 from asyncwds.errors import BridgeError
 from asyncwds.pipeline.tracebacks import users_frames
 
@@ -48,7 +48,7 @@ def threaded(numbers: Numbers) -> ThreadedIterator[int]:
 
 
 async def test_a_consumer_who_waits_gets_what_there_is_of_a_lot():
-    """The third item does not come while the test lasts; the two before it come at once, and would be one lot with it."""
+    """The third item does not come while the test lasts; the two before it come at once, and would be one batch with it."""
     go_on = threading.Event()
 
     class Two(Numbers):
@@ -65,17 +65,17 @@ async def test_a_consumer_who_waits_gets_what_there_is_of_a_lot():
 
 
 async def test_bounds_hold_also_when_lots_are_taken_early():
-    numbers = Numbers(20 * LOT_ITEMS)
+    numbers = Numbers(20 * BATCH_ITEMS)
     iterator = threaded(numbers)
-    for expected in range(20 * LOT_ITEMS):
+    for expected in range(20 * BATCH_ITEMS):
         if expected % 700 == 0:
             await asyncio.sleep(0.03)
-            assert numbers.given <= expected + (LOTS_AHEAD + 2) * LOT_ITEMS
+            assert numbers.given <= expected + (BATCHES_AHEAD + 2) * BATCH_ITEMS
         assert await anext(iterator) == expected
     await iterator.aclose()
 
 
-@pytest.mark.parametrize("count", [0, 1, LOT_ITEMS - 1, LOT_ITEMS, LOT_ITEMS + 1, 10 * LOT_ITEMS + 7])
+@pytest.mark.parametrize("count", [0, 1, BATCH_ITEMS - 1, BATCH_ITEMS, BATCH_ITEMS + 1, 10 * BATCH_ITEMS + 7])
 async def test_all_items_come_in_order_and_the_thread_ends(count):
     numbers = Numbers(count)
     iterator = threaded(numbers)
@@ -102,7 +102,7 @@ async def test_the_thread_stays_a_bounded_number_of_items_ahead():
     assert await anext(iterator) == 0
     for _ in range(20):
         await asyncio.sleep(0.005)
-    assert numbers.given <= (LOTS_AHEAD + 2) * LOT_ITEMS
+    assert numbers.given <= (BATCHES_AHEAD + 2) * BATCH_ITEMS
     await iterator.aclose()
 
 
