@@ -44,6 +44,22 @@ def test_naming_and_making_datasets_imports_no_torch(tmp_path):
     run(MADE + "assert not [name for name in sys.modules if name.partition('.')[0] == 'torch']", tmp_path)
 
 
+EVERY_MODULE = """
+import importlib, pkgutil, sys
+import asyncwds
+names = [module.name for module in pkgutil.walk_packages(asyncwds.__path__, "asyncwds.")]
+for name in names:
+    if not name.endswith("__main__") and name != "asyncwds.compat.pytorch":  # which is torch's names
+        importlib.import_module(name)
+        assert "torch" not in sys.modules, name
+print(len(names))
+"""
+
+
+def test_no_module_imports_torch_but_the_one_that_stands_for_it(tmp_path):
+    assert int(run(EVERY_MODULE, tmp_path)) > 100
+
+
 @pytest.mark.parametrize("first", ["", "import torch\n", "import torch.utils.data\n"])
 def test_all_kinds_are_iterable_datasets_whichever_is_imported_first(tmp_path, first):
     program = f"""{first}{MADE}
