@@ -15,14 +15,14 @@ from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import redact
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.access import Settings, Storage, as_settings
+from asyncwds.settings.access import Access, Settings, Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import as_storage
+from asyncwds.storage.schemes import as_access
 
 BUFFER = 1 << 16  # [bytes] for small reads; large ones go past it
 
@@ -33,13 +33,13 @@ class DownloadFile(io.RawIOBase):
     Dropping it without closing it stops the engine as well.
     """
 
-    def __init__(self, url: str, prefetch: Prefetch, retry: Retry, http: Http, storage: Storage) -> None:
+    def __init__(self, url: str, prefetch: Prefetch, access: Access) -> None:
         super().__init__()
         self.name = redact(url)
         counters = Counters()
         self._chunk = memoryview(b"")
         self._bridge = Bridge(
-            partial(_opened, url, prefetch, partial(open_storage, http, retry, storage=storage), counters),
+            partial(_opened, url, prefetch, partial(open_storage, access), counters),
             window=window_bytes(prefetch),
             counters=counters,
             loop_factory=loop_factory(prefetch),
@@ -57,8 +57,7 @@ class DownloadFile(io.RawIOBase):
         http: Http | None = None,
         storage: Storage | Settings | None = None,
     ) -> io.BufferedReader:
-        http, retry = as_settings(http, retry)
-        raw = cls(url, as_prefetch(prefetch), retry, http, as_storage(storage))
+        raw = cls(url, as_prefetch(prefetch), as_access(http, retry, storage))
         return io.BufferedReader(raw, max(bufsize, BUFFER))
 
     def readable(self) -> bool:
@@ -94,9 +93,8 @@ class UploadFile(io.RawIOBase):
         storage: Storage | Settings | None = None,
     ) -> None:
         super().__init__()
-        http, retry = as_settings(http, retry)
         self.name = redact(url)
-        self._output: RemoteOutput | None = RemoteOutput(url, http, retry, as_storage(storage))
+        self._output: RemoteOutput | None = RemoteOutput(url, as_access(http, retry, storage))
 
     def writable(self) -> bool:
         return True

@@ -9,9 +9,7 @@ from queue import SimpleQueue
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS, LoopThread
 from asyncwds.errors import BridgeError
-from asyncwds.settings.access import Storage
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.access import Access
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.sinks import open_sinks
 
@@ -23,18 +21,16 @@ class _Calls:
     ended the thread, if that was it.
     """
 
-    def __init__(self, url: str, http: Http, retry: Retry, storage: Storage) -> None:
+    def __init__(self, url: str, access: Access) -> None:
         self.waiting: asyncio.Queue[Call] = asyncio.Queue()
         self.answers: SimpleQueue[BaseException | None] = SimpleQueue()
         self._url = url
-        self._http = http
-        self._retry = retry
-        self._storage = storage
+        self._access = access
 
     async def run(self) -> None:
         """Until it is cancelled or a call fails; unless the upload was committed by then, it is aborted."""
         with ThreadPoolExecutor(1, thread_name_prefix="asyncwds-upload") as thread:
-            sink = open_sinks(self._http, self._retry, thread, self._storage)
+            sink = open_sinks(self._access, thread)
             try:
                 upload = await sink.open(self._url)
                 try:
@@ -55,8 +51,8 @@ class _Calls:
 class RemoteOutput:
     """An `Output` for urls that need a sink. Each call waits until the sink has taken it, not until the bytes have arrived."""
 
-    def __init__(self, url: str, http: Http, retry: Retry, storage: Storage) -> None:
-        self._calls = _Calls(url, http, retry, storage)
+    def __init__(self, url: str, access: Access) -> None:
+        self._calls = _Calls(url, access)
         self._thread = LoopThread(self._calls.run, self._calls.answers.put)
         self._finalizer = self._thread.start_for(self, self._thread.join)
         self._wait()

@@ -25,9 +25,9 @@ def bench(urls: tuple[str, ...], *, connections: int | None, samples: int | None
     import resource  # noqa: PLC0415 - used here only
     from time import monotonic  # noqa: PLC0415 - used here only
 
-    from asyncwds.cli.reading import access, dataset, progress  # noqa: PLC0415 - heavy
+    from asyncwds.cli.reading import dataset, progress, sources  # noqa: PLC0415 - heavy
 
-    shards = dataset(urls, access(urls, **options), connections)
+    shards = dataset(urls, sources(urls, **options), connections)
     if samples is not None:
         shards = shards.slice(samples)
     began, first = monotonic(), None

@@ -44,9 +44,9 @@ def demo(samples: int, train_seconds: float) -> None:
 
 def _stream_all(urls: tuple[str, ...], samples: int, connections: int | None, label: str) -> float:
     """Streams everything once; returns bytes/s."""
-    from asyncwds.cli.reading import Access, dataset, progress  # noqa: PLC0415 - heavy
+    from asyncwds.cli.reading import Sources, dataset, progress  # noqa: PLC0415 - heavy
 
-    shards = dataset(urls, Access(), connections)
+    shards = dataset(urls, Sources(), connections)
     count = sum(1 for _ in progress(iter(shards), shards.stats, label=label, total=samples))
     stats = shards.stats()
     if count != samples:
@@ -67,9 +67,9 @@ def _train(urls: tuple[str, ...], seconds: float) -> None:
     from tqdm import tqdm  # noqa: PLC0415 - heavy
 
     from asyncwds import demo as box  # noqa: PLC0415 - heavy
-    from asyncwds.cli.reading import Access, dataset  # noqa: PLC0415 - heavy
+    from asyncwds.cli.reading import Sources, dataset  # noqa: PLC0415 - heavy
 
-    samples = dataset(urls, Access()).repeat().shuffle(500, initial=100)
+    samples = dataset(urls, Sources()).repeat().shuffle(500, initial=100)
     batches = samples.decode("torchrgb8").to_tuple("jpg", "cls").batched(box.BATCH, partial=False)
     bar = tqdm(desc="training", total=box.BATCHES, unit=" batches", disable=None, leave=False)
     with closing(iter(batches)) as stream, bar:

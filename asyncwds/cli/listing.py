@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager, closing
 from typing import Any, NamedTuple
 
 from asyncwds.bridges.block_bridge import Bridge
-from asyncwds.cli.reading import Access, dataset
+from asyncwds.cli.reading import Sources, dataset
 from asyncwds.engine.contents import HeaderStream
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.source import Source
 from asyncwds.runtime.stats import Counters, Stats
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.access import Access
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.listing import expand_and_list
 
@@ -27,13 +27,13 @@ class Listed(NamedTuple):
     sizes: dict[str, int]  # [bytes] by field
 
 
-def list_samples(urls: tuple[str, ...], access: Access) -> tuple[Iterator[Listed], Callable[[], Stats]]:
+def list_samples(urls: tuple[str, ...], sources: Sources) -> tuple[Iterator[Listed], Callable[[], Stats]]:
     """The samples, and what was counted meanwhile."""
-    if access.cache is not None:
-        samples = dataset(urls, access)
+    if sources.cache is not None:
+        samples = dataset(urls, sources)
         return _read(iter(samples)), samples.stats
     counters = Counters()
-    return _read_headers(urls, access, counters), counters.snapshot
+    return _read_headers(urls, sources.access, counters), counters.snapshot
 
 
 def _read(samples: Iterator[dict[str, Any]]) -> Iterator[Listed]:
@@ -49,11 +49,11 @@ def _measure_sample(sample: dict[str, Any], measure: Callable[[Any], int]) -> Li
 
 def _read_headers(urls: tuple[str, ...], access: Access, counters: Counters) -> Iterator[Listed]:
     source = Source(urls=())  # which decides what is an error
-    shards = [Shard(url, index) for index, url in enumerate(expand_and_list(urls, access.http, storage=access.storage))]
+    shards = [Shard(url, index) for index, url in enumerate(expand_and_list(urls, access))]
 
     @asynccontextmanager
     async def open_stream() -> AsyncIterator[HeaderStream]:
-        stream = HeaderStream(iter(shards), storage(access.http, Retry(), counters, access.storage), counters, AT_ONCE)
+        stream = HeaderStream(iter(shards), storage(access, counters), counters, AT_ONCE)
         try:
             yield stream
         finally:

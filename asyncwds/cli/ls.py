@@ -31,9 +31,9 @@ def list_samples(urls: tuple[str, ...], *, summary: bool, as_json: bool, only_ke
     if only_keys and (summary or as_json):
         raise click.UsageError("-0 goes with neither --summary nor --json")
     from asyncwds.cli.listing import list_samples  # noqa: PLC0415 - heavy
-    from asyncwds.cli.reading import access, progress  # noqa: PLC0415 - as above
+    from asyncwds.cli.reading import progress, sources  # noqa: PLC0415 - as above
 
-    samples, stats = list_samples(urls, access(urls, **options))
+    samples, stats = list_samples(urls, sources(urls, **options))
     totals: dict[str, list[int]] = {}
     count = 0
     show = _show_nothing if summary else _show_json if as_json else _show_key if only_keys else _show_line

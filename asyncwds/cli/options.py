@@ -11,7 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def reading_options(command: F) -> F:
-    """The options that `asyncwds.cli.reading.access` takes."""
+    """The options that `asyncwds.cli.reading.sources` takes."""
     for option in (
         click.option("--cache", metavar="FOLDER", help="Keep the shards in this folder, and take from there what it has."),
         click.option("--profile", metavar="NAME", help="Profile of ~/.aws/config, for s3: urls."),

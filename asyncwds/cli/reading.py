@@ -11,7 +11,7 @@ import click
 
 from asyncwds.cli.bars import warnings_in
 from asyncwds.formatting.quantities import MB
-from asyncwds.settings.access import Settings, Storage
+from asyncwds.settings.access import Access, Settings
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.cache_arguments import cache_settings
 from asyncwds.settings.http import Http
@@ -26,15 +26,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Access:
+class Sources:
     """How urls are read: what the options say."""
 
-    http: Http = field(default_factory=Http)
-    storage: Storage = field(default_factory=dict)
+    access: Access = field(default_factory=Access)
     cache: Cache | None = None
 
 
-def access(
+def sources(
     urls: tuple[str, ...],
     *,
     headers: tuple[str, ...],
@@ -42,12 +41,13 @@ def access(
     endpoint: str | None,
     profile: str | None,
     cache: str | None,
-) -> Access:
+) -> Sources:
     """What the options mean for these urls. Raises click.UsageError for options that none of them takes."""
     given = {"anonymous": anonymous or None, "endpoint": endpoint, "profile": profile}
     options = {name: value for name, value in given.items() if value is not None}
     expanded = expand(urls)
-    return Access(Http(headers=_headers_by_server(expanded, headers)), _settings(expanded, options), cache_settings(cache))
+    http = Http(headers=_headers_by_server(expanded, headers))
+    return Sources(Access(http, storage=_settings(expanded, options)), cache_settings(cache))
 
 
 def _headers_by_server(urls: list[str], headers: tuple[str, ...]) -> dict[str, dict[str, str]]:
@@ -84,7 +84,7 @@ def _names(settings: Any) -> set[str]:
     return {each.name for each in fields(settings)}
 
 
-def dataset(urls: Iterable[str], access: Access, connections: int | None = None) -> WebDataset:
+def dataset(urls: Iterable[str], sources: Sources, connections: int | None = None) -> WebDataset:
     """The samples in the order of the urls."""
     from asyncwds.pipeline.dataset import WebDataset  # noqa: PLC0415 - heavy
 
@@ -93,9 +93,9 @@ def dataset(urls: Iterable[str], access: Access, connections: int | None = None)
         shardshuffle=False,
         prefetch=connections,
         empty_check=False,
-        http=access.http,
-        storage=access.storage or None,
-        cache=access.cache,
+        http=sources.access.http,
+        storage=sources.access.storage or None,
+        cache=sources.cache,
     )
 
 

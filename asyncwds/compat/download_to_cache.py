@@ -14,10 +14,9 @@ from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import CacheError, ChecksumError, TarHeaderError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.settings.cache import Cache
-from asyncwds.settings.http import Http
 from asyncwds.settings.prefetch import Prefetch
-from asyncwds.settings.retry import Retry
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.cache import Cached
 from asyncwds.storage.cache.checks import is_shard_file
@@ -29,8 +28,6 @@ def keep(
     url: str,
     cache: Cache,
     *,
-    http: Http | None = None,
-    retry: Retry | None = None,
     validator: Callable[[str], bool] = is_shard_file,
 ) -> str:
     """Fetches an object unless the cache has it, and returns the path of its file. What others fetch is waited for.
@@ -53,7 +50,7 @@ def keep(
 
     whole = None if cache.revalidate else folder.find(name, use=True)
     if whole is None or whole.record.url_hash != url_hash(url):
-        fetch = partial(_fetch, url, cache, http or Http(), retry or Retry(), is_good)
+        fetch = partial(_fetch, url, cache, is_good)
         try:
             fetch()
         except ChecksumError:  # it was not kept; bytes that changed on the way are others the next time
@@ -71,12 +68,12 @@ def _refusal(path: str, url: str) -> TarHeaderError:
         return TarHeaderError(f"this is not a tar archive; it begins with {file.read(200)!r}", url=url)
 
 
-def _fetch(url: str, cache: Cache, http: Http, retry: Retry, validator: Callable[[str], bool]) -> None:
-    counters, prefetch = Counters(), Prefetch()
+def _fetch(url: str, cache: Cache, validator: Callable[[str], bool]) -> None:
+    access, counters, prefetch = Access(), Counters(), Prefetch()
 
     @asynccontextmanager
     async def reading() -> AsyncIterator[BlockStream]:
-        fetcher = Cached(storage(http, retry, counters), cache, counters, patience=retry.stall_timeout, validator=validator)
+        fetcher = Cached(storage(access, counters), cache, counters, patience=access.retry.stall_timeout, validator=validator)
         options = ReadOptions(prefetch.max_member_bytes, raw=True)
         stream = BlockStream(iter([Shard(url, 0)]), fetcher, prefetch, options, counters)
         try:

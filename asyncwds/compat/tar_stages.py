@@ -21,13 +21,13 @@ from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
 from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.access import as_settings
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.cache_arguments import cache_settings
 from asyncwds.settings.http import Http
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.schemes import as_access
 from asyncwds.tar.grouping import is_meta
 from asyncwds.tar.parser import Member, TarParser
 
@@ -55,7 +55,6 @@ def tarfile_to_samples(
 ) -> TarSamples:
     """The stage from shards (urls, or dicts with a `url`) to samples, read by the engine. Its arguments are `WebDataset`'s."""
     checks.instance("cache", cache, Cache, optional=True)
-    http, retry = as_settings(http, retry)
     source = Source(
         urls=(),
         handler=handler,
@@ -64,8 +63,7 @@ def tarfile_to_samples(
         rename_files=rename_files,
         local_paths=False,  # as WebDataset's
         prefetch=as_prefetch(prefetch),
-        retry=retry,
-        http=http,
+        access=as_access(http, retry, None),
         cache=cache or cache_settings(cache_dir, cache_size),
         fetcher=fetcher,
         verify=verify,

@@ -13,9 +13,7 @@ from typing import Any
 from asyncwds.errors import SpecError
 from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.access import Storage
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.access import Access
 from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.callable_sources import ByScheme, Opener
@@ -67,11 +65,11 @@ def writer_of(url: str) -> Opener | None:
     return None if opener in {_by_the_engine, _unknown, shell} else opener
 
 
-def storage(http: Http, retry: Retry, counters: Counters, settings: Storage | None = None) -> Fetcher:
+def storage(access: Access, counters: Counters) -> Fetcher:
     """A fetcher for all urls: the library's own sources, but where `gopen_schemes` has another function, and for the rest it."""
     openers = {scheme: f for scheme, f in gopen_schemes.items() if f is not OWN.get(scheme)}
     if "ais" in openers:
         openers |= {scheme: openers["ais"] for scheme in os.environ.get("USE_AIS_FOR", "").split(":") if scheme}
     # Whether fsspec knows a scheme is asked when such a url comes: its file systems import much.
     fallbacks = {scheme: f for scheme, f in gopen_schemes.items() if f is OWN.get(scheme) and f is not _unknown}
-    return ByScheme(open_storage(http, retry, counters, settings), knows, openers, counters, fallbacks)
+    return ByScheme(open_storage(access, counters), knows, openers, counters, fallbacks)

@@ -19,7 +19,7 @@ from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.stats import Counters, Stats
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.samples import Sample
-from asyncwds.settings.access import Settings, Storage, as_settings
+from asyncwds.settings.access import Access, Settings, Storage
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.http import Http
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
@@ -31,7 +31,7 @@ from asyncwds.shards.urls import expand
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.layers.hints import announce
 from asyncwds.storage.listing import listed
-from asyncwds.storage.schemes import as_storage
+from asyncwds.storage.schemes import as_access
 
 Handler = Callable[[Exception], bool]
 
@@ -76,9 +76,7 @@ class Source:
     empty_check: bool | None = None
     verbose: bool = False
     prefetch: Prefetch = field(default_factory=Prefetch)
-    retry: Retry = field(default_factory=Retry)
-    http: Http = field(default_factory=Http)
-    storage: Storage = field(default_factory=dict)
+    access: Access = field(default_factory=Access)
     fetcher: Callable[[], Fetcher] | None = None
     cache: Cache | None = None
     records: Mapping[str, ShardRecord] = field(default_factory=dict)
@@ -113,11 +111,11 @@ class Source:
     @asynccontextmanager
     async def read(self, shards: Iterator[Shard | None], counters: Counters) -> AsyncIterator[BlockStream]:
         """The same for other shards than the source's own; None among them says that the next one is not known yet."""
-        fetcher = self.fetcher() if self.fetcher is not None else storage(self.http, self.retry, counters, self.storage)
+        fetcher = self.fetcher() if self.fetcher is not None else storage(self.access, counters)
         if self.cache is not None:
             from asyncwds.storage.cache import Cached  # noqa: PLC0415 - 15 ms that most do without
 
-            fetcher = Cached(fetcher, self.cache, counters, patience=self.retry.stall_timeout)
+            fetcher = Cached(fetcher, self.cache, counters, patience=self.access.retry.stall_timeout)
         options = ReadOptions(
             self.prefetch.max_member_bytes,
             self.select_files,
@@ -252,16 +250,13 @@ def open_samples(
     or their stores keep, unless `verify` is False. Leaving the context closes everything, also in the middle.
     """
     checks.instance("place", place, WorkerInfo, optional=True)
-    http, retry = as_settings(http, retry)
     source = Source(
         urls=tuple(expand(urls)),
         seed=checks.whole("seed", seed),
         shardshuffle=shardshuffle,
         nodesplitter=split_by_node,
         prefetch=as_prefetch(prefetch),
-        retry=retry,
-        http=http,
-        storage=as_storage(storage),
+        access=as_access(http, retry, storage),
         handler=handler,
         select_files=select_files,
         rename_files=rename_files,
@@ -277,7 +272,7 @@ def open_samples(
 async def _open_samples(source: Source, epoch: int, place: WorkerInfo) -> AsyncIterator[Samples]:
     counters = Counters()
     if source.fetcher is None:
-        found = await listed(source.urls, source.http, source.retry, source.storage)
+        found = await listed(source.urls, source.access)
         source = replace(source, urls=tuple(found.urls), records=found.records)
     try:
         async with source.open(epoch, place, counters) as stream:

@@ -23,7 +23,7 @@ from asyncwds.pipeline.shardspec import MultiShardSample, all_urls, is_spec, sam
 from asyncwds.pipeline.stages.shuffle import Shuffle
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.standing_in import stands_in
-from asyncwds.settings.access import Settings, Storage, as_settings
+from asyncwds.settings.access import Settings, Storage
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.cache_arguments import cache_arguments, cache_of
 from asyncwds.settings.http import Http
@@ -35,7 +35,7 @@ from asyncwds.shards.splitters import single_node_only, split_by_worker, splits_
 from asyncwds.shards.urls import expand, local_path
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.listing import Listing, look_up
-from asyncwds.storage.schemes import as_storage
+from asyncwds.storage.schemes import as_access
 
 SPOOL_MODES = get_args(Mode)
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for
@@ -127,8 +127,8 @@ class WebDataset(DataPipeline, FluidInterface):
         )
         self.update_cache_info(args)
         self._describe(Description((), dataset_seed(seed), passes=_passes(repeat)))
-        (http, retry), storage = as_settings(http, retry), as_storage(storage)
-        lookup = _as_they_are if fetcher is not None else partial(look_up, http=http, retry=retry, storage=storage)
+        access = as_access(http, retry, storage)
+        lookup = _as_they_are if fetcher is not None else partial(look_up, access=access)
         own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, _spool(urls, args.mode)
         listed = own_list or folder is not None
         if own_list:
@@ -151,9 +151,7 @@ class WebDataset(DataPipeline, FluidInterface):
             empty_check=empty_check,
             verbose=verbose,
             prefetch=as_prefetch(prefetch),
-            retry=retry,
-            http=http,
-            storage=storage,
+            access=access,
             cache=cache or cache_of(args.cache_dir, args.cache_size, url_to_name),
             fetcher=fetcher,
             verify=verify,

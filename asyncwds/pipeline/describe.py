@@ -17,7 +17,7 @@ from asyncwds.pipeline.stages.slice import Slice
 from asyncwds.pipeline.stages.tuples import MapTuple, ToTuple
 from asyncwds.shards.urls import shorten_urls
 
-SOURCE_FIELDS = ("shardshuffle", "draw", "prefetch", "retry", "http", "cache", "storage")
+SOURCE_FIELDS = ("shardshuffle", "draw", "prefetch", "retry", "http", "cache", "storage")  # as WebDataset's arguments are named
 
 
 def describe(name: str, description: Description) -> str:
@@ -38,7 +38,7 @@ def describe_head(head: Any) -> str:
     """Urls: the first, the last, and how many, with the settings that are not the defaults; another start in short."""
     if not isinstance(head, Source):
         return show_value(head)
-    changed = changed_fields(head)
+    changed = changed_fields(head) | changed_fields(head.access)
     settings = [f"{name}={show_value(changed[name])}" for name in SOURCE_FIELDS if changed.get(name)]
     return ", ".join([shorten_urls(head.urls), *settings])
 

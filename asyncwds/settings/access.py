@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from asyncwds import checks
 from asyncwds.settings.buckets import GCS, S3, AIStore, Azure, Command, FileSystem, HuggingFace
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
@@ -30,10 +29,3 @@ class Access:
     http: Http = field(default_factory=Http)
     retry: Retry = field(default_factory=Retry)
     storage: Storage = field(default_factory=dict)
-
-
-def as_settings(http: Http | None, retry: Retry | None) -> tuple[Http, Retry]:
-    """Those that are given, or the defaults. Raises SpecError for anything else."""
-    checks.instance("http", http, Http, optional=True)
-    checks.instance("retry", retry, Retry, optional=True)
-    return http or Http(), retry or Retry()

@@ -16,8 +16,6 @@ from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Access, Storage
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.shards.folders import is_manifest, no_shards, only_shards, without_others
 from asyncwds.shards.globs import Glob, fits, fits_name, glob_of, literal_start
 from asyncwds.shards.manifests import ShardRecord, records_of
@@ -32,13 +30,13 @@ FOLDERS_AT_ONCE = 16
 LARGEST_MANIFEST = 256 * MiB
 
 
-def expand_and_list(urls: Urls, http: Http | None = None, retry: Retry | None = None, storage: Storage | None = None) -> list[str]:
+def expand_and_list(urls: Urls, access: Access | None = None) -> list[str]:
     """As `asyncwds.shards.urls.expand`, with the wildcards in the urls of buckets and web servers expanded too.
 
     Blocks; the requests are made by a loop in a thread of its own, so that it does not matter whether one runs in this thread.
     Raises SpecError also where nothing fits a pattern, and FetchError if it cannot be looked up.
     """
-    return look_up(urls, http, retry, storage).urls
+    return look_up(urls, access).urls
 
 
 class Listing(NamedTuple):
@@ -48,19 +46,19 @@ class Listing(NamedTuple):
     records: dict[str, ShardRecord]
 
 
-def look_up(urls: Urls, http: Http | None = None, retry: Retry | None = None, storage: Storage | None = None) -> Listing:
+def look_up(urls: Urls, access: Access | None = None) -> Listing:
     """As `expand_and_list`, with what is known of the shards."""
     expanded = expand(urls)
-    storage = storage or {}
-    if not any(is_manifest(url) or _pattern(url, storage) for url in expanded):
+    access = access or Access()
+    if not any(is_manifest(url) or _pattern(url, access.storage) for url in expanded):
         return Listing(expanded, {})
-    return _blocking(partial(listed, expanded, http or Http(), retry or Retry(), storage))
+    return _blocking(partial(listed, expanded, access))
 
 
-async def listed(urls: Sequence[str], http: Http, retry: Retry, storage: Storage) -> Listing:
+async def listed(urls: Sequence[str], access: Access) -> Listing:
     """The urls, with patterns, folders and manifests replaced by what they stand for, in order; raises as `expand_and_list`."""
-    found = await _matching(urls, Access(http, retry, storage))
-    fetcher = open_storage(http, retry, Counters(), storage)
+    found = await _matching(urls, access)
+    fetcher = open_storage(access, Counters())
     try:
         manifests = [url for url in found if is_manifest(url)]
         texts = await _together(_read(fetcher, url) for url in manifests)

@@ -9,9 +9,7 @@ from typing import NamedTuple
 from asyncwds.errors import SpecError
 from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.access import Access, Storage
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.access import Access
 from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.base import Body, Fetcher
 from asyncwds.storage.fsspec.scheme import why_not
@@ -20,14 +18,14 @@ from asyncwds.storage.scheme import Scheme
 from asyncwds.storage.schemes import Store, find, known_names, scheme_named
 
 
-def open_storage(http: Http, retry: Retry, counters: Counters, storage: Storage | None = None) -> Fetcher:
+def open_storage(access: Access, counters: Counters) -> Fetcher:
     """A fetcher for all urls that the library knows: those of buckets, http:, https:, file:, pipe:, plain paths, - for stdin, and
     those of schemes that were added.
 
     For others, opening raises SpecError; so it does for local files and pipes where the environment has WDS_SECURE=1, and
     where the library of a bucket's vendor is not installed.
     """
-    return _Storage(Access(http, retry, storage or {}), counters)
+    return _Storage(access, counters)
 
 
 def knows(scheme: str) -> bool:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.settings.access import Access, Settings, Storage, as_settings
+from asyncwds.settings.access import Access, Settings, Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import scheme_of
@@ -116,7 +116,9 @@ def as_storage(storage: Storage | Settings | None) -> Storage:
 
 def as_access(http: Http | None, retry: Retry | None, storage: Storage | Settings | None) -> Access:
     """What users gave, completed with defaults. Raises SpecError for anything that is no such settings."""
-    return Access(*as_settings(http, retry), as_storage(storage))
+    checks.instance("http", http, Http, optional=True)
+    checks.instance("retry", retry, Retry, optional=True)
+    return Access(http or Http(), retry or Retry(), as_storage(storage))
 
 
 def _given_for(url: str, storage: Storage) -> Settings | None:

@@ -9,8 +9,6 @@ from asyncwds.errors import SpecError
 from asyncwds.runtime.blocking import in_thread
 from asyncwds.runtime.security import why_refused
 from asyncwds.settings.access import Access, Storage
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.local.output import Killable, Output
 from asyncwds.storage.scheme import Scheme
@@ -27,9 +25,9 @@ def blocking_output(url: str, storage: Storage) -> Output | None:
     return _output(url, _writable(url, storage))
 
 
-def open_sinks(http: Http, retry: Retry, thread: Executor, storage: Storage) -> Sink:
+def open_sinks(access: Access, thread: Executor) -> Sink:
     """A sink for all urls. What blocks is done in `thread`, an executor with a single thread."""
-    return _Sinks(Access(http, retry, storage), thread)
+    return _Sinks(access, thread)
 
 
 class _Sinks:

@@ -12,9 +12,7 @@ from typing import IO, Any
 from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.runtime.security import why_refused
-from asyncwds.settings.access import Storage
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path, rewritten
 from asyncwds.storage.local.in_place import InPlaceOutput
 from asyncwds.storage.local.output import Output, StreamOutput, open_with
@@ -24,9 +22,7 @@ from asyncwds.writer.entries import Entry
 from asyncwds.writer.shards import warn_of_loss
 
 
-def open_output(
-    target: str | os.PathLike[str] | IO[bytes] | Any, http: Http, retry: Retry, storage: Storage, *, ending: bytes | None = None
-) -> Output:
+def open_output(target: str | os.PathLike[str] | IO[bytes] | Any, access: Access, *, ending: bytes | None = None) -> Output:
     """An output for a path, a URL, or a binary file of the caller's, who closes it.
 
     As for reading, urls are rewritten as $GOPEN_REWRITE says, and opened by the function that `gopen_schemes` has in place of ours.
@@ -40,12 +36,12 @@ def open_output(
     path = local_path(url)
     if ending is not None and path is not None and not why_refused("file") and (Path(path).is_file() or not Path(path).exists()):
         return InPlaceOutput(url, path, ending)
-    output = blocking_output(url, storage)
+    output = blocking_output(url, access.storage)
     if output is not None:
         return output
     from asyncwds.bridges.remote_output import RemoteOutput  # noqa: PLC0415 - it brings the engine and a thread
 
-    return RemoteOutput(url, http, retry, storage)
+    return RemoteOutput(url, access)
 
 
 class ArchiveFile:

@@ -16,12 +16,12 @@ from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import SpecError
 from asyncwds.runtime.blocking import in_thread
 from asyncwds.runtime.completion import run_to_completion
-from asyncwds.settings.access import Settings, Storage, as_settings
+from asyncwds.settings.access import Settings, Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import rewritten
 from asyncwds.storage.local.output import StreamOutput, open_with
-from asyncwds.storage.schemes import as_storage
+from asyncwds.storage.schemes import as_access
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload
 from asyncwds.storage.sinks import open_sinks
 from asyncwds.writer.archive import Archive
@@ -80,7 +80,7 @@ class AsyncShardWriter:
         self._shards.next_name()  # now rather than with the first sample
         self._manifest = None if manifest is None else os.fspath(manifest)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-writer")
-        self._sinks: Sink = open_sinks(*as_settings(http, retry), self._thread, as_storage(storage))
+        self._sinks: Sink = open_sinks(as_access(http, retry, storage), self._thread)
         self._turn = asyncio.Lock()
         self._begun: _Begun | None = None
         self._closed = False

@@ -8,11 +8,11 @@ from typing import IO, Any, Protocol, Self
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.settings.access import Settings, Storage, as_settings
+from asyncwds.settings.access import Settings, Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.local.output import Output, StreamOutput
-from asyncwds.storage.schemes import as_storage
+from asyncwds.storage.schemes import as_access
 from asyncwds.writer.archivefile import ArchiveFile, open_output
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes
@@ -92,8 +92,7 @@ class ShardWriter:
             self._shards.next_name()  # now rather than with the first sample
         elif manifest is not None:
             raise SpecError("no manifest can be made of shards that a next_stream of one's own begins")
-        self._http, self._retry = as_settings(http, retry)
-        self._storage = as_storage(storage)
+        self._access = as_access(http, retry, storage)
         self._closed = False
 
     pattern: str = shown_property("pattern", settable=True)
@@ -219,7 +218,7 @@ class ShardWriter:
             raise
 
     def _open_shard(self, url: str, ending: bytes | None = None) -> Output:
-        return open_output(url, self._http, self._retry, self._storage, ending=ending)
+        return open_output(url, self._access, ending=ending)
 
     def _check(self) -> None:
         """After a failure: if samples were lost with the shard, there can be no others after them."""

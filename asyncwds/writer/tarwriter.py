@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import IO, Any, Self
 
 from asyncwds.compression.kinds import suffix_to_write
-from asyncwds.settings.access import Settings, Storage, as_settings
+from asyncwds.settings.access import Settings, Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
-from asyncwds.storage.schemes import as_storage
+from asyncwds.storage.schemes import as_access
 from asyncwds.writer.archivefile import ArchiveFile, open_output
 from asyncwds.writer.entries import Packer
 from asyncwds.writer.options import EncoderSpec, Options
@@ -60,7 +60,7 @@ class TarWriter:
         packer = options.packer()
         archive = options.archive(fileobj)
         ending = archive.mark if options.writes_in_place else None
-        output = open_output(fileobj, *as_settings(http, retry), as_storage(storage), ending=ending)
+        output = open_output(fileobj, as_access(http, retry, storage), ending=ending)
         own = isinstance(fileobj, str | os.PathLike)
         self._set_up(options, packer, ArchiveFile(output, archive, str(fileobj)), None if own else fileobj)
 

@@ -12,6 +12,7 @@ from asyncwds import Http, Retry, enforce_security
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.sinks import blocking_output
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard, read
@@ -26,7 +27,7 @@ def secure(monkeypatch) -> None:
 
 @pytest.mark.parametrize("url", ["/a.tar", "a.tar", "file:a.tar", "pipe:cat a.tar"])
 async def test_local_files_and_commands_are_refused(url: str) -> None:
-    storage = open_storage(Http(), Retry(), Counters())
+    storage = open_storage(Access(), Counters())
     with pytest.raises(SpecError, match="WDS_SECURE is set"):
         await read(storage, url)
     with pytest.raises(SpecError, match="WDS_SECURE is set"):
@@ -36,7 +37,7 @@ async def test_local_files_and_commands_are_refused(url: str) -> None:
 
 async def test_only_the_schemes_that_are_allowed(server: FaultServer) -> None:
     server.put("a.tar", b"abc")
-    storage = open_storage(Http(trust_env=False), Retry(), Counters())
+    storage = open_storage(Access(Http(trust_env=False), Retry()), Counters())
     assert (await read(storage, server.url("a.tar")))[1] == b"abc"
     enforce_security(schemes=("https", "s3"))
     with pytest.raises(SpecError, match="WDS_SCHEMES allows only https:s3") as caught:
@@ -95,7 +96,7 @@ async def test_a_redirect_does_not_leave_tls(tmp_path: Path, monkeypatch: pytest
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     with FaultServer({"a.tar": b"abc"}) as plain, FaultServer({}, ssl_context=tls) as front:
         front.add(Fault(redirect_to=plain.url("a.tar")))
-        storage = open_storage(Http(trust_env=False, ca_file=str(tmp_path / "ca.pem")), Retry(), Counters())
+        storage = open_storage(Access(Http(trust_env=False, ca_file=str(tmp_path / "ca.pem")), Retry()), Counters())
         with pytest.raises(FetchError, match="from https to http") as caught:
             await read(storage, front.url("a.tar"))
         assert (caught.value.url, plain.counters.requests) == (front.url("a.tar"), 0)

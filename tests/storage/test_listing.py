@@ -21,7 +21,7 @@ from objectstore import NOBODY, READER, ObjectStore
 
 from asyncwds import S3, Http, Retry, WebDataset, open_samples
 from asyncwds.errors import AccessError, FetchError, NotFoundError, SpecError
-from asyncwds.settings.access import Storage
+from asyncwds.settings.access import Access, Storage
 from asyncwds.storage.listing import expand_and_list
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.storage.stores.web.store import links
@@ -59,7 +59,7 @@ QUICK = Retry(tries=2, backoff=0.01)
 
 
 def look_up(urls: str | list[str], storage: Storage | None = None, retry: Retry = QUICK) -> list[str]:
-    return expand_and_list(urls, Http(), retry, storage or {})
+    return expand_and_list(urls, Access(Http(), retry, storage or {}))
 
 
 # -- buckets

@@ -12,9 +12,10 @@ import foo_store
 import pytest
 
 import asyncwds as wds
-from asyncwds import Http, Retry, enforce_security
+from asyncwds import enforce_security
 from asyncwds.errors import SpecError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.listing import expand_and_list
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import CHECKS, check_fetcher, leaks, make_samples, make_shard
@@ -60,13 +61,13 @@ def keys(dataset: wds.WebDataset) -> int:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_it_passes_the_contract(put: Put, check) -> None:
     async with leaks():
-        fetcher = open_storage(Http(), Retry(), Counters())
+        fetcher = open_storage(Access(), Counters())
         await check(fetcher, put)
         await fetcher.aclose()
 
 
 async def test_it_passes_the_contract_at_once(put: Put) -> None:
-    await check_fetcher(lambda: open_storage(Http(), Retry(), Counters()), put)
+    await check_fetcher(lambda: open_storage(Access(), Counters()), put)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from asyncwds import Http, Retry
 from asyncwds.errors import SpecError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import CHECKS, Fault, leaks, read
 
@@ -19,7 +20,7 @@ async def counters():
 
 @pytest.fixture
 async def storage(counters):
-    fetcher = open_storage(Http(), Retry(backoff=0.001), counters)
+    fetcher = open_storage(Access(Http(), Retry(backoff=0.001)), counters)
     async with leaks():
         yield fetcher
         await fetcher.aclose()

@@ -11,6 +11,7 @@ import asyncwds as wds
 from asyncwds import Http, Retry
 from asyncwds.errors import ChecksumError, FetchError, SpecError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.local.output import StreamOutput
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.storage.registry import open_storage
@@ -67,7 +68,7 @@ async def test_errors_that_may_pass_are_tried_again_unless_the_record_says_other
     register("once", reader=serve("once://a", steer=steer), layers=lambda _: Layers(retry=False))
     register("again", reader=serve("again://a", steer=steer))
     counters = Counters()
-    fetcher = open_storage(Http(), Retry(backoff=0.001), counters)
+    fetcher = open_storage(Access(Http(), Retry(backoff=0.001)), counters)
     with pytest.raises(FetchError, match="busy"):
         await read(fetcher, "once://a")
     assert (await read(fetcher, "again://a"))[1] == SHARD

@@ -11,7 +11,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.cli.listing import list_samples
-from asyncwds.cli.reading import access
+from asyncwds.cli.reading import sources
 from asyncwds.compat.grouping import group_by_keys
 from asyncwds.compat.tar_stages import tar_file_expander, url_opener
 from asyncwds.errors import RepeatedKeyError, ShardWarning
@@ -95,7 +95,7 @@ def test_the_same_keys_in_several_shards_are_nothing_to_speak_of(tmp_path):
 def test_the_headers_of_a_shard_alone(tmp_path):
     (tmp_path / "x.tar").write_bytes(shard(APART) + b"\n")
     urls = (str(tmp_path / "x.tar"),)
-    samples, stats = list_samples(urls, access(urls, headers=(), anonymous=False, endpoint=None, profile=None, cache=None))
+    samples, stats = list_samples(urls, sources(urls, headers=(), anonymous=False, endpoint=None, profile=None, cache=None))
     with pytest.warns(ShardWarning) as warned:
         assert [(sample.key, " ".join(sample.sizes)) for sample in samples] == PARTS
     assert ["comes again" in str(warning.message) for warning in warned] == [True, False]

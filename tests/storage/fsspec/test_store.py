@@ -22,6 +22,7 @@ import asyncwds as wds
 from asyncwds import FileSystem, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, FetchTimeoutError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.fsspec import store as ours
 from asyncwds.storage.registry import open_storage
@@ -77,7 +78,7 @@ def put(name: str, data: bytes, scheme: str = "memory") -> str:
 async def fetching(settings: FileSystem | None = None, counters: Counters | None = None) -> AsyncIterator[Fetcher]:
     storage = {} if settings is None else {"odd://": settings}
     async with leaks():
-        fetcher = open_storage(Http(), QUICK, counters or Counters(), storage)
+        fetcher = open_storage(Access(Http(), QUICK, storage or {}), counters or Counters())
         try:
             yield fetcher
         finally:

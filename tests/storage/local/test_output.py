@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from asyncwds import Http, Retry
 from asyncwds.errors import AccessError, FetchError, NotFoundError, SpecError
+from asyncwds.settings.access import Access
 from asyncwds.storage.local import output as outputs
 from asyncwds.storage.local.output import FileOutput, StreamOutput
 from asyncwds.storage.local.pipe_output import PipeOutput
@@ -352,7 +352,7 @@ async def test_a_sink_for_every_url(tmp_path: Path) -> None:
 
     async with leaks():
         with ThreadPoolExecutor(1) as thread:
-            sinks = open_sinks(Http(), Retry(), thread, {})
+            sinks = open_sinks(Access(), thread)
             for url in (f"{tmp_path}/a", f"file:{tmp_path}/b", f"pipe:cat > {tmp_path}/c"):
                 upload = await sinks.open(url)
                 await upload.write(b"abc")

@@ -22,7 +22,7 @@ from asyncwds import AIStore, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.access import Storage
+from asyncwds.settings.access import Access, Storage
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.registry import open_storage
@@ -52,7 +52,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
 async def fetching(settings: AIStore | None = None, counters: Counters | None = None) -> AsyncIterator[Fetcher]:
     storage = {} if settings is None else {"ais://": settings}
     async with leaks():
-        fetcher = open_storage(PLAIN, QUICK, counters or Counters(), storage)
+        fetcher = open_storage(Access(PLAIN, QUICK, storage or {}), counters or Counters())
         try:
             yield fetcher
         finally:

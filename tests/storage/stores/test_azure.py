@@ -22,6 +22,7 @@ import asyncwds as wds
 from asyncwds import Azure, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import StoreRequest, StoreResponse
@@ -63,7 +64,7 @@ def container(server: Azurite, monkeypatch: pytest.MonkeyPatch) -> str:
 async def fetching(settings: Azure | None = None, http: Http = PLAIN, counters: Counters | None = None) -> AsyncIterator[Fetcher]:
     storage = {} if settings is None else {"az://": settings, "abfss://": settings}
     async with leaks():
-        fetcher = open_storage(http, QUICK, counters or Counters(), storage)
+        fetcher = open_storage(Access(http, QUICK, storage or {}), counters or Counters())
         try:
             yield fetcher
         finally:

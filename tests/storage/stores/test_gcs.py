@@ -25,6 +25,7 @@ import asyncwds as wds
 from asyncwds import GCS, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import SignedRequest
@@ -104,7 +105,7 @@ def tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tokens]:
 async def fetching(settings: GCS | None = None, counters: Counters | None = None) -> AsyncIterator[Fetcher]:
     storage = {} if settings is None else {"gs://": settings}
     async with leaks():
-        fetcher = open_storage(PLAIN, QUICK, counters or Counters(), storage)
+        fetcher = open_storage(Access(PLAIN, QUICK, storage or {}), counters or Counters())
         try:
             yield fetcher
         finally:

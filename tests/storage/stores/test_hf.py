@@ -16,6 +16,7 @@ import asyncwds as wds
 from asyncwds import Http, HuggingFace, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.registry import open_storage
@@ -42,7 +43,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 async def fetching(settings: HuggingFace | None = None, counters: Counters | None = None) -> AsyncIterator[Fetcher]:
     storage = {} if settings is None else {"hf://": settings}
     async with leaks():
-        fetcher = open_storage(Http(trust_env=False), QUICK, counters or Counters(), storage)
+        fetcher = open_storage(Access(Http(trust_env=False), QUICK, storage or {}), counters or Counters())
         try:
             yield fetcher
         finally:
@@ -158,7 +159,7 @@ async def test_fault_03_the_wait_that_the_rate_limit_asks_for_is_kept(hub: Hub) 
 async def test_fault_03_a_rate_limit_that_stays_is_a_throttled_error(hub: Hub) -> None:
     hub.limit(0, seconds=3600)
     retry = Retry(tries=2, backoff=0.01, retry_after_max=0.01)
-    fetcher = open_storage(Http(trust_env=False), retry, Counters(), {})
+    fetcher = open_storage(Access(Http(trust_env=False), retry), Counters())
     with pytest.raises(ThrottledError) as caught:
         await read(fetcher, f"hf://{REPO}/a.tar")
     await fetcher.aclose()

@@ -23,6 +23,7 @@ from asyncwds import S3, Cache, Http, Prefetch, Retry, WebDataset
 from asyncwds.compat.download_to_cache import keep
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.checksums import digest_for
@@ -54,7 +55,7 @@ async def open_s3(
     settings: S3 | None = None, counters: Counters | None = None, retry: Retry = QUICK, http: Http | None = None
 ) -> AsyncIterator[Fetcher]:
     storage = {} if settings is None else {"s3://": settings}
-    fetcher = open_storage(http or Http(), retry, counters or Counters(), storage)
+    fetcher = open_storage(Access(http or Http(), retry, storage or {}), counters or Counters())
     async with leaks():
         yield fetcher
         await fetcher.aclose()

@@ -20,6 +20,7 @@ from webapps import serve
 from asyncwds import S3, Http, Retry, WebDataset
 from asyncwds.errors import AccessError, SpecError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.stores.s3.auth import Keys, Login, login
 from asyncwds.storage.stores.token_cache import ExpiringToken
@@ -292,7 +293,7 @@ async def test_fault_05_credentials_are_renewed_at_their_end(seaweedfs: ObjectSt
     vendor = Vendor(home, READER, seconds=2)
     counters = Counters()
     async with AsyncExitStack() as open_now:
-        fetcher = open_storage(Http(), Retry(), counters, {"s3://": S3(endpoint=seaweedfs.url, profile="vendor")})
+        fetcher = open_storage(Access(Http(), Retry(), {"s3://": S3(endpoint=seaweedfs.url, profile="vendor")}), counters)
         open_now.push_async_callback(fetcher.aclose)
         before = 0
         began = datetime.now(UTC)
@@ -307,7 +308,7 @@ async def test_fault_05_what_was_refused_is_asked_for_again(seaweedfs: ObjectSto
     url = seaweedfs.put(uuid.uuid4().hex, DATA)
     vendor = Vendor(home, NOBODY, READER)
     counters = Counters()
-    fetcher = open_storage(Http(), Retry(), counters, {"s3://": S3(endpoint=seaweedfs.url, profile="vendor", verify=False)})
+    fetcher = open_storage(Access(Http(), Retry(), {"s3://": S3(endpoint=seaweedfs.url, profile="vendor", verify=False)}), counters)
     assert (await read(fetcher, url))[1] == DATA
     assert (await read(fetcher, url))[1] == DATA
     await fetcher.aclose()
@@ -318,7 +319,7 @@ async def test_fault_05_what_is_refused_again_is_an_error(seaweedfs: ObjectStore
     url = seaweedfs.put(uuid.uuid4().hex, DATA)
     Vendor(home, NOBODY, Identity("AKOTHER", "x"))
     counters = Counters()
-    fetcher = open_storage(Http(), Retry(), counters, {"s3://": S3(endpoint=seaweedfs.url, profile="vendor")})
+    fetcher = open_storage(Access(Http(), Retry(), {"s3://": S3(endpoint=seaweedfs.url, profile="vendor")}), counters)
     with pytest.raises(AccessError):
         await read(fetcher, url)
     await fetcher.aclose()

@@ -31,6 +31,7 @@ from webapps import ranged, serve
 from asyncwds import S3, Http, Prefetch, Retry, WebDataset
 from asyncwds.errors import AccessError, FetchError, SpecError
 from asyncwds.runtime.stats import Counters
+from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import StoreRequest
@@ -209,7 +210,7 @@ def xml_error(status: int, code: str, more: str = "", headers: dict[str, str] | 
 
 @asynccontextmanager
 async def open_s3(settings: S3, counters: Counters, http: Http | None = None) -> AsyncIterator[Fetcher]:
-    fetcher = open_storage(http or Http(), Retry(tries=2, backoff=0.01, hedge=None), counters, {"s3://": settings})
+    fetcher = open_storage(Access(http or Http(), Retry(tries=2, backoff=0.01, hedge=None), {"s3://": settings}), counters)
     yield fetcher
     await fetcher.aclose()
 

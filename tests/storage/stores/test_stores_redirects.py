@@ -12,7 +12,7 @@ from webapps import ranged, serve
 from asyncwds import GCS, AIStore, Azure, Http, HuggingFace, Retry
 from asyncwds.errors import AccessError
 from asyncwds.runtime.stats import Counters
-from asyncwds.settings.access import Settings
+from asyncwds.settings.access import Access, Settings
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import read
 
@@ -69,7 +69,7 @@ async def test_fault_07_nothing_goes_along(hosts: Hosts, scheme: str, status: in
     hosts.status = status
     url = f"{scheme}://datasets/u/n/a.tar"
     retry = Retry(tries=1, hedge=None)
-    fetcher = open_storage(Http(trust_env=False), retry, Counters(), {f"{scheme}://": settings(scheme, hosts.store)})
+    fetcher = open_storage(Access(Http(trust_env=False), retry, {f"{scheme}://": settings(scheme, hosts.store)}), Counters())
     assert (await read(fetcher, url, 10, 20))[1] == DATA[10:20]
     await fetcher.aclose()
     (seen,) = hosts.seen
@@ -80,7 +80,8 @@ async def test_fault_07_nothing_goes_along(hosts: Hosts, scheme: str, status: in
 
 
 async def test_the_secret_is_wanted_by_the_first(hosts: Hosts) -> None:
-    fetcher = open_storage(Http(trust_env=False), Retry(tries=1), Counters(), {"gs://": GCS(endpoint=hosts.store, anonymous=True)})
+    access = Access(Http(trust_env=False), Retry(tries=1), {"gs://": GCS(endpoint=hosts.store, anonymous=True)})
+    fetcher = open_storage(access, Counters())
     with pytest.raises(AccessError):
         await read(fetcher, "gs://b/a.tar")
     await fetcher.aclose()
@@ -106,7 +107,7 @@ async def test_logins_for_web_servers_are_none_for_stores(scheme: str, tmp_path:
             "ais": AIStore(endpoint=store),
             "hf": HuggingFace(endpoint=store, anonymous=True),
         }
-        fetcher = open_storage(Http(), Retry(tries=1, hedge=None), Counters(), {f"{scheme}://": stores[scheme]})
+        fetcher = open_storage(Access(Http(), Retry(tries=1, hedge=None), {f"{scheme}://": stores[scheme]}), Counters())
         assert (await read(fetcher, f"{scheme}://datasets/u/n/a.tar"))[1] == DATA
         await fetcher.aclose()
     assert len(seen) >= 2
