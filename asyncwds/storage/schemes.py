@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import NamedTuple
 
 from asyncwds import checks
@@ -18,21 +19,11 @@ from asyncwds.settings.access import Access, Settings, Storage
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.shards.urls import scheme_of
-from asyncwds.storage import plugins
-from asyncwds.storage.fsspec import scheme as fsspec
+from asyncwds.storage import fsspec, local, plugins, stores
+from asyncwds.storage.fsspec.scheme import SCHEMES as FSSPEC
+from asyncwds.storage.fsspec.scheme import knows
 from asyncwds.storage.scheme import Scheme
 
-# Where our own records are: `SCHEMES` of each.
-_STORES = (
-    "asyncwds.storage.stores.s3.scheme",
-    "asyncwds.storage.stores.gcs.scheme",
-    "asyncwds.storage.stores.azure.scheme",
-    "asyncwds.storage.stores.hf.scheme",
-    "asyncwds.storage.stores.ais.scheme",
-    "asyncwds.storage.stores.web.scheme",
-    "asyncwds.storage.local.scheme",
-    "asyncwds.storage.fsspec.scheme",
-)
 _registered: dict[str, Scheme] = {}
 
 
@@ -70,8 +61,8 @@ def own_schemes() -> Mapping[str, Scheme]:
 def scheme_named(name: str) -> Scheme | None:
     """The record of a scheme; see `asyncwds.shards.urls.scheme_of`."""
     found = _registered.get(name) or own_schemes().get(name) or plugins.scheme_named(name)
-    if found is None and fsspec.knows(name):
-        return fsspec.SCHEMES[0]
+    if found is None and knows(name):
+        return FSSPEC[0]
     return found
 
 
@@ -148,7 +139,10 @@ def _scheme_of_settings(settings: object) -> Scheme:
 
 @cache
 def _own() -> tuple[Scheme, ...]:
-    return tuple(scheme for module in _STORES for scheme in import_module(module).SCHEMES)
+    """What the folders of `stores`, and this machine and fsspec, have as `SCHEMES`."""
+    folders = [f"{stores.__name__}.{found.name}" for found in iter_modules(stores.__path__) if found.ispkg]
+    modules = [f"{folder}.scheme" for folder in (*folders, local.__name__, fsspec.__name__)]
+    return tuple(scheme for module in modules for scheme in import_module(module).SCHEMES)
 
 
 def _no_settings() -> SpecError:

@@ -85,7 +85,7 @@ def test_what_is_written_by_blocking_calls(register: Register, tmp_path) -> None
 
 def test_what_can_only_be_read(register: Register) -> None:
     register("bar", reader=serve("bar://b/a.tar", "bar://b/*.tar"))
-    with pytest.raises(SpecError, match="nothing writes to bar: urls; there is s3:.*file:, pipe:"):
+    with pytest.raises(SpecError, match="nothing writes to bar: urls; there is .*s3:.*file:, pipe:"):
         wds.TarWriter("bar://b/a.tar")
     assert len(list(wds.WebDataset("bar://b/*.tar"))) == 3, "no lister: the url is taken as it is"
 
