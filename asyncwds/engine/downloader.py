@@ -48,30 +48,32 @@ class Downloader:
         self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
         self._waiting_since: float | None = None
         self._watches: dict[ShardRun, Watch] = {}
-        self._looking: asyncio.TimerHandle | None = None
+        self._watching: asyncio.TimerHandle | None = None
         self._first: asyncio.TimerHandle | None = None
+        self._next: asyncio.Handle | None = None
         self._closed = False
         self._broken: Exception | None = None
 
     # -- for the reader -------------------------------------------------------------------------------------------
 
-    def pump(self) -> None:
-        """Starts what may start. To be called whenever budget or connections may have become free."""
-        if self._closed:
-            return
-        self._observe()
-        if self._first is None:
-            # Alone, for as long as the very first request takes: sixteen that begin together are all sent 15 ms later, and
-            # the first answer comes as much later.
-            self._scheduler.connections = 1
-            self._first = asyncio.get_running_loop().call_later(HEAD_START, self._pump_later)
-        for part in self._scheduler.startable():
-            self._start(part)
-        self._count()
+    def schedule(self) -> None:
+        """Budget or connections may have become free: in the loop's next turn, once, what may start then is started."""
+        if self._next is None and not self._closed:
+            self._next = asyncio.get_running_loop().call_soon(self._apply)
 
-    def _pump_later(self) -> None:
+    def _apply(self) -> None:
+        """The one place where what the scheduler decides is done."""
+        self._next = None
         with self._breaking():
-            self.pump()
+            self._observe()
+            if self._first is None:
+                # Alone, for as long as the very first request takes: sixteen that begin together are all sent 15 ms later, and
+                # the first answer comes as much later.
+                self._scheduler.connections = 1
+                self._first = asyncio.get_running_loop().call_later(HEAD_START, self.schedule)
+            for part in self._scheduler.startable():
+                self._start(part)
+            self._count()
 
     def _observe(self) -> None:
         scheduler, counters = self._scheduler, self._counters
@@ -91,7 +93,7 @@ class Downloader:
         self._awaited = run
         self._arrived = asyncio.get_running_loop().create_future()
         self._waiting_since = perf_counter()
-        self._look_later()
+        self._watch_later()
         try:
             await self._arrived
         finally:
@@ -115,7 +117,7 @@ class Downloader:
     async def aclose(self) -> None:
         """Stops all fetches and closes the fetcher, even if it is cancelled meanwhile. Idempotent."""
         self._closed = True
-        for timer in (self._first, self._looking):
+        for timer in (self._first, self._watching, self._next):
             if timer is not None:
                 timer.cancel()
         tasks = list(self._tasks.values())
@@ -145,7 +147,7 @@ class Downloader:
                 task.result()
             self._scheduler.released(part)
             self._on_data(part)
-            self.pump()
+            self.schedule()
 
     @contextmanager
     def _breaking(self) -> Iterator[None]:
@@ -172,7 +174,7 @@ class Downloader:
             buffer = None if part.buffer is None else memoryview(part.buffer)
             async with self._fetcher.open(run.shard.url, part.start, part.stop, run.identity, buffer=buffer) as body:
                 self._scheduler.answered(part, body.answer)
-                self.pump()
+                self.schedule()
                 await self._receive(part, body)
             self._scheduler.completed(part)
         except WdsError as error:
@@ -201,7 +203,7 @@ class Downloader:
         self._scheduler.paused += 1
         self._room[part] = asyncio.get_running_loop().create_future()
         try:
-            self.pump()
+            self.schedule()
             await self._room[part]
         finally:
             del self._room[part]
@@ -217,21 +219,21 @@ class Downloader:
 
     # -- the parts that the reader waits for ----------------------------------------------------------------------
 
-    def _look_later(self) -> None:
-        if self._looking is None:
-            self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
+    def _watch_later(self) -> None:
+        if self._watching is None:
+            self._watching = asyncio.get_running_loop().call_later(LOOK_EVERY, self._watch)
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         """Helps parts that are late: the one that the reader waits for; where it takes what comes first, the next of each shard.
 
         Comes again and again while the reader has to wait at all.
         """
-        self._looking = None
+        self._watching = None
         reading = self._scheduler.rotation.reading
         late = [run for run in ([self._awaited] if self._awaited is not None else reading) if run.parts]
         if self._waiting_since is None or not late:
             return
-        self._look_later()
+        self._watch_later()
         self._watches = {run: self._watches.get(run) or Watch() for run in reading}
         with self._breaking():
             for run in late:

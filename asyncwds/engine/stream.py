@@ -67,7 +67,7 @@ class BlockStream:
         """
         if not self._started:
             self._started = True
-            self._downloader.pump()
+            self._downloader.schedule()
         while (block := self.ready_block()) is None:
             run = self._rotation.current()
             if run is None and self._rotation.exhausted:
@@ -82,7 +82,7 @@ class BlockStream:
 
     def more_shards(self) -> None:
         """To be called when a plan that had no shard yet has one, or has ended."""
-        self._downloader.pump()
+        self._downloader.schedule()
         self._downloader.wake()
 
     def ready_block(self) -> Block | None:
@@ -138,11 +138,11 @@ class BlockStream:
         if run.used:
             self._reading(run).reader.detach()
             self._scheduler.recycle(run)
-            self._downloader.pump()
+            self._downloader.schedule()
         chunk = self._scheduler.take(run)
         if chunk is not None:
             self._downloader.make_room(run)
-            self._downloader.pump()
+            self._downloader.schedule()
             reading = self._reading(run)
             reading.blocks = iter(reading.reader.feed(chunk))
             return _NOTHING
@@ -197,7 +197,7 @@ class BlockStream:
         reading = self._readings.pop(run, None)
         if reading is not None:
             self._counters.repeated_keys += reading.reader.repeated_keys
-        self._downloader.pump()
+        self._downloader.schedule()
         self._turn_left = self._turn_samples
         self._counters.shards += not failed
         return _NOTHING
