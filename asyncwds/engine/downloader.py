@@ -11,13 +11,14 @@ from time import perf_counter
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.scheduler import Scheduler
-from asyncwds.engine.stragglers import LOOK_EVERY, Action, Watch
+from asyncwds.engine.stragglers import LOOK_EVERY, RESTARTS, Action, LateParts
 from asyncwds.engine.tuner import START, Tuner
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.descriptors import advice, are_used_up, most_connections
 from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Body, Fetcher
+from asyncwds.storage.layers.extra_requests import affords_extra
 
 HEAD_START = 0.008  # [s]: with 3 ms nothing is won, with 6 and more 15 ms
 
@@ -47,7 +48,7 @@ class Downloader:
         self._awaited: ShardRun | None = None
         self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
         self._waiting_since: float | None = None
-        self._watches: dict[ShardRun, Watch] = {}
+        self._late_parts = LateParts()
         self._watching: asyncio.TimerHandle | None = None
         self._first: asyncio.TimerHandle | None = None
         self._next: asyncio.Handle | None = None
@@ -224,30 +225,29 @@ class Downloader:
             self._watching = asyncio.get_running_loop().call_later(LOOK_EVERY, self._watch)
 
     def _watch(self) -> None:
-        """Helps parts that are late: the one that the reader waits for; where it takes what comes first, the next of each shard.
-
-        Comes again and again while the reader has to wait at all.
-        """
+        """Helps parts that are late. Comes again and again while the reader has to wait at all."""
         self._watching = None
-        reading = self._scheduler.rotation.reading
-        late = [run for run in ([self._awaited] if self._awaited is not None else reading) if run.parts]
-        if self._waiting_since is None or not late:
+        if self._waiting_since is None:
             return
-        self._watch_later()
-        self._watches = {run: self._watches.get(run) or Watch() for run in reading}
         with self._breaking():
-            for run in late:
-                self._help(run.parts[0], self._watches[run])
+            decided = self._late_parts.decide(self._scheduler.rotation.reading, self._awaited, perf_counter())
+            if decided:
+                self._watch_later()
+            for part, action in decided:
+                self._help(part, action)
 
-    def _help(self, part: Part, watch: Watch) -> None:
-        match watch.look(part, perf_counter()):
+    def _help(self, part: Part, action: Action) -> None:
+        match action:
             case Action.SPLIT if rest := self._scheduler.split(part):
                 self._counters.splits += 1
                 self._start(rest)
-            case Action.RESTART if self._counters.affords_another() and (rest := self._scheduler.restart(part)):
+            case Action.RESTART if self._affords_restart() and (rest := self._scheduler.restart(part)):
                 self._counters.restarts += 1
                 self._start(rest)
                 self._tasks[part].cancel()
+
+    def _affords_restart(self) -> bool:
+        return affords_extra(self._counters, self._counters.requests, RESTARTS)
 
 
 def _unexpected(error: Exception, url: str) -> FetchError:

@@ -51,7 +51,6 @@ class Part:
     buffer: mmap | None = None  # where its bytes may be
     chunks: deque[Chunk] = field(default_factory=deque)
     received: int = 0
-    patience: float = 0.5  # [s] without a byte, while the reader waits, until the rest of it is started anew
     answered: bool = False
     buffered: int = 0
     taken: int = 0

@@ -202,7 +202,7 @@ class Scheduler:
         """The part keeps so many [bytes] of those still to come. It may pass the budget, as a part that the reader needs may."""
         assert part.stop is not None
         middle = part.start + part.received + keep
-        rest = Part(part.run, middle, part.stop, part.stop - middle, patience=part.patience)
+        rest = Part(part.run, middle, part.stop, part.stop - middle)
         if part.buffer is None:
             self._release(part, min(part.reserved, rest.reserved))
         part.stop = middle

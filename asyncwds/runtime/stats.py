@@ -93,10 +93,6 @@ class Counters:
     first_failure: str | None = None  # what a handler was asked about before there was any sample
     first_bytes: deque[float] = field(default_factory=_recent)  # from request to first byte, the latest ones
 
-    def affords_another(self) -> bool:
-        """Whether one more part may be started anew: a few, and then 5 % of all requests."""
-        return self.restarts < 4 + self.requests * 0.05
-
     def progress(self) -> Progress:
         return Progress(self.parsed, self.undecided, self.bytes, self.local, self.piped)
 

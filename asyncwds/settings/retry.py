@@ -19,7 +19,7 @@ class Retry:
     stall_timeout     without at least `stall_bytes` [bytes] in this time [s], a connection counts as stalled
     hedge             ask a second time on a new connection when the first byte is later than this quantile of those seen, or
                       than a second while few were seen; None never. At most `hedge_extra` of all requests are such second
-                      ones, and four of the first; 0 is none.
+                      ones, and four; restarts of stalled parts count too. 0 is none.
     """
 
     tries: int | None = None

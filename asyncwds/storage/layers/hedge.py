@@ -9,30 +9,51 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Body, Fetcher
+from asyncwds.storage.layers.extra_requests import affords_extra
 
 MIN_SEEN = 20  # answers before a quantile of their times means something
 EARLY_PATIENCE = 1.0  # [s] before that: a connection that never answers would cost `connect_timeout` and `stall_timeout`
-EARLY_EXTRA = 4  # second requests that may be made before that
 MIN_PATIENCE = 0.02  # [s] below this a second request costs more than it saves
 _REFRESH = 32  # requests between two looks at the times seen: sorting 512 of them takes 60 µs
 
 
-class Hedged:
-    """Asks again, on another connection, when an answer is later than most: what comes first is used, the other is closed.
+class LateAnswers:
+    """When a first byte is late, and whether another request may be made for it.
 
     Late is later than the quantile `Retry.hedge` of `Counters.first_bytes`, which the fetcher inside has to fill. At most the
-    part `Retry.hedge_extra` of all that is asked for are such second ones, however many redirects each of them takes. While
-    too few answers were seen, late is `EARLY_PATIENCE`, and there are `EARLY_EXTRA` at most.
+    part `Retry.hedge_extra` of all that is asked for are second ones, however many redirects each of them takes, and a few. While
+    too few answers were seen, late is `EARLY_PATIENCE`, and there are only those few.
     """
 
-    def __init__(self, fetcher: Fetcher, retry: Retry, counters: Counters) -> None:
-        self._fetcher = fetcher
+    def __init__(self, retry: Retry, counters: Counters) -> None:
+        self.asked = 0  # bodies, second ones among them
         self._retry = retry
         self._counters = counters
         self._patience: float | None = None
         self._refresh_at = 0
-        self._asked = 0  # bodies, second ones among them
-        self._twice = 0
+
+    def patience(self) -> float | None:
+        """Seconds [s] after which an answer is late; None where that does not matter."""
+        if self._retry.hedge is None or not self._retry.hedge_extra:
+            return None
+        if self._counters.requests >= self._refresh_at:
+            self._refresh_at = self._counters.requests + _REFRESH
+            times = sorted(self._counters.first_bytes)
+            if len(times) >= MIN_SEEN:
+                self._patience = max(MIN_PATIENCE, times[int(len(times) * self._retry.hedge)])
+        return EARLY_PATIENCE if self._patience is None else self._patience
+
+    def affords_second(self) -> bool:
+        return affords_extra(self._counters, 0 if self._patience is None else self.asked, self._retry.hedge_extra)
+
+
+class Hedged:
+    """Asks again, on another connection, when an answer is late (`LateAnswers`): what comes first is used, the other is closed."""
+
+    def __init__(self, fetcher: Fetcher, retry: Retry, counters: Counters) -> None:
+        self._fetcher = fetcher
+        self._counters = counters
+        self._late = LateAnswers(retry, counters)
 
     @asynccontextmanager
     async def open(
@@ -47,9 +68,9 @@ class Hedged:
         def request(buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
             return self._fetcher.open(url, start, stop, identity, buffer=buffer)
 
-        self._asked += 1
-        patience = self._late_after()
-        if patience is None or not self._affordable():
+        self._late.asked += 1
+        patience = self._late.patience()
+        if patience is None or not self._late.affords_second():
             async with request(buffer) as body:
                 yield body
             return
@@ -57,12 +78,11 @@ class Hedged:
             first = _Attempt(request(buffer))
             attempts.push_async_callback(first.close)
             await asyncio.wait([first.entering], timeout=patience)
-            if first.entering.done() or not self._affordable():
+            if first.entering.done() or not self._late.affords_second():
                 yield await first.entering
                 return
             self._counters.hedges += 1
-            self._twice += 1
-            self._asked += 1
+            self._late.asked += 1
             second = _Attempt(request())  # without the buffer: two must not write to it
             attempts.push_async_callback(second.close)
             winner, loser = await _race(first, second)
@@ -71,22 +91,6 @@ class Hedged:
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
-
-    def _late_after(self) -> float | None:
-        """Seconds [s] after which an answer is late; None where that does not matter."""
-        if self._retry.hedge is None or not self._retry.hedge_extra:
-            return None
-        if self._counters.requests >= self._refresh_at:
-            self._refresh_at = self._counters.requests + _REFRESH
-            times = sorted(self._counters.first_bytes)
-            if len(times) >= MIN_SEEN:
-                self._patience = max(MIN_PATIENCE, times[int(len(times) * self._retry.hedge)])
-        return EARLY_PATIENCE if self._patience is None else self._patience
-
-    def _affordable(self) -> bool:
-        if self._patience is None:
-            return self._twice < EARLY_EXTRA
-        return self._twice < self._asked * self._retry.hedge_extra
 
 
 class _Attempt:

@@ -11,7 +11,8 @@ from asyncwds import Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Answer, Body
-from asyncwds.storage.layers.hedge import EARLY_EXTRA, MIN_SEEN, Hedged
+from asyncwds.storage.layers.extra_requests import FEW
+from asyncwds.storage.layers.hedge import MIN_SEEN, Hedged
 
 RETRY = Retry(hedge=0.95, hedge_extra=0.5)
 LATE = 0.1  # [s] five times the least patience
@@ -151,12 +152,12 @@ async def test_while_few_answers_were_seen_late_is_a_second() -> None:
 
 async def test_while_few_answers_were_seen_there_are_few() -> None:
     hedged, waiting, counters = setup(*[NEVER] * 100, count=0)
-    opened = [asyncio.create_task(first_answer_of(hedged)) for _ in range(2 * EARLY_EXTRA)]
+    opened = [asyncio.create_task(first_answer_of(hedged)) for _ in range(2 * FEW)]
     await asyncio.sleep(1.5)
     for task in opened:
         task.cancel()
     await asyncio.wait(opened)
-    assert counters.hedges == EARLY_EXTRA
+    assert counters.hedges == FEW
     assert waiting.under_way == 0
 
 
@@ -170,7 +171,7 @@ async def test_they_stay_below_their_part_of_all_requests() -> None:
     hedged, waiting, counters = setup(*[Delayed(0.03)] * 60, retry=Retry(hedge_extra=0.1), count=MIN_SEEN)
     for _ in range(20):
         await first_answer(hedged, waiting)
-    assert 0 < counters.hedges <= 0.1 * waiting.asked + 1
+    assert 0 < counters.hedges <= 0.1 * waiting.asked + FEW + 1
 
 
 async def test_redirects_do_not_count() -> None:
@@ -179,7 +180,7 @@ async def test_redirects_do_not_count() -> None:
     for _ in range(20):
         counters.requests += 2
         await first_answer(hedged, waiting)
-    assert 0 < counters.hedges <= 0.1 * waiting.asked + 1
+    assert 0 < counters.hedges <= 0.1 * waiting.asked + FEW + 1
 
 
 async def test_failures_in_time_are_the_answer() -> None:
