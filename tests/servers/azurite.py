@@ -13,7 +13,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import trustme
-from processes import program, running
+from processes import leave_out, program, running
 
 from asyncwds.storage.stores.azure.auth import shared_key
 from asyncwds.storage.stores.azure.store import VERSION
@@ -65,7 +65,8 @@ class Azurite:
 def run_azurite(folder: Path, *, tls: bool = False) -> Iterator[Azurite]:
     """With TLS it takes access tokens too; it looks at their audience and their end, not at their signature."""
     script = CACHE / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    assert script.exists(), "azurite is missing: run tests/servers/install.sh"
+    if not script.exists():
+        leave_out("azurite is missing: run tests/servers/install.sh")
     options = ["--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence", "--disableTelemetry", "--silent"]
     if tls:
         authority = trustme.CA()
