@@ -89,7 +89,7 @@ def pytest_report_header() -> str:
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """A module that imports a missing extra at its top is left out whole."""
-    if collection_path.suffix == ".py" and MISSING & _top_level_imports(collection_path):
+    if MISSING and collection_path.suffix == ".py" and MISSING & _top_level_imports(collection_path):
         return True
     return None
 
@@ -105,6 +105,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish() -> None:
+    """Half a million objects of pytest's and of libraries stay to the end: the collector needn't look at them, 0.6 s each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
