@@ -19,7 +19,7 @@ from asyncwds.storage.base import Fetcher
 from asyncwds.storage.callable_sources import ByScheme, Opener
 from asyncwds.storage.local.command import program, shell
 from asyncwds.storage.registry import knows, open_storage
-from asyncwds.storage.schemes import own_schemes
+from asyncwds.storage.schemes import added_scheme, own_schemes
 
 _CURL = ["curl", "--connect-timeout", "30", "--retry", "30", "--retry-delay", "2", "-f", "-s", "-L", "URL"]
 _CURL_PUT = ["curl", "-f", "-s", "-X", "PUT", "-L", "-T", "-", "URL"]
@@ -50,6 +50,8 @@ def opener_of(scheme: str) -> Opener:
     """The function for a scheme: what $USE_AIS_FOR names ("s3:gs") is read by way of AIStore."""
     if scheme in os.environ.get("USE_AIS_FOR", "").split(":"):
         return gopen_schemes["ais"]
+    if _is_added(scheme):
+        return _by_the_engine
     default = _by_the_engine if knows(scheme) else gopen_schemes["__default__"]
     return gopen_schemes.get(scheme, default)
 
@@ -61,8 +63,15 @@ def writer_of(url: str) -> Opener | None:
         return None
     if scheme in os.environ.get("USE_AIS_FOR", "").split(":"):
         scheme = "ais"
+    if _is_added(scheme):
+        return None
     opener = gopen_schemes.get(scheme, OWN.get(scheme, gopen_schemes["__default__"]))
     return None if opener in {_by_the_engine, _unknown, shell} else opener
+
+
+def _is_added(scheme: str) -> bool:
+    """Whether there is a record for it from outside, which goes before the programs that stand here for want of one."""
+    return gopen_schemes.get(scheme) is OWN.get(scheme) and added_scheme(scheme) is not None
 
 
 def storage(access: Access, counters: Counters) -> Fetcher:

@@ -66,6 +66,11 @@ def scheme_named(name: str) -> Scheme | None:
     return found
 
 
+def added_scheme(name: str) -> Scheme | None:
+    """The record of a scheme that was registered, or that another package adds."""
+    return _registered.get(name) or (None if name in own_schemes() else plugins.scheme_named(name))
+
+
 def find(url: str, storage: Storage) -> Store | None:
     """What opens a url; None where nothing does."""
     name = scheme_of(url)

@@ -58,6 +58,19 @@ def test_it_goes_before_ours_and_the_last_one_counts(register: Register) -> None
     assert len(list(wds.WebDataset("s3://b/b.tar"))) == 3
 
 
+def test_it_goes_before_the_programs_of_gopen(register: Register, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.tar"
+    register("scp", reader=serve("scp://b/a.tar"), output=lambda _, url: StreamOutput(path.open("wb"), url, close=True))
+    with wds.gopen("scp://b/a.tar") as file:
+        assert file.read() == SHARD
+    with wds.TarWriter("scp://b/a.tar") as writer:
+        writer.write(next(make_samples(1)))
+    assert len(list(wds.WebDataset(str(path)))) == 1
+    monkeypatch.setitem(wds.gopen_schemes, "scp", lambda url, mode, bufsize: path.open(mode))
+    with wds.gopen("scp://b/a.tar") as file:
+        assert file.read() == path.read_bytes(), "what stands in gopen_schemes goes before all"
+
+
 async def test_errors_that_may_pass_are_tried_again_unless_the_record_says_otherwise(register: Register) -> None:
     failures = iter([FetchError("busy", retryable=True)] * 2)
 
