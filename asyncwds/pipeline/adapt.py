@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from asyncwds.checks import function, refuse_coroutine
@@ -36,14 +37,14 @@ CALLED = {"__iter__", "run", "__call__"}
 
 def adapt(stage: Any) -> Stage:
     """The stage that a pipeline runs for what stands in it behind the first."""
-    return stage if _decides(stage, "open") else ForeignStage(stage)
+    return stage if _speaks_protocol(stage) else ForeignStage(stage)
 
 
 def adapt_head(head: Any) -> Stage:
     """The same for what stands first; its source has no items."""
     if isinstance(head, Source):
         return SourceStage(head)
-    return head if _decides(head, "open") else ForeignHead(head)
+    return head if _speaks_protocol(head) else ForeignHead(head)
 
 
 def adapt_all(stages: Sequence[Any]) -> list[Stage]:
@@ -68,7 +69,12 @@ def last_reader(stages: Sequence[Stage]) -> int:
 
 def follows_pass(head: Any) -> bool:
     """Whether seed and epoch reach it by the pass: then nobody needs to call its `set_epoch`."""
-    return _decides(head, "open") or _decides(head, "bound")
+    return _speaks_protocol(head) or _decides(head, "bound")
+
+
+def _speaks_protocol(stage: object) -> bool:
+    """Other things have a method `open` too, as archives that are iterated over."""
+    return _decides(stage, "open") and {"source", "context"} <= signature(stage.open).parameters.keys()  # type: ignore[attr-defined]
 
 
 def _decides(stage: object, method: str) -> bool:
@@ -187,7 +193,7 @@ def require_stages(stages: Iterable[Any]) -> None:
 
 def require_stage(stage: Any) -> None:
     """Raises SpecError for what cannot stand behind the first in a pipeline."""
-    if _decides(stage, "open"):
+    if _speaks_protocol(stage):
         return
     if not is_stage(stage):
         raise SpecError(f"a stage must be callable with an iterator, or have a method run, not {show_value(stage)}")
@@ -199,7 +205,7 @@ def require_head(head: Any) -> None:
     """The same for the first: it may be anything that can be iterated over."""
     if hasattr(head, "__aiter__") and not hasattr(head, "__iter__"):
         raise SpecError(f"a pipeline begins with what a plain `for` can iterate over, and {show_value(head)} is asynchronous")
-    if isinstance(head, Source) or hasattr(head, "__iter__") or _decides(head, "open"):
+    if isinstance(head, Source) or hasattr(head, "__iter__") or _speaks_protocol(head):
         return
     if not is_stage(head):
         raise SpecError(f"a pipeline begins with what can be iterated over, or a function that gives that, not {show_value(head)}")
