@@ -16,7 +16,7 @@ import asyncwds as wds
 from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError, TruncatedTarError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.mixing import random_samples
+from asyncwds.pipeline.mix_order import random_samples
 from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_shard
