@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial as bind
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from asyncwds import checks
 from asyncwds.codecs import field_loaders
@@ -131,6 +131,8 @@ class Decoder:
     `partial`. Names that begin with two underscores are metadata: their bytes become text if they are UTF-8. Calling
     raises DecodeError, with what went wrong as its cause, and SpecError where a library is missing.
     """
+
+    one_to_one: ClassVar[bool] = True  # never None, for which `map` would drop the sample
 
     def __init__(
         self,

@@ -6,27 +6,11 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
-from asyncwds.codecs.decoders import Decoder
 from asyncwds.engine.source import Source
 from asyncwds.pipeline.run import Description
-from asyncwds.pipeline.stages.fields import Associate, MapDict
-from asyncwds.pipeline.stages.inspecting import Info, LogKeys
-from asyncwds.pipeline.stages.map import Map
-from asyncwds.pipeline.stages.patterns import ExtractKeys, RenameKeys
-from asyncwds.pipeline.stages.rename import Rename
-from asyncwds.pipeline.stages.shuffle import Shuffle, detshuffle
-from asyncwds.pipeline.stages.tuples import MapTuple, ToTuple
-from asyncwds.pipeline.stages.xdecode import XDecode
 from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
 
 T = TypeVar("T")
-
-
-# Of handlers that skip samples nothing is known: then there are fewer.
-ONE_TO_ONE = (
-    *(Shuffle, detshuffle, Info, LogKeys, XDecode, ToTuple),
-    *(MapTuple, MapDict, Rename, RenameKeys, ExtractKeys, Associate),
-)
 
 
 def add_length_method(obj: T) -> T:
@@ -64,11 +48,8 @@ def is_countable(description: Description) -> bool:
         return False
     if description.passes is None and description.items is None:
         return False
-    return all(map(_keeps_number, stages)) and all(url in head.records for url in head.urls)
-
-
-def _keeps_number(stage: object) -> bool:
-    return isinstance(stage, ONE_TO_ONE) or (isinstance(stage, Map) and isinstance(stage.f, Decoder))
+    # A stage that says `one_to_one` gives as many items as it takes, but for those that its handler skips.
+    return all(getattr(stage, "one_to_one", False) for stage in stages) and all(url in head.records for url in head.urls)
 
 
 def count_items(description: Description, place: WorkerInfo) -> int:

@@ -11,7 +11,7 @@ import webdataset
 
 import asyncwds as wds
 from asyncwds import WorkerInfo
-from asyncwds.pipeline import epochs, mixing
+from asyncwds.pipeline import epochs, mix_order
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.runtime import seeds
@@ -64,7 +64,7 @@ def test_random_mix(probs: Any, longest: bool, seed: int) -> None:
     theirs = list(webdataset.RandomMix(members[without_zeros], probs and probs[without_zeros], longest))
     assert list(wds.RandomMix(members, probs, longest, seed=seed)) == theirs
     random.seed(seed)
-    assert list(mixing.random_samples([iter(member) for member in members], probs, longest)) == theirs
+    assert list(mix_order.random_samples([iter(member) for member in members], probs, longest)) == theirs
 
 
 @pytest.mark.parametrize("longest", [True, False])
@@ -73,7 +73,7 @@ def test_round_robin(lengths: tuple[int, ...], longest: bool) -> None:
     members = [[f"{number}{index}" for index in range(length)] for number, length in enumerate(lengths)]
     theirs = list(webdataset.RoundRobin(members, longest))
     assert list(wds.RoundRobin(members, longest)) == theirs
-    robin = mixing.round_robin_longest if longest else mixing.round_robin_shortest
+    robin = mix_order.round_robin_longest if longest else mix_order.round_robin_shortest
     assert list(robin(*map(iter, members))) == theirs
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
@@ -25,6 +25,7 @@ Associator = Callable[[Any], Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]
 class Associate:
     """Adds the fields that `associator(key)`, or `associator[key]` where there is such a key, has for a sample's key."""
 
+    one_to_one: ClassVar[bool] = True
     associator: Associator = field(repr=False)  # may be a table of millions
     handler: Handler = reraise_exception
 
@@ -56,6 +57,7 @@ class Associate:
 class MapDict:
     """Replaces fields by functions of their values."""
 
+    one_to_one: ClassVar[bool] = True
     functions: tuple[tuple[str, Callable[[Any], Any]], ...]
     handler: Handler = reraise_exception
 

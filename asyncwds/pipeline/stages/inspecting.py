@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
@@ -29,6 +29,7 @@ class Writable(Protocol):
 class Info:
     """Writes about some of the samples that pass through: the first `n`, and with `every` above 0 every so many."""
 
+    one_to_one: ClassVar[bool] = True
     fmt: str | None = None
     n: int = 3
     every: int = -1
@@ -97,6 +98,7 @@ class LogKeys:
     write to one file: each line is one write at its end.
     """
 
+    one_to_one: ClassVar[bool] = True
     logfile: str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:

@@ -24,6 +24,11 @@ class Map:
         checks.function("map: f", self.f, takes=1)
         checks.function("map: handler", self.handler, takes=1)
 
+    @property
+    def one_to_one(self) -> bool:
+        """Of most functions nobody knows for which samples they give None."""
+        return getattr(self.f, "one_to_one", False)
+
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return run_alone(self, source)
 

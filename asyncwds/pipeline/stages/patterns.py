@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
@@ -28,6 +28,7 @@ LAYOUTS = 64  # sets of fields that a stage remembers its choice for; a data set
 class ExtractKeys:
     """Samples → tuples of the fields that match the patterns."""
 
+    one_to_one: ClassVar[bool] = True
     patterns: tuple[tuple[str, ...], ...]
     duplicate_is_error: bool = True
     ignore_missing: bool = False
@@ -64,6 +65,7 @@ class ExtractKeys:
 class RenameKeys:
     """Renames the fields that match patterns."""
 
+    one_to_one: ClassVar[bool] = True
     renamings: tuple[tuple[str, str], ...]  # (new name, pattern); of several that match, the last one counts
     keep_unselected: bool = False
     must_match: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
@@ -20,6 +20,7 @@ from asyncwds.pipeline.stages.field_names import Names, alternatives, getfirst, 
 class Rename:
     """Gives fields new names: the first of the old names that a sample has. `keep` passes on the fields that are not named."""
 
+    one_to_one: ClassVar[bool] = True
     fields: tuple[tuple[str, Names], ...]
     keep: bool = True
     handler: Handler = reraise_exception

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
@@ -34,6 +34,7 @@ class Shuffle:
     Raises SpecError if both are given.
     """
 
+    one_to_one: ClassVar[bool] = True
     bufsize: int = 1000
     initial: int = 100
     rng: Random | None = None
@@ -119,6 +120,7 @@ def _stream(run: ShuffleRun, source: Stream) -> ResumableStream:
 class detshuffle(PipelineStage):  # noqa: N801 - WebDataset's name
     """A shuffle with the order of `Random(seed + epoch)`; each `run` is the next epoch. In a dataset its epoch is added."""
 
+    one_to_one: ClassVar[bool] = True
     bufsize: int = 1000
     initial: int = 100
     seed: int = 0

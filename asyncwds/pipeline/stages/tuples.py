@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
@@ -20,6 +20,7 @@ from asyncwds.samples import whereabouts
 class ToTuple:
     """Turns samples into tuples of the fields' values."""
 
+    one_to_one: ClassVar[bool] = True
     fields: tuple[Names, ...]
     handler: Handler = reraise_exception
     missing_is_error: bool = True
@@ -58,6 +59,7 @@ class ToTuple:
 class MapTuple:
     """Applies the functions to a tuple's values in turn. None, or no function, leaves a value; functions too many are ignored."""
 
+    one_to_one: ClassVar[bool] = True
     functions: tuple[Callable[[Any], Any] | None, ...]
     handler: Handler = reraise_exception
 

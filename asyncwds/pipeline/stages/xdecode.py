@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from io import BytesIO
-from typing import IO, Any, Literal
+from typing import IO, Any, ClassVar, Literal
 
 from asyncwds import checks
 from asyncwds.codecs.decoders import undecodable
@@ -61,6 +61,7 @@ def find_decoder(decoders: Decoders, path: str) -> StreamDecoder | None:
 class XDecode:
     """Replaces each field's bytes by what its decoder makes of a stream of them. Made by `xdecode`."""
 
+    one_to_one: ClassVar[bool] = True
     decoders: tuple[tuple[str, StreamDecoder], ...]
     must_decode: bool = True
     handler: Handler = reraise_exception
