@@ -100,11 +100,12 @@ def _needed(item: pytest.Item) -> set[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test marked `needs("torch")` is left out where torch is missing."""
+    """A test marked `needs("torch")` is left out where torch is missing. Slow ones come first: none runs alone at the end."""
     left_out = [item for item in items if MISSING & _needed(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_collection_finish() -> None:

@@ -105,13 +105,11 @@ BOMBS: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "npz": ("npz", npz),
     "pth": ("pth", pth),
 }
-EACH = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks={"zst": pytest.mark.needs("zstandard"), "pth": pytest.mark.needs("torch")}.get(name, ()))
-        for name in BOMBS
-    ],
-)
+MARKS: dict[str, list[pytest.MarkDecorator]] = {
+    "zst": [pytest.mark.needs("zstandard")],
+    "pth": [pytest.mark.needs("torch"), pytest.mark.slow],
+}
+EACH = pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in BOMBS])
 
 
 @cache

@@ -87,6 +87,7 @@ assert isinstance(datasets[0], IterableDataset)
     run(program, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_loader_with_spawned_workers_reads_a_dataset_made_before_torch_was_imported(tmp_path):
     program = f"""{MADE}
 if __name__ == "__main__":

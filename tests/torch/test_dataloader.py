@@ -58,22 +58,25 @@ def test_every_sample_comes_once(shards, workers):
         assert sorted(keys(loader_over(wds.WebDataset(shards).map(key_of), num_workers=workers))) == ALL
 
 
-@pytest.mark.parametrize("context", ["fork", "forkserver", "spawn"])
-def test_every_way_to_start_workers(shards, context):
+@pytest.mark.parametrize(
+    ("context", "workers"),
+    [("fork", 2), pytest.param("forkserver", 1, marks=pytest.mark.slow), pytest.param("spawn", 1, marks=pytest.mark.slow)],
+)
+def test_every_way_to_start_workers(shards, context, workers):
     dataset = wds.WebDataset(shards).map(key_of)
     next(iter(dataset))  # fork after use
-    loader = loader_over(dataset, num_workers=2, multiprocessing_context=context)
+    loader = loader_over(dataset, num_workers=workers, multiprocessing_context=context)
     assert sorted(keys(loader)) == ALL
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_read_by_a_scheme_of_another_package(shards, tmp_path, context):
     (tmp_path / "b").symlink_to(tmp_path)
     dataset = wds.WebDataset("foo://b/s*.tar", storage=Foo(str(tmp_path))).map(key_of)
     assert sorted(keys(loader_over(dataset, num_workers=2, multiprocessing_context=context))) == ALL
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_persistent_workers_read_every_sample_in_each_epoch_in_another_order(shards, context):
     dataset = wds.WebDataset(shards, shardshuffle=100, seed=1).shuffle(20).map(key_of)
     loader = loader_over(dataset, num_workers=2, persistent_workers=True, multiprocessing_context=context)

@@ -100,6 +100,7 @@ def test_a_loader_names_what_its_workers_are_limited_by(name, request):
         assert dataset.stats().limit == cause
 
 
+@pytest.mark.slow
 def test_a_loader_of_spawned_workers_names_what_they_are_limited_by_once_they_are_there(urls):
     dataset = wds.WebDataset(urls, shardshuffle=False).map(linger)
     options = {"multiprocessing_context": "spawn", "persistent_workers": True}

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 import asyncwds as wds
 from asyncwds.testing import make_shard
 
-pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+pytestmark = [pytest.mark.filterwarnings("ignore:This DataLoader will create"), pytest.mark.slow]  # large imports
 
 SHARDS, SAMPLES = 8, 4
 ALL = list(range(SHARDS * SAMPLES))
