@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from types import SimpleNamespace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, get_args, overload
 
 from asyncwds import checks
 from asyncwds.engine.source import Handler, Source
@@ -23,6 +23,7 @@ from asyncwds.pipeline.shardspec import MultiShardSample, all_urls, is_spec, sam
 from asyncwds.pipeline.stages.shuffle import Shuffle
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.standing_in import stands_in
+from asyncwds.samples import Sample
 from asyncwds.settings.access import Settings, Storage
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.cache_arguments import cache_arguments, cache_of
@@ -37,13 +38,26 @@ from asyncwds.storage.base import Fetcher
 from asyncwds.storage.listing import Listing, look_up
 from asyncwds.storage.schemes import as_access
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from asyncwds.bridges.async_iterator import ThreadedIterator
+    from asyncwds.pipeline.stages.collation import Collation
+
+    ItemT_co = TypeVar("ItemT_co", covariant=True, default=Any)  # `WebDataset` alone is one of any items
+    U = TypeVar("U")
+else:
+    from typing import TypeVar
+
+    ItemT_co = TypeVar("ItemT_co", covariant=True)
+
 SPOOL_MODES = get_args(Mode)
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for
 
 Urls = str | PathLike[str] | Mapping[str, Any] | Iterable[str | PathLike[str]]
 
 
-class WebDataset(DataPipeline, FluidInterface):
+class WebDataset(DataPipeline, FluidInterface, Generic[ItemT_co]):
     """Samples of tar shards, as one object for `for`, `async for` and torch's DataLoader.
 
     urls            path or URL, with braces, '::', '@list.txt' and wildcards; a list of such; a YAML file or dict
@@ -83,7 +97,7 @@ class WebDataset(DataPipeline, FluidInterface):
     """
 
     def __init__(  # noqa: PLR0917 - WebDataset's
-        self,
+        self: WebDataset[Sample],
         urls: Urls,
         handler: Handler = reraise_exception,
         mode: str | None = None,
@@ -159,6 +173,34 @@ class WebDataset(DataPipeline, FluidInterface):
         for stage in _sharing(source) if own_list and folder is None else ():  # what is claimed of a folder is no other process's
             self.append(stage)
         self.append(TarSamples(source) if listed else source)
+
+    if TYPE_CHECKING:
+        # What the items become, which the methods of other pipelines don't say: they return their own class, hence the ignores.
+
+        def __iter__(self) -> Generator[ItemT_co, None, None]: ...  # noqa: PYI058 - it can be closed
+        def __aiter__(self) -> ThreadedIterator[ItemT_co]: ...
+        def compose(self, *args: Any) -> WebDataset[Any]: ...
+        def select(self, predicate: Callable[[ItemT_co], Any], handler: Handler = ...) -> Self: ...
+        def map(self, f: Callable[[ItemT_co], U | None], handler: Handler = ...) -> WebDataset[U]: ...
+        @overload  # type: ignore[no-overload-impl, override]
+        def to_tuple(self, a: str | Sequence[str], b: str | Sequence[str], /, **options: Any) -> WebDataset[tuple[Any, Any]]: ...
+        @overload
+        def to_tuple(self, *args: str | Sequence[str], **options: Any) -> WebDataset[tuple[Any, ...]]: ...
+        def extract_keys(self, *patterns_: str | Sequence[str], **options: Any) -> WebDataset[tuple[Any, ...]]: ...  # type: ignore[override]
+        def map_tuple(  # type: ignore[override]
+            self, *args: Callable[[Any], Any] | None, handler: Handler = ...
+        ) -> WebDataset[tuple[Any, ...]]: ...
+        @overload  # type: ignore[no-overload-impl, override]
+        def batched(
+            self, batchsize: int, collation_fn: None, partial: bool = ..., handler: Handler = ..., tensors: bool = ...
+        ) -> WebDataset[list[ItemT_co]]: ...
+        @overload
+        def batched(
+            self, batchsize: int, collation_fn: Collation = ..., partial: bool = ..., handler: Handler = ..., tensors: bool = ...
+        ) -> WebDataset[Any]: ...
+        def unbatched(self, handler: Handler = ...) -> WebDataset[Any]: ...
+        def listed(self, batchsize: int, partial: bool = ...) -> WebDataset[list[ItemT_co]]: ...  # type: ignore[override]
+        def unlisted(self: WebDataset[list[U]]) -> WebDataset[U]: ...
 
     # Steps of the constructor, for subclasses to override, as they can with WebDataset. `args` has `urls`, `mode`, `shardshuffle`,
     # `cache_dir` and `cache_size`.

@@ -1,9 +1,9 @@
-"""The public API as a user's type checker sees it. Never run: mypy reads it."""
+"""The public API as a user's type checker sees it. Never run: mypy and pyright read it."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import asyncwds as wds
 from asyncwds.testing import Fault, FaultServer, make_shard
@@ -28,14 +28,62 @@ def stage(samples: Iterator[dict[str, int]]) -> Iterator[int]:
         yield sample["cls"]
 
 
-def each_stage_returns_the_same_type(dataset: wds.WebDataset) -> None:
-    assert_type(dataset.shuffle(1000, initial=10), wds.WebDataset)
-    assert_type(dataset.decode("rgb8", wds.handle_extension("x", len)), wds.WebDataset)
-    assert_type(dataset.map(len).select(bool).rename(image="jpg;png"), wds.WebDataset)
-    assert_type(dataset.to_tuple("jpg;png", "cls").map_tuple(None, int).batched(16, partial=False), wds.WebDataset)
-    assert_type(dataset.slice(10).repeat(2).with_epoch(100), wds.WebDataset)
-    assert_type(dataset.compose(stage), wds.WebDataset)
+def settings_of_a_subclass() -> None:
+    class Mine(wds.WebDataset):
+        def __init__(self, url: str) -> None:
+            super().__init__(url, seed=1)
+
+    assert_type(Mine("a.tar").shuffle(10), Mine)
+
+
+def stages_that_change_no_type(dataset: wds.WebDataset[wds.Sample]) -> None:
+    assert_type(wds.WebDataset("a.tar"), wds.WebDataset[wds.Sample])
+    assert_type(dataset.shuffle(1000, initial=10), wds.WebDataset[wds.Sample])
+    assert_type(dataset.decode("rgb8", wds.handle_extension("x", len)), wds.WebDataset[wds.Sample])
+    assert_type(dataset.select(bool).rename(image="jpg;png").map_dict(cls=int), wds.WebDataset[wds.Sample])
+    assert_type(dataset.slice(10).repeat(2).with_epoch(100), wds.WebDataset[wds.Sample])
     assert_type(dataset.stats(), wds.Stats)
+
+
+def label(sample: wds.Sample) -> int | None:
+    return sample.get("cls")
+
+
+def stages_that_give_other_items(dataset: wds.WebDataset[wds.Sample]) -> None:
+    assert_type(dataset.map(label), wds.WebDataset[int])
+    assert_type(dataset.map(label).shuffle(10).map(str), wds.WebDataset[str])
+    assert_type(dataset.to_tuple("jpg;png", "cls"), wds.WebDataset[tuple[Any, Any]])
+    assert_type(dataset.to_tuple("jpg", "cls", "json"), wds.WebDataset[tuple[Any, ...]])
+    assert_type(dataset.to_tuple("jpg;png", "cls").map_tuple(None, int), wds.WebDataset[tuple[Any, ...]])
+    assert_type(dataset.batched(16, partial=False), wds.WebDataset[Any])
+    assert_type(dataset.map(label).batched(16, None), wds.WebDataset[list[int]])
+    assert_type(dataset.map(label).listed(16), wds.WebDataset[list[int]])
+    assert_type(dataset.listed(16).unlisted(), wds.WebDataset[wds.Sample])
+    assert_type(dataset.compose(stage), wds.WebDataset[Any])
+
+
+async def items() -> None:
+    for sample in wds.WebDataset("a.tar"):
+        assert_type(sample, wds.Sample)
+    async for sample in wds.WebDataset("a.tar").shuffle(10):
+        assert_type(sample, wds.Sample)
+    for image, _ in wds.WebDataset("a.tar").to_tuple("jpg", "cls"):
+        assert_type(image, Any)
+    for number in wds.WebDataset("a.tar").map(label):
+        assert_type(number, int)
+
+
+def half(number: int) -> float:
+    return number / 2
+
+
+def wrong_uses(dataset: wds.WebDataset[wds.Sample]) -> None:
+    dataset.map(half)  # type: ignore[arg-type]
+    dataset.select(half)  # type: ignore[arg-type]
+    dataset.to_tuple("jpg", "cls").map(half)  # type: ignore[arg-type]
+    dataset.unlisted()  # type: ignore[misc]
+    numbers: wds.WebDataset[int] = dataset  # type: ignore[assignment]
+    del numbers
 
 
 @wds.pipelinefilter
@@ -59,7 +107,7 @@ def pipelines(urls: list[str], dataset: wds.WebDataset) -> None:
     pipeline = wds.DataPipeline(shards, wds.split_by_node, wds.tarfile_to_samples(prefetch=4), wds.shuffle(10), seed=1)
     assert_type(pipeline.compose(stage).repeat(2).with_epoch(nbatches=3).with_length(3), wds.DataPipeline)
     with wds.WebDataset("a.tar", resampled=True, cache_dir="cache", seed=1) as opened:
-        assert_type(opened, wds.WebDataset)
+        assert_type(opened, wds.WebDataset[wds.Sample])
     wds.WebDataset({"datasets": [{"shards": "a.tar", "choose": 1}]})
     wds.MultiLoader(dataset, workers=2)
     with wds.gopen("https://host/a.tar", prefetch=4) as file:
