@@ -18,6 +18,7 @@ import pytest
 
 from asyncwds import Prefetch, WebDataset, ignore_and_continue, ignore_and_stop
 from asyncwds.errors import BridgeError, SpecError, TarError, TruncatedTarError
+from asyncwds.samples import Sample
 from asyncwds.shards.plan import split_by_node
 from asyncwds.testing import leaks, make_shard
 
@@ -628,3 +629,9 @@ def test_a_later_ctrl_c_ends_what_does_not_end():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "closing\n", "")
+
+
+def test_a_dataset_made_with_the_type_of_its_items_in_brackets_is_pickled_and_takes_stages(tmp_path):
+    (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": "a", "txt": b"x"}]))
+    dataset = WebDataset[Sample](str(tmp_path / "a.tar")).to_tuple("__key__", "txt")
+    assert list(pickle.loads(pickle.dumps(dataset))) == [("a", b"x")]
