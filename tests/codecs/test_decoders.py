@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncwds import Continue, Decoded, Decoder, DecodingError, Origin, Sample, handle_extension, imagehandler
-from asyncwds.codecs.decoders import basichandlers, decoders, default_decoder, default_post_handlers, default_pre_handlers
+from asyncwds.compat.autodecode import basichandlers, decoders, default_decoder, default_post_handlers, default_pre_handlers
 from asyncwds.errors import DecodeError, SpecError
 
 

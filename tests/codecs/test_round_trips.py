@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from asyncwds import Decoder
-from asyncwds.codecs.decoders import decoders
-from asyncwds.codecs.encoders import default_handlers, encode_based_on_extension
-from asyncwds.codecs.images import IMAGE_EXTENSIONS
+from asyncwds.compat.autodecode import IMAGE_EXTENSIONS, decoders
+from asyncwds.compat.writer import default_handlers, encode_based_on_extension
 from asyncwds.errors import EncodeError
 
 ARRAYS = st_numpy.arrays(

@@ -10,8 +10,8 @@ import pytest
 import asyncwds as wds
 from asyncwds.compat.grouping import group_by_keys, valid_sample
 from asyncwds.compat.tar_stages import tar_file_expander, tar_file_iterator, tarfile_to_samples, url_opener
+from asyncwds.compat.tariterators import base_plus_ext
 from asyncwds.errors import DuplicateFieldError, FetchError, SampleError, ShardWarning, SpecError, TarError, TruncatedTarError
-from asyncwds.tar.grouping import base_plus_ext
 from asyncwds.testing import FaultServer, leaks, make_shard
 
 SAMPLES = [{"__key__": f"k{n}", "txt": f"text {n}", "cls": str(n)} for n in range(3)]

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import pytest
 
-from asyncwds.runtime.units import KiB, MiB
 from asyncwds.testing import Fault, FaultServer
 
+KiB, MiB = 1 << 10, 1 << 20
 BUFFER = 32 * MiB
 SHARDS = 2
 

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from asyncwds import Prefetch, WebDataset, ignore_and_continue, ignore_and_stop
+from asyncwds import Prefetch, WebDataset, ignore_and_continue, ignore_and_stop, split_by_node
 from asyncwds.errors import BridgeError, SpecError, TarError, TruncatedTarError
 from asyncwds.samples import Sample
-from asyncwds.shards.plan import split_by_node
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 6, 7

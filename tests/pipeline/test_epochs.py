@@ -9,8 +9,8 @@ import pytest
 
 import asyncwds as wds
 from asyncwds import repeatedly
+from asyncwds.compat.utils import guess_batchsize, repeatedly0
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.epochs import guess_batchsize, repeatedly0
 
 BATCHES = [([1, 2],), ([3],), ([4, 5, 6],)]
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncwds import batched, collate, default_collation_fn
+from asyncwds.compat.filters import dict2tuple, tuple2dict
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.pipeline.stages.collation import dict2tuple, tuple2dict
 
 RAGGED: list[Any] = [[1, 2, 3], [4], []]
 

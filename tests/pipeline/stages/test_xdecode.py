@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from asyncwds import Origin, Sample, WebDataset, ignore_and_continue, ignore_and_stop, xdecode
+from asyncwds.compat.filters import default_decoders, find_decoder
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.pipeline.stages.xdecode import default_decoders, find_decoder
 from asyncwds.testing import make_shard
 
 
