@@ -21,8 +21,9 @@ from asyncwds.shards.globs import Glob, fits, fits_name, glob_of, literal_start
 from asyncwds.shards.manifests import ShardRecord, records_of
 from asyncwds.shards.urls import Urls, expand, local_path, scheme_of
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.object_store import Lister
 from asyncwds.storage.registry import open_storage
-from asyncwds.storage.scheme import Lister, Scheme
+from asyncwds.storage.scheme import Scheme
 from asyncwds.storage.schemes import Store, find
 
 T = TypeVar("T")

@@ -68,7 +68,7 @@ class _Span(NamedTuple):
     total: int | None
 
 
-def promised(asked: Asked, status: int, headers: Mapping[str, str], metadata: ObjectMetadata | None = None) -> Promise:
+def check_answer(asked: Asked, status: int, headers: Mapping[str, str], metadata: ObjectMetadata | None = None) -> Promise:
     """Checks the answer to a request that succeeded (200 or 206) against what was asked.
 
     Raises ChangedError if it is another object than before, FetchError if it is not the range asked for or in an encoding
@@ -91,7 +91,7 @@ def promised(asked: Asked, status: int, headers: Mapping[str, str], metadata: Ob
     return Promise(Answer(span.start, span.total, metadata.identity, ranged=True, checksum=metadata.checksum), end)
 
 
-def promised_nothing(asked: Asked, headers: Mapping[str, str], page: bytes, metadata: ObjectMetadata | None = None) -> Promise:
+def check_unsatisfied(asked: Asked, headers: Mapping[str, str], page: bytes, metadata: ObjectMetadata | None = None) -> Promise:
     """The same for status 416: the object ends at or before `asked.start`, so there are no bytes."""
     size = _UNSATISFIED.fullmatch(headers.get("Content-Range", "")) or _ACTUAL_SIZE.search(page)
     total = int(size[1]) if size else 0 if asked.start == 0 else None

@@ -5,9 +5,9 @@ Records are made without importing what they need: `reader`, `writer`, `output` 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
@@ -19,19 +19,8 @@ if TYPE_CHECKING:
     from asyncwds.settings.access import Access
     from asyncwds.storage.base import Fetcher
     from asyncwds.storage.local.output import Output
+    from asyncwds.storage.object_store import Lister
     from asyncwds.storage.sink import Sink
-
-
-class Lister(Protocol):
-    """Finds objects; used and closed on one event loop."""
-
-    def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
-        """As `asyncwds.storage.object_store.ObjectStore.list`."""
-        ...
-
-    async def aclose(self) -> None:
-        """Idempotent."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

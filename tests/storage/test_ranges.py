@@ -7,7 +7,7 @@ from multidict import CIMultiDict
 
 from asyncwds.errors import ChangedError, FetchError, WdsError
 from asyncwds.storage.base import Answer
-from asyncwds.storage.ranges import Asked, promised, promised_nothing
+from asyncwds.storage.ranges import Asked, check_answer, check_unsatisfied
 
 URL = "http://host/a.tar"
 
@@ -53,14 +53,14 @@ def headers(**values: str | None) -> CIMultiDict[str]:
 )
 @pytest.mark.parametrize("status", [200, 206])
 def test_ranges(question: Asked, content_range: str, total: int | None, end: int, status: int) -> None:
-    promise = promised(question, status, headers(Content_Range=content_range, ETag='"e"'))
+    promise = check_answer(question, status, headers(Content_Range=content_range, ETag='"e"'))
     assert promise == (Answer(100, total, '"e"', ranged=True), end)
 
 
 @pytest.mark.parametrize("question", [asked(), asked(stop=None), asked(0, 0)])
 @pytest.mark.parametrize(("length", "total"), [("1000", 1000), ("150", 150), ("0", 0), (None, None)])
 def test_without_ranges_it_is_the_whole_object(question: Asked, length: str | None, total: int | None) -> None:
-    assert promised(question, 200, headers(Content_Length=length)) == (Answer(0, total, None, ranged=False), total)
+    assert check_answer(question, 200, headers(Content_Length=length)) == (Answer(0, total, None, ranged=False), total)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_without_ranges_it_is_the_whole_object(question: Asked, length: str | No
 )
 def test_senseless_ranges_may_be_asked_for_again(value: str) -> None:
     with pytest.raises(FetchError, match="Content-Range") as caught:
-        promised(asked(), 206, headers(Content_Range=value))
+        check_answer(asked(), 206, headers(Content_Range=value))
     assert (caught.value.retryable, caught.value.url, caught.value.offset) == (True, URL, 100)
 
 
 @given(st.text(), st.integers(0, 10**30), st.sampled_from([200, 206]))
 def test_any_header_gives_an_answer_or_our_error(value: str, start: int, status: int) -> None:
     try:
-        promise = promised(asked(start, None), status, headers(Content_Range=value))
+        promise = check_answer(asked(start, None), status, headers(Content_Range=value))
     except WdsError:
         return
     assert promise.answer.start == start
@@ -105,19 +105,18 @@ def test_any_header_gives_an_answer_or_our_error(value: str, start: int, status:
 def test_identities(known: str | None, now: str | None, same: bool) -> None:
     answer = headers(Content_Range="bytes 100-199/1000", ETag=now)
     if same:
-        assert promised(asked(identity=known), 206, answer).answer.identity == now
+        assert check_answer(asked(identity=known), 206, answer).answer.identity == now
     else:
         with pytest.raises(ChangedError):
-            promised(asked(identity=known), 206, answer)
+            check_answer(asked(identity=known), 206, answer)
 
 
 def test_the_date_stands_in_for_an_etag() -> None:
     date = "Wed, 21 Oct 2015 07:28:00 GMT"
     answer = headers(Content_Range="bytes 100-199/1000", Last_Modified=date)
-    assert promised(asked(), 206, answer).answer.identity == date
-    assert (
-        promised(asked(), 206, headers(Content_Range="bytes 100-199/1000", Last_Modified=date, ETag='"e"')).answer.identity == '"e"'
-    )
+    assert check_answer(asked(), 206, answer).answer.identity == date
+    both = headers(Content_Range="bytes 100-199/1000", Last_Modified=date, ETag='"e"')
+    assert check_answer(asked(), 206, both).answer.identity == '"e"'
 
 
 @pytest.mark.parametrize(
@@ -131,17 +130,17 @@ def test_the_date_stands_in_for_an_etag() -> None:
     ],
 )
 def test_nothing_from_the_end_on(start: int, content_range: str | None, page: bytes, total: int) -> None:
-    promise = promised_nothing(asked(start, None), headers(Content_Range=content_range), page)
+    promise = check_unsatisfied(asked(start, None), headers(Content_Range=content_range), page)
     assert promise == (Answer(start, total, None, ranged=True), start)
 
 
 @pytest.mark.parametrize("content_range", ["bytes */101", None])
 def test_416_where_there_should_be_bytes(content_range: str | None) -> None:
     with pytest.raises(FetchError) as caught:
-        promised_nothing(asked(), headers(Content_Range=content_range), b"")
+        check_unsatisfied(asked(), headers(Content_Range=content_range), b"")
     assert (caught.value.status, caught.value.retryable) == (416, False)
 
 
 def test_416_of_another_object() -> None:
     with pytest.raises(ChangedError):
-        promised_nothing(asked(identity='"a"'), headers(Content_Range="bytes */50", ETag='"b"'), b"")
+        check_unsatisfied(asked(identity='"a"'), headers(Content_Range="bytes */50", ETag='"b"'), b"")

@@ -9,7 +9,8 @@ from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access
 from asyncwds.settings.buckets import FileSystem
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.scheme import Lister, Scheme
+from asyncwds.storage.object_store import Lister
+from asyncwds.storage.scheme import Scheme
 
 
 def knows(scheme: str) -> bool:

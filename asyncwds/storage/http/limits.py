@@ -17,18 +17,24 @@ class RequestLimits:
         self._hosts: dict[str, asyncio.Semaphore] = {}
         self._next = 0.0  # when the next request may be made, on the loop's clock [s]
 
-    async def enter(self, host: str) -> RequestSlot:
-        """Waits for a place at the host and for a turn. The place is held until it is left."""
+    async def enter(self, host: str | None) -> RequestSlot:
+        """Waits for a slot at the host, which is held until it is left, and for a turn.
+
+        Without a host for a turn alone: a body that is still written waits for its writer, who may wait for other requests.
+        """
         began = asyncio.get_running_loop().time()
-        place = RequestSlot(None if self._per_host is None else self._hosts.setdefault(host, asyncio.Semaphore(self._per_host)))
-        await place.take()
+        slot = RequestSlot(None if host is None or self._per_host is None else self._semaphore(host, self._per_host))
+        await slot.take()
         try:
             await self._turn()
         except BaseException:
-            place.leave()
+            slot.leave()
             raise
-        place.waited = asyncio.get_running_loop().time() - began
-        return place
+        slot.waited = asyncio.get_running_loop().time() - began
+        return slot
+
+    def _semaphore(self, host: str, per_host: int) -> asyncio.Semaphore:
+        return self._hosts.setdefault(host, asyncio.Semaphore(per_host))
 
     async def _turn(self) -> None:
         if not self._interval:
@@ -42,18 +48,18 @@ class RequestLimits:
 
 
 class RequestSlot:
-    """One request's place at a host; how long it was `waited` for [s]."""
+    """One request at a host; how long it was `waited` for [s]."""
 
-    def __init__(self, places: asyncio.Semaphore | None) -> None:
-        self._places = places
+    def __init__(self, semaphore: asyncio.Semaphore | None) -> None:
+        self._semaphore = semaphore
         self.waited = 0.0
 
     async def take(self) -> None:
-        if self._places is not None:
-            await self._places.acquire()
+        if self._semaphore is not None:
+            await self._semaphore.acquire()
 
     def leave(self) -> None:
         """Idempotent."""
-        places, self._places = self._places, None
-        if places is not None:
-            places.release()
+        semaphore, self._semaphore = self._semaphore, None
+        if semaphore is not None:
+            semaphore.release()

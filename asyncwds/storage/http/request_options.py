@@ -31,7 +31,7 @@ def http_url(text: str) -> URL:
     return url
 
 
-def redirected(asked: str, hop: URL, location: str | None) -> URL:
+def redirect_target(asked: str, hop: URL, location: str | None) -> URL:
     """Where an answer to a request for `hop` points, taken verbatim. Raises FetchError if that is nowhere to go."""
     if location is None:
         raise FetchError("the server answered with a redirect that leads nowhere (no Location header)", url=asked)

@@ -4,55 +4,59 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from aiohttp import ClientResponse
 
-from asyncwds.errors import WdsError
+from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.completion import GIVING_UP
 from asyncwds.storage.http.body import hang_up
 from asyncwds.storage.http.stall import StallClock
 from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.http.transport import Transport, is_success
-from asyncwds.storage.layers.patience import Patience
-from asyncwds.storage.object_store import ObjectStore, StoreRequest, StoreResponse
+from asyncwds.storage.layers.patience import Patience, Streak
+from asyncwds.storage.object_store import Signer, StoreRequest, StoreResponse
 
 
 class ApiClient:
-    """Replies are read whole: this is not for objects."""
+    """Responses are read whole: this is not for objects."""
 
-    def __init__(self, transport: Transport, store: ObjectStore) -> None:
+    def __init__(self, transport: Transport, signer: Signer) -> None:
         self._transport = transport
-        self._site = store
+        self._signer = signer
         self._patience = Patience(transport.retry, transport.counters)
 
-    async def send(self, call: StoreRequest) -> StoreResponse:
-        """The reply, if it is a success. Raises FetchError."""
-
-        async def once() -> StoreResponse:
-            return await self._once(call)
-
+    async def send(self, request: StoreRequest) -> StoreResponse:
+        """The response, if it is a success. Raises FetchError."""
         # Nothing is deleted but what an upload that is given up has sent, and whoever gives it up waits for that.
-        return await self._patience.call(call.url, once, GIVING_UP if call.method == "DELETE" else None)
+        limit = GIVING_UP if request.method == "DELETE" else None
+        return await self._patience.call(request.url, partial(self.attempt, request), limit)
 
-    async def _once(self, call: StoreRequest) -> StoreResponse:
+    async def send_again(self, request: StoreRequest, failed: FetchError) -> StoreResponse:
+        """The same, after one attempt that `failed`."""
+        return await self._patience.again(request.url, partial(self.attempt, request), failed, Streak())
+
+    async def attempt(self, request: StoreRequest) -> StoreResponse:
+        """The same with a single attempt."""
         with ExitStack() as open_now:
             try:
-                response, page, _ = await self._transport.answer(self._site, call, open_now)
-                if not is_success(call, response.status):
-                    raise self._site.error_for(call, StoreResponse(response.status, response.headers, page))
-                return StoreResponse(response.status, response.headers, await self._read(response, open_now))
+                exchange = await self._transport.send(self._signer, request, open_now)
+                response = exchange.response
+                if not is_success(request, response.status):
+                    raise self._signer.error_for(request, response)
+                return StoreResponse(response.status, response.headers, await self._read(exchange.http, open_now))
             except WdsError:
                 raise
             except FOREIGN as error:
-                raise translate(error, call.url, call.offset) from error
+                raise translate(error, request.url, request.offset) from error
 
-    async def _read(self, response: ClientResponse, open_now: ExitStack) -> bytes:
+    async def _read(self, http: ClientResponse, open_now: ExitStack) -> bytes:
         # Any byte is a sign of life: S3 sends blanks while it puts an object together.
-        clock = StallClock(replace(self._transport.retry, stall_bytes=1), lambda: hang_up(response))
+        clock = StallClock(replace(self._transport.retry, stall_bytes=1), lambda: hang_up(http))
         open_now.callback(clock.stop)
         page = bytearray()
         clock.begin()
-        async for chunk in response.content.iter_any():
+        async for chunk in http.content.iter_any():
             page += chunk
             clock.end(len(chunk))
             clock.begin()

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access
 from asyncwds.settings.http import Http
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.scheme import Layers, Lister, Scheme
+from asyncwds.storage.object_store import Lister, ObjectStore, Uploader
+from asyncwds.storage.scheme import Layers, Scheme
 from asyncwds.storage.sink import Sink
 
 if TYPE_CHECKING:
     from asyncwds.storage.http.transport import Transport
-    from asyncwds.storage.object_store import ObjectStore
+
+
+class BucketStore(ObjectStore, Lister, Protocol):
+    """What a bucket is; one that is written to is an `Uploader` too."""
+
 
 IN_PARTS = Layers(hedge=True)
 
@@ -24,7 +29,7 @@ IN_PARTS = Layers(hedge=True)
 def bucket(
     *names: str,
     settings: Any,
-    make_store: Callable[[Any, Transport], ObjectStore],
+    make_store: Callable[[Any, Transport], BucketStore],
     layers: Callable[[Any], Layers] = lambda _: IN_PARTS,
     http_for: Callable[[Any, Http], Http] = lambda _, http: http,
     is_writable: bool = True,
@@ -41,7 +46,13 @@ def bucket(
         from asyncwds.storage.stores.sink import BucketSink  # noqa: PLC0415 - as above
 
         del thread
-        return BucketSink(http_for(settings, access.http), access.retry, partial(make_store, settings))
+
+        def make_uploader(transport: Transport) -> Uploader:
+            store = make_store(settings, transport)
+            assert isinstance(store, Uploader)
+            return store
+
+        return BucketSink(http_for(settings, access.http), access.retry, make_uploader)
 
     def lister(settings: Any, access: Access) -> Lister:
         from asyncwds.storage.stores.lister import StoreLister  # noqa: PLC0415 - as above

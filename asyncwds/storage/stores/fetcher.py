@@ -18,8 +18,8 @@ from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.layers.stated_checksums import StatesChecksums
-from asyncwds.storage.object_store import ObjectStore, StoreRequest, StoreResponse
-from asyncwds.storage.ranges import Asked, ObjectMetadata, Promise, promised, promised_nothing
+from asyncwds.storage.object_store import ObjectStore, StoreRequest
+from asyncwds.storage.ranges import Asked, ObjectMetadata, Promise, check_answer, check_unsatisfied
 from asyncwds.storage.stores.web.store import WebStore
 
 _GOOD = frozenset({200, 206})
@@ -52,14 +52,14 @@ class HttpFetcher:
         asked = Asked(url, start, stop, identity)
         with ExitStack() as open_now:
             try:
-                response, promise = await self._ask(asked, open_now)
+                http, promise = await self._ask(asked, open_now)
             except WdsError as error:
                 self._counters.throttled += isinstance(error, ThrottledError)
                 raise
             except FOREIGN as error:
                 raise translate(error, url, start) from error
-            failed = partial(self._transport.look_up_again, response.url)
-            body = HttpBody(asked, response, promise, self._retry, self._counters, buffer=buffer, failed=failed)
+            failed = partial(self._transport.look_up_again, http.url)
+            body = HttpBody(asked, http, promise, self._retry, self._counters, buffer=buffer, failed=failed)
             open_now.callback(body.close)
             yield body
 
@@ -86,15 +86,15 @@ class HttpFetcher:
     async def _ask(self, asked: Asked, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, Promise]:
         """The answer at the end of all redirects. Whatever was opened on the way is closed by `open_now`."""
         began = time.monotonic()
-        call = StoreRequest("GET", asked.url, asked.headers(), offset=asked.start)
-        response, page, request = await self._transport.answer(self.store, call, open_now)
-        metadata = self.store.metadata(request, response.headers)
+        request = StoreRequest("GET", asked.url, asked.headers(), offset=asked.start)
+        signed, http, response = await self._transport.send(self.store, request, open_now)
+        metadata = self.store.metadata(signed, response.headers)
         if response.status in _GOOD:
             self._counters.first_bytes.append(time.monotonic() - began)
-            return response, promised(asked, response.status, response.headers, metadata)
+            return http, check_answer(asked, response.status, response.headers, metadata)
         if response.status == 416:
-            return response, promised_nothing(asked, response.headers, page, metadata)
-        error = self.store.error_for(call, StoreResponse(response.status, response.headers, page))
+            return http, check_unsatisfied(asked, response.headers, response.page, metadata)
+        error = self.store.error_for(request, response)
         if error.retryable:
-            self._transport.look_up_again(response.url)
+            self._transport.look_up_again(http.url)
         raise error

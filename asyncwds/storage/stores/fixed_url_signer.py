@@ -1,8 +1,8 @@
-"""A URL of a store's own, for calls in the name of another: `FixedUrlSigner`, a store within a store."""
+"""A URL of a store's own, for requests in the name of another: `FixedUrlSigner`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -18,13 +18,13 @@ class AuthHeaders(NamedTuple):
     lease: object = None
 
     def __repr__(self) -> str:
-        return "Who(***)"
+        return "AuthHeaders(***)"
 
 
 class FixedUrlSigner:
-    """Requests `url`, whatever the call's url is; that one is for errors.
+    """Requests `url`, whatever the request's url is; that one is for errors.
 
-    `who` gives the headers, other ones after a refusal if it can, or None; `error_for` is `ObjectStore.error_for`.
+    `who` gives the headers, other ones after a refusal if it can, or None; `error_for` is `Signer.error_for`.
     """
 
     def __init__(
@@ -35,27 +35,21 @@ class FixedUrlSigner:
     ) -> None:
         self._url = url
         self._who = who
-        self._refusal = error_for
+        self._error_for = error_for
 
-    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
+    async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         who = await self._who(refused)
         if who is None:
             return None
-        query = ("&" if "?" in self._url else "?") + urlencode(call.query) if call.query else ""
-        return SignedRequest(self._url + query, {**call.headers, **who.headers}, who.lease)
+        query = ("&" if "?" in self._url else "?") + urlencode(request.query) if request.query else ""
+        return SignedRequest(self._url + query, {**request.headers, **who.headers}, who.lease)
 
-    def should_resign(self, reply: StoreResponse) -> bool:
-        return reply.status == 401
+    def should_resign(self, response: StoreResponse) -> bool:
+        return response.status == 401
 
-    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
-        return self._refusal(call, reply)
+    def error_for(self, request: StoreRequest, response: StoreResponse) -> FetchError:
+        return self._error_for(request, response)
 
-    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
-        del request
+    def metadata(self, signed: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
+        del signed
         return metadata_of(headers)
-
-    def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
-        raise NotImplementedError
-
-    async def aclose(self) -> None:
-        pass

@@ -8,14 +8,14 @@ from asyncwds.runtime.stats import Counters
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import ObjectStore
+from asyncwds.storage.object_store import Lister
 from asyncwds.storage.stores.web.store import WebStore
 
 
 class StoreLister:
     """Asks a store that `make_store` makes, over a transport of its own."""
 
-    def __init__(self, http: Http, retry: Retry, make_store: Callable[[Transport], ObjectStore] = WebStore) -> None:
+    def __init__(self, http: Http, retry: Retry, make_store: Callable[[Transport], Lister] = WebStore) -> None:
         self._transport = Transport(http, retry, Counters(), logins=make_store is WebStore)
         self._store = make_store(self._transport)
 

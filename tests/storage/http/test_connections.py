@@ -18,10 +18,10 @@ from asyncwds import Http, Retry
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.storage.http.connections import Connector
-from asyncwds.storage.http.sink import HttpSink
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import StoreRequest
 from asyncwds.storage.stores.web.store import WebStore
+from asyncwds.storage.stores.web.upload import HttpSink
 from asyncwds.testing import leaks
 
 
@@ -61,7 +61,7 @@ async def by_transport(url: str, http: Http) -> None:
     transport = Transport(http, Retry(), Counters())
     with ExitStack() as open_now:
         try:
-            await transport.answer(WebStore(transport), StoreRequest("PUT", url, body=bytes(16 * MiB)), open_now)
+            await transport.send(WebStore(transport), StoreRequest("PUT", url, body=bytes(16 * MiB)), open_now)
         finally:
             await transport.aclose()
 

@@ -9,7 +9,7 @@ from yarl import URL
 
 from asyncwds import Http
 from asyncwds.errors import FetchError, SpecError
-from asyncwds.storage.http.request_options import RequestOptions, http_url, redirected
+from asyncwds.storage.http.request_options import RequestOptions, http_url, redirect_target
 
 PREFIX = "https://data.example"
 
@@ -122,10 +122,10 @@ def test_certificates_that_are_not_there(http: Http) -> None:
     ],
 )
 def test_locations(location: str, target: str) -> None:
-    assert str(redirected("asked", http_url("http://h:81/d/e?q=1"), location)) == target
+    assert str(redirect_target("asked", http_url("http://h:81/d/e?q=1"), location)) == target
 
 
 @pytest.mark.parametrize("location", [None, "ftp://o/x", "file:///x", "data:,x"])
 def test_locations_that_lead_nowhere(location: str | None) -> None:
     with pytest.raises(FetchError, match="redirect"):
-        redirected("asked", http_url("http://h/"), location)
+        redirect_target("asked", http_url("http://h/"), location)

@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.settings.buckets import AIStore
-from asyncwds.storage.http.request_options import http_url, redirected
+from asyncwds.storage.http.request_options import http_url, redirect_target
 from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
@@ -70,26 +70,26 @@ class AisStore:
         self._transport = transport
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-ais")
         self._token = TokenCache(self._find_token, self._thread)
-        self._calls = ApiClient(transport, self)
+        self._api = ApiClient(transport, self)
         self._jobs: set[asyncio.Task[None]] = set()
 
-    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
-        if call.body and call.method == "PUT":
-            return await self._at_target(call) if refused is None else None
+    async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
+        if request.body and request.method == "PUT":
+            return await self._at_target(request) if refused is None else None
         who = await self._who(refused)
-        headers = {name: value for name, value in call.headers.items() if name != "If-Match"}
-        return None if who is None else SignedRequest(self._address(call), {**headers, **who.headers}, who.lease)
+        headers = {name: value for name, value in request.headers.items() if name != "If-Match"}
+        return None if who is None else SignedRequest(self._address(request), {**headers, **who.headers}, who.lease)
 
-    def should_resign(self, reply: StoreResponse) -> bool:
-        return reply.status == 401
+    def should_resign(self, response: StoreResponse) -> bool:
+        return response.status == 401
 
-    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
-        error = error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
-        error.retryable |= reply.status == 409  # somebody else makes the cluster fetch this object from its cloud
+    def error_for(self, request: StoreRequest, response: StoreResponse) -> FetchError:
+        error = error_for(request.url, request.offset, response.status, response.headers, response.page)
+        error.retryable |= response.status == 409  # somebody else makes the cluster fetch this object from its cloud
         return error
 
-    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
-        del request
+    def metadata(self, signed: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
+        del signed
         value = headers.get("Ais-Checksum-Value")
         checksum = f"{headers.get('Ais-Checksum-Type', '').lower()}:{value}" if value else None
         version = headers.get("Ais-Version")
@@ -118,7 +118,7 @@ class AisStore:
     def upload(self, url: str) -> Upload:
         if not parse_address(url).name:
             raise SpecError("this names no object", url=url)
-        return MultipartUpload(AisParts(self._calls, self._settings.part_bytes), url)
+        return MultipartUpload(AisParts(self._api, self._settings.part_bytes), url)
 
     def foresees(self, url: str) -> bool:
         return parse_address(url).query["provider"] != "ais"
@@ -152,23 +152,23 @@ class AisStore:
 
     async def _bucket_call(self, method: str, url: str, action: str, value: Mapping[str, Any]) -> StoreResponse:
         body = json.dumps({"action": action, "value": value}).encode()
-        return await self._calls.send(StoreRequest(method, url, {"Content-Type": "application/json"}, body=body))
+        return await self._api.send(StoreRequest(method, url, {"Content-Type": "application/json"}, body=body))
 
-    async def _at_target(self, call: StoreRequest) -> SignedRequest:
+    async def _at_target(self, request: StoreRequest) -> SignedRequest:
         """The gateway is shown the size of a body, which it signs, and not the body, which it would not read."""
-        shown = {"Content-Length": str(len(call.body)), "Connection": "close"}
-        asked = StoreRequest(call.method, call.url, shown, follow=False)
-        gateway = FixedUrlSigner(self._address(call), self._who, self.error_for)
+        shown = {"Content-Length": str(len(request.body)), "Connection": "close"}
+        announced = StoreRequest(request.method, request.url, shown, follow=False)
+        gateway = FixedUrlSigner(self._address(request), self._who, self.error_for)
         with ExitStack() as open_now:
-            response, page, request = await self._transport.answer(gateway, asked, open_now)
-            reply = StoreResponse(response.status, response.headers, page)
-        if not 300 <= reply.status < 400:
-            raise self.error_for(asked, reply)
-        target = redirected(call.url, http_url(request.url), reply.headers.get("Location"))
-        return SignedRequest(str(target), dict(call.headers))
+            exchange = await self._transport.send(gateway, announced, open_now)
+        response = exchange.response
+        if not 300 <= response.status < 400:
+            raise self.error_for(announced, response)
+        target = redirect_target(request.url, http_url(exchange.signed.url), response.headers.get("Location"))
+        return SignedRequest(str(target), dict(request.headers))
 
     async def _who(self, refused: RejectedRequest | None) -> AuthHeaders | None:
-        old = None if refused is None else refused.request.lease
+        old = None if refused is None else refused.signed.lease
         token = await self._token.get(refused=old if isinstance(old, Token) else None)
         return None if token == old else AuthHeaders(token.headers(), token)
 
@@ -177,11 +177,11 @@ class AisStore:
         value = settings.get_token() if settings.get_token is not None else settings.token or os.environ.get("AIS_AUTHN_TOKEN")
         return ExpiringToken(Token(value or None), for_ever)
 
-    def _address(self, call: StoreRequest) -> str:
-        address = parse_address(call.url)
+    def _address(self, request: StoreRequest) -> str:
+        address = parse_address(request.url)
         kind = "objects" if address.name else "buckets"
         path = quote(f"{address.bucket}/{address.name}" if address.name else address.bucket)
-        return f"{self._endpoint}/v1/{kind}/{path}?{urlencode({**address.query, **call.query}, quote_via=quote)}"
+        return f"{self._endpoint}/v1/{kind}/{path}?{urlencode({**address.query, **request.query}, quote_via=quote)}"
 
 
 def endpoint(settings: AIStore) -> str:
@@ -211,9 +211,9 @@ def _bucket_url(url: str) -> str:
     return f"{url.partition('://')[0]}://{bucket}/?{kept}"
 
 
-def _parsed(url: str, reply: StoreResponse) -> dict[str, Any]:
+def _parsed(url: str, response: StoreResponse) -> dict[str, Any]:
     try:
-        found = json.loads(reply.page)
+        found = json.loads(response.page)
     except ValueError as error:
         raise FetchError(f"the listing is no JSON: {error}", url=url, retryable=True) from error
     if not isinstance(found, dict):

@@ -17,32 +17,32 @@ _TAR = {"Content-Type": "application/x-tar"}
 class AisParts:
     most_parts = 10_000
 
-    def __init__(self, calls: ApiClient, part_bytes: int) -> None:
-        self._calls = calls
+    def __init__(self, api: ApiClient, part_bytes: int) -> None:
+        self._api = api
         self.part_bytes = part_bytes
 
     async def put(self, url: str, data: bytes) -> None:
-        await self._calls.send(StoreRequest("PUT", url, _TAR, body=data))
+        await self._api.send(StoreRequest("PUT", url, _TAR, body=data))
 
     async def begin(self, url: str) -> str:
-        reply = await self._calls.send(_action("POST", url, {}, "mpt-upload"))
-        upload = reply.page.decode("ascii", "replace").strip().strip('"')
+        response = await self._api.send(_action("POST", url, {}, "mpt-upload"))
+        upload = response.page.decode("ascii", "replace").strip().strip('"')
         if not upload:
             raise FetchError("the cluster began an upload without a number", url=url)
         return upload
 
     async def put_part(self, url: str, upload: str, number: int, data: bytes) -> str:
         query = {"uploadId": upload, "partNumber": str(number)}
-        await self._calls.send(StoreRequest("PUT", url, _TAR, query, data))
+        await self._api.send(StoreRequest("PUT", url, _TAR, query, data))
         return ""
 
     async def complete(self, url: str, upload: str, tags: Sequence[str], size: int) -> None:
         del size
         parts = [{"part-number": number, "etag": tag} for number, tag in enumerate(tags, start=1)]
-        await self._calls.send(_action("POST", url, {"uploadId": upload}, "mpt-complete", parts))
+        await self._api.send(_action("POST", url, {"uploadId": upload}, "mpt-complete", parts))
 
     async def cancel(self, url: str, upload: str) -> None:
-        await self._calls.send(_action("DELETE", url, {"uploadId": upload}, "mpt-abort"))
+        await self._api.send(_action("DELETE", url, {"uploadId": upload}, "mpt-abort"))
 
 
 def _action(method: str, url: str, query: dict[str, str], action: str, value: Any = None) -> StoreRequest:

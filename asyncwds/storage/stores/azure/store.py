@@ -51,29 +51,29 @@ class AzureStore:
         self._login = TokenCache(partial(login, settings), self._thread)
         self._anonymous = settings.anonymous
         self._part_bytes = settings.part_bytes
-        self._calls = ApiClient(transport, self)
+        self._api = ApiClient(transport, self)
 
-    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
+    async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         if refused is None:
-            return _signed(call, await self._login.get())
-        old = refused.request.lease
+            return _signed(request, await self._login.get())
+        old = refused.signed.lease
         assert isinstance(old, Login)
         new = await self._login.get(refused=old)
-        return None if new == old else _signed(call, new)
+        return None if new == old else _signed(request, new)
 
-    def should_resign(self, reply: StoreResponse) -> bool:
-        return reply.status in (401, 403) and not self._anonymous
+    def should_resign(self, response: StoreResponse) -> bool:
+        return response.status in (401, 403) and not self._anonymous
 
-    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
-        error = error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
-        if reply.status == 409 and b"PublicAccessNotPermitted" in reply.page:
-            error = AccessError(error.message, url=call.url, offset=call.offset, status=409)
-        if self._anonymous and reply.status in (401, 403, 404, 409):
+    def error_for(self, request: StoreRequest, response: StoreResponse) -> FetchError:
+        error = error_for(request.url, request.offset, response.status, response.headers, response.page)
+        if response.status == 409 and b"PublicAccessNotPermitted" in response.page:
+            error = AccessError(error.message, url=request.url, offset=request.offset, status=409)
+        if self._anonymous and response.status in (401, 403, 404, 409):
             error.message += "; it was asked for without credentials"
         return error
 
-    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
-        del request
+    def metadata(self, signed: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
+        del signed
         return metadata_of(headers)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
@@ -81,8 +81,8 @@ class AzureStore:
         root = prefix.removesuffix(address.blob).rstrip("/") + "/"
         query = {"restype": "container", "comp": "list", "prefix": address.blob} | ({} if deep else {"delimiter": "/"})
         while True:
-            reply = await self._calls.send(StoreRequest("GET", root, query=query))
-            page = _parsed(prefix, reply.page)
+            response = await self._api.send(StoreRequest("GET", root, query=query))
+            page = _parsed(prefix, response.page)
             for name in _names(page):
                 yield root + name
             marker = page.findtext("NextMarker")
@@ -93,7 +93,7 @@ class AzureStore:
     def upload(self, url: str) -> Upload:
         if not parse_address(url).blob:
             raise SpecError("this names no blob", url=url)
-        return MultipartUpload(AzureParts(self._calls, self._part_bytes), url)
+        return MultipartUpload(AzureParts(self._api, self._part_bytes), url)
 
     async def aclose(self) -> None:
         try:
@@ -134,21 +134,21 @@ def endpoint_url(url: str, address: ObjectAddress, who: Login) -> str:
     return f"{path}/{quote(address.blob, safe=_SAFE)}" if address.blob else path
 
 
-def _signed(call: StoreRequest, who: Login) -> SignedRequest:
-    address = parse_address(call.url)
-    query = urlencode(call.query, quote_via=quote)
+def _signed(request: StoreRequest, who: Login) -> SignedRequest:
+    address = parse_address(request.url)
+    query = urlencode(request.query, quote_via=quote)
     if who.way == "sas":
         query = f"{query}&{who.secret}" if query else who.secret
-    url = endpoint_url(call.url, address, who) + (f"?{query}" if query else "")
-    headers = {**call.headers, "x-ms-version": VERSION}
+    url = endpoint_url(request.url, address, who) + (f"?{query}" if query else "")
+    headers = {**request.headers, "x-ms-version": VERSION}
     if who.way == "token":
         headers["Authorization"] = f"Bearer {who.secret}"
     elif who.way == "key":
-        if call.method not in ("GET", "HEAD"):
-            headers["Content-Length"] = str(len(call.body))
+        if request.method not in ("GET", "HEAD"):
+            headers["Content-Length"] = str(len(request.body))
         headers["x-ms-date"] = formatdate(usegmt=True)
         account = address.account or who.account or ""
-        headers["Authorization"] = shared_key(account, who.secret, call.method, url, headers)
+        headers["Authorization"] = shared_key(account, who.secret, request.method, url, headers)
     return SignedRequest(url, headers, who)
 
 

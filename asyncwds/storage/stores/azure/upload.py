@@ -15,12 +15,12 @@ _TYPE = {"x-ms-blob-content-type": "application/x-tar"}
 class AzureParts:
     most_parts = 50_000
 
-    def __init__(self, calls: ApiClient, part_bytes: int) -> None:
-        self._calls = calls
+    def __init__(self, api: ApiClient, part_bytes: int) -> None:
+        self._api = api
         self.part_bytes = part_bytes
 
     async def put(self, url: str, data: bytes) -> None:
-        await self._calls.send(StoreRequest("PUT", url, {**_TYPE, "x-ms-blob-type": "BlockBlob"}, body=data))
+        await self._api.send(StoreRequest("PUT", url, {**_TYPE, "x-ms-blob-type": "BlockBlob"}, body=data))
 
     async def begin(self, url: str) -> str:
         """Nothing has to be begun: blocks have names of their own, which no other upload to the same blob must have."""
@@ -30,13 +30,13 @@ class AzureParts:
     async def put_part(self, url: str, upload: str, number: int, data: bytes) -> str:
         # Names of equal length are wanted.
         block = b64encode(f"{upload}-{number:06}".encode()).decode()
-        await self._calls.send(StoreRequest("PUT", url, query={"comp": "block", "blockid": block}, body=data))
+        await self._api.send(StoreRequest("PUT", url, query={"comp": "block", "blockid": block}, body=data))
         return block
 
     async def complete(self, url: str, upload: str, tags: Sequence[str], size: int) -> None:
         del upload, size
         body = f"<BlockList>{''.join(f'<Latest>{block}</Latest>' for block in tags)}</BlockList>".encode()
-        await self._calls.send(StoreRequest("PUT", url, _TYPE, {"comp": "blocklist"}, body))
+        await self._api.send(StoreRequest("PUT", url, _TYPE, {"comp": "blocklist"}, body))
 
     async def cancel(self, url: str, upload: str) -> None:
         """Blocks that no list names cannot be deleted: the service drops them after a week. Nobody sees them until then."""

@@ -33,7 +33,7 @@ ANONYMOUS = ExpiringToken(Token(None), for_ever)
 
 
 class TokenFinder:
-    """Finds the credentials once, and gets a token at every call. Raises AccessError, or SpecError without google-auth."""
+    """Finds the credentials once, and gets a token at every request. Raises AccessError, or SpecError without google-auth."""
 
     def __init__(self, settings: GCS) -> None:
         self._settings = settings

@@ -43,19 +43,19 @@ class GcsStore:
         self._token = TokenCache((lambda: ANONYMOUS) if self._anonymous else TokenFinder(settings), self._thread)
         self._transport = transport
         self._part_bytes = settings.part_bytes
-        self._calls = ApiClient(transport, self)
+        self._api = ApiClient(transport, self)
 
-    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
-        old = None if refused is None else refused.request.lease
+    async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
+        old = None if refused is None else refused.signed.lease
         token = await self._token.get(refused=old if isinstance(old, Token) else None)
         if refused is not None and token == old:
             return None
-        address, headers, query = parse_address(call.url), dict(call.headers), dict(call.query)
+        address, headers, query = parse_address(request.url), dict(request.headers), dict(request.query)
         if "If-Match" in headers:
             query["ifGenerationMatch"] = headers.pop("If-Match").strip('"')
         if self._user_project is not None:
             query["userProject"] = self._user_project
-        if call.method == "GET" and address.key and "alt" not in query:
+        if request.method == "GET" and address.key and "alt" not in query:
             query["alt"] = "media"
             # Objects that are stored with Content-Encoding gzip come as they are; else the service unpacks them, and
             # then it has no ranges.
@@ -63,17 +63,17 @@ class GcsStore:
         url = self._endpoint + _path(address, query) + ("?" + urlencode(query, quote_via=quote) if query else "")
         return SignedRequest(url, headers | token.headers(), token)
 
-    def should_resign(self, reply: StoreResponse) -> bool:
-        return reply.status == 401 and not self._anonymous
+    def should_resign(self, response: StoreResponse) -> bool:
+        return response.status == 401 and not self._anonymous
 
-    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
-        error = error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
-        if self._anonymous and reply.status in (401, 403):
+    def error_for(self, request: StoreRequest, response: StoreResponse) -> FetchError:
+        error = error_for(request.url, request.offset, response.status, response.headers, response.page)
+        if self._anonymous and response.status in (401, 403):
             error.message += "; it was asked for without credentials"
         return error
 
-    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
-        del request
+    def metadata(self, signed: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
+        del signed
         generation = headers.get("x-goog-generation")
         identity = metadata_of(headers).identity if generation is None else f'"{generation}"'
         return ObjectMetadata(identity, _checksum(headers))
@@ -82,8 +82,8 @@ class GcsStore:
         address = parse_address(prefix)
         query = {"prefix": address.key, "fields": "items(name),prefixes,nextPageToken"} | ({} if deep else {"delimiter": "/"})
         while True:
-            reply = await self._calls.send(StoreRequest("GET", f"gs://{address.bucket}/", query=query))
-            page = _parsed(prefix, reply.page)
+            response = await self._api.send(StoreRequest("GET", f"gs://{address.bucket}/", query=query))
+            page = _parsed(prefix, response.page)
             for name in [item["name"] for item in page.get("items", ())] + page.get("prefixes", []):
                 yield f"gs://{address.bucket}/{name}"
             if not page.get("nextPageToken"):
@@ -94,7 +94,7 @@ class GcsStore:
         key = parse_address(url).key
         if not key:
             raise SpecError("this names no object", url=url)
-        return ResumableUpload(url, key, self._calls, self._session, self._part_bytes)
+        return ResumableUpload(url, key, self._api, self._session, self._part_bytes)
 
     def _session(self, location: str) -> ApiClient:
         return ApiClient(self._transport, FixedUrlSigner(location, _nobody, self.error_for))

@@ -21,15 +21,15 @@ _LOG = logging.getLogger("asyncwds.storage")
 class ResumableUpload:
     """One chunk goes out while the next one is collected; the service takes them in order only.
 
-    A chunk that failed is sent again as it is: the service ignores bytes that it has already. `calls_at` makes calls that go to
+    A chunk that failed is sent again as it is: the service ignores bytes that it has already. `api_at` makes calls that go to
     one URL.
     """
 
-    def __init__(self, url: str, key: str, calls: ApiClient, calls_at: Callable[[str], ApiClient], part_bytes: int) -> None:
+    def __init__(self, url: str, key: str, api: ApiClient, api_at: Callable[[str], ApiClient], part_bytes: int) -> None:
         self._url = url
         self._key = key
-        self._calls = calls
-        self._calls_at = calls_at
+        self._api = api
+        self._api_at = api_at
         self._part_bytes = part_bytes
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -48,7 +48,7 @@ class ResumableUpload:
         last = self._take(self._pending_bytes)
         if self._chunk is None:
             query = {"uploadType": "media", "name": self._key}
-            await self._calls.send(StoreRequest("POST", self._url, _TYPE, query, last))
+            await self._api.send(StoreRequest("POST", self._url, _TYPE, query, last))
         else:
             total = self._begun + len(last)
             await self._send(last, total)
@@ -79,10 +79,10 @@ class ResumableUpload:
     async def _begin(self) -> ApiClient:
         """Calls to a new session."""
         query = {"uploadType": "resumable", "name": self._key}
-        reply = await self._calls.send(StoreRequest("POST", self._url, {"X-Upload-Content-Type": _TYPE["Content-Type"]}, query))
-        if "Location" not in reply.headers:
+        response = await self._api.send(StoreRequest("POST", self._url, {"X-Upload-Content-Type": _TYPE["Content-Type"]}, query))
+        if "Location" not in response.headers:
             raise FetchError("the service began an upload that is nowhere (no Location header)", url=self._url)
-        return self._calls_at(reply.headers["Location"])
+        return self._api_at(response.headers["Location"])
 
     async def _put(self, begin: int, data: bytes, total: int | None) -> None:
         assert self._session is not None
@@ -91,11 +91,11 @@ class ResumableUpload:
         kept, end = begin, begin + len(data)
         while kept < end:
             headers = {"Content-Range": f"bytes {kept}-{end - 1}/{'*' if total is None else total}"}
-            call = StoreRequest("PUT", self._url, headers, body=data[kept - begin :], follow=False, offset=kept)
-            reply = await session.send(call)
-            if reply.status != 308:
+            request = StoreRequest("PUT", self._url, headers, body=data[kept - begin :], follow=False, offset=kept)
+            response = await session.send(request)
+            if response.status != 308:
                 return
-            found = _KEPT.fullmatch(reply.headers.get("Range", ""))
+            found = _KEPT.fullmatch(response.headers.get("Range", ""))
             position = int(found[1]) + 1 if found else 0
             if not kept < position <= end:
                 message = f"the service has {position} bytes of the upload after bytes {kept} to {end} were sent"

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from asyncwds.errors import AccessError, FetchError, SpecError, redact
 from asyncwds.settings.buckets import HuggingFace
-from asyncwds.storage.http.request_options import http_url, redirected
+from asyncwds.storage.http.request_options import http_url, redirect_target
 from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport, is_success
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
@@ -58,7 +58,7 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a file's bytes are, for the call that it was looked up for and others; `ranged`: for the range of that call alone."""
+    """Where a file's bytes are, for the request that asked for it and others; `ranged`: for the range of that request alone."""
 
     url: str = field(repr=False)
     etag: str | None
@@ -77,34 +77,34 @@ class HfStore:
         self._bound: set[str] = set()  # files whose signed URLs serve no range but the one they were asked for with
         self._asking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
-    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
-        _check_online(call.url)
-        place = await self._place(call, None if refused is None else refused.request.lease)
+    async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
+        _check_online(request.url)
+        place = await self._place(request, None if refused is None else refused.signed.lease)
         if place is None:
             return None
-        headers = dict(call.headers)
+        headers = dict(request.headers)
         if place.etag is not None:
             headers.pop("If-Match", None)  # this ETag is the hub's; the CDN's own may differ from host to host
         if place.at_hub:
             headers.update((await self._token.get()).headers())
         return SignedRequest(place.url, headers, place)
 
-    def should_resign(self, reply: StoreResponse) -> bool:
-        return reply.status in (401, 403, 410)
+    def should_resign(self, response: StoreResponse) -> bool:
+        return response.status in (401, 403, 410)
 
-    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
-        error = error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
-        if "X-Error-Message" in reply.headers:
-            error.message += f"; the hub says: {redact(reply.headers['X-Error-Message'][:200])}"
+    def error_for(self, request: StoreRequest, response: StoreResponse) -> FetchError:
+        error = error_for(request.url, request.offset, response.status, response.headers, response.page)
+        if "X-Error-Message" in response.headers:
+            error.message += f"; the hub says: {redact(response.headers['X-Error-Message'][:200])}"
         if isinstance(error, AccessError) and not knows_logins():
             error.message += "; pip install 'asyncwds[hf]' to use the token of `hf auth login`"
-        wait = _WAIT.search(reply.headers.get("RateLimit", ""))
-        if reply.status == 429 and wait is not None:
+        wait = _WAIT.search(response.headers.get("RateLimit", ""))
+        if response.status == 429 and wait is not None:
             error.retry_after = float(wait[1])
         return error
 
-    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
-        place = request.lease
+    def metadata(self, signed: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
+        place = signed.lease
         assert isinstance(place, _Place)
         return metadata_of(headers) if place.etag is None else ObjectMetadata(place.etag)
 
@@ -114,14 +114,14 @@ class HfStore:
         root = prefix.removesuffix(address.path)
         folder = address.path.rpartition("/")[0]
         url = f"{self._endpoint}/api/{address.kind}/{quote(address.repo)}/tree/{quote(address.revision, safe='')}"
-        calls = ApiClient(self._transport, FixedUrlSigner(f"{url}/{quote(folder)}" if folder else url, self._who, self.error_for))
+        api = ApiClient(self._transport, FixedUrlSigner(f"{url}/{quote(folder)}" if folder else url, self._who, self.error_for))
         query: dict[str, str] | None = {"recursive": "true"} if deep else {}
         while query is not None:
-            reply = await calls.send(StoreRequest("GET", prefix, query=query))
-            for path, is_folder in _entries(prefix, reply.page):
+            response = await api.send(StoreRequest("GET", prefix, query=query))
+            for path, is_folder in _entries(prefix, response.page):
                 if path.startswith(address.path) and not (deep and is_folder):
                     yield f"{root}{path}{'/' if is_folder else ''}"
-            following = _NEXT.search(reply.headers.get("Link", ""))
+            following = _NEXT.search(response.headers.get("Link", ""))
             query = dict(parse_qsl(urlsplit(following[1]).query)) if following is not None else None
 
     async def aclose(self) -> None:
@@ -130,59 +130,58 @@ class HfStore:
         finally:
             self._thread.shutdown(wait=True)
 
-    async def _place(self, call: StoreRequest, refused: object) -> _Place | None:
-        if isinstance(refused, _Place) and refused.found_for is call:
+    async def _place(self, request: StoreRequest, refused: object) -> _Place | None:
+        if isinstance(refused, _Place) and refused.found_for is request:
             if refused.ranged or refused.at_hub:
                 return None
             # Fresh from the hub, and good for nothing: it has to be signed for the very range that is asked for.
-            self._bound.add(call.url)
-        if call.url in self._bound:
-            return await self._resolve(call, ranged=True)
+            self._bound.add(request.url)
+        if request.url in self._bound:
+            return await self._resolve(request, ranged=True)
         # When a URL ends, all parts of its file find out at once: one of them asks the hub.
-        async with self._asking.setdefault(call.url, asyncio.Lock()):
-            place = self._places.get(call.url)
+        async with self._asking.setdefault(request.url, asyncio.Lock()):
+            place = self._places.get(request.url)
             if place is None or place is refused:
-                self._places.pop(call.url, None)
-                place = self._places[call.url] = await self._resolve(call, ranged=False)
+                self._places.pop(request.url, None)
+                place = self._places[request.url] = await self._resolve(request, ranged=False)
                 if len(self._places) > _REMEMBERED:
                     del self._places[next(iter(self._places))]
             return place
 
-    async def _resolve(self, call: StoreRequest, *, ranged: bool) -> _Place:
-        address = parse_address(call.url)
+    async def _resolve(self, request: StoreRequest, *, ranged: bool) -> _Place:
+        address = parse_address(request.url)
         if not address.path:
-            raise SpecError("this names no file: hf://datasets/USER/NAME/PATH", url=call.url)
+            raise SpecError("this names no file: hf://datasets/USER/NAME/PATH", url=request.url)
         kind = "" if address.kind == "models" else f"{address.kind}/"
         url = http_url(
             f"{self._endpoint}/{kind}{quote(address.repo)}/resolve/{quote(address.revision, safe='')}/{quote(address.path)}"
         )
         home, etag = url.origin(), None
         for _ in range(_HOPS):
-            reply = await self._head(call, str(url), ranged=ranged)
-            etag = etag or reply.headers.get("X-Linked-ETag")
-            if reply.status < 300:
-                return _Place(str(url), etag, at_hub=True, found_for=call, ranged=ranged)
-            url = redirected(call.url, url, reply.headers.get("Location"))
+            response = await self._head(request, str(url), ranged=ranged)
+            etag = etag or response.headers.get("X-Linked-ETag")
+            if response.status < 300:
+                return _Place(str(url), etag, at_hub=True, found_for=request, ranged=ranged)
+            url = redirect_target(request.url, url, response.headers.get("Location"))
             if url.origin() != home:
-                return _Place(str(url), etag, at_hub=False, found_for=call, ranged=ranged)
-        raise FetchError(f"more than {_HOPS} redirects within the hub", url=call.url)
+                return _Place(str(url), etag, at_hub=False, found_for=request, ranged=ranged)
+        raise FetchError(f"more than {_HOPS} redirects within the hub", url=request.url)
 
-    async def _head(self, call: StoreRequest, url: str, *, ranged: bool) -> StoreResponse:
-        """Once: whoever made the call makes it again."""
-        headers = {name: call.headers[name] for name in ("Range",) if ranged and name in call.headers}
-        asked = StoreRequest("HEAD", call.url, headers, follow=False, offset=call.offset)
+    async def _head(self, request: StoreRequest, url: str, *, ranged: bool) -> StoreResponse:
+        """Once: whoever made the request makes it again."""
+        headers = {name: request.headers[name] for name in ("Range",) if ranged and name in request.headers}
+        head = StoreRequest("HEAD", request.url, headers, follow=False, offset=request.offset)
         with ExitStack() as open_now:
-            response, page, _ = await self._transport.answer(FixedUrlSigner(url, self._who, self.error_for), asked, open_now)
-            reply = StoreResponse(response.status, response.headers, page)
-        if not is_success(asked, reply.status):
-            raise self.error_for(asked, reply)
-        return reply
+            exchange = await self._transport.send(FixedUrlSigner(url, self._who, self.error_for), head, open_now)
+        if not is_success(head, exchange.response.status):
+            raise self.error_for(head, exchange.response)
+        return exchange.response
 
     async def _who(self, refused: RejectedRequest | None) -> AuthHeaders | None:
         if refused is None:
             token = await self._token.get()
             return AuthHeaders(token.headers(), token)
-        old = refused.request.lease
+        old = refused.signed.lease
         assert isinstance(old, Token)
         new = await self._token.get(refused=old)
         return None if new == old else AuthHeaders(new.headers(), new)

@@ -27,7 +27,7 @@ from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.stores.api_client import ApiClient
 from asyncwds.storage.stores.multipart import MultipartUpload
 from asyncwds.storage.stores.s3.auth import ACCELERATED, Login, login
-from asyncwds.storage.stores.s3.signing import Signer, authorized, clock_ahead, is_skewed
+from asyncwds.storage.stores.s3.signing import SigningContext, authorize, clock_ahead, is_skewed
 from asyncwds.storage.stores.s3.upload import S3Parts
 from asyncwds.storage.stores.token_cache import TokenCache
 
@@ -57,48 +57,48 @@ class S3Store:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="asyncwds-s3")
         self._login = TokenCache(partial(login, settings), self._threads)
         self._regions: dict[str, str] = {}  # bucket → region, of those that are elsewhere than was thought
-        self._calls = ApiClient(transport, self)
+        self._api = ApiClient(transport, self)
 
-    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
-        address = parse_address(call.url) if call.query else object_of(call.url)
+    async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
+        address = parse_address(request.url) if request.query else object_of(request.url)
         if refused is None:
-            return await self._signed(call, address, await self._login.get())
-        old = refused.request.lease
-        assert isinstance(old, Signer)
-        region = _region(refused.reply)
+            return await self._signed(request, address, await self._login.get())
+        old = refused.signed.lease
+        assert isinstance(old, SigningContext)
+        region = _region(refused.response)
         if region is not None and region != old.region:
             self._regions[address.bucket] = region
-            return await self._signed(call, address, await self._login.get())
-        ahead = clock_ahead(refused.reply, self._now(), old.ahead)
+            return await self._signed(request, address, await self._login.get())
+        ahead = clock_ahead(refused.response, self._now(), old.ahead)
         if ahead is not None:
             self._correct_clock(ahead)
-            return await self._signed(call, address, await self._login.get())
+            return await self._signed(request, address, await self._login.get())
         new = await self._login.get(refused=old.login)
-        return None if new == old.login else await self._signed(call, address, new)
+        return None if new == old.login else await self._signed(request, address, new)
 
-    def should_resign(self, reply: StoreResponse) -> bool:
-        if reply.status in (401, 403):
+    def should_resign(self, response: StoreResponse) -> bool:
+        if response.status in (401, 403):
             return not self._settings.anonymous
-        return reply.status in _ELSEWHERE and (_region(reply) is not None or _ENDED.search(reply.page) is not None)
+        return response.status in _ELSEWHERE and (_region(response) is not None or _ENDED.search(response.page) is not None)
 
-    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
-        error = error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
-        if reply.status in (401, 403) and self._settings.anonymous:
+    def error_for(self, request: StoreRequest, response: StoreResponse) -> FetchError:
+        error = error_for(request.url, request.offset, response.status, response.headers, response.page)
+        if response.status in (401, 403) and self._settings.anonymous:
             error.message += "; it was asked for without credentials"
-        if is_skewed(reply):
+        if is_skewed(response):
             error.message += "; the clock of this machine or of the service is wrong"
         return error
 
-    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
-        del request
+    def metadata(self, signed: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
+        del signed
         return metadata_of(headers)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         address = parse_address(prefix)
         query = {"list-type": "2", "encoding-type": "url", "prefix": address.key} | ({} if deep else {"delimiter": "/"})
         while True:
-            reply = await self._calls.send(StoreRequest("GET", f"s3://{address.bucket}/", query=query))
-            page = _parsed(prefix, reply.page)
+            response = await self._api.send(StoreRequest("GET", f"s3://{address.bucket}/", query=query))
+            page = _parsed(prefix, response.page)
             decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
             for path in ("{*}Contents/{*}Key", "{*}CommonPrefixes/{*}Prefix"):
                 for element in page.iterfind(path):
@@ -110,12 +110,12 @@ class S3Store:
 
     async def checksum(self, url: str) -> ObjectMetadata:
         """The checksum of a whole object, and the version that it is of. S3 does not tell it with ranges of the object."""
-        reply = await self._calls.send(StoreRequest("HEAD", url, headers={"x-amz-checksum-mode": "ENABLED"}))
-        return ObjectMetadata(metadata_of(reply.headers).identity, stated_checksum(reply.headers))
+        response = await self._api.send(StoreRequest("HEAD", url, headers={"x-amz-checksum-mode": "ENABLED"}))
+        return ObjectMetadata(metadata_of(response.headers).identity, stated_checksum(response.headers))
 
     def upload(self, url: str) -> MultipartUpload:
         object_of(url)  # an error now, not after a whole part was written
-        return MultipartUpload(S3Parts(self._calls, self, self._settings.part_bytes), url)
+        return MultipartUpload(S3Parts(self._api, self, self._settings.part_bytes), url)
 
     async def aclose(self) -> None:
         try:
@@ -123,18 +123,18 @@ class S3Store:
         finally:
             self._threads.shutdown(wait=True)
 
-    async def _signed(self, call: StoreRequest, address: ObjectAddress, who: Login) -> SignedRequest:
-        signer = Signer(who, self._regions.get(address.bucket, who.region), self._ahead)
-        url = endpoint_url(address, who, signer.region) + query_string(call)
-        headers = dict(call.headers)
+    async def _signed(self, request: StoreRequest, address: ObjectAddress, who: Login) -> SignedRequest:
+        context = SigningContext(who, self._regions.get(address.bucket, who.region), self._ahead)
+        url = endpoint_url(address, who, context.region) + query_string(request)
+        headers = dict(request.headers)
         if self._settings.requester_pays:
             headers["x-amz-request-payer"] = "requester"
         if who.keys is None:
-            return SignedRequest(url, headers, signer)
-        authorize = partial(authorized, call, url, headers, signer, self._now())
-        if len(call.body) < _OFF_LOOP:
-            return SignedRequest(url, authorize(), signer)
-        return SignedRequest(url, await asyncio.get_running_loop().run_in_executor(self._threads, authorize), signer)
+            return SignedRequest(url, headers, context)
+        sign = partial(authorize, request, url, headers, context, self._now())
+        if len(request.body) < _OFF_LOOP:
+            return SignedRequest(url, sign(), context)
+        return SignedRequest(url, await asyncio.get_running_loop().run_in_executor(self._threads, sign), context)
 
     def _correct_clock(self, ahead: float) -> None:
         if abs(ahead - self._ahead) > 1:  # others may have found out at the same time
@@ -183,8 +183,8 @@ def _is_virtual(bucket: str, who: Login, endpoint: str) -> bool:
     return 3 <= len(bucket) <= 63 and all(map(_HOST_LABEL.fullmatch, labels)) and not _IP_ADDRESS.match(endpoint)
 
 
-def query_string(call: StoreRequest) -> str:
-    pairs = [f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in sorted(call.query.items())]
+def query_string(request: StoreRequest) -> str:
+    pairs = [f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in sorted(request.query.items())]
     return "?" + "&".join(pairs) if pairs else ""
 
 
@@ -196,13 +196,13 @@ def stated_checksum(headers: Mapping[str, str]) -> str | None:
     return next((checksum_of(kind, value) for kind, value in values.items() if value and "-" not in value), None)
 
 
-def _region(reply: StoreResponse) -> str | None:
-    if reply.status not in _ELSEWHERE:
+def _region(response: StoreResponse) -> str | None:
+    if response.status not in _ELSEWHERE:
         return None
-    named = reply.headers.get("x-amz-bucket-region")
+    named = response.headers.get("x-amz-bucket-region")
     if named is not None:
         return named
-    found = _REGION.search(reply.page)
+    found = _REGION.search(response.page)
     return (found[1] or found[2]).decode() if found else None
 
 

@@ -7,7 +7,8 @@ from concurrent.futures import Executor
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.scheme import Layers, Lister, Scheme
+from asyncwds.storage.object_store import Lister
+from asyncwds.storage.scheme import Layers, Scheme
 from asyncwds.storage.sink import Sink
 
 _NO_MATCH = "; on web servers, wildcards need a page that lists the folder: if this one has none, name the shards: {000..099}"
@@ -21,7 +22,7 @@ def _reader(settings: None, access: Access, counters: Counters) -> Fetcher:
 
 
 def _writer(settings: None, access: Access, thread: Executor) -> Sink:
-    from asyncwds.storage.http.sink import HttpSink  # noqa: PLC0415 - as above
+    from asyncwds.storage.stores.web.upload import HttpSink  # noqa: PLC0415 - as above
 
     del settings
     return HttpSink(access.http, access.retry, thread)

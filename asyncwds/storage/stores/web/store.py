@@ -23,22 +23,22 @@ MAX_DEPTH = 32  # of folders: links on a server may go in circles
 
 class WebStore:
     def __init__(self, transport: Transport) -> None:
-        self._calls = ApiClient(transport, self)
+        self._api = ApiClient(transport, self)
 
-    async def sign(self, call: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest:
+    async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest:
         del refused
-        query = ("&" if "?" in call.url else "?") + urlencode(call.query) if call.query else ""
-        return SignedRequest(call.url + query, call.headers)
+        query = ("&" if "?" in request.url else "?") + urlencode(request.query) if request.query else ""
+        return SignedRequest(request.url + query, request.headers)
 
-    def should_resign(self, reply: StoreResponse) -> bool:
-        del reply
+    def should_resign(self, response: StoreResponse) -> bool:
+        del response
         return False
 
-    def error_for(self, call: StoreRequest, reply: StoreResponse) -> FetchError:
-        return error_for(call.url, call.offset, reply.status, reply.headers, reply.page)
+    def error_for(self, request: StoreRequest, response: StoreResponse) -> FetchError:
+        return error_for(request.url, request.offset, response.status, response.headers, response.page)
 
-    def metadata(self, request: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
-        del request
+    def metadata(self, signed: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
+        del signed
         return metadata_of(headers)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
@@ -59,12 +59,12 @@ class WebStore:
 
     async def _children(self, folder: str) -> AsyncIterator[str]:
         try:
-            reply = await self._calls.send(StoreRequest("GET", folder))
+            response = await self._api.send(StoreRequest("GET", folder))
         except FetchError as error:
             if error.status in _NO_INDEX:
                 error.message = f"wildcards need a page that lists the folder, and {error.message}; name the shards: {{000..099}}"
             raise
-        for url in links(folder, reply.page.decode("utf-8", "replace")):
+        for url in links(folder, response.page.decode("utf-8", "replace")):
             yield url
 
     async def aclose(self) -> None:

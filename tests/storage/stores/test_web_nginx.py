@@ -13,8 +13,8 @@ from nginx import Nginx
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime.units import MiB
-from asyncwds.storage.http.sink import HttpSink
 from asyncwds.storage.sink import Upload
+from asyncwds.storage.stores.web.upload import HttpSink
 from asyncwds.testing import leaks
 
 DATA = os.urandom(7 * MiB + 5)
