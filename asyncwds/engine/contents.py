@@ -12,7 +12,7 @@ from asyncwds.errors import WdsError
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import KiB, MiB
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.base import Chunk, Fetcher
+from asyncwds.storage.base import Chunk, Fetcher, ObjectRange
 
 FIRST = 64 * KiB
 BEHIND_PAYLOAD = 8 * KiB  # the next header, and what is small in its sample
@@ -115,7 +115,8 @@ class HeaderStream:
 
     async def _read_range(self, contents: _Contents) -> bool:
         """Returns whether it was the last one."""
-        async with self._fetcher.open(contents.shard.url, contents.position, contents.stop, contents.identity) as body:
+        wanted = ObjectRange(contents.shard.url, contents.position, contents.stop, contents.identity)
+        async with self._fetcher.open(wanted) as body:
             answer = body.answer
             ahead = contents.position - answer.start  # of a server that has no ranges any more
             async for chunk in body:

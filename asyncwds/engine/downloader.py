@@ -17,7 +17,7 @@ from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.descriptors import advice, are_used_up, most_connections
 from asyncwds.runtime.stats import Counters
-from asyncwds.storage.base import Body, Fetcher
+from asyncwds.storage.base import Body, Fetcher, ObjectRange
 from asyncwds.storage.layers.extra_requests import affords_extra
 
 HEAD_START = 0.008  # [s]: with 3 ms nothing is won, with 6 and more 15 ms
@@ -173,7 +173,8 @@ class Downloader:
         run = part.run
         try:
             buffer = None if part.buffer is None else memoryview(part.buffer)
-            async with self._fetcher.open(run.shard.url, part.start, part.stop, run.identity, buffer=buffer) as body:
+            wanted = ObjectRange(run.shard.url, part.start, part.stop, run.identity)
+            async with self._fetcher.open(wanted, buffer=buffer) as body:
                 self._scheduler.answered(part, body.answer)
                 self.schedule()
                 await self._receive(part, body)

@@ -56,26 +56,28 @@ class Distrusting(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectRange:
+    """Bytes [start, stop) of the object `url`, to its end if `stop` is None or beyond it; of no other version than `identity`."""
+
+    url: str
+    start: int = 0
+    stop: int | None = None
+    identity: str | None = None
+
+
 class Fetcher(Protocol):
     """Opens ranges of objects; must be used and closed on one event loop."""
 
-    def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AbstractAsyncContextManager[Body]:
-        """Opens bytes [start, stop) of `url`, to its end if `stop` is None or beyond it. Leaving the context frees everything.
+    def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
+        """Opens a range. Leaving the context frees everything.
 
         Where the answer says that there are no ranges, the body is the whole object, from byte 0 to its end.
 
-        `buffer` is lent while the body is open, with room for all of [start, stop): a body that can receive straight into
+        `buffer` is lent while the body is open, with room for all of the range: a body that can receive straight into
         memory may put each byte at its place there, the first at buffer[0], and give memoryviews of it as chunks.
 
-        Entering raises NotFoundError, AccessError, ChangedError (the object is not `identity` any more) or another
+        Entering raises NotFoundError, AccessError, ChangedError (the object is not `wanted.identity` any more) or another
         FetchError; iterating raises FetchError. A body that ends early raises ShortBodyError, it never just stops.
         """
         ...

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from asyncwds.errors import FetchError, WdsError, redact
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import KiB
 from asyncwds.shards.urls import rewritten, scheme_of
-from asyncwds.storage.base import Answer, Body, Fetcher
+from asyncwds.storage.base import Answer, Body, Fetcher, ObjectRange
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.local.output import BUFSIZE
@@ -45,20 +46,12 @@ class ByScheme:
         self._openers = openers
         self._opened = OpenerFetcher(counters)
 
-    def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AbstractAsyncContextManager[Body]:
-        url = rewritten(url)
+    def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
+        url = rewritten(wanted.url)
         opener = self._opener(url)
         if opener is not None:
             return self._opened.open(url, opener)
-        return self._own.open(url, start, stop, identity, buffer=buffer)
+        return self._own.open(replace(wanted, url=url), buffer=buffer)
 
     def foresees(self, url: str) -> bool:
         """As `asyncwds.storage.layers.hints.AcceptsHints`."""

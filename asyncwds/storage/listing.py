@@ -20,7 +20,7 @@ from asyncwds.shards.folders import is_manifest, no_shards, only_shards, without
 from asyncwds.shards.globs import Glob, fits, fits_name, glob_of, literal_start
 from asyncwds.shards.manifests import ShardRecord, records_of
 from asyncwds.shards.urls import Urls, expand, local_path, scheme_of
-from asyncwds.storage.base import Fetcher
+from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.object_store import Lister
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.scheme import Scheme
@@ -73,7 +73,7 @@ async def listed(urls: Sequence[str], access: Access) -> Listing:
 async def _read(fetcher: Fetcher, url: str) -> bytes:
     text = bytearray()
     try:
-        async with fetcher.open(url) as body:
+        async with fetcher.open(ObjectRange(url)) as body:
             async for chunk in body:
                 text += chunk
                 if len(text) > LARGEST_MANIFEST:

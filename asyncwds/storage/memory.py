@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from asyncwds.errors import ChangedError, NotFoundError
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import KiB
-from asyncwds.storage.base import Answer, Chunk
+from asyncwds.storage.base import Answer, Chunk, ObjectRange
 from asyncwds.storage.body import ChunkBody
 
 Steer = Callable[[str, int | None], Awaitable[None]]
@@ -46,23 +46,14 @@ class MemoryFetcher:
         self.closed = False
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[ChunkBody, None]:
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[ChunkBody, None]:
         self._counters.requests += 1
         self.open_now += 1
         try:
-            await self._turn(url, None)
-            data, answer = self._answer(url, start, identity)
-            if not self._ranged:
-                stop = buffer = None
-            async with aclosing(self._chunks(url, data, answer.start, stop, buffer)) as chunks:
+            await self._turn(wanted.url, None)
+            data, answer = self._answer(wanted)
+            stop, buffer = (wanted.stop, buffer) if self._ranged else (None, None)
+            async with aclosing(self._chunks(wanted.url, data, answer.start, stop, buffer)) as chunks:
                 yield ChunkBody(answer, chunks)
         finally:
             self.open_now -= 1
@@ -70,14 +61,14 @@ class MemoryFetcher:
     async def aclose(self) -> None:
         self.closed = True
 
-    def _answer(self, url: str, start: int, identity: str | None) -> tuple[bytes, Answer]:
-        if url not in self._objects:
-            raise NotFoundError("no such object", url=url)
-        data = self._objects[url]
+    def _answer(self, wanted: ObjectRange) -> tuple[bytes, Answer]:
+        if wanted.url not in self._objects:
+            raise NotFoundError("no such object", url=wanted.url)
+        data = self._objects[wanted.url]
         current = f"{hash(data):x}"
-        if identity not in (None, current):
-            raise ChangedError("the object was replaced", url=url, offset=start)
-        return data, Answer(start if self._ranged else 0, len(data) if self._sized else None, current, self._ranged)
+        if wanted.identity not in (None, current):
+            raise ChangedError("the object was replaced", url=wanted.url, offset=wanted.start)
+        return data, Answer(wanted.start if self._ranged else 0, len(data) if self._sized else None, current, self._ranged)
 
     async def _chunks(
         self, url: str, data: bytes, start: int, stop: int | None, buffer: memoryview | None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from asyncwds.errors import ChangedError, FetchError
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, ObjectRange
 
 PARTIAL = 206
 _SATISFIED = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
@@ -20,24 +19,15 @@ _ACTUAL_SIZE = re.compile(rb"<ActualObjectSize>(\d+)</ActualObjectSize>")  # S3 
 _PASSED_ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "zstd", "aws-chunked"})
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Bytes [start, stop) of the object `identity`; arguments of `Fetcher.open`."""
-
-    url: str
-    start: int
-    stop: int | None
-    identity: str | None
-
-    def headers(self) -> dict[str, str]:
-        """Always a range, from 0 too: its answer tells whether the server has ranges, and the size."""
-        # There is no way to ask for no bytes: the one that an empty range asks for is not delivered.
-        last = "" if self.stop is None else max(self.stop, self.start + 1) - 1
-        headers = {"Range": f"bytes={self.start}-{last}", "Accept-Encoding": "identity"}
-        # If-Match compares strongly: a weak ETag never matches, and a date is none.
-        if self.identity is not None and self.identity.startswith('"'):
-            headers["If-Match"] = self.identity
-        return headers
+def range_headers(wanted: ObjectRange) -> dict[str, str]:
+    """Always a range, from 0 too: its answer tells whether the server has ranges, and the size."""
+    # There is no way to ask for no bytes: the one that an empty range asks for is not delivered.
+    last = "" if wanted.stop is None else max(wanted.stop, wanted.start + 1) - 1
+    headers = {"Range": f"bytes={wanted.start}-{last}", "Accept-Encoding": "identity"}
+    # If-Match compares strongly: a weak ETag never matches, and a date is none.
+    if wanted.identity is not None and wanted.identity.startswith('"'):
+        headers["If-Match"] = wanted.identity
+    return headers
 
 
 class Promise(NamedTuple):
@@ -68,46 +58,48 @@ class _Span(NamedTuple):
     total: int | None
 
 
-def check_answer(asked: Asked, status: int, headers: Mapping[str, str], metadata: ObjectMetadata | None = None) -> Promise:
-    """Checks the answer to a request that succeeded (200 or 206) against what was asked.
+def check_answer(wanted: ObjectRange, status: int, headers: Mapping[str, str], metadata: ObjectMetadata | None = None) -> Promise:
+    """Checks the answer to a request that succeeded (200 or 206) against what was wanted.
 
     Raises ChangedError if it is another object than before, FetchError if it is not the range asked for or in an encoding
     that nothing here can read.
     """
     metadata = metadata or metadata_of(headers)
-    _check_encoding(asked, headers)
-    check_identity(asked, metadata.identity)
-    span = _span(asked, headers)
+    _check_encoding(wanted, headers)
+    check_identity(wanted, metadata.identity)
+    span = _span(wanted, headers)
     if span is None:
         if status == PARTIAL:
-            raise FetchError("answer 206 without a Content-Range header", url=asked.url, offset=asked.start, retryable=True)
+            raise FetchError("answer 206 without a Content-Range header", url=wanted.url, offset=wanted.start, retryable=True)
         total = int(headers["Content-Length"]) if "Content-Length" in headers else None
         return Promise(Answer(0, total, metadata.identity, ranged=False, checksum=metadata.checksum), total)
     # Also with status 200: `rclone serve s3` answers ranges so.
-    if span.start != asked.start:
-        message = f"the server sent a range from byte {span.start} where {asked.start} was asked for"
-        raise FetchError(message, url=asked.url, offset=asked.start, retryable=True)
-    end = _least(asked.stop, span.stop if span.total is None else span.total)
+    if span.start != wanted.start:
+        message = f"the server sent a range from byte {span.start} where {wanted.start} was asked for"
+        raise FetchError(message, url=wanted.url, offset=wanted.start, retryable=True)
+    end = _least(wanted.stop, span.stop if span.total is None else span.total)
     return Promise(Answer(span.start, span.total, metadata.identity, ranged=True, checksum=metadata.checksum), end)
 
 
-def check_unsatisfied(asked: Asked, headers: Mapping[str, str], page: bytes, metadata: ObjectMetadata | None = None) -> Promise:
-    """The same for status 416: the object ends at or before `asked.start`, so there are no bytes."""
+def check_unsatisfied(
+    wanted: ObjectRange, headers: Mapping[str, str], page: bytes, metadata: ObjectMetadata | None = None
+) -> Promise:
+    """The same for status 416: the object ends at or before `wanted.start`, so there are no bytes."""
     size = _UNSATISFIED.fullmatch(headers.get("Content-Range", "")) or _ACTUAL_SIZE.search(page)
-    total = int(size[1]) if size else 0 if asked.start == 0 else None
-    if total is None or total > asked.start:
+    total = int(size[1]) if size else 0 if wanted.start == 0 else None
+    if total is None or total > wanted.start:
         message = "answer 416 (range not satisfiable), but the object does not end there"
-        raise FetchError(message, url=asked.url, offset=asked.start, status=416)
+        raise FetchError(message, url=wanted.url, offset=wanted.start, status=416)
     metadata = metadata or metadata_of(headers)
     if metadata.identity is not None:  # most servers leave it out here
-        check_identity(asked, metadata.identity)
-    return Promise(Answer(asked.start, total, metadata.identity, ranged=True, checksum=metadata.checksum), asked.start)
+        check_identity(wanted, metadata.identity)
+    return Promise(Answer(wanted.start, total, metadata.identity, ranged=True, checksum=metadata.checksum), wanted.start)
 
 
-def check_identity(asked: Asked, identity: str | None) -> None:
-    if asked.identity is not None and _weak(asked.identity) != _weak(identity):
-        message = f"the object was replaced while it was read: it was {asked.identity} and is {identity or 'without ETag'} now"
-        raise ChangedError(message, url=asked.url, offset=asked.start)
+def check_identity(wanted: ObjectRange, identity: str | None) -> None:
+    if wanted.identity is not None and _weak(wanted.identity) != _weak(identity):
+        message = f"the object was replaced while it was read: it was {wanted.identity} and is {identity or 'without ETag'} now"
+        raise ChangedError(message, url=wanted.url, offset=wanted.start)
 
 
 def _weak(identity: str | None) -> str | None:
@@ -118,7 +110,7 @@ def _least(*offsets: int | None) -> int | None:
     return min((offset for offset in offsets if offset is not None), default=None)
 
 
-def _span(asked: Asked, headers: Mapping[str, str]) -> _Span | None:
+def _span(wanted: ObjectRange, headers: Mapping[str, str]) -> _Span | None:
     value = headers.get("Content-Range")
     if value is None:
         return None
@@ -129,11 +121,11 @@ def _span(asked: Asked, headers: Mapping[str, str]) -> _Span | None:
         start, stop, total = int(found[1]), int(found[2]) + 1, None if found[3] == "*" else int(found[3])
         if start < stop and (total is None or stop <= total):
             return _Span(start, stop, total)
-    raise FetchError(f"the answer's Content-Range makes no sense: {value!r}", url=asked.url, offset=asked.start, retryable=True)
+    raise FetchError(f"the answer's Content-Range makes no sense: {value!r}", url=wanted.url, offset=wanted.start, retryable=True)
 
 
-def _check_encoding(asked: Asked, headers: Mapping[str, str]) -> None:
+def _check_encoding(wanted: ObjectRange, headers: Mapping[str, str]) -> None:
     value = headers.get("Content-Encoding", "")
     if not _PASSED_ENCODINGS.issuperset(part.strip().lower() for part in value.split(",")):
         message = f"the server sent Content-Encoding {value!r} unasked; store the shard without it, or compressed with gzip or zstd"
-        raise FetchError(message, url=asked.url, offset=asked.start)
+        raise FetchError(message, url=wanted.url, offset=wanted.start)

@@ -11,7 +11,7 @@ from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access
 from asyncwds.shards.urls import scheme_of
-from asyncwds.storage.base import Body, Fetcher
+from asyncwds.storage.base import Body, Fetcher, ObjectRange
 from asyncwds.storage.fsspec.scheme import why_not
 from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.scheme import Scheme
@@ -48,22 +48,15 @@ class _Storage:
         self._counters = counters
         self._readers: dict[tuple[Scheme, int], _Reader] = {}
 
-    def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AbstractAsyncContextManager[Body]:
+    def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
+        url = wanted.url
         if reason := why_refused(scheme_of(url)):
             raise SpecError(f"{scheme_of(url)}: urls are not opened, because {reason}", url=url)
         store = find(url, self._access.storage)
         if store is None:
             scheme = scheme_of(url)
             raise SpecError(f"no storage for {scheme}: urls; there is {known_names()}{why_not(scheme)}", url=url)
-        return self._reader(store).fetcher.open(url, start, stop, identity, buffer=buffer)
+        return self._reader(store).fetcher.open(wanted, buffer=buffer)
 
     def foresees(self, url: str) -> bool:
         """As `asyncwds.storage.layers.hints.AcceptsHints`."""

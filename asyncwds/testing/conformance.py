@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from asyncwds.errors import ChangedError, FetchError, NotFoundError, WdsError
-from asyncwds.storage.base import Answer, Fetcher
+from asyncwds.storage.base import Answer, Fetcher, ObjectRange
 
 Put = Callable[[str, bytes], str]
 Check = Callable[[Fetcher, Put], Coroutine[None, None, None]]
@@ -20,7 +20,7 @@ async def read(
 ) -> tuple[Answer, bytes]:
     """Opens a range and reads it to its end, into a buffer of `lent` [bytes] if the fetcher likes that."""
     buffer = memoryview(bytearray(lent)) if lent else None
-    async with fetcher.open(url, start, stop, identity, buffer=buffer) as body:
+    async with fetcher.open(ObjectRange(url, start, stop, identity), buffer=buffer) as body:
         chunks, position = [], 0
         async for chunk in body:
             assert len(chunk), "an empty chunk"
@@ -139,9 +139,9 @@ async def many_at_once(fetcher: Fetcher, put: Put) -> None:
 async def bodies_left_early(fetcher: Fetcher, put: Put) -> None:
     url = put("early", DATA * 20)
     for _ in range(3):
-        async with fetcher.open(url) as body:
+        async with fetcher.open(ObjectRange(url)) as body:
             assert await anext(aiter(body))
-        async with fetcher.open(url):
+        async with fetcher.open(ObjectRange(url)):
             pass
     assert (await read(fetcher, url))[1] == DATA * 20
 

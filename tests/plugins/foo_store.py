@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from asyncwds import Scheme
 from asyncwds.errors import ChangedError, NotFoundError, SpecError
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, ObjectRange
 
 PIECE = 1 << 16
 
@@ -58,9 +58,10 @@ class FooFetcher:
         self._counters = counters
 
     @asynccontextmanager
-    async def open(self, url, start=0, stop=None, identity=None, *, buffer=None) -> AsyncGenerator[FooBody, None]:
+    async def open(self, wanted: ObjectRange, *, buffer=None) -> AsyncGenerator[FooBody, None]:
         del buffer
         self._counters.requests += 1
+        url, start = wanted.url, wanted.start
         try:
             file = self._settings.path(url).open("rb")
         except FileNotFoundError as error:
@@ -68,10 +69,10 @@ class FooFetcher:
         with file:
             status = os.fstat(file.fileno())
             current = f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
-            if identity not in (None, current):
+            if wanted.identity not in (None, current):
                 raise ChangedError("the object was replaced", url=url, offset=start)
             file.seek(start)
-            end = status.st_size if stop is None else min(stop, status.st_size)
+            end = status.st_size if wanted.stop is None else min(wanted.stop, status.st_size)
             yield FooBody(file, Answer(start, status.st_size, current, ranged=True), max(0, end - start), self._counters)
 
     async def aclose(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from asyncwds.errors import FetchError, NotFoundError, SpecError
 from asyncwds.runtime.stats import Counters
+from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.callable_sources import ByScheme, OpenerFetcher
 from asyncwds.storage.local.command import shell
 from asyncwds.storage.memory import MemoryFetcher
@@ -28,8 +29,9 @@ class Adapter:
         self.fetcher = OpenerFetcher(self.counters)
         self.opener = opener
 
-    def open(self, url, *_range, **_buffer):
-        return self.fetcher.open(url, self.opener)
+    def open(self, wanted, *, buffer=None):
+        del buffer
+        return self.fetcher.open(wanted.url, self.opener)
 
     async def aclose(self):
         await self.fetcher.aclose()
@@ -114,7 +116,7 @@ async def test_what_a_stream_raises_comes_with_its_place():
 async def test_leaving_early_closes_the_stream():
     stream = Stream([b"x"] * 100)
     adapter = Adapter(lambda *_: stream)
-    async with adapter.open("mine://x") as opened:
+    async with adapter.open(ObjectRange("mine://x")) as opened:
         async for _ in opened:
             break
     await adapter.aclose()
@@ -140,7 +142,7 @@ async def test_fault_37_leaving_in_the_middle_of_a_read():
     adapter = Adapter(lambda *_: Slow([]))
 
     async def consume():
-        async with adapter.open("mine://x") as opened:
+        async with adapter.open(ObjectRange("mine://x")) as opened:
             async for _ in opened:
                 pass
 
@@ -163,7 +165,7 @@ async def test_fault_37_leaving_while_it_is_opened():
         return stream
 
     adapter = Adapter(opener)
-    opening = asyncio.create_task(adapter.open("mine://x").__aenter__())
+    opening = asyncio.create_task(adapter.open(ObjectRange("mine://x")).__aenter__())
     await asyncio.sleep(0.05)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -177,7 +179,7 @@ async def test_a_command_that_writes_nothing_is_not_waited_for():
     adapter = Adapter(shell)
 
     async def consume():
-        async with adapter.open("pipe:sleep 60") as opened:
+        async with adapter.open(ObjectRange("pipe:sleep 60")) as opened:
             async for _ in opened:
                 pass
 

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from asyncwds.errors import ChangedError, FetchError, WdsError
-from asyncwds.storage.base import Answer
-from asyncwds.storage.ranges import Asked, check_answer, check_unsatisfied
+from asyncwds.storage.base import Answer, ObjectRange
+from asyncwds.storage.ranges import check_answer, check_unsatisfied, range_headers
 
 URL = "http://host/a.tar"
 
 
-def asked(start: int = 100, stop: int | None = 200, identity: str | None = None) -> Asked:
-    return Asked(URL, start, stop, identity)
+def asked(start: int = 100, stop: int | None = 200, identity: str | None = None) -> ObjectRange:
+    return ObjectRange(URL, start, stop, identity)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def asked(start: int = 100, stop: int | None = 200, identity: str | None = None)
     [(0, None, "bytes=0-"), (0, 1, "bytes=0-0"), (5, 10, "bytes=5-9"), (5, None, "bytes=5-"), (5, 5, "bytes=5-5")],
 )
 def test_the_range_header(start: int, stop: int | None, header: str) -> None:
-    assert asked(start, stop).headers() == {"Range": header, "Accept-Encoding": "identity"}
+    assert range_headers(asked(start, stop)) == {"Range": header, "Accept-Encoding": "identity"}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_the_range_header(start: int, stop: int | None, header: str) -> None:
     [('"abc"', '"abc"'), ('W/"abc"', None), ("Wed, 21 Oct 2015 07:28:00 GMT", None), (None, None)],
 )
 def test_only_a_strong_etag_is_sent(identity: str | None, sent: str | None) -> None:
-    assert asked(identity=identity).headers().get("If-Match") == sent
+    assert range_headers(asked(identity=identity)).get("If-Match") == sent
 
 
 def headers(**values: str | None) -> CIMultiDict[str]:
@@ -52,14 +52,14 @@ def headers(**values: str | None) -> CIMultiDict[str]:
     ],
 )
 @pytest.mark.parametrize("status", [200, 206])
-def test_ranges(question: Asked, content_range: str, total: int | None, end: int, status: int) -> None:
+def test_ranges(question: ObjectRange, content_range: str, total: int | None, end: int, status: int) -> None:
     promise = check_answer(question, status, headers(Content_Range=content_range, ETag='"e"'))
     assert promise == (Answer(100, total, '"e"', ranged=True), end)
 
 
 @pytest.mark.parametrize("question", [asked(), asked(stop=None), asked(0, 0)])
 @pytest.mark.parametrize(("length", "total"), [("1000", 1000), ("150", 150), ("0", 0), (None, None)])
-def test_without_ranges_it_is_the_whole_object(question: Asked, length: str | None, total: int | None) -> None:
+def test_without_ranges_it_is_the_whole_object(question: ObjectRange, length: str | None, total: int | None) -> None:
     assert check_answer(question, 200, headers(Content_Length=length)) == (Answer(0, total, None, ranged=False), total)
 
 

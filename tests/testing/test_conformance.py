@@ -22,13 +22,14 @@ class Wrong:
         self._defect = defect
 
     @asynccontextmanager
-    async def open(self, url, start=0, stop=None, identity=None, *, buffer=None):
+    async def open(self, wanted, *, buffer=None):
+        url = wanted.url
         if self._defect == "pins nothing":
-            identity = None
-        if self._defect == "reads on" and stop is not None:
-            stop += 1
+            wanted = replace(wanted, identity=None)
+        if self._defect == "reads on" and wanted.stop is not None:
+            wanted = replace(wanted, stop=wanted.stop + 1)
         try:
-            async with self._fetcher.open(url, start, stop, identity, buffer=buffer) as body:
+            async with self._fetcher.open(wanted, buffer=buffer) as body:
                 answer = replace(body.answer, start=0) if self._defect == "wrong start" else body.answer
                 yield ChunkBody(answer, self._chunks(aiter(body)))
         except NotFoundError as error:

@@ -7,11 +7,10 @@ from contextlib import aclosing, asynccontextmanager
 
 from asyncwds.errors import CacheError, FetchError
 from asyncwds.runtime.stats import Counters
-from asyncwds.storage.base import Body, Chunk, Fetcher
+from asyncwds.storage.base import Body, Chunk, Fetcher, ObjectRange
 from asyncwds.storage.body import ChunkBody, crop
 from asyncwds.storage.cache.checks import SUM_BYTES, sum_at, sum_of
 from asyncwds.storage.cache.records import Whole
-from asyncwds.storage.ranges import Asked
 
 
 @asynccontextmanager
@@ -22,13 +21,13 @@ async def file_chunks(files: Fetcher, whole: Whole, start: int, stop: int) -> As
     """
     sums = whole.record.sums
     if sums is None:
-        async with files.open(whole.path, start, stop, whole.identity) as body:
+        async with files.open(ObjectRange(whole.path, start, stop, whole.identity)) as body:
             yield aiter(body)
         return
     first = start // SUM_BYTES * SUM_BYTES
     last = -(-stop // SUM_BYTES) * SUM_BYTES
     async with (
-        files.open(whole.path, first, last, whole.identity) as body,
+        files.open(ObjectRange(whole.path, first, last, whole.identity)) as body,
         aclosing(_verify_blocks(body, sums, first)) as blocks,
         aclosing(crop(ChunkBody(body.answer, blocks), start, stop)) as chunks,
     ):
@@ -55,13 +54,13 @@ def _check_block(block: bytes, sums: str, offset: int) -> bytes:
 
 async def whole_chunks(
     chunks: AsyncIterator[Chunk],
-    asked: Asked,
+    wanted: ObjectRange,
     source: Fetcher,
     counters: Counters,
     damaged: Callable[[], Awaitable[str | None]],
 ) -> AsyncGenerator[Chunk, None]:
     """The chunks of a file; if they break off, the rest from the source, pinned to the identity that `damaged` returns."""
-    position = asked.start
+    position = wanted.start
     try:
         async for chunk in chunks:
             position += len(chunk)
@@ -72,8 +71,8 @@ async def whole_chunks(
     else:
         return
     async with (
-        source.open(asked.url, position, asked.stop, identity) as body,
-        aclosing(crop(body, position, asked.stop)) as rest,
+        source.open(ObjectRange(wanted.url, position, wanted.stop, identity)) as body,
+        aclosing(crop(body, position, wanted.stop)) as rest,
     ):
         async for chunk in rest:
             yield chunk

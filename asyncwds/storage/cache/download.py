@@ -21,7 +21,7 @@ from typing import Protocol
 from asyncwds.errors import CacheError, ChangedError, ChecksumError, ShortBodyError, redact
 from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.stats import Counters
-from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
+from asyncwds.storage.base import Answer, Body, Chunk, Fetcher, ObjectRange
 from asyncwds.storage.body import crop
 from asyncwds.storage.cache.intervals import Intervals
 from asyncwds.storage.cache.journal import Header
@@ -29,7 +29,6 @@ from asyncwds.storage.cache.leases import Claim
 from asyncwds.storage.cache.names import url_hash
 from asyncwds.storage.cache.partial_file import END, HEADER, LOOK, Partial, boot
 from asyncwds.storage.cache.recorder import Recorder
-from asyncwds.storage.ranges import Asked
 
 _TRY = 0.1  # [s] between two tries to lock what others fetch: they may have died
 
@@ -57,7 +56,7 @@ class Download:
 
     around: Surroundings
     partial: Partial
-    asked: Asked
+    wanted: ObjectRange
     buffer: memoryview | None
     stack: AsyncExitStack
     _opened: Body | None = None  # the source's answer, where this had to ask for it
@@ -78,20 +77,22 @@ class Download:
                     await self.partial.release(claim)
             elif not await self._wait(lambda: self.partial.is_begun):
                 return None
-        asked = self.asked
-        if asked.identity not in (None, header.identity):
+        wanted = self.wanted
+        if wanted.identity not in (None, header.identity):
             return None
-        if header.url_hash != url_hash(asked.url) and not await self.around.is_confirmed(asked.url, header):
+        if header.url_hash != url_hash(wanted.url) and not await self.around.is_confirmed(wanted.url, header):
             return None  # another object that the user gave the same name
-        return Answer(asked.start if header.ranged else 0, header.total, header.identity, header.ranged, checksum=header.checksum)
+        return Answer(wanted.start if header.ranged else 0, header.total, header.identity, header.ranged, checksum=header.checksum)
 
     async def _ask(self) -> Answer:
-        asked = self.asked
-        self._opened = await self.stack.enter_async_context(self._open(asked.start, asked.stop, asked.identity))
+        wanted = self.wanted
+        self._opened = await self.stack.enter_async_context(self._open(wanted.start, wanted.stop, wanted.identity))
         answer = self._opened.answer
         checksum = answer.checksum if answer.checksum_is_sure else None  # that of a range would be told as that of the whole
         if _can_be_kept(answer):
-            header = Header(redact(asked.url), url_hash(asked.url), answer.total, answer.identity, answer.ranged, boot(), checksum)
+            header = Header(
+                redact(wanted.url), url_hash(wanted.url), answer.total, answer.identity, answer.ranged, boot(), checksum
+            )
             try:
                 await self._keep(answer.start, header)
             except CacheError as error:
@@ -114,7 +115,7 @@ class Download:
     def _has_no_room(self, size: int | None) -> None:
         # That other downloads take all the room now is no failure: their shards may make way for this one the next time.
         if size is not None and self.partial.is_too_large(size):
-            self.around.failed(CacheError(f"there is no room for {size} bytes", url=self.asked.url), lasting=False)
+            self.around.failed(CacheError(f"there is no room for {size} bytes", url=self.wanted.url), lasting=False)
 
     async def _release_unused(self) -> None:
         claimed, self._claimed = self._claimed, None
@@ -135,8 +136,8 @@ class Download:
                 self.around.failed(error)
             else:
                 return
-            self._opened = await self.stack.enter_async_context(self._open(position, self.asked.stop, answer.identity))
-        async with aclosing(crop(self._opened, position, self.asked.stop if answer.ranged else None)) as rest:
+            self._opened = await self.stack.enter_async_context(self._open(position, self.wanted.stop, answer.identity))
+        async with aclosing(crop(self._opened, position, self.wanted.stop if answer.ranged else None)) as rest:
             async for chunk in rest:
                 yield chunk
 
@@ -205,7 +206,7 @@ class Download:
                         yield chunk
                     if claim.position >= claim.stop:
                         return
-            raise ShortBodyError("the source's body ended early", url=self.asked.url, offset=claim.position)
+            raise ShortBodyError("the source's body ended early", url=self.wanted.url, offset=claim.position)
         finally:
             await run_to_completion(self._finish(recorder, claim))  # or what came would be fetched again, and the claim never free
 
@@ -277,12 +278,12 @@ class Download:
     def _check(self, answer: Answer, header: Header) -> None:
         if None not in (answer.total, header.total) and answer.total != header.total:
             message = f"the object had {header.total} bytes and has {answer.total} now"
-            raise ChangedError(message, url=self.asked.url, offset=answer.start)
+            raise ChangedError(message, url=self.wanted.url, offset=answer.start)
 
     def _open(self, start: int, stop: int | None, identity: str | None) -> AbstractAsyncContextManager[Body]:
-        lent = self.buffer if start >= self.asked.start else None
-        buffer = None if lent is None else lent[start - self.asked.start :]
-        return self.around.source.open(self.asked.url, start, stop, identity, buffer=buffer)
+        lent = self.buffer if start >= self.wanted.start else None
+        buffer = None if lent is None else lent[start - self.wanted.start :]
+        return self.around.source.open(ObjectRange(self.wanted.url, start, stop, identity), buffer=buffer)
 
     @property
     def _header(self) -> Header:
@@ -296,7 +297,7 @@ class Download:
 
     def _end(self, header: Header) -> int:
         """Where this body ends; END while that is not known."""
-        stop = self.asked.stop if header.ranged else None
+        stop = self.wanted.stop if header.ranged else None
         return min(END if header.total is None else header.total, END if stop is None else stop)
 
 

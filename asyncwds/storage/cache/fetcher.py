@@ -6,6 +6,7 @@ import asyncio
 import errno
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from asyncwds.errors import CacheError, ChangedError, FetchError, redact
@@ -13,7 +14,7 @@ from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.cache import Cache
 from asyncwds.shards.urls import local_path
-from asyncwds.storage.base import Answer, Body, Fetcher
+from asyncwds.storage.base import Answer, Body, Fetcher, ObjectRange
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.cache.checks import is_shard_file
 from asyncwds.storage.cache.complete import file_chunks, whole_chunks
@@ -28,7 +29,6 @@ from asyncwds.storage.cache.records import Whole
 from asyncwds.storage.cache.sources import cached_url
 from asyncwds.storage.cache.threads import CacheThreads
 from asyncwds.storage.local.file import FileFetcher
-from asyncwds.storage.ranges import Asked
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -76,21 +76,13 @@ class Cached:
         self._distrusted: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[Body, None]:
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[Body, None]:
         async with AsyncExitStack() as stack:
             body: Body | None = None
-            if (known_as := await self._cached_url(url)) is not None:
-                body = await self._open_cached(stack, Asked(known_as, start, stop, identity), buffer)
+            if (known_as := await self._cached_url(wanted.url)) is not None:
+                body = await self._open_cached(stack, replace(wanted, url=known_as), buffer)
             if body is None:
-                body = await stack.enter_async_context(self._fetcher.open(url, start, stop, identity, buffer=buffer))
+                body = await stack.enter_async_context(self._fetcher.open(wanted, buffer=buffer))
             yield body
 
     def foresees(self, url: str) -> bool:
@@ -142,24 +134,24 @@ class Cached:
             _remember(self._local, url, await self._threads.run(cached_url, url, self._folder.root, local=True))
         return self._local[url]
 
-    async def _open_cached(self, stack: AsyncExitStack, asked: Asked, buffer: memoryview | None) -> Body | None:
+    async def _open_cached(self, stack: AsyncExitStack, wanted: ObjectRange, buffer: memoryview | None) -> Body | None:
         """A body that the cache has to do with; None if it has nothing and can keep nothing."""
-        name = name_in_cache(asked.url, self._cache.url_to_name)
+        name = name_in_cache(wanted.url, self._cache.url_to_name)
         await self._prepare()
         try:
             for _ in range(_TRIES):
-                if not self._partials.has(name) and (whole := await self._whole(name, asked)) is not None:
-                    if asked.identity not in (None, whole.record.identity):
+                if not self._partials.has(name) and (whole := await self._whole(name, wanted)) is not None:
+                    if wanted.identity not in (None, whole.record.identity):
                         return None
-                    if (body := await self._from_file(stack, asked, whole)) is not None:
+                    if (body := await self._from_file(stack, wanted, whole)) is not None:
                         return body
                     self._seen.pop(name, None)
                     continue
                 if not self._health.writable:
                     return None
-                download = await self._partials.enter(stack, name, asked.url, self._is_confirmed)
+                download = await self._partials.enter(stack, name, wanted.url, self._is_confirmed)
                 if download is not None:
-                    return await self._open_download(Download(self._around, download, asked, buffer, stack))
+                    return await self._open_download(Download(self._around, download, wanted, buffer, stack))
         except CacheError as error:
             self._health.failed(error)
         return None
@@ -182,14 +174,14 @@ class Cached:
 
     # -- whole shards ---------------------------------------------------------------------------------------------
 
-    async def _whole(self, name: str, asked: Asked) -> Whole | None:
-        first = asked.identity is None
+    async def _whole(self, name: str, wanted: ObjectRange) -> Whole | None:
+        first = wanted.identity is None
         if not first and name in self._seen:
             return self._seen[name]
         whole = await self._threads.run(self._folder.find, name, use=first)
         if whole is None and first and self._cache.url_to_name is not None:
-            whole = await self._adopt(name, asked.url)
-        elif whole is not None and not await self._is_trusted(whole, asked.url):
+            whole = await self._adopt(name, wanted.url)
+        elif whole is not None and not await self._is_trusted(whole, wanted.url):
             await self._threads.run_locked(self._folder.forget, whole)
             return None
         if whole is not None:
@@ -201,7 +193,7 @@ class Cached:
         size = await self._threads.run(self._folder.unrecorded, name)
         if size is None:
             return None
-        async with self._fetcher.open(url, 0, 1) as body:
+        async with self._fetcher.open(ObjectRange(url, 0, 1)) as body:
             answer = body.answer
         if answer.total != size:
             return None
@@ -225,16 +217,16 @@ class Cached:
     async def _agrees(self, url: str, total: int | None, identity: str | None) -> bool:
         """Whether the source still has the object of that size and identity."""
         try:
-            async with self._fetcher.open(url, 0, 1, identity) as body:
+            async with self._fetcher.open(ObjectRange(url, 0, 1, identity)) as body:
                 return total is not None and body.answer.total == total
         except ChangedError:
             return False
 
-    async def _from_file(self, stack: AsyncExitStack, asked: Asked, whole: Whole) -> Body | None:
+    async def _from_file(self, stack: AsyncExitStack, wanted: ObjectRange, whole: Whole) -> Body | None:
         record = whole.record
-        stop = record.size if asked.stop is None else min(asked.stop, record.size)
+        stop = record.size if wanted.stop is None else min(wanted.stop, record.size)
         try:
-            file = await stack.enter_async_context(file_chunks(self._files, whole, asked.start, stop))
+            file = await stack.enter_async_context(file_chunks(self._files, whole, wanted.start, stop))
         except FetchError:  # removed, or replaced, a moment ago
             return None
 
@@ -242,9 +234,9 @@ class Cached:
             await self._drop_damaged(whole)
             return record.identity
 
-        chunks = whole_chunks(file, asked, self._fetcher, self._counters, refetch_damaged)
+        chunks = whole_chunks(file, wanted, self._fetcher, self._counters, refetch_damaged)
         await stack.enter_async_context(aclosing(chunks))
-        return ChunkBody(Answer(asked.start, record.size, record.identity, ranged=True, path=whole.path), chunks)
+        return ChunkBody(Answer(wanted.start, record.size, record.identity, ranged=True, path=whole.path), chunks)
 
     async def _drop_damaged(self, whole: Whole) -> None:
         self._health.damaged()
@@ -263,7 +255,7 @@ class Cached:
         answer = await download.begin()
         if answer is None:
             return None
-        _remember(self._confirmed, (download.asked.url, answer.identity), True)
+        _remember(self._confirmed, (download.wanted.url, answer.identity), True)
         chunks = download.chunks(answer)
         await download.stack.enter_async_context(aclosing(chunks))
         return ChunkBody(answer, chunks)

@@ -11,7 +11,7 @@ from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.buckets import FileSystem
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.fsspec.systems import OpenFile, Systems
 
@@ -32,24 +32,17 @@ class FsspecFetcher:
         self._counters = counters
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[ChunkBody, None]:
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[ChunkBody, None]:
         del buffer
         self._counters.requests += 1
+        url, start = wanted.url, wanted.start
         size, current = await self._systems.run(url, start, _look)
-        if identity not in (None, current):
+        if wanted.identity not in (None, current):
             raise ChangedError("the file was replaced or written to while it was read", url=url, offset=start)
         if size is None:
             answer, chunks = Answer(0, None, current, ranged=False), self._stream(url)
         else:
-            end = size if stop is None else min(stop, size)
+            end = size if wanted.stop is None else min(wanted.stop, size)
             answer, chunks = Answer(start, size, current, ranged=True), self._range(url, start, end)
         async with aclosing(chunks):
             yield ChunkBody(answer, chunks)

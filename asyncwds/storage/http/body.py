@@ -10,11 +10,11 @@ import aiohttp
 from asyncwds.errors import FetchError, FetchTimeoutError, ShortBodyError
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.retry import Retry
-from asyncwds.storage.base import Answer, Chunk
+from asyncwds.storage.base import Answer, Chunk, ObjectRange
 from asyncwds.storage.http.direct_receive import Receiver, left_behind, read_much, takes_over
 from asyncwds.storage.http.stall import StallClock
 from asyncwds.storage.http.translate import FOREIGN, translate
-from asyncwds.storage.ranges import Asked, Promise
+from asyncwds.storage.ranges import Promise
 
 
 def hang_up(response: aiohttp.ClientResponse) -> None:
@@ -37,7 +37,7 @@ class HttpBody:
 
     def __init__(
         self,
-        asked: Asked,
+        wanted: ObjectRange,
         response: aiohttp.ClientResponse,
         promise: Promise,
         retry: Retry,
@@ -46,7 +46,7 @@ class HttpBody:
         buffer: memoryview | None,
         failed: Callable[[], None],
     ) -> None:
-        self._asked = asked
+        self._wanted = wanted
         self._failed = failed
         self._answer, self._end = promise
         self._position = promise.answer.start
@@ -125,15 +125,15 @@ class HttpBody:
         else:
             return
         self._failed()
-        raise ShortBodyError(message, url=self._asked.url, offset=self._position, retryable=True)
+        raise ShortBodyError(message, url=self._wanted.url, offset=self._position, retryable=True)
 
     def _broken(self, error: Exception) -> FetchError:
         if self._clock.stalled:
             return self._stalled()
         self._failed()
-        return translate(error, self._asked.url, self._position)
+        return translate(error, self._wanted.url, self._position)
 
     def _stalled(self) -> FetchError:
         self._failed()
         message = f"the connection stalled for {self._clock.window:g} s"
-        return FetchTimeoutError(message, url=self._asked.url, offset=self._position, retryable=True)
+        return FetchTimeoutError(message, url=self._wanted.url, offset=self._position, retryable=True)

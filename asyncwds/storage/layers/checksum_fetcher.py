@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
 from asyncwds.errors import ChecksumError, SpecError
-from asyncwds.storage.base import Answer, Body, Chunk, Fetcher
+from asyncwds.storage.base import Answer, Body, Chunk, Fetcher, ObjectRange
 from asyncwds.storage.body import ChunkBody, PassedOn
 from asyncwds.storage.layers.checksums import Digest, agrees, digest_for
 
@@ -25,24 +25,16 @@ class ChecksumFetcher:
         self._whole = whole
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[Body, None]:
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[Body, None]:
         if self._whole:
-            start, stop, buffer = 0, None, None
-        async with self._fetcher.open(url, start, stop, identity, buffer=buffer) as body:
-            digest = _digest(url, body.answer, must=self._whole) if _is_whole(body.answer, stop) else None
+            wanted, buffer = replace(wanted, start=0, stop=None), None
+        async with self._fetcher.open(wanted, buffer=buffer) as body:
+            digest = _digest(wanted.url, body.answer, must=self._whole) if _is_whole(body.answer, wanted.stop) else None
             if digest is None:
                 yield PassedOn(replace(body.answer, checksum_is_sure=False), body) if body.answer.checksum else body
                 return
             answer = replace(body.answer, ranged=body.answer.ranged and not self._whole, checksum=None)
-            async with aclosing(_check_chunks(url, body, digest)) as chunks:
+            async with aclosing(_check_chunks(wanted.url, body, digest)) as chunks:
                 yield ChunkBody(answer, chunks)
 
     async def aclose(self) -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.retry import Retry
-from asyncwds.storage.base import Body, Fetcher
+from asyncwds.storage.base import Body, Fetcher, ObjectRange
 from asyncwds.storage.layers.extra_requests import affords_extra
 
 MIN_SEEN = 20  # answers before a quantile of their times means something
@@ -56,17 +56,9 @@ class Hedged:
         self._late = LateAnswers(retry, counters)
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[Body, None]:
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[Body, None]:
         def request(buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
-            return self._fetcher.open(url, start, stop, identity, buffer=buffer)
+            return self._fetcher.open(wanted, buffer=buffer)
 
         self._late.asked += 1
         patience = self._late.patience()

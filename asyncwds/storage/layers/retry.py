@@ -12,9 +12,8 @@ from typing import Self
 from asyncwds.errors import ChangedError, FetchError, ShortBodyError
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.retry import Retry
-from asyncwds.storage.base import Answer, Chunk, Fetcher
+from asyncwds.storage.base import Answer, Chunk, Fetcher, ObjectRange
 from asyncwds.storage.layers.patience import Clock, Patience, Sleep, Streak
-from asyncwds.storage.ranges import Asked
 
 
 class Retrying:
@@ -32,18 +31,10 @@ class Retrying:
         self._patience = Patience(retry, counters, sleep, now)
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[ResumedBody, None]:
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[ResumedBody, None]:
         async with AsyncExitStack() as source:
-            body = ResumedBody(self._fetcher, source, self._patience, Asked(url, start, stop, identity), buffer)
-            with self._patience.slow_start_noticed(url):
+            body = ResumedBody(self._fetcher, source, self._patience, wanted, buffer)
+            with self._patience.slow_start_noticed(wanted.url):
                 await body.begin()
                 yield body
 
@@ -58,17 +49,17 @@ class ResumedBody:
     _chunks: AsyncIterator[Chunk]
 
     def __init__(
-        self, fetcher: Fetcher, source: AsyncExitStack, patience: Patience, asked: Asked, buffer: memoryview | None
+        self, fetcher: Fetcher, source: AsyncExitStack, patience: Patience, wanted: ObjectRange, buffer: memoryview | None
     ) -> None:
         self._fetcher = fetcher
         self._source = source
         self._patience = patience
-        self._asked = asked
+        self._wanted = wanted
         self._buffer = buffer
-        self._position = asked.start  # of the next byte to deliver
+        self._position = wanted.start  # of the next byte to deliver
         self._surplus = 0  # bytes before `position` that the open body still has to give
         self._streak = Streak()
-        self._failed_at = asked.start
+        self._failed_at = wanted.start
 
     @property
     def answer(self) -> Answer:
@@ -76,21 +67,21 @@ class ResumedBody:
 
     async def begin(self) -> None:
         try:
-            self._answer = await self._patience.first(self._asked.url, self._open)
+            self._answer = await self._patience.first(self._wanted.url, self._open)
         except FetchError as error:
-            self._answer = await self._patience.again(self._asked.url, self._open, error, self._streak)
+            self._answer = await self._patience.again(self._wanted.url, self._open, error, self._streak)
         self._position = self._answer.start
         # Without ranges the body is the whole object. With them at first and none later, only this body goes on too far.
-        stop = self._asked.stop if self._answer.ranged else None
+        stop = self._wanted.stop if self._answer.ranged else None
         if not self._answer.ranged:
             self._buffer = None
-        self._asked = replace(self._asked, stop=stop, identity=self._asked.identity or self._answer.identity)
+        self._wanted = replace(self._wanted, stop=stop, identity=self._wanted.identity or self._answer.identity)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Chunk:
-        if self._position in (self._asked.stop, self._answer.total):
+        if self._position in (self._wanted.stop, self._answer.total):
             raise StopAsyncIteration
         try:
             chunk = await self._chunk()
@@ -98,8 +89,8 @@ class ResumedBody:
             chunk = await self._go_on(error)
         if not chunk:
             raise StopAsyncIteration
-        if self._asked.stop is not None:
-            chunk = chunk[: self._asked.stop - self._position]
+        if self._wanted.stop is not None:
+            chunk = chunk[: self._wanted.stop - self._position]
         self._position += len(chunk)
         return chunk
 
@@ -108,13 +99,12 @@ class ResumedBody:
         if self._patience.is_progress(self._position - self._failed_at):
             self._streak.progressed()
         self._failed_at = self._position
-        return await self._patience.again(self._asked.url, self._resume, error, self._streak)
+        return await self._patience.again(self._wanted.url, self._resume, error, self._streak)
 
     async def _open(self) -> Answer:
         await self._source.aclose()  # of what is left from the attempt before
-        asked = self._asked
-        buffer = None if self._buffer is None else self._buffer[self._position - asked.start :]
-        opening = self._fetcher.open(asked.url, self._position, asked.stop, asked.identity, buffer=buffer)
+        buffer = None if self._buffer is None else self._buffer[self._position - self._wanted.start :]
+        opening = self._fetcher.open(replace(self._wanted, start=self._position), buffer=buffer)
         body = await self._source.enter_async_context(opening)
         self._chunks = aiter(body)
         return body.answer
@@ -143,4 +133,4 @@ class ResumedBody:
         return b""
 
     def _error(self, kind: type[FetchError], message: str, retryable: bool = False) -> FetchError:
-        return kind(message, url=self._asked.url, offset=self._position, retryable=retryable)
+        return kind(message, url=self._wanted.url, offset=self._position, retryable=retryable)

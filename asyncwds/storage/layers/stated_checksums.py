@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from asyncwds.errors import WdsError
-from asyncwds.storage.base import Answer, Body, Fetcher
+from asyncwds.storage.base import Answer, Body, Fetcher, ObjectRange
 from asyncwds.storage.body import PassedOn
 from asyncwds.storage.ranges import ObjectMetadata
 
@@ -40,17 +40,9 @@ class StatedChecksums:
         self._known: dict[tuple[str, str], str | None] = {}
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[Body, None]:
-        async with self._fetcher.open(url, start, stop, identity, buffer=buffer) as body:
-            checksum = await self._checksum(url, body.answer, first=identity is None)
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[Body, None]:
+        async with self._fetcher.open(wanted, buffer=buffer) as body:
+            checksum = await self._checksum(wanted.url, body.answer, first=wanted.identity is None)
             yield body if checksum is None else PassedOn(replace(body.answer, checksum=checksum), body)
 
     async def aclose(self) -> None:

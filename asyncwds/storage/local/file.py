@@ -16,7 +16,7 @@ from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.urls import local_path
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.local.readiness import read_when_ready, translate_os_error
 
@@ -39,24 +39,17 @@ class FileFetcher:
         self._spare: list[memoryview] = []
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[ChunkBody, None]:
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[ChunkBody, None]:
         self._counters.requests += 1
-        file = await self._open_file(url)
+        file = await self._open_file(wanted.url)
         memory = self._memory() if buffer is None else buffer
         try:
-            answer = _answer(url, file.status, start, identity)
+            answer = _answer(wanted, file.status)
             if answer.total is None:
-                chunks = self._stream(url, file)
+                chunks = self._stream(wanted.url, file)
             else:
-                chunks = self._range(url, file, (start, _end(answer.total, stop)), memory, lent=buffer is not None)
+                span = wanted.start, _end(answer.total, wanted.stop)
+                chunks = self._range(wanted.url, file, span, memory, lent=buffer is not None)
             async with aclosing(chunks):
                 yield ChunkBody(answer, chunks)
         finally:
@@ -190,15 +183,15 @@ def file_identity(status: os.stat_result) -> str:
     return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
 
 
-def _answer(url: str, status: os.stat_result, start: int, identity: str | None) -> Answer:
+def _answer(wanted: ObjectRange, status: os.stat_result) -> Answer:
     if stat.S_ISDIR(status.st_mode):
-        raise FetchError(os.strerror(errno.EISDIR), url=url)
+        raise FetchError(os.strerror(errno.EISDIR), url=wanted.url)
     if not stat.S_ISREG(status.st_mode):
         return Answer(0, None, None, ranged=False)
     current = file_identity(status)
-    if identity not in (None, current):
-        raise ChangedError("the file was replaced or written to while it was read", url=url, offset=start)
-    return Answer(start, status.st_size, current, ranged=True)
+    if wanted.identity not in (None, current):
+        raise ChangedError("the file was replaced or written to while it was read", url=wanted.url, offset=wanted.start)
+    return Answer(wanted.start, status.st_size, current, ranged=True)
 
 
 def _end(total: int, stop: int | None) -> int:

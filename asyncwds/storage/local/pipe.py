@@ -14,7 +14,7 @@ from typing import IO
 
 from asyncwds.errors import FetchError, SpecError, redact
 from asyncwds.runtime.stats import Counters
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.local.readiness import PIPE_BYTES, is_ready, read_when_ready, translate_os_error
 
@@ -34,18 +34,10 @@ class PipeFetcher:
         self._check = check
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[ChunkBody, None]:
-        del start, stop, identity, buffer  # an output has no ranges
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[ChunkBody, None]:
+        del buffer
         self._counters.requests += 1
-        command = _Command(url)
+        command = _Command(wanted.url)
         try:
             async with aclosing(self._chunks(command)) as chunks:
                 yield ChunkBody(Answer(0, None, None, ranged=False), chunks)

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from asyncwds.errors import FetchError
 from asyncwds.runtime.stats import Counters
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.local.readiness import read_when_ready, translate_os_error
 
@@ -24,20 +24,12 @@ class StdinFetcher:
         self._counters = counters
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[ChunkBody, None]:
-        del start, stop, identity, buffer  # a stream has no ranges
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[ChunkBody, None]:
+        del buffer
         self._counters.requests += 1
-        descriptor = _duplicate(url)
+        descriptor = _duplicate(wanted.url)
         try:
-            async with aclosing(self._chunks(url, descriptor)) as chunks:
+            async with aclosing(self._chunks(wanted.url, descriptor)) as chunks:
                 yield ChunkBody(Answer(0, None, None, ranged=False), chunks)
         finally:
             os.close(descriptor)

@@ -13,13 +13,14 @@ from asyncwds.errors import ThrottledError, WdsError
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
+from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.http.body import HttpBody
 from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.layers.stated_checksums import StatesChecksums
 from asyncwds.storage.object_store import ObjectStore, StoreRequest
-from asyncwds.storage.ranges import Asked, ObjectMetadata, Promise, check_answer, check_unsatisfied
+from asyncwds.storage.ranges import ObjectMetadata, Promise, check_answer, check_unsatisfied, range_headers
 from asyncwds.storage.stores.web.store import WebStore
 
 _GOOD = frozenset({200, 206})
@@ -40,26 +41,17 @@ class HttpFetcher:
         self._counters = counters
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncGenerator[HttpBody, None]:
-        asked = Asked(url, start, stop, identity)
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[HttpBody, None]:
         with ExitStack() as open_now:
             try:
-                http, promise = await self._ask(asked, open_now)
+                http, promise = await self._ask(wanted, open_now)
             except WdsError as error:
                 self._counters.throttled += isinstance(error, ThrottledError)
                 raise
             except FOREIGN as error:
-                raise translate(error, url, start) from error
+                raise translate(error, wanted.url, wanted.start) from error
             failed = partial(self._transport.look_up_again, http.url)
-            body = HttpBody(asked, http, promise, self._retry, self._counters, buffer=buffer, failed=failed)
+            body = HttpBody(wanted, http, promise, self._retry, self._counters, buffer=buffer, failed=failed)
             open_now.callback(body.close)
             yield body
 
@@ -83,17 +75,17 @@ class HttpFetcher:
         finally:
             await self._transport.aclose()
 
-    async def _ask(self, asked: Asked, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, Promise]:
+    async def _ask(self, wanted: ObjectRange, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, Promise]:
         """The answer at the end of all redirects. Whatever was opened on the way is closed by `open_now`."""
         began = time.monotonic()
-        request = StoreRequest("GET", asked.url, asked.headers(), offset=asked.start)
+        request = StoreRequest("GET", wanted.url, range_headers(wanted), offset=wanted.start)
         signed, http, response = await self._transport.send(self.store, request, open_now)
         metadata = self.store.metadata(signed, response.headers)
         if response.status in _GOOD:
             self._counters.first_bytes.append(time.monotonic() - began)
-            return http, check_answer(asked, response.status, response.headers, metadata)
+            return http, check_answer(wanted, response.status, response.headers, metadata)
         if response.status == 416:
-            return http, check_unsatisfied(asked, response.headers, response.page, metadata)
+            return http, check_unsatisfied(wanted, response.headers, response.page, metadata)
         error = self.store.error_for(request, response)
         if error.retryable:
             self._transport.look_up_again(http.url)

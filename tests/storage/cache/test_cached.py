@@ -13,6 +13,7 @@ import pytest
 
 from asyncwds.errors import ChangedError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime.units import MiB
+from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.body import PassedOn
 from asyncwds.storage.cache.checks import is_shard_file
 from asyncwds.storage.cache.downloads import MOST
@@ -76,7 +77,7 @@ async def test_the_consumer_has_bytes_before_the_shard_is_there(caches):
             await arrived.wait()
 
     cached = caches.new({"steer": steer})
-    async with cached.open(caches.url) as body:
+    async with cached.open(ObjectRange(caches.url)) as body:
         size = 0
         async for chunk in body:
             size += len(chunk)
@@ -87,7 +88,7 @@ async def test_the_consumer_has_bytes_before_the_shard_is_there(caches):
 
 async def test_what_was_fetched_before_an_end_is_not_fetched_again(caches):
     first = caches.new()
-    async with first.open(caches.url, 0, 3 * MiB) as body:
+    async with first.open(ObjectRange(caches.url, 0, 3 * MiB)) as body:
         async for _ in body:
             if caches.counters.bytes > 2 * MiB:
                 break
@@ -290,7 +291,7 @@ async def test_two_in_one_process_fetch_once(caches):
 
 async def test_a_stream_is_not_held_up_by_a_consumer_that_pauses(caches):
     slow, quick = caches.new({"ranged": False, "sized": False}), caches.new()
-    async with slow.open(caches.url) as body:
+    async with slow.open(ObjectRange(caches.url)) as body:
         await anext(aiter(body))
         assert (await read(quick, caches.url))[1] == caches.shard
     assert caches.counters.bytes == caches.counters.cached == len(caches.shard)
@@ -304,7 +305,7 @@ async def test_who_fetches_nothing_any_more_is_not_waited_for(caches, source):
 
     stuck = caches.new({"steer": steer, **source})
     waiter = caches.new(patience=0.3)
-    async with stuck.open(caches.url, 0, 3 * MiB) as body:
+    async with stuck.open(ObjectRange(caches.url, 0, 3 * MiB)) as body:
         reading = asyncio.create_task(_drain(body))
         assert (await read(waiter, caches.url, 0, 3 * MiB))[1][: 3 * MiB] == caches.shard[: 3 * MiB]
         reading.cancel()
@@ -360,7 +361,7 @@ async def test_what_came_before_a_cancellation_is_kept(caches, size):
     answer, _ = await read(cached, caches.url, size, size + 1)
 
     async def interrupted() -> None:
-        async with cached.open(caches.url, 0, size, answer.identity) as body:
+        async with cached.open(ObjectRange(caches.url, 0, size, answer.identity)) as body:
             received = 0
             async for chunk in body:
                 received += len(chunk)
@@ -368,7 +369,7 @@ async def test_what_came_before_a_cancellation_is_kept(caches, size):
                     asyncio.current_task().cancel()
                     break
 
-    async with cached.open(caches.url, size + 1, None, answer.identity):  # or all claims would end with the last body
+    async with cached.open(ObjectRange(caches.url, size + 1, None, answer.identity)):  # or all claims would end with the last body
         reading = asyncio.create_task(interrupted())
         await asyncio.wait([reading])
         assert reading.cancelled()
@@ -442,8 +443,8 @@ async def test_secrets_stay_out_of_the_folder(caches):
 async def test_what_goes_through_a_cache_has_the_stores_checksum_unless_it_may_be_that_of_a_range(caches, sure):
     class Telling(MemoryFetcher):
         @asynccontextmanager
-        async def open(self, *args, **options):
-            async with super().open(*args, **options) as body:
+        async def open(self, wanted, *, buffer=None):
+            async with super().open(wanted, buffer=buffer) as body:
                 yield PassedOn(replace(body.answer, checksum="crc32:00000000", checksum_is_sure=sure), body)
 
     cached = caches.new(Telling(caches.objects))
@@ -455,8 +456,8 @@ async def test_what_goes_through_a_cache_has_the_stores_checksum_unless_it_may_b
 async def test_a_shard_with_another_checksum_than_the_stores_is_not_kept(caches, right):
     class Telling(MemoryFetcher):
         @asynccontextmanager
-        async def open(self, *args, **options):
-            async with super().open(*args, **options) as body:
+        async def open(self, wanted, *, buffer=None):
+            async with super().open(wanted, buffer=buffer) as body:
                 checksum = f"crc32:{zlib.crc32(caches.shard if right else caches.shard[1:]):08x}"
                 yield PassedOn(replace(body.answer, checksum=checksum), body)
 

@@ -16,6 +16,7 @@ import pytest
 
 from asyncwds.errors import CacheError, ChangedError
 from asyncwds.runtime.units import KiB, MiB
+from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.journal import Journal, header_line, span_line
 from asyncwds.testing import make_samples, make_shard, read
@@ -199,7 +200,7 @@ async def test_30_a_file_that_changes_while_it_is_read(caches, change, checksums
     path = await keep(caches, checksums=checksums)
     cached = caches.new()
     found = b""
-    async with cached.open(caches.url) as body:
+    async with cached.open(ObjectRange(caches.url)) as body:
         async for chunk in body:
             if not found:
                 CHANGES[change](path)
@@ -214,7 +215,7 @@ async def test_30_a_file_is_evicted_while_it_is_read(caches):
     await keep(caches)
     caches.objects["memory://host/b.tar"] = OTHER
     reader, other = caches.new(), caches.new(size=len(OTHER))
-    async with reader.open(caches.url) as body:
+    async with reader.open(ObjectRange(caches.url)) as body:
         found = await anext(aiter(body))
         await read(other, "memory://host/b.tar")
         await other.aclose()
@@ -230,7 +231,7 @@ async def test_30_damage_that_cannot_be_repaired_is_an_error_and_never_a_splice(
     cached = caches.new()
     caches.objects[caches.url] = OTHER
     with pytest.raises(ChangedError):
-        async with cached.open(caches.url) as body:
+        async with cached.open(ObjectRange(caches.url)) as body:
             async for _ in body:
                 os.truncate(path, MiB)
 
@@ -242,7 +243,7 @@ async def test_30_a_download_that_is_truncated_while_it_is_read(caches, source):
     if source:
         return  # it was whole, and is a shard by now
     [part] = caches.folder.rglob("*.part")
-    async with caches.new().open(caches.url, 0, 3 * MiB) as body:
+    async with caches.new().open(ObjectRange(caches.url, 0, 3 * MiB)) as body:
         chunks = aiter(body)
         found = await anext(chunks)
         os.truncate(part, MiB)

@@ -23,7 +23,7 @@ from asyncwds import FileSystem, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, FetchTimeoutError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access
-from asyncwds.storage.base import Fetcher
+from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.fsspec import store as ours
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
@@ -159,7 +159,7 @@ async def test_a_file_that_shrinks_while_it_is_read(monkeypatch: pytest.MonkeyPa
     url = put("a.tar", DATA, "odd")
     monkeypatch.setattr(ours, "PIECE", 1000)
     fetcher = ours.FsspecFetcher(FileSystem(), Counters())
-    async with fetcher.open(url) as body:
+    async with fetcher.open(ObjectRange(url)) as body:
         chunks = aiter(body)
         await anext(chunks)
         put("a.tar", DATA[:1500])

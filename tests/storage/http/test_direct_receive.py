@@ -12,6 +12,7 @@ import uvloop
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime.stats import Counters
+from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.stores.fetcher import HttpFetcher
 from asyncwds.testing import Fault, FaultServer, check_fetcher, leaks, read
 
@@ -41,7 +42,7 @@ async def test_the_connection_is_used_again_once_the_body_is_there(server: Fault
 async def test_a_connection_that_is_left_early_is_not_used_again_and_nothing_more_is_written(server: FaultServer) -> None:
     fetcher = HttpFetcher(PLAIN, Retry(), Counters())
     buffer = memoryview(bytearray(len(DATA)))
-    async with fetcher.open(server.url("a.tar"), 0, len(DATA), buffer=buffer) as body:
+    async with fetcher.open(ObjectRange(server.url("a.tar"), 0, len(DATA)), buffer=buffer) as body:
         assert await anext(aiter(body))
     buffer[:] = bytes(len(DATA))
     assert await fetched(fetcher, server.url("a.tar")) == DATA
@@ -68,7 +69,7 @@ async def test_few_bytes_are_handed_on_without_waiting_for_many(server: FaultSer
     got = 0
     buffer = memoryview(bytearray(len(DATA)))
     with pytest.raises(FetchError, match="stalled"):
-        async with fetcher.open(server.url("a.tar"), 0, len(DATA), buffer=buffer) as body:
+        async with fetcher.open(ObjectRange(server.url("a.tar"), 0, len(DATA)), buffer=buffer) as body:
             async for chunk in body:
                 got += len(chunk)
     assert got == 1_000_000
@@ -81,7 +82,7 @@ async def test_what_came_before_a_reset_is_handed_on_before_the_error(server: Fa
     buffer = memoryview(bytearray(len(DATA)))
     got = b""
     with pytest.raises(FetchError):
-        async with fetcher.open(server.url("a.tar"), 0, len(DATA), buffer=buffer) as body:
+        async with fetcher.open(ObjectRange(server.url("a.tar"), 0, len(DATA)), buffer=buffer) as body:
             async for chunk in body:
                 got += chunk
     assert got == DATA[:1_234_567]

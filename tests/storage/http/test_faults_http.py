@@ -27,7 +27,7 @@ from asyncwds.errors import (
     ThrottledError,
 )
 from asyncwds.runtime.stats import Counters
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.layers.retry import Retrying
 from asyncwds.storage.stores.fetcher import HttpFetcher
 from asyncwds.testing import Fault, FaultServer, ForwardProxy, leaks, read
@@ -221,7 +221,7 @@ async def test_fault_02_resets_and_early_leaving_over_tls(secure: FaultServer, t
     assert (await fetch(secure.url("a.tar"), http=http)).data == DATA
     fetcher = HttpFetcher(http, QUICK, Counters())
     async with leaks():
-        async with fetcher.open(secure.url("a.tar")) as body:
+        async with fetcher.open(ObjectRange(secure.url("a.tar"))) as body:
             await anext(aiter(body))
         await fetcher.aclose()
 
@@ -477,7 +477,7 @@ async def test_fault_09_what_came_before_the_end_of_the_connection_is_given_out_
     fetcher = HttpFetcher(PLAIN, QUICK, Counters())
     buffer = memoryview(bytearray(lent.get())) if lent.get() else None
     got = bytearray()
-    async with fetcher.open(server.url("a.tar"), 0, 300_000, buffer=buffer) as body:
+    async with fetcher.open(ObjectRange(server.url("a.tar"), 0, 300_000), buffer=buffer) as body:
         await asyncio.sleep(0.1)  # the server sends all it will and closes
         with suppress(ShortBodyError):
             async for chunk in body:
@@ -557,7 +557,7 @@ async def test_fault_11_a_reader_that_takes_its_time_is_no_stall(server: FaultSe
     counters = Counters()
     fetcher = HttpFetcher(PLAIN, replace(QUICK, stall_timeout=0.5), counters)
     received = bytearray()
-    async with fetcher.open(server.url("big.tar")) as body:
+    async with fetcher.open(ObjectRange(server.url("big.tar"))) as body:
         async for chunk in body:
             if len(received) < 1000:
                 await asyncio.sleep(1.2)

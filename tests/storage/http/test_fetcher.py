@@ -12,7 +12,7 @@ import pytest
 from asyncwds import Http, Retry
 from asyncwds.errors import BridgeError, FetchError, ShortBodyError
 from asyncwds.runtime.stats import Counters
-from asyncwds.storage.base import Fetcher
+from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.layers.hedge import Hedged
 from asyncwds.storage.layers.retry import Retrying
 from asyncwds.storage.stores.fetcher import HttpFetcher
@@ -130,7 +130,7 @@ async def test_every_resume_is_the_wrappers_business(server: FaultServer) -> Non
     async with aclosing(HttpFetcher(PLAIN, QUICK, Counters())) as fetcher:
         received = b""
         with pytest.raises(ShortBodyError) as caught:
-            async with fetcher.open(server.url("a.tar")) as body:
+            async with fetcher.open(ObjectRange(server.url("a.tar"))) as body:
                 async for chunk in body:
                     received += chunk
     assert (received, caught.value.offset, caught.value.retryable) == (DATA[:1000], 1000, True)
@@ -215,7 +215,7 @@ async def test_fault_37_cancelled_at_any_await_it_leaves_nothing(server: FaultSe
 async def test_closing_while_bodies_are_open_leaves_nothing(server: FaultServer, make: Callable) -> None:
     server.add(Fault(stall_at=1000))
     fetcher = make(Counters())
-    async with leaks(), fetcher.open(server.url("a.tar")) as body:
+    async with leaks(), fetcher.open(ObjectRange(server.url("a.tar"))) as body:
         await anext(aiter(body))
         await fetcher.aclose()
     assert len(asyncio.all_tasks()) == 1

@@ -10,7 +10,7 @@ import pytest
 from asyncwds import Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime.stats import Counters
-from asyncwds.storage.base import Answer, Body
+from asyncwds.storage.base import Answer, Body, ObjectRange
 from asyncwds.storage.layers.extra_requests import FEW
 from asyncwds.storage.layers.hedge import MIN_SEEN, Hedged
 
@@ -53,16 +53,8 @@ class Waiting:
         self.closed = False
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncIterator[NumberedBody]:
-        assert (url, start, stop, identity) == ("u", 1, 2, "id")
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncIterator[NumberedBody]:
+        assert wanted == ObjectRange("u", 1, 2, "id")
         assert self.under_way == 0 or buffer is None, "two write to one buffer"
         number = self.asked
         self.asked += 1
@@ -94,7 +86,7 @@ def setup(*plan: Delayed, retry: Retry = RETRY, seen: float = 0.0, count: int = 
 
 async def first_answer(hedged: Hedged, waiting: Waiting) -> int:
     """Number of the request whose answer is used. Only that one is still open while it is."""
-    async with hedged.open("u", 1, 2, "id") as body:
+    async with hedged.open(ObjectRange("u", 1, 2, "id")) as body:
         assert waiting.under_way == 1
         number = body.number
         assert [chunk async for chunk in body] == [b"x"]
@@ -103,7 +95,7 @@ async def first_answer(hedged: Hedged, waiting: Waiting) -> int:
 
 
 async def first_answer_of(hedged: Hedged) -> None:
-    async with hedged.open("u", 1, 2, "id"):
+    async with hedged.open(ObjectRange("u", 1, 2, "id")):
         pass
 
 
@@ -236,7 +228,7 @@ async def test_fault_37_cancelled_at_any_await_it_leaves_nothing(plan: str, canc
 
 
 async def hold(hedged: Hedged) -> Body:
-    async with hedged.open("u", 1, 2, "id"):
+    async with hedged.open(ObjectRange("u", 1, 2, "id")):
         await asyncio.Event().wait()
     raise AssertionError
 

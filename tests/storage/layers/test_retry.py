@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from asyncwds import Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, ShortBodyError, ThrottledError
 from asyncwds.runtime.stats import Counters
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.layers.notices import SLOW
 from asyncwds.storage.layers.retry import Retrying
 from asyncwds.testing import read
@@ -47,25 +47,17 @@ class Flaky:
         self.closed = False
 
     @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        start: int = 0,
-        stop: int | None = None,
-        identity: str | None = None,
-        *,
-        buffer: memoryview | None = None,
-    ) -> AsyncIterator["FlakyBody"]:
-        assert url == "u"
-        self.asked.append((start, stop, identity))
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncIterator["FlakyBody"]:
+        assert wanted.url == "u"
+        self.asked.append((wanted.start, wanted.stop, wanted.identity))
         turn = self._turns.pop(0) if self._turns else self._then
         if turn.refused is not None:
             raise turn.refused
         assert self.open_now == 0, "the body that broke is still open"
         self.open_now += 1
         try:
-            begin = start if turn.ranged else 0
-            data = turn.data[begin : stop if turn.ranged else None]
+            begin = wanted.start if turn.ranged else 0
+            data = turn.data[begin : wanted.stop if turn.ranged else None]
             yield FlakyBody(Answer(begin, turn.total, "id", turn.ranged), data, turn, buffer if turn.ranged else None)
         finally:
             self.open_now -= 1
@@ -224,8 +216,8 @@ async def test_a_stream_that_is_shorter_the_second_time_is_short() -> None:
 
 async def test_a_source_that_goes_on_beyond_the_break_is_refused() -> None:
     class Skipping(Flaky):
-        def open(self, url: str, start: int = 0, stop: int | None = None, identity: str | None = None, **lent):
-            return super().open(url, start + 10 if start else 0, stop, identity, **lent)
+        def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None):
+            return super().open(replace(wanted, start=wanted.start + 10 if wanted.start else 0), buffer=buffer)
 
     with pytest.raises(FetchError, match="went on at byte 110") as caught:
         await fetch(Skipping(Turn(breaks_at=100)))
@@ -259,7 +251,7 @@ async def test_fault_37_cancelled_in_a_pause_it_leaves_nothing(turn: Turn) -> No
 async def test_errors_of_the_consumer_pass_through() -> None:
     flaky = Flaky()
     with pytest.raises(ZeroDivisionError):
-        async with Retrying(flaky, RETRY, Counters()).open("u"):
+        async with Retrying(flaky, RETRY, Counters()).open(ObjectRange("u")):
             1 / 0  # noqa: B018
     assert (flaky.open_now, len(flaky.asked)) == (0, 1)
 

@@ -12,6 +12,7 @@ import pytest
 from asyncwds.errors import ChangedError, FetchError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
+from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.local.file import FileFetcher
 from asyncwds.testing import CHECKS, leaks, read
 
@@ -51,7 +52,7 @@ async def test_a_large_file_comes_in_pieces_and_is_counted(put, tmp_path):
     data = os.urandom(3 * MiB + 5)
     counters = Counters()
     fetcher = FileFetcher(counters)
-    async with fetcher.open(put("a", data), 7, 2 * MiB + 100) as body:
+    async with fetcher.open(ObjectRange(put("a", data), 7, 2 * MiB + 100)) as body:
         chunks = [chunk async for chunk in body]
     assert [len(chunk) for chunk in chunks] == [MiB, MiB, 93]
     assert b"".join(chunks) == data[7 : 2 * MiB + 100]
@@ -71,7 +72,7 @@ async def test_a_file_that_is_written_to_is_another_object(files, put):
 async def test_a_file_that_shrinks_is_told(files, put):
     url = put("a", bytes(3 * MiB))
     with pytest.raises(ShortBodyError, match="bytes are missing") as refused:
-        async with files.open(url) as body:
+        async with files.open(ObjectRange(url)) as body:
             async for _ in body:
                 os.truncate(url, MiB)
     # The second piece is read ahead: before the file shrinks, or after it.
@@ -142,7 +143,7 @@ async def test_a_fifo_without_a_writer_can_be_left(files, tmp_path):
 
 async def test_devices_are_streams(files):
     assert (await read(files, os.devnull))[1] == b""
-    async with files.open("/dev/zero") as body:
+    async with files.open(ObjectRange("/dev/zero")) as body:
         async for chunk in body:
             assert not any(chunk)
             break
@@ -151,7 +152,7 @@ async def test_devices_are_streams(files):
 async def test_leaving_while_a_read_is_under_way_keeps_the_descriptor_until_it_ends(files, put):
     url = put("a", bytes(8 * MiB))
     for _ in range(20):
-        async with files.open(url) as body:
+        async with files.open(ObjectRange(url)) as body:
             await anext(aiter(body))
 
 

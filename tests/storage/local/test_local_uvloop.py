@@ -11,6 +11,7 @@ import uvloop
 
 from asyncwds.errors import FetchError
 from asyncwds.runtime.stats import Counters
+from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.local.file import FileFetcher
 from asyncwds.storage.local.pipe import PipeFetcher
 from asyncwds.testing import check_fetcher, leaks, read
@@ -41,7 +42,7 @@ def test_pipes():
             assert len((await read(pipes, "pipe:head -c 3000000 /dev/zero"))[1]) == 3_000_000
             with pytest.raises(FetchError, match="failed with status 2: talk"):
                 await read(pipes, "pipe:echo talk >&2; exit 2")
-            async with pipes.open("pipe:yes") as body:
+            async with pipes.open(ObjectRange("pipe:yes")) as body:
                 await anext(aiter(body))
 
     run(main)

@@ -10,6 +10,7 @@ import pytest
 from asyncwds import S3, Command, WebDataset
 from asyncwds.errors import FetchError, SpecError, TarError
 from asyncwds.runtime.stats import Counters
+from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.local.pipe import TAIL_BYTES, PipeFetcher
 from asyncwds.testing import leaks, make_shard, read
 
@@ -89,7 +90,7 @@ def alive(process: int) -> bool:
 
 
 async def test_leaving_early_kills_the_command_and_its_children(pipes):
-    async with pipes.open("pipe:sleep 100 & echo $! $$; sleep 100 | cat") as body:
+    async with pipes.open(ObjectRange("pipe:sleep 100 & echo $! $$; sleep 100 | cat")) as body:
         processes = [int(word) for word in (await anext(aiter(body))).split()]
         assert all(map(alive, processes))
     deadline = asyncio.get_running_loop().time() + 2
@@ -120,7 +121,7 @@ async def test_fault_37_cancelled_again_while_it_is_killed(pipes):
         started = asyncio.Event()
 
         async def run(started: asyncio.Event = started) -> None:
-            async with pipes.open("pipe:yes"):
+            async with pipes.open(ObjectRange("pipe:yes")):
                 started.set()
                 await asyncio.sleep(100)
 
