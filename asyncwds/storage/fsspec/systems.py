@@ -28,7 +28,7 @@ class Systems:
 
     async def run(self, url: str, offset: int, work: Callable[..., T], *arguments: Any) -> T:
         """What `work(file system, path, *arguments)` returns, in a thread. Raises our error for what it raises."""
-        return await _waited(self.threads.submit(self._with_a_system, url, work, arguments), url, offset)
+        return await _wait_for(self.threads.submit(self._with_a_system, url, work, arguments), url, offset)
 
     def make(self, url: str) -> tuple[Any, str]:
         """A file system of its own, and the path. In a thread: it may connect."""
@@ -76,7 +76,7 @@ class OpenFile:
 
     async def read(self) -> bytes:
         self._last = self._systems.threads.submit(self._read)
-        piece = await _waited(self._last, self._url, self._position)
+        piece = await _wait_for(self._last, self._url, self._position)
         self._position += len(piece)
         return piece
 
@@ -99,11 +99,11 @@ class OpenFile:
             _disconnect(self._system)
 
 
-async def _waited(work: Future[T], url: str, offset: int) -> T:
+async def _wait_for(work: Future[T], url: str, offset: int) -> T:
     try:
         return await asyncio.wrap_future(work)
     except Exception as error:
-        raise _translated(error, url, offset) from error
+        raise _translate(error, url, offset) from error
 
 
 def _disconnect(system: Any) -> None:
@@ -113,7 +113,7 @@ def _disconnect(system: Any) -> None:
             getattr(system, name).close()
 
 
-def _translated(error: Exception, url: str, offset: int) -> FetchError | SpecError:
+def _translate(error: Exception, url: str, offset: int) -> FetchError | SpecError:
     message = f"{type(error).__name__}: {redact(str(error))}".rstrip(": ")
     match error:
         case SpecError():

@@ -77,7 +77,7 @@ class HttpBody:
         try:
             chunk = await self._next()
         except FOREIGN as error:
-            raise self._broken(error) from error
+            raise self._error_from(error) from error
         self._clock.end(len(chunk))
         if not chunk:
             self._check_end()
@@ -116,7 +116,7 @@ class HttpBody:
 
     def _check_end(self) -> None:
         if self._clock.stalled:
-            raise self._stalled()
+            raise self._stall_error()
         if self._end is not None:
             message = f"the body ended {self._end - self._position} bytes early"
         # Where only the connection's end marks the body's end, aiohttp takes a reset for one as well.
@@ -127,13 +127,13 @@ class HttpBody:
         self._failed()
         raise ShortBodyError(message, url=self._wanted.url, offset=self._position, retryable=True)
 
-    def _broken(self, error: Exception) -> FetchError:
+    def _error_from(self, error: Exception) -> FetchError:
         if self._clock.stalled:
-            return self._stalled()
+            return self._stall_error()
         self._failed()
         return translate(error, self._wanted.url, self._position)
 
-    def _stalled(self) -> FetchError:
+    def _stall_error(self) -> FetchError:
         self._failed()
         message = f"the connection stalled for {self._clock.window:g} s"
         return FetchTimeoutError(message, url=self._wanted.url, offset=self._position, retryable=True)

@@ -78,12 +78,12 @@ class RequestOptions:
             return _proxy_url(self._http.proxy)
         if not self._http.trust_env:
             return None
-        place = (url.scheme, url.raw_host or "", url.port)
-        if place not in self._proxies:
+        origin = (url.scheme, url.raw_host or "", url.port)
+        if origin not in self._proxies:
             named = getproxies().get(url.scheme)
             bypassed = named is None or proxy_bypass(f"{url.raw_host}:{url.port}")
-            self._proxies[place] = None if named is None or bypassed else _proxy_url(named)
-        return self._proxies[place]
+            self._proxies[origin] = None if named is None or bypassed else _proxy_url(named)
+        return self._proxies[origin]
 
     @cached_property
     def _logins(self) -> dict[str, tuple[str, str]]:

@@ -118,12 +118,12 @@ def _verdict(status: int, code: str | None) -> tuple[type[FetchError], bool]:
 
 
 def _describe(status: int, code: str | None, page: bytes) -> str:
-    words = [code, redact(_said(page)), _ADVICE.get(status)]
+    words = [code, redact(_message_in(page)), _ADVICE.get(status)]
     detail = "; ".join(word for word in words if word)
     return f"the server answered {status} {responses.get(status, '')}".rstrip() + (f": {detail}" if detail else "")
 
 
-def _said(page: bytes) -> str:
+def _message_in(page: bytes) -> str:
     found = _MESSAGE.search(page)
     if found is None:
         return ""

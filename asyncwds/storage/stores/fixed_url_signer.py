@@ -24,25 +24,25 @@ class AuthHeaders(NamedTuple):
 class FixedUrlSigner:
     """Requests `url`, whatever the request's url is; that one is for errors.
 
-    `who` gives the headers, other ones after a refusal if it can, or None; `error_for` is `Signer.error_for`.
+    `find_auth` gives the headers, other ones after a refusal if it can, or None; `error_for` is `Signer.error_for`.
     """
 
     def __init__(
         self,
         url: str,
-        who: Callable[[RejectedRequest | None], Awaitable[AuthHeaders | None]],
+        find_auth: Callable[[RejectedRequest | None], Awaitable[AuthHeaders | None]],
         error_for: Callable[[StoreRequest, StoreResponse], FetchError],
     ) -> None:
         self._url = url
-        self._who = who
+        self._find_auth = find_auth
         self._error_for = error_for
 
     async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
-        who = await self._who(refused)
-        if who is None:
+        auth = await self._find_auth(refused)
+        if auth is None:
             return None
         query = ("&" if "?" in self._url else "?") + urlencode(request.query) if request.query else ""
-        return SignedRequest(self._url + query, {**request.headers, **who.headers}, who.lease)
+        return SignedRequest(self._url + query, {**request.headers, **auth.headers}, auth.lease)
 
     def should_resign(self, response: StoreResponse) -> bool:
         return response.status == 401

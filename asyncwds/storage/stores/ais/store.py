@@ -76,7 +76,7 @@ class AisStore:
     async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         if request.body and request.method == "PUT":
             return await self._at_target(request) if refused is None else None
-        who = await self._who(refused)
+        who = await self._find_auth(refused)
         headers = {name: value for name, value in request.headers.items() if name != "If-Match"}
         return None if who is None else SignedRequest(self._address(request), {**headers, **who.headers}, who.lease)
 
@@ -102,7 +102,7 @@ class AisStore:
         message = {"props": "name", "prefix": address.name, "flags": _NAMES_ONLY, "uuid": "", "continuation_token": ""}
         folders: set[str] = set()
         while True:
-            page = _parsed(prefix, await self._bucket_call("GET", _bucket_url(prefix), "list", message))
+            page = _parse(prefix, await self._bucket_call("GET", _bucket_url(prefix), "list", message))
             for entry in page.get("entries") or ():
                 inside = entry["name"][len(address.name) :].partition("/")
                 # Versions of AIStore differ in how they list one folder alone.
@@ -158,7 +158,7 @@ class AisStore:
         """The gateway is shown the size of a body, which it signs, and not the body, which it would not read."""
         shown = {"Content-Length": str(len(request.body)), "Connection": "close"}
         announced = StoreRequest(request.method, request.url, shown, follow=False)
-        gateway = FixedUrlSigner(self._address(request), self._who, self.error_for)
+        gateway = FixedUrlSigner(self._address(request), self._find_auth, self.error_for)
         with ExitStack() as open_now:
             exchange = await self._transport.send(gateway, announced, open_now)
         response = exchange.response
@@ -167,7 +167,7 @@ class AisStore:
         target = redirect_target(request.url, http_url(exchange.signed.url), response.headers.get("Location"))
         return SignedRequest(str(target), dict(request.headers))
 
-    async def _who(self, refused: RejectedRequest | None) -> AuthHeaders | None:
+    async def _find_auth(self, refused: RejectedRequest | None) -> AuthHeaders | None:
         old = None if refused is None else refused.signed.lease
         token = await self._token.get(refused=old if isinstance(old, Token) else None)
         return None if token == old else AuthHeaders(token.headers(), token)
@@ -211,7 +211,7 @@ def _bucket_url(url: str) -> str:
     return f"{url.partition('://')[0]}://{bucket}/?{kept}"
 
 
-def _parsed(url: str, response: StoreResponse) -> dict[str, Any]:
+def _parse(url: str, response: StoreResponse) -> dict[str, Any]:
     try:
         found = json.loads(response.page)
     except ValueError as error:

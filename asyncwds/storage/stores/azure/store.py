@@ -55,11 +55,11 @@ class AzureStore:
 
     async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         if refused is None:
-            return _signed(request, await self._login.get())
+            return _sign_as(request, await self._login.get())
         old = refused.signed.lease
         assert isinstance(old, Login)
         new = await self._login.get(refused=old)
-        return None if new == old else _signed(request, new)
+        return None if new == old else _sign_as(request, new)
 
     def should_resign(self, response: StoreResponse) -> bool:
         return response.status in (401, 403) and not self._anonymous
@@ -82,7 +82,7 @@ class AzureStore:
         query = {"restype": "container", "comp": "list", "prefix": address.blob} | ({} if deep else {"delimiter": "/"})
         while True:
             response = await self._api.send(StoreRequest("GET", root, query=query))
-            page = _parsed(prefix, response.page)
+            page = _parse(prefix, response.page)
             for name in _names(page):
                 yield root + name
             marker = page.findtext("NextMarker")
@@ -134,7 +134,7 @@ def endpoint_url(url: str, address: ObjectAddress, who: Login) -> str:
     return f"{path}/{quote(address.blob, safe=_SAFE)}" if address.blob else path
 
 
-def _signed(request: StoreRequest, who: Login) -> SignedRequest:
+def _sign_as(request: StoreRequest, who: Login) -> SignedRequest:
     address = parse_address(request.url)
     query = urlencode(request.query, quote_via=quote)
     if who.way == "sas":
@@ -160,7 +160,7 @@ def _names(page: ET.Element) -> list[str]:
     return [unquote(name.text or "") if name.get("Encoded") == "true" else name.text or "" for name in found if name is not None]
 
 
-def _parsed(url: str, page: bytes) -> ET.Element:
+def _parse(url: str, page: bytes) -> ET.Element:
     try:
         return ET.fromstring(page)  # noqa: S314 - expat bounds what entities may grow to
     except ET.ParseError as error:

@@ -45,7 +45,7 @@ class TokenFinder:
             return ExpiringToken(Token(value), partial(_ends_within, ends))
         exceptions = require_extra("google.auth.exceptions", "gcs")
         try:
-            return self._refreshed()
+            return self._refresh()
         except exceptions.DefaultCredentialsError as error:
             raise AccessError(
                 f"no Google credentials were found ({redact(str(error))}); public buckets are read with storage=GCS(anonymous=True)"
@@ -54,11 +54,11 @@ class TokenFinder:
             retryable = getattr(error, "retryable", False) or isinstance(error, exceptions.TransportError)
             raise AccessError(f"Google gives no token: {redact(str(error))}", retryable=retryable) from error
 
-    def _refreshed(self) -> ExpiringToken[Token]:
+    def _refresh(self) -> ExpiringToken[Token]:
         require_extra("requests", "gcs")
         transport = require_extra("google.auth.transport.requests", "gcs")
         if self._credentials is None:
-            self._credentials = self._found()
+            self._credentials = self._find()
         request = transport.Request()
         try:
             self._credentials.refresh(request)
@@ -68,7 +68,7 @@ class TokenFinder:
         ends_within = for_ever if expiry is None else partial(_ends_within, expiry.replace(tzinfo=UTC).timestamp())
         return ExpiringToken(Token(self._credentials.token, getattr(self._credentials, "quota_project_id", None)), ends_within)
 
-    def _found(self) -> Any:
+    def _find(self) -> Any:
         auth = require_extra("google.auth", "gcs")
         if self._settings.credentials_file is not None:
             return auth.load_credentials_from_file(self._settings.credentials_file, scopes=[_SCOPE])[0]

@@ -83,7 +83,7 @@ class GcsStore:
         query = {"prefix": address.key, "fields": "items(name),prefixes,nextPageToken"} | ({} if deep else {"delimiter": "/"})
         while True:
             response = await self._api.send(StoreRequest("GET", f"gs://{address.bucket}/", query=query))
-            page = _parsed(prefix, response.page)
+            page = _parse(prefix, response.page)
             for name in [item["name"] for item in page.get("items", ())] + page.get("prefixes", []):
                 yield f"gs://{address.bucket}/{name}"
             if not page.get("nextPageToken"):
@@ -149,7 +149,7 @@ def _checksum(headers: Mapping[str, str]) -> str | None:
     return next((checksum_of(kind, hashes[kind]) for kind in ("crc32c", "md5") if kind in hashes), None)
 
 
-def _parsed(url: str, page: bytes) -> dict[str, Any]:
+def _parse(url: str, page: bytes) -> dict[str, Any]:
     try:
         found = json.loads(page)
     except ValueError as error:

@@ -35,7 +35,7 @@ from asyncwds.storage.stores.hf.auth import Token, find_token, knows_logins
 from asyncwds.storage.stores.token_cache import TokenCache
 
 ENDPOINT = "https://huggingface.co"
-_REMEMBERED = 4096  # files whose place on the CDN is kept: 2 MB
+_REMEMBERED = 4096  # files whose location on the CDN is kept: 2 MB
 _HOPS = 5  # a repo that was renamed, then a file that the hub keeps itself
 _ON = {"1", "on", "yes", "true"}
 _URL = re.compile(
@@ -57,7 +57,7 @@ class Address(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Location:
     """Where a file's bytes are, for the request that asked for it and others; `ranged`: for the range of that request alone."""
 
     url: str = field(repr=False)
@@ -73,21 +73,21 @@ class HfStore:
         self._transport = transport
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-hf")
         self._token = TokenCache(lambda: find_token(settings), self._thread)
-        self._places: dict[str, _Place] = {}
+        self._locations: dict[str, _Location] = {}
         self._bound: set[str] = set()  # files whose signed URLs serve no range but the one they were asked for with
         self._asking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         _check_online(request.url)
-        place = await self._place(request, None if refused is None else refused.signed.lease)
-        if place is None:
+        location = await self._locate(request, None if refused is None else refused.signed.lease)
+        if location is None:
             return None
         headers = dict(request.headers)
-        if place.etag is not None:
+        if location.etag is not None:
             headers.pop("If-Match", None)  # this ETag is the hub's; the CDN's own may differ from host to host
-        if place.at_hub:
+        if location.at_hub:
             headers.update((await self._token.get()).headers())
-        return SignedRequest(place.url, headers, place)
+        return SignedRequest(location.url, headers, location)
 
     def should_resign(self, response: StoreResponse) -> bool:
         return response.status in (401, 403, 410)
@@ -104,9 +104,9 @@ class HfStore:
         return error
 
     def metadata(self, signed: SignedRequest, headers: Mapping[str, str]) -> ObjectMetadata:
-        place = signed.lease
-        assert isinstance(place, _Place)
-        return metadata_of(headers) if place.etag is None else ObjectMetadata(place.etag)
+        location = signed.lease
+        assert isinstance(location, _Location)
+        return metadata_of(headers) if location.etag is None else ObjectMetadata(location.etag)
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         _check_online(prefix)
@@ -114,7 +114,9 @@ class HfStore:
         root = prefix.removesuffix(address.path)
         folder = address.path.rpartition("/")[0]
         url = f"{self._endpoint}/api/{address.kind}/{quote(address.repo)}/tree/{quote(address.revision, safe='')}"
-        api = ApiClient(self._transport, FixedUrlSigner(f"{url}/{quote(folder)}" if folder else url, self._who, self.error_for))
+        api = ApiClient(
+            self._transport, FixedUrlSigner(f"{url}/{quote(folder)}" if folder else url, self._find_auth, self.error_for)
+        )
         query: dict[str, str] | None = {"recursive": "true"} if deep else {}
         while query is not None:
             response = await api.send(StoreRequest("GET", prefix, query=query))
@@ -130,8 +132,8 @@ class HfStore:
         finally:
             self._thread.shutdown(wait=True)
 
-    async def _place(self, request: StoreRequest, refused: object) -> _Place | None:
-        if isinstance(refused, _Place) and refused.found_for is request:
+    async def _locate(self, request: StoreRequest, refused: object) -> _Location | None:
+        if isinstance(refused, _Location) and refused.found_for is request:
             if refused.ranged or refused.at_hub:
                 return None
             # Fresh from the hub, and good for nothing: it has to be signed for the very range that is asked for.
@@ -140,15 +142,15 @@ class HfStore:
             return await self._resolve(request, ranged=True)
         # When a URL ends, all parts of its file find out at once: one of them asks the hub.
         async with self._asking.setdefault(request.url, asyncio.Lock()):
-            place = self._places.get(request.url)
-            if place is None or place is refused:
-                self._places.pop(request.url, None)
-                place = self._places[request.url] = await self._resolve(request, ranged=False)
-                if len(self._places) > _REMEMBERED:
-                    del self._places[next(iter(self._places))]
-            return place
+            location = self._locations.get(request.url)
+            if location is None or location is refused:
+                self._locations.pop(request.url, None)
+                location = self._locations[request.url] = await self._resolve(request, ranged=False)
+                if len(self._locations) > _REMEMBERED:
+                    del self._locations[next(iter(self._locations))]
+            return location
 
-    async def _resolve(self, request: StoreRequest, *, ranged: bool) -> _Place:
+    async def _resolve(self, request: StoreRequest, *, ranged: bool) -> _Location:
         address = parse_address(request.url)
         if not address.path:
             raise SpecError("this names no file: hf://datasets/USER/NAME/PATH", url=request.url)
@@ -161,10 +163,10 @@ class HfStore:
             response = await self._head(request, str(url), ranged=ranged)
             etag = etag or response.headers.get("X-Linked-ETag")
             if response.status < 300:
-                return _Place(str(url), etag, at_hub=True, found_for=request, ranged=ranged)
+                return _Location(str(url), etag, at_hub=True, found_for=request, ranged=ranged)
             url = redirect_target(request.url, url, response.headers.get("Location"))
             if url.origin() != home:
-                return _Place(str(url), etag, at_hub=False, found_for=request, ranged=ranged)
+                return _Location(str(url), etag, at_hub=False, found_for=request, ranged=ranged)
         raise FetchError(f"more than {_HOPS} redirects within the hub", url=request.url)
 
     async def _head(self, request: StoreRequest, url: str, *, ranged: bool) -> StoreResponse:
@@ -172,12 +174,12 @@ class HfStore:
         headers = {name: request.headers[name] for name in ("Range",) if ranged and name in request.headers}
         head = StoreRequest("HEAD", request.url, headers, follow=False, offset=request.offset)
         with ExitStack() as open_now:
-            exchange = await self._transport.send(FixedUrlSigner(url, self._who, self.error_for), head, open_now)
+            exchange = await self._transport.send(FixedUrlSigner(url, self._find_auth, self.error_for), head, open_now)
         if not is_success(head, exchange.response.status):
             raise self.error_for(head, exchange.response)
         return exchange.response
 
-    async def _who(self, refused: RejectedRequest | None) -> AuthHeaders | None:
+    async def _find_auth(self, refused: RejectedRequest | None) -> AuthHeaders | None:
         if refused is None:
             token = await self._token.get()
             return AuthHeaders(token.headers(), token)

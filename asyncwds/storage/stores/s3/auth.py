@@ -50,9 +50,11 @@ def login(settings: S3) -> ExpiringToken[Login]:
     except (exceptions.ProfileNotFound, exceptions.ConfigParseError, exceptions.InvalidConfigError) as error:
         raise SpecError(f"AWS's configuration cannot be used: {error}") from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
-        raise AccessError(f"the service that gives AWS credentials cannot be reached: {_said(error)}", retryable=True) from error
+        raise AccessError(
+            f"the service that gives AWS credentials cannot be reached: {_message_of(error)}", retryable=True
+        ) from error
     except (exceptions.BotoCoreError, exceptions.ClientError, RuntimeError, ValueError, OSError) as error:
-        raise AccessError(f"AWS credentials cannot be had: {_said(error)}") from error
+        raise AccessError(f"AWS credentials cannot be had: {_message_of(error)}") from error
 
 
 def _login(settings: S3) -> ExpiringToken[Login]:
@@ -62,7 +64,7 @@ def _login(settings: S3) -> ExpiringToken[Login]:
     style = styles.get("addressing_style", "auto") if isinstance(styles, dict) else "auto"
     return ExpiringToken(
         Login(
-            endpoint=_checked(settings.endpoint or _configured_endpoint(session)),
+            endpoint=_check_endpoint(settings.endpoint or _configured_endpoint(session)),
             region=settings.region or os.environ.get("AWS_REGION") or session.get_config_variable("region") or DEFAULT_REGION,
             addressing=style if settings.addressing == "auto" else settings.addressing,
             keys=keys,
@@ -76,7 +78,7 @@ def _keys(settings: S3, session: Any) -> tuple[Keys | None, Callable[[float], bo
     if settings.anonymous:
         return None, for_ever
     if settings.get_keys is not None:
-        return _given(settings.get_keys), for_ever
+        return _call_get_keys(settings.get_keys), for_ever
     if settings.access_key is not None and settings.secret_key is not None:
         return Keys(settings.access_key, settings.secret_key, settings.session_token), for_ever
     credentials = session.get_credentials()
@@ -87,7 +89,7 @@ def _keys(settings: S3, session: Any) -> tuple[Keys | None, Callable[[float], bo
     return Keys(frozen.access_key, frozen.secret_key, frozen.token), getattr(credentials, "refresh_needed", for_ever)
 
 
-def _given(get_keys: Callable[[], tuple[str, str, str | None]]) -> Keys:
+def _call_get_keys(get_keys: Callable[[], tuple[str, str, str | None]]) -> Keys:
     try:
         return Keys(*get_keys())
     except Exception as error:
@@ -115,7 +117,7 @@ def _service(session: Any) -> str:
     return f"{kind}.dualstack" if dualstack else kind
 
 
-def _checked(endpoint: str | None) -> str | None:
+def _check_endpoint(endpoint: str | None) -> str | None:
     if endpoint is None:
         return None
     parts = urlsplit(endpoint)
@@ -124,5 +126,5 @@ def _checked(endpoint: str | None) -> str | None:
     return endpoint.rstrip("/")
 
 
-def _said(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     return redact(str(error)).strip()

@@ -62,19 +62,19 @@ class S3Store:
     async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest | None:
         address = parse_address(request.url) if request.query else object_of(request.url)
         if refused is None:
-            return await self._signed(request, address, await self._login.get())
+            return await self._sign_as(request, address, await self._login.get())
         old = refused.signed.lease
         assert isinstance(old, SigningContext)
         region = _region(refused.response)
         if region is not None and region != old.region:
             self._regions[address.bucket] = region
-            return await self._signed(request, address, await self._login.get())
+            return await self._sign_as(request, address, await self._login.get())
         ahead = clock_ahead(refused.response, self._now(), old.ahead)
         if ahead is not None:
             self._correct_clock(ahead)
-            return await self._signed(request, address, await self._login.get())
+            return await self._sign_as(request, address, await self._login.get())
         new = await self._login.get(refused=old.login)
-        return None if new == old.login else await self._signed(request, address, new)
+        return None if new == old.login else await self._sign_as(request, address, new)
 
     def should_resign(self, response: StoreResponse) -> bool:
         if response.status in (401, 403):
@@ -98,7 +98,7 @@ class S3Store:
         query = {"list-type": "2", "encoding-type": "url", "prefix": address.key} | ({} if deep else {"delimiter": "/"})
         while True:
             response = await self._api.send(StoreRequest("GET", f"s3://{address.bucket}/", query=query))
-            page = _parsed(prefix, response.page)
+            page = _parse(prefix, response.page)
             decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
             for path in ("{*}Contents/{*}Key", "{*}CommonPrefixes/{*}Prefix"):
                 for element in page.iterfind(path):
@@ -123,7 +123,7 @@ class S3Store:
         finally:
             self._threads.shutdown(wait=True)
 
-    async def _signed(self, request: StoreRequest, address: ObjectAddress, who: Login) -> SignedRequest:
+    async def _sign_as(self, request: StoreRequest, address: ObjectAddress, who: Login) -> SignedRequest:
         context = SigningContext(who, self._regions.get(address.bucket, who.region), self._ahead)
         url = endpoint_url(address, who, context.region) + query_string(request)
         headers = dict(request.headers)
@@ -206,7 +206,7 @@ def _region(response: StoreResponse) -> str | None:
     return (found[1] or found[2]).decode() if found else None
 
 
-def _parsed(url: str, page: bytes) -> ET.Element:
+def _parse(url: str, page: bytes) -> ET.Element:
     try:
         return ET.fromstring(page)  # noqa: S314 - expat bounds what entities may grow to
     except ET.ParseError as error:

@@ -26,7 +26,7 @@ class S3Parts:
 
     async def begin(self, url: str) -> str:
         response = await self._api.send(StoreRequest("POST", url, _TYPE, {"uploads": ""}))
-        upload = _parsed(url, response).findtext("{*}UploadId")
+        upload = _parse(url, response).findtext("{*}UploadId")
         if not upload:
             raise FetchError("the service began an upload without a number", url=url)
         return upload
@@ -51,7 +51,7 @@ class S3Parts:
                 return
             raise
         # It may find out that it fails when status 200 was sent already, to keep the connection open.
-        if _parsed(url, response).tag.rpartition("}")[2] == "Error":
+        if _parse(url, response).tag.rpartition("}")[2] == "Error":
             raise self._signer.error_for(request, response)
 
     async def cancel(self, url: str, upload: str) -> None:
@@ -62,7 +62,7 @@ class S3Parts:
         return found.get("Content-Length") == str(size) and found.get("ETag", "").strip('"').endswith(f"-{parts}")
 
 
-def _parsed(url: str, response: StoreResponse) -> ET.Element:
+def _parse(url: str, response: StoreResponse) -> ET.Element:
     try:
         # Blanks come before it where it took long. What entities may grow to is bounded by expat.
         return ET.fromstring(response.page.lstrip())  # noqa: S314
