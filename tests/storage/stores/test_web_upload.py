@@ -190,6 +190,26 @@ async def test_refusals_are_final(
     assert (caught.value.status, bucket.counters.requests, bucket.get("a")) == (status, 1, None)
 
 
+async def test_a_success_before_the_end_is_none(bucket: FaultServer) -> None:
+    bucket.add(Fault(status=201, early=True, body=b"", times=1))
+    await send(bucket.url("a"))
+    assert bucket.get("a") == DATA
+    assert framings(bucket) == ["chunked", "length"]
+
+
+async def test_uploads_that_wait_for_one_writer_do_not_wait_for_each_other(bucket: FaultServer) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        sink = HttpSink(Http(connections_per_host=1), QUICK, thread)
+        first, second = await sink.open(bucket.url("a")), await sink.open(bucket.url("b"))
+        for piece in PIECES:
+            await first.write(piece)
+            await second.write(piece)
+        await second.commit()
+        await first.commit()
+        await sink.aclose()
+    assert (bucket.get("a"), bucket.get("b")) == (DATA, DATA)
+
+
 async def test_a_refusal_comes_out_of_the_next_write(bucket: FaultServer) -> None:
     bucket.add(Fault(status=403, early=True))
     with pytest.raises(AccessError):
