@@ -18,7 +18,8 @@ class Http:
     verify       False accepts any certificate
     ca_file      certificates (PEM) to trust instead of the system's
     client_cert  (certificate, key) files (PEM) to show to the server
-    connections_per_host   requests at once to one host and port, the one behind all redirects; None is no limit
+    connections_per_host   requests at once to one host and port, the one behind all redirects, uploads that are still being
+                           written not counted; None is no limit
     requests_per_second    new requests of one iterator in a second, to all hosts together; None is no limit
     """
 
