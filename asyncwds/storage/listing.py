@@ -24,7 +24,7 @@ from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.object_store import Lister
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.scheme import Scheme
-from asyncwds.storage.schemes import Store, find
+from asyncwds.storage.schemes import SchemeMatch, find
 
 T = TypeVar("T")
 FOLDERS_AT_ONCE = 16
@@ -116,44 +116,44 @@ class _Listers:
         self.limit = asyncio.Semaphore(FOLDERS_AT_ONCE)
         self._listers: dict[tuple[Scheme, int], Lister] = {}
 
-    def lister_of(self, store: Store) -> Lister:
-        key = (store.scheme, id(store.settings))
+    def lister_of(self, match: SchemeMatch) -> Lister:
+        key = match.key
         if key not in self._listers:
-            assert store.scheme.lister is not None
-            lister = store.scheme.lister(store.settings, self.access)
+            assert match.scheme.lister is not None
+            lister = match.scheme.lister(match.settings, self.access)
             self._open_now.push_async_callback(lister.aclose)
             self._listers[key] = lister
         return self._listers[key]
 
 
 class _Pattern(NamedTuple):
-    """What a url stands for, and the store that knows."""
+    """What a url stands for, and the scheme that it has."""
 
     glob: Glob
-    store: Store
+    match: SchemeMatch
 
 
 def _pattern(url: str, storage: Storage) -> _Pattern | None:
-    store = find(url, storage)
-    if store is None or store.scheme.lister is None:
+    match = find(url, storage)
+    if match is None or match.scheme.lister is None:
         return None
-    glob = glob_of(url, has_query=store.scheme.has_query)
+    glob = glob_of(url, has_query=match.scheme.has_query)
     if glob is None and url.endswith("/") and "?" not in url:
         glob = Glob(url, ("*",))
-    return None if glob is None else _Pattern(glob, store)
+    return None if glob is None else _Pattern(glob, match)
 
 
 async def _matches(listers: _Listers, pattern: _Pattern) -> list[str]:
-    glob, store = pattern
+    glob, match = pattern
     if reason := why_refused(scheme_of(glob.url)):
         raise SpecError(f"{scheme_of(glob.url)}: urls are not looked up, because {reason}", url=glob.url)
-    lister = listers.lister_of(store)
+    lister = listers.lister_of(match)
     # A name that has brackets needs no pattern; but asking is a request that most patterns can do without.
     if "*" not in glob.url and glob.url in [url async for url in lister.list(glob.url, deep=False)]:
         return [glob.url]
-    found = sorted(await _Walk(lister, listers.limit, escaped=store.scheme.escaped).below(glob.folder, glob.names))
+    found = sorted(await _Walk(lister, listers.limit, escaped=match.scheme.escaped).below(glob.folder, glob.names))
     if not found:
-        raise SpecError(f"nothing matches the pattern{store.scheme.no_match}", url=glob.url)
+        raise SpecError(f"nothing matches the pattern{match.scheme.no_match}", url=glob.url)
     return found
 
 

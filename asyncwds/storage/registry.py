@@ -15,7 +15,7 @@ from asyncwds.storage.base import Body, Fetcher, ObjectRange
 from asyncwds.storage.fsspec.scheme import why_not
 from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.scheme import Scheme
-from asyncwds.storage.schemes import Store, find, known_names, scheme_named
+from asyncwds.storage.schemes import SchemeMatch, find, known_names, scheme_named
 
 
 def open_storage(access: Access, counters: Counters) -> Fetcher:
@@ -52,11 +52,11 @@ class _Storage:
         url = wanted.url
         if reason := why_refused(scheme_of(url)):
             raise SpecError(f"{scheme_of(url)}: urls are not opened, because {reason}", url=url)
-        store = find(url, self._access.storage)
-        if store is None:
+        match = find(url, self._access.storage)
+        if match is None:
             scheme = scheme_of(url)
             raise SpecError(f"no storage for {scheme}: urls; there is {known_names()}{why_not(scheme)}", url=url)
-        return self._reader(store).fetcher.open(wanted, buffer=buffer)
+        return self._reader(match).fetcher.open(wanted, buffer=buffer)
 
     def foresees(self, url: str) -> bool:
         """As `asyncwds.storage.layers.hints.AcceptsHints`."""
@@ -78,19 +78,19 @@ class _Storage:
 
     def _hinted(self, url: str) -> AcceptsHints | None:
         """The bare fetcher for a url, if it wants to know what comes."""
-        store = find(url, self._access.storage)
-        if store is None or not store.scheme.layers(store.settings).hints or why_refused(scheme_of(url)):
+        match = find(url, self._access.storage)
+        if match is None or not match.scheme.layers(match.settings).hints or why_refused(scheme_of(url)):
             return None
-        bare = self._reader(store).bare
+        bare = self._reader(match).bare
         assert isinstance(bare, AcceptsHints)
         return bare
 
-    def _reader(self, store: Store) -> _Reader:
-        key = (store.scheme, id(store.settings))
+    def _reader(self, match: SchemeMatch) -> _Reader:
+        key = match.key
         if key not in self._readers:
             from asyncwds.storage.layers.compose import compose  # noqa: PLC0415 - asyncio, which naming a dataset does not need
 
-            bare = store.scheme.reader(store.settings, self._access, self._counters)
-            layers = store.scheme.layers(store.settings)
+            bare = match.scheme.reader(match.settings, self._access, self._counters)
+            layers = match.scheme.layers(match.settings)
             self._readers[key] = _Reader(bare, compose(bare, layers, self._access.retry, self._counters))
         return self._readers[key]

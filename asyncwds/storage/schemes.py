@@ -27,11 +27,16 @@ from asyncwds.storage.scheme import Scheme
 _registered: dict[str, Scheme] = {}
 
 
-class Store(NamedTuple):
+class SchemeMatch(NamedTuple):
     """What urls are opened with."""
 
     scheme: Scheme
     settings: Settings | None
+
+    @property
+    def key(self) -> tuple[Scheme, int]:
+        """The same for all urls that one reader, sink or lister serves."""
+        return self.scheme, id(self.settings)
 
 
 def register_scheme(scheme: Scheme) -> Callable[[], None]:
@@ -71,18 +76,18 @@ def added_scheme(name: str) -> Scheme | None:
     return _registered.get(name) or (None if name in own_schemes() else plugins.scheme_named(name))
 
 
-def find(url: str, storage: Storage) -> Store | None:
+def find(url: str, storage: Storage) -> SchemeMatch | None:
     """What opens a url; None where nothing does."""
     name = scheme_of(url)
     given = _given_for(url, storage)
     if given is not None and _only_for(name, scheme := _scheme_of_settings(given)) is None:
-        return Store(scheme, given)
+        return SchemeMatch(scheme, given)
     if name != "ais" and name in os.environ.get("USE_AIS_FOR", "").lower().split(":"):
         return find(f"ais:{url.partition(':')[2]}", storage)
     found = scheme_named(name)
     if found is None or (not found.names and "://" not in url):
         return None
-    return Store(found, found.settings)
+    return SchemeMatch(found, found.settings)
 
 
 def known_names(can: Callable[[Scheme], object] = lambda _: True) -> str:

@@ -12,7 +12,7 @@ from asyncwds.settings.access import Access, Storage
 from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.local.output import Killable, Output
 from asyncwds.storage.scheme import Scheme
-from asyncwds.storage.schemes import Store, find, known_names
+from asyncwds.storage.schemes import SchemeMatch, find, known_names
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload
 
 
@@ -39,34 +39,34 @@ class _Sinks:
         self._sinks: dict[tuple[Scheme, int], Sink] = {}
 
     async def open(self, url: str) -> Upload:
-        store = _writable(url, self._access.storage)
-        output = None if store.scheme.output is None else await in_thread(self._thread, _output, url, store)
+        match = _writable(url, self._access.storage)
+        output = None if match.scheme.output is None else await in_thread(self._thread, _output, url, match)
         if output is not None:
             return ThreadedUpload(output, self._thread, output.kill if isinstance(output, Killable) else None)
-        return await self._sink(store).open(url)
+        return await self._sink(match).open(url)
 
     async def aclose(self) -> None:
         async with AsyncExitStack() as stack:  # all of them, even if closing one fails
             for sink in self._sinks.values():
                 stack.push_async_callback(sink.aclose)
 
-    def _sink(self, store: Store) -> Sink:
-        key = (store.scheme, id(store.settings))
+    def _sink(self, match: SchemeMatch) -> Sink:
+        key = match.key
         if key not in self._sinks:
-            assert store.scheme.writer is not None
-            self._sinks[key] = store.scheme.writer(store.settings, self._access, self._thread)
+            assert match.scheme.writer is not None
+            self._sinks[key] = match.scheme.writer(match.settings, self._access, self._thread)
         return self._sinks[key]
 
 
-def _writable(url: str, storage: Storage) -> Store:
+def _writable(url: str, storage: Storage) -> SchemeMatch:
     scheme = scheme_of(url)
     if reason := why_refused(scheme):
         raise SpecError(f"{scheme}: urls are not written to, because {reason}", url=url)
-    store = find(url, storage)
-    if store is None or not store.scheme.is_writable:
+    match = find(url, storage)
+    if match is None or not match.scheme.is_writable:
         raise SpecError(f"nothing writes to {scheme}: urls; there is {known_names(lambda known: known.is_writable)}", url=url)
-    return store
+    return match
 
 
-def _output(url: str, store: Store) -> Output | None:
-    return None if store.scheme.output is None else store.scheme.output(store.settings, url)
+def _output(url: str, match: SchemeMatch) -> Output | None:
+    return None if match.scheme.output is None else match.scheme.output(match.settings, url)
