@@ -139,7 +139,7 @@ def test_an_archive_that_is_iterated_over_has_an_open_of_its_own() -> None:
         assert [member.name for member in wds.DataPipeline(archive)] == ["a.txt"]
 
 
-@pytest.mark.parametrize("stage", [3, "shuffle", object(), ["x"]], ids=repr)
+@pytest.mark.parametrize("stage", [3, "shuffle", object(), ["x"]], ids=["number", "text", "object", "list"])
 def test_what_is_no_stage(stage: Any) -> None:
     with pytest.raises(SpecError, match="must be callable with an iterator"):
         wds.DataPipeline(range(3)).append(stage)
