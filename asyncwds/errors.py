@@ -48,6 +48,10 @@ _SECRETS = [
 ]
 
 
+# What an error of a worker is in torch's DataLoader, which makes it anew from its text and the worker's traceback.
+_FROM_WORKER = re.compile(r"Caught \w+ in [\w ]+\.\nOriginal Traceback")
+
+
 def redact(url: str) -> str:
     """The URL, command or message without what must not be logged: users and passwords, signatures, tokens."""
     for secret in _SECRETS:
@@ -58,7 +62,8 @@ def redact(url: str) -> str:
 class WdsError(Exception):
     """Base of all errors. `url` is redacted; `offset` [bytes] is in the (decompressed) shard; `key` names the sample.
 
-    As a string it is one line of printable characters, whatever names in shards and answers of servers hold.
+    As a string it is one line of printable characters, whatever names in shards and answers of servers hold. Only what torch's
+    DataLoader passes on from a worker has the lines of the worker's traceback.
     """
 
     url: str | None
@@ -75,7 +80,9 @@ class WdsError(Exception):
     def __str__(self) -> str:
         where = {"url": self.url, "offset": self.offset, "key": self.key}
         known = ", ".join(f"{name}={value}" for name, value in where.items() if value is not None)
-        return printable(f"{self.message} ({known})" if known else self.message)
+        text = f"{self.message} ({known})" if known else self.message
+        # The marker begins the message: what shards and servers say stands behind words of ours.
+        return "\n".join(map(printable, text.split("\n"))) if _FROM_WORKER.match(text) else printable(text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions pickle as type(*args); ours would lose their keywords on the way out of a DataLoader worker.

@@ -43,6 +43,12 @@ def test_what_is_not_shown(text: str, shown: str) -> None:
     assert SpecError("no", url=text).url == shown
 
 
+def test_only_a_traceback_of_a_worker_has_lines() -> None:
+    passed_on = "Caught SpecError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\nSpecError: \x1b[31m"
+    assert str(SpecError(passed_on)).splitlines() == [*passed_on.splitlines()[:2], r"SpecError: \x1b[31m"]
+    assert str(SpecError(f"the server says {passed_on}")).count("\n") == 0
+
+
 def test_errors_survive_pickling() -> None:
     error = pickle.loads(pickle.dumps(FetchError("no", url="http://me:hush@h/a", offset=5, status=503, attempts=3, retryable=True)))
     assert str(error) == "no (url=http://***@h/a, offset=5), after 3 attempts"

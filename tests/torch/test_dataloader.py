@@ -111,8 +111,11 @@ def test_a_typed_error_survives_the_way_out_of_a_worker(shards, tmp_path):
     with (tmp_path / "s3.tar").open("r+b") as file:
         file.truncate(700)
     loader = loader_over(wds.WebDataset(shards), num_workers=1)
-    with pytest.raises(TruncatedTarError, match="s3.tar"):
+    with pytest.raises(TruncatedTarError, match="s3.tar") as caught:
         list(loader)
+    lines = str(caught.value).splitlines()  # the worker's traceback can be read
+    assert lines[:2] == ["Caught TruncatedTarError in DataLoader worker process 0.", "Original Traceback (most recent call last):"]
+    assert lines[-1].startswith("asyncwds.errors.TruncatedTarError: ")
 
 
 def test_too_few_shards_for_the_workers_is_an_error_unless_allowed(shards):
