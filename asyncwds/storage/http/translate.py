@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from collections.abc import Mapping
@@ -75,7 +76,8 @@ def _meaning(error: Exception) -> tuple[type[FetchError], str, bool]:  # noqa: P
         case aiohttp.ClientConnectorDNSError():
             return FetchError, f"no address was found for host {error.host!r}: {error.os_error}", True
         case aiohttp.ClientConnectorError():
-            return FetchError, f"no connection: {what}", True
+            reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
+            return FetchError, f"no connection to {error.host}:{error.port}: {reason}", True
         case aiohttp.ClientHttpProxyError():
             advice = f"; {_ADVICE[error.status]}" if error.status in _ADVICE else ""
             return FetchError, f"the proxy answered {error.status} {error.message}{advice}", error.status in _PASSING | _BUSY
@@ -97,7 +99,12 @@ def error_for(url: str, offset: int, status: int, headers: Mapping[str, str], pa
     code = found[1].decode() if found else None
     kind, retryable = _verdict(status, code)
     wait = retry_after(headers.get("Retry-After"), datetime.now(UTC))
-    return kind(_describe(status, code, page), url=url, offset=offset, status=status, retryable=retryable, retry_after=wait)
+    message = _describe(status, code, page) + ("; a folder of shards ends in a slash" if _may_be_folder(url, status, code) else "")
+    return kind(message, url=url, offset=offset, status=status, retryable=retryable, retry_after=wait)
+
+
+def _may_be_folder(url: str, status: int, code: str | None) -> bool:
+    return status == 404 and code != "NoSuchBucket" and "." not in url.partition("?")[0].rpartition("/")[2]
 
 
 def _verdict(status: int, code: str | None) -> tuple[type[FetchError], bool]:

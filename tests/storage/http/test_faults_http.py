@@ -135,7 +135,7 @@ def test_fault_01_a_host_without_address() -> None:
 async def test_fault_01_a_port_where_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(FetchError, match="no connection") as caught:
+    with pytest.raises(FetchError, match=f"no connection to 127.0.0.1:{port}: Connection refused") as caught:
         await fetch(f"http://127.0.0.1:{port}/a.tar")
     assert caught.value.attempts == QUICK.tries
 
@@ -354,6 +354,13 @@ async def test_fault_06_an_object_that_is_not_there(server: FaultServer, status:
     with pytest.raises(NotFoundError, match="check the URL|410") as caught:
         await fetch(server.url("a.tar"))
     assert (caught.value.status, server.counters.requests) == (status, 1)
+
+
+@pytest.mark.parametrize(("name", "hint"), [("made", True), ("made/train", True), ("a.tar", False)])
+async def test_fault_06_a_name_that_may_be_a_folder(server: FaultServer, name: str, hint: bool) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        await fetch(server.url(f"none/{name}"))
+    assert ("a folder of shards ends in a slash" in str(caught.value)) is hint
 
 
 async def test_fault_06_an_object_that_is_there_later(server: FaultServer) -> None:
