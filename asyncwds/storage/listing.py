@@ -131,6 +131,7 @@ class _Pattern(NamedTuple):
 
     glob: Glob
     match: SchemeMatch
+    is_folder: bool
 
 
 def _pattern(url: str, storage: Storage) -> _Pattern | None:
@@ -138,13 +139,14 @@ def _pattern(url: str, storage: Storage) -> _Pattern | None:
     if match is None or match.scheme.lister is None:
         return None
     glob = glob_of(url, has_query=match.scheme.has_query)
-    if glob is None and url.endswith("/") and "?" not in url:
+    is_folder = glob is None and url.endswith("/") and "?" not in url
+    if is_folder:
         glob = Glob(url, ("*",))
-    return None if glob is None else _Pattern(glob, match)
+    return None if glob is None else _Pattern(glob, match, is_folder)
 
 
 async def _matches(listers: _Listers, pattern: _Pattern) -> list[str]:
-    glob, match = pattern
+    glob, match, is_folder = pattern
     if reason := why_refused(scheme_of(glob.url)):
         raise SpecError(f"{scheme_of(glob.url)}: urls are not looked up, because {reason}", url=glob.url)
     lister = listers.lister_of(match)
@@ -152,6 +154,8 @@ async def _matches(listers: _Listers, pattern: _Pattern) -> list[str]:
     if "*" not in glob.url and glob.url in [url async for url in lister.list(glob.url, deep=False)]:
         return [glob.url]
     found = sorted(await _Walk(lister, listers.limit, escaped=match.scheme.escaped).below(glob.folder, glob.names))
+    if not found and is_folder and not match.scheme.no_match:
+        raise no_shards(glob.folder)
     if not found:
         raise SpecError(f"nothing matches the pattern{match.scheme.no_match}", url=glob.url)
     return found

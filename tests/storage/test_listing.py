@@ -91,6 +91,18 @@ def test_nothing_that_matches_is_an_error(bucket: tuple[str, Storage], pattern: 
     assert caught.value.url == folder + pattern
 
 
+def test_a_folder_in_a_bucket_without_shards_says_what_would_do(bucket: tuple[str, Storage]) -> None:
+    folder, storage = bucket
+    with pytest.raises(SpecError, match=r"no shards in this folder.*/none/\*\*/\*\.tar") as caught:
+        look_up(folder + "none/", storage)
+    assert caught.value.url == folder + "none/"
+
+
+def test_a_bucket_by_its_bare_name_says_what_its_folder_is(bucket: tuple[str, Storage]) -> None:
+    with pytest.raises(SpecError, match="s3://shards/ is the folder"):
+        list(WebDataset("s3://shards", storage=bucket[1]))
+
+
 def test_thousands_of_keys_come_in_pages(seaweedfs: ObjectStore) -> None:
     folder = uuid.uuid4().hex
     keys = [f"{folder}/{number:05d}.tar" for number in range(1250)]

@@ -209,7 +209,7 @@ def assert_leased(lease: ExpiringToken[Login], keys: Keys) -> None:
 
 
 def test_no_credentials_at_all() -> None:
-    with pytest.raises(AccessError, match="anonymous=True"):
+    with pytest.raises(AccessError, match="set AWS_ACCESS_KEY_ID .*anonymous=True.*--anonymous"):
         log_in()
 
 

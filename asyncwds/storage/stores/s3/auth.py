@@ -83,7 +83,10 @@ def _keys(settings: S3, session: Any) -> tuple[Keys | None, Callable[[float], bo
         return Keys(settings.access_key, settings.secret_key, settings.session_token), for_ever
     credentials = session.get_credentials()
     if credentials is None:
-        raise AccessError("no AWS credentials were found; public buckets are read with storage=S3(anonymous=True)")
+        raise AccessError(
+            "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile; public buckets are "
+            "read with storage=S3(anonymous=True), on the command line --anonymous"
+        )
     frozen = credentials.get_frozen_credentials()
     # Only credentials that end have it.
     return Keys(frozen.access_key, frozen.secret_key, frozen.token), getattr(credentials, "refresh_needed", for_ever)

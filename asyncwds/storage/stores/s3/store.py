@@ -153,7 +153,7 @@ def parse_address(url: str) -> ObjectAddress:
 def object_of(url: str) -> ObjectAddress:
     address = parse_address(url)
     if not address.key:
-        raise SpecError("this names a bucket, and no object in it", url=url)
+        raise SpecError(f"this names a bucket, and no object in it; s3://{address.bucket}/ is the folder of its shards", url=url)
     return address
 
 
