@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 @click.option("--clear", is_flag=True, help="Remove them all, but for downloads that are in progress.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each shard.")
 def list_cache(folder: str, *, clear: bool, as_json: bool) -> None:
-    """Lists what a cache keeps, the shard that was not used for longest first: size, last use, name, URL; then the total."""
+    """Lists what a cache keeps, or empties it.
+
+    The shard that was not used for longest comes first: size, last use, name, URL; then the total.
+    """
     from asyncwds.settings.cache import Cache  # noqa: PLC0415 - used here only
     from asyncwds.storage.cache.folder import CacheFolder  # noqa: PLC0415 - used here only
 

@@ -11,6 +11,7 @@ import gzip
 import json
 import pickle
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -116,8 +117,11 @@ def _number(x: Any) -> bytes:
         getattr(x, "shape", None) == () and getattr(x.dtype, "kind", "f") in "biuf"
     ):  # of NumPy or torch; its text may be "tensor(5)"
         x = x.item()
-    if isinstance(x, str) or (isinstance(x, float) and x.is_integer()):
+    if isinstance(x, float) and x.is_integer():
         x = int(x)
+    if isinstance(x, str):
+        with suppress(ValueError):  # said below
+            x = int(x)
     if not isinstance(x, int):
         raise TypeError(f"a whole number is needed, not {type(x).__name__} {x!r:.80}")
     return str(int(x)).encode("ascii")

@@ -35,6 +35,11 @@ from asyncwds.storage.schemes import as_access
 
 Handler = Callable[[Exception], bool]
 
+NO_SAMPLES = (
+    "no samples found; perhaps there are fewer shards than workers, of all ranks together: take fewer workers, or write more and "
+    "smaller shards (empty_check=False allows that)"
+)
+
 
 def reraise_exception(error: Exception) -> bool:
     """The default: nothing is skipped."""
@@ -168,7 +173,7 @@ class Source:
                 failed=failed,
             )
         if self.empty_check:
-            raise SpecError("no samples found; perhaps there are fewer shards than workers (empty_check=False allows that)")
+            raise SpecError(NO_SAMPLES)
 
 
 def failure_text(error: Exception) -> str:

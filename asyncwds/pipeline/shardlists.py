@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 from asyncwds import checks
+from asyncwds.engine.source import NO_SAMPLES
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
@@ -171,7 +172,7 @@ def non_empty(src: Iterable[Any]) -> Iterator[Any]:
 
 def check_empty(source: Iterable[Any]) -> Iterator[Any]:
     """As `non_empty`, for samples."""
-    return _checked(source, "no samples found; perhaps there are fewer shards than workers (empty_check=False allows that)")
+    return _checked(source, NO_SAMPLES)
 
 
 def _checked(source: Iterable[Any], message: str) -> Iterator[Any]:

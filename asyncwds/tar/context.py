@@ -177,7 +177,8 @@ class Context:
             if self.zeros and not damaged:
                 raise self.trailing()
             kind = foreign(block) if self.header == 0 else None
-            raise self._unsound(f"this is {kind}" if kind else "the checksum of a header is wrong")
+            doubt = "" if self.header or damaged else "; is this a tar archive?"
+            raise self._unsound(f"this is {kind}" if kind else f"the checksum of a header is wrong{doubt}")
         if self.zeros == 1:
             raise self._unsound("a single zero block stands before a header")
         self.zeros = 0

@@ -290,7 +290,7 @@ NO_NUMBERS = [
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
 @pytest.mark.parametrize("field", ["cls", "cls2", "class", "count", "index", "inx", "id", "cls.gz"])
 def test_what_is_no_whole_number_is_no_number(field: str, value: Any) -> None:
-    with pytest.raises(EncodeError, match=f"field '{field}' cannot be encoded"):
+    with pytest.raises(EncodeError, match=f"field '{field}' cannot be encoded.*a whole number is needed"):
         encode(field, value)
 
 

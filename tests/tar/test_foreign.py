@@ -138,3 +138,12 @@ def check(error: TarError | None) -> None:
     assert isinstance(error, TarHeaderError)
     assert [words for words in PYTHONS if words in str(error)] == []
     assert "makes no sense" in str(error)
+
+
+def test_a_file_that_is_nothing_known_may_be_no_archive(parse):
+    _, error = parse(b"\xff\xd8\xff\xe0" + bytes(range(256)) * 4)  # an image
+    assert error.message == "the checksum of a header is wrong; is this a tar archive?"
+    damaged = bytearray(SHARD)
+    damaged[0] ^= 1
+    _, error = parse(bytes(damaged))
+    assert error.message == "the checksum of a header is wrong"

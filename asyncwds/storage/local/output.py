@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
-from asyncwds.errors import FetchError, SpecError, WdsError, redact
+from asyncwds.errors import FetchError, NotFoundError, SpecError, WdsError, redact
 from asyncwds.runtime.exit_cleanup import clean_up_undisturbed
 from asyncwds.storage.local.readiness import translate_os_error
 
@@ -64,7 +64,7 @@ class FileOutput:
             self._descriptor, self._temporary = _open_temporary(path, self._path)
             self._nameless = self._temporary is not None and os.fstat(self._descriptor).st_nlink == 0
         except OSError as error:
-            raise translate_os_error(error, url) from error
+            raise _not_opened(error, url, path) from error
         except ValueError as error:  # a zero byte, or a name that is empty
             raise SpecError(f"no usable path: {error}", url=url) from error
         self._aborted = weakref.finalize(self, _remove, self._descriptor, self._temporary, os.getpid())
@@ -97,6 +97,13 @@ class FileOutput:
 
     def abort(self) -> None:
         self._aborted()
+
+
+def _not_opened(error: OSError, url: str, path: str) -> FetchError:
+    folder = Path(path).parent
+    if isinstance(error, FileNotFoundError) and not folder.exists():
+        return NotFoundError(f"there is no folder {str(folder)!r} to write to: make it first", url=url)
+    return translate_os_error(error, url)
 
 
 def _open_temporary(path: str, target: Path) -> tuple[int, Path | None]:

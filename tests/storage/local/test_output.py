@@ -361,7 +361,7 @@ async def test_a_sink_for_every_url(tmp_path: Path) -> None:
             upload = await sinks.open(f"{tmp_path}/d")
             await upload.write(b"abc")
             await upload.abort()
-            with pytest.raises(NotFoundError):
+            with pytest.raises(NotFoundError, match=r"no folder .*missing' to write to: make it first"):
                 await sinks.open(f"{tmp_path}/missing/d")
             with pytest.raises(SpecError, match="nothing writes to"):
                 await sinks.open("nowhere://host/a")
