@@ -58,10 +58,13 @@ def shards() -> dict[str, bytes]:
 
 @pytest.fixture
 def host(shards: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """URL of a server of the shards; they are in the current folder too, with one that is cut short."""
+    """URL of a server of the shards; they are in the current folder too, with one that is cut short, and folders of photos."""
     for name, data in shards.items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "truncated.tar").write_bytes(shards["train-000000.tar"][:5000])
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "0001.jpg").write_bytes(b"written as it is")
     monkeypatch.chdir(tmp_path)
     with FaultServer(shards, writable=True) as server:
         yield server.url()
