@@ -125,7 +125,7 @@ def test_what_is_damaged_behind_the_mark_costs_no_sample_before_it(tmp_path):
     assert found == KEYS
     reader = ReadOptions(1 << 20).reader(Shard("http://x/a.tar", 0), None, None)
     before = [sample for block in reader.feed(SHARD) for sample in block.samples]
-    last = reader.give_up(FetchError("the connection was lost", url="http://x/a.tar"))
+    last = reader.abort(FetchError("the connection was lost", url="http://x/a.tar"))
     assert keys([*before, *last.samples]) == KEYS
     assert isinstance(last.error, FetchError)
 
