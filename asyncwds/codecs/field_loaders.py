@@ -12,8 +12,8 @@ from math import prod
 from typing import IO, Any, Literal
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
+from asyncwds.codecs.pickle_refusals import ALLOWING
 from asyncwds.codecs.pickles import unpickle
-from asyncwds.codecs.rebuilding import ALLOWING
 from asyncwds.compression.fields import MAX_UNPACKED
 from asyncwds.errors import DecodeError
 from asyncwds.runtime.extras import require_extra

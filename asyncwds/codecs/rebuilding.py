@@ -15,22 +15,13 @@ from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from types import NoneType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from asyncwds.errors import DecodeError
+from asyncwds.codecs.pickle_refusals import refuse
 
 if TYPE_CHECKING:
     from asyncwds.codecs.rebuilding_arrays import Arrays
-
-ALLOWING = (
-    "which is not plain data and could run any code. If you trust whoever wrote it, allow it: "
-    'decode(pickle=[classes that it needs]), decode(pickle="any"), or WDS_ALLOW_PICKLE=1'
-)
-
-
-def refuse(what: str) -> NoReturn:
-    raise DecodeError(f"the pickle holds {what[:200]!a}, {ALLOWING}")
 
 
 def _zone(key: str, _: bool = True) -> Any:
