@@ -10,7 +10,7 @@ from asyncwds.engine.source import failure_text
 from asyncwds.errors import EmptyEpochError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.handlers import Handler, goes_on, note_place
-from asyncwds.pipeline.lineage import Trace, joined, sample_trace, trace_of
+from asyncwds.pipeline.lineage import Trace, joined, trace_of
 from asyncwds.pipeline.protocol import Stage, Stream
 from asyncwds.pipeline.streams import StageStream, stream_over
 from asyncwds.runtime.stats import Counters
@@ -111,8 +111,11 @@ class StageRun:
 
     def lineage(self) -> tuple[Trace, ...]:
         item = self.item
-        if type(item) is Sample and (trace := sample_trace(item)) is not None:
-            return (trace,)
+        if type(item) is Sample:
+            try:  # `sample_trace`, without the call: batches and shuffles of tuples ask for each item (0.4 -> 0.25 us)
+                return ((item["__url__"], item["__key__"], item._origin),)  # noqa: SLF001 - as there
+            except (KeyError, AttributeError):
+                pass
         return joined(self._traces) if self._traces else trace_of(item, self._source)
 
 

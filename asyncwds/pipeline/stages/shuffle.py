@@ -63,7 +63,9 @@ class Shuffle:
         return _stream(ShuffleRun(self, source, rng, held), source)
 
 
-Held = tuple[Any, tuple[Trace, ...] | None]  # an item, and where that came from unless it tells by itself
+# A sample, which tells by itself where it came from, or another item and that. A pair for each sample would be one more object
+# for the garbage collector to look at, as long as the buffer holds it.
+Held = Sample | tuple[Any, tuple[Trace, ...]]
 
 
 class ShuffleRun:
@@ -82,16 +84,18 @@ class ShuffleRun:
         self._buffer += islice(pairs, self._held)
         for held in shuffle_items(pairs, self._stage.bufsize, self._stage.initial, self._rng, self._buffer):
             self._latest = held
-            yield held[0]
+            yield held if isinstance(held, Sample) else held[0]
 
     def _pairs(self) -> Iterator[Held]:
         source = self._source
         lineage = source.lineage
         for item in source:
-            if type(item) is tuple:
+            if isinstance(item, Sample):
+                yield item
+            elif type(item) is tuple:
                 yield item, lineage()
             else:
-                yield item, None if isinstance(item, Sample) else trace_of(item, source)
+                yield item, trace_of(item, source)
 
     def lineage(self) -> tuple[Trace, ...]:
         return self._traces(self._latest)
@@ -101,8 +105,7 @@ class ShuffleRun:
         return {"rng": list(self._rng.getstate()), "held": [_origins(self._traces(held)) for held in self._buffer]}
 
     def _traces(self, held: Held) -> tuple[Trace, ...]:
-        item, traces = held
-        return trace_of(item, self._source) if traces is None else traces
+        return trace_of(held, self._source) if isinstance(held, Sample) else held[1]
 
 
 def _origins(traces: tuple[Trace, ...]) -> list[JsonValue]:
