@@ -82,7 +82,7 @@ def ratio(answer: Answer) -> float:
     return answer["asyncwds, bad day"].mb_per_second / answer["asyncwds, good day"].mb_per_second
 
 
-NEEDS = ["asyncwds:WebDataset", "asyncwds.storage.http"]
+NEEDS = ["asyncwds:WebDataset", "asyncwds.storage.stores.fetcher"]
 QUESTION = Question(
     prepare=prepare,
     contenders={

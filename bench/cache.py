@@ -90,7 +90,7 @@ def over_local(name: str) -> Callable[[Answer], float]:
     return lambda answer: answer[name].mb_per_second / answer["local files"].mb_per_second
 
 
-NEEDS = ["asyncwds:open_samples", "asyncwds.storage.http", "asyncwds.storage.cache"]
+NEEDS = ["asyncwds:open_samples", "asyncwds.storage.stores.fetcher", "asyncwds.storage.cache"]
 QUESTION = Question(
     prepare=prepare,
     contenders={

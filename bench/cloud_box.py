@@ -43,7 +43,7 @@ def share(answer: Answer) -> float:
 
 
 CONTENDERS = {
-    "asyncwds": Contender(peers.read, needs=["asyncwds:WebDataset", "asyncwds.storage.http"]),
+    "asyncwds": Contender(peers.read, needs=["asyncwds:WebDataset", "asyncwds.storage.stores.fetcher"]),
     "bare aiohttp": Contender(peers.bare_download, needs=["aiohttp"], group="parts"),
     "webdataset": Contender(peers.read_webdataset, needs=["webdataset"]),
 }

@@ -32,7 +32,7 @@ def prepare(size: Size) -> Iterator[World]:
 QUESTION = Question(
     prepare=prepare,
     contenders={
-        "asyncwds": Contender(peers.read, needs=["asyncwds:WebDataset", "asyncwds.storage.http"]),
+        "asyncwds": Contender(peers.read, needs=["asyncwds:WebDataset", "asyncwds.storage.stores.fetcher"]),
         "bare aiohttp": Contender(peers.bare_download, needs=["aiohttp"], group="parts"),
         "the same, in order": Contender(peers.download_in_order, needs=["aiohttp"], group="parts"),
         "webdataset": Contender(peers.read_webdataset, needs=["webdataset"]),

@@ -50,7 +50,8 @@ NAMES = {f"{budget // MIB} MiB": budget for budget in BUDGETS}
 QUESTION = Question(
     prepare=prepare,
     contenders={
-        name: Contender(sleepy(budget), needs=["asyncwds:WebDataset", "asyncwds.storage.http"]) for name, budget in NAMES.items()
+        name: Contender(sleepy(budget), needs=["asyncwds:WebDataset", "asyncwds.storage.stores.fetcher"])
+        for name, budget in NAMES.items()
     },
     columns=["peak", "mb_per_second"],
     targets=[

@@ -67,7 +67,7 @@ def _read_s3(world: World, tally: Tally, *, verify: bool) -> None:
         tally.add(sample)
 
 
-NEEDS = ["asyncwds:WebDataset", "asyncwds.storage.http"]
+NEEDS = ["asyncwds:WebDataset", "asyncwds.storage.stores.fetcher"]
 QUESTION = Question(
     prepare=prepare,
     contenders={

@@ -42,7 +42,7 @@ def read(world: World, tally: Tally) -> None:
 
 QUESTION = Question(
     prepare=prepare,
-    contenders={"asyncwds": Contender(read, needs=["asyncwds:WebDataset", "asyncwds.storage.http"])},
+    contenders={"asyncwds": Contender(read, needs=["asyncwds:WebDataset", "asyncwds.storage.stores.fetcher"])},
     columns=["seconds", "mb_per_second", "cpu_per_gb", "peak", "lost", "extra_bytes", "extra_requests"],
     targets=[
         Target("samples lost", lambda a: a["asyncwds"].lost, at_most=0),
