@@ -190,19 +190,26 @@ class Partial:
         with self._folder.locked():
             if self._folder.find(self.name) is not None:
                 return False
-            path = self._folder.part(self.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            self._lines = os.open(self._folder.ranges(self.name), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            idle = has_alone(self._lines)
-            self.journal.absorb(0, _read_on(self._lines, 0))
-            if idle and not self._sound():
-                os.ftruncate(self._file, 0)
-                os.ftruncate(self._lines, 0)
-                self.journal = Journal()
-            share_file(self._lines)
-        self.left_over = idle
+            try:
+                self._open_files()
+            except BaseException:
+                self._close()  # both files or neither: there may be one descriptor left and not two
+                raise
         return True
+
+    def _open_files(self) -> None:
+        path = self._folder.part(self.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._lines = os.open(self._folder.ranges(self.name), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        idle = has_alone(self._lines)
+        self.journal.absorb(0, _read_on(self._lines, 0))
+        if idle and not self._sound():
+            os.ftruncate(self._file, 0)
+            os.ftruncate(self._lines, 0)
+            self.journal = Journal()
+        share_file(self._lines)
+        self.left_over = idle
 
     def _sound(self) -> bool:
         """Whether a download can be gone on with that nobody else has open.

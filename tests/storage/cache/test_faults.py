@@ -172,6 +172,16 @@ async def test_29_a_folder_that_is_locked_for_ever_is_not_waited_for(caches):
     await keep(caches)
 
 
+async def test_29_a_download_opens_both_of_its_files_or_neither(caches):
+    name = (await keep(caches)).relative_to(caches.folder)
+    caches.folder = caches.folder.with_name("other")
+    (caches.folder / ".asyncwds" / f"{name}.ranges").mkdir(parents=True)  # can't be opened, as where no descriptor is left
+    cached = caches.new()
+    with pytest.warns(UserWarning, match=f"{WARNING}.*Is a directory"):
+        assert (await read(cached, caches.url))[1] == caches.shard
+    await cached.aclose()
+
+
 CHANGES = {
     "truncated": lambda path: os.truncate(path, MiB),
     "truncated to nothing": lambda path: os.truncate(path, 0),
