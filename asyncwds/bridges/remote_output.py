@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS, LoopThread
 from asyncwds.errors import BridgeError
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.settings.access import Access
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.sinks import open_sinks
@@ -29,7 +29,7 @@ class _Calls:
 
     async def run(self) -> None:
         """Until it is cancelled or a call fails; unless the upload was committed by then, it is aborted."""
-        with ThreadPoolExecutor(1, thread_name_prefix="asyncwds-upload") as thread:
+        with BlockingPool("upload") as thread:
             sink = open_sinks(self._access, thread)
             try:
                 upload = await sink.open(self._url)

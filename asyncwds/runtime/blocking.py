@@ -1,14 +1,93 @@
-"""Calls that block, made in threads of a pool."""
+"""Calls that block, made in threads.
+
+Each owner (a fetcher, a cache, a writer) has a pool of its own, which ends with it: a call that waits for another in the same pool
+may take the thread that the other needs, and calls of one kind should not wait for the slow ones of another.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Executor
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
 
+from asyncwds.runtime.completion import run_to_completion
+from asyncwds.runtime.descriptors import explain, make_loop
+
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def in_thread(thread: Executor, function: Callable[..., T], *arguments: object) -> T:
-    return await asyncio.get_running_loop().run_in_executor(thread, function, *arguments)
+class BlockingPool:
+    """At most `threads` threads, which start when they are first needed and end with `close`; with a single one, calls are made in
+    the order in which they came. `purpose` is in their names.
+
+    Used on one event loop at a time, after a `close` too. A call must not wait for another one in the same pool.
+    """
+
+    def __init__(self, purpose: str, threads: int = 1) -> None:
+        self._purpose = purpose
+        self._threads = threads
+        self._executor: ThreadPoolExecutor | None = None
+
+    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """For what is to be done when the call ends, in its thread, whoever still waits for it then: `add_done_callback`."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=f"asyncwds-{self._purpose}")
+        return self._executor.submit(function, *args, **kwargs)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `function` returns. If this is cancelled, a call that has not begun is not made; one that has goes on."""
+        return await asyncio.wrap_future(self.submit(function, *args, **kwargs))
+
+    async def run_to_end(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a call whose outcome must not be lost, such as a lock that it takes: a cancellation waits for its end."""
+        return await run_to_completion(asyncio.wrap_future(self.submit(function, *args, **kwargs)))
+
+    def close(self, *, wait: bool = True, drop_waiting: bool = False) -> None:
+        """Waits for the calls under way, since their threads would outlive the loop. Idempotent.
+
+        wait          False: the threads end by themselves, when their calls have come back
+        drop_waiting  calls that have not begun are not made
+        """
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=wait, cancel_futures=drop_waiting)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def run_on_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Waits for a coroutine, in a thread with a loop of its own: one may run in this thread. Ctrl-C cancels it."""
+    wanted: Future[None] = Future()
+    with BlockingPool("loop") as thread:
+        try:
+            return thread.submit(_run, wanted, work).result()
+        except BaseException:
+            wanted.cancel()
+            raise
+
+
+def _run(wanted: Future[None], work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def while_wanted() -> T:
+        task = asyncio.create_task(work())
+        unwanted = asyncio.wrap_future(wanted)
+        unwanted.add_done_callback(lambda _: task.cancel())
+        try:
+            return await task
+        finally:
+            unwanted.cancel()
+
+    try:
+        with asyncio.Runner(loop_factory=partial(make_loop, asyncio.new_event_loop)) as runner:
+            runner.get_loop()  # before there is a coroutine that nobody would await
+            return runner.run(while_wanted())
+    except OSError as error:
+        failure = explain(error)
+        raise failure from failure.__cause__

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 T = TypeVar("T")
 GIVING_UP = 5.0
@@ -20,19 +20,19 @@ async def finished_soon(begun: asyncio.Task[T]) -> bool:
     return not begun.cancelled()
 
 
-async def run_to_completion(closing: Coroutine[Any, Any, None]) -> None:
-    """Waits for `closing`, also if the caller is cancelled meanwhile; that is raised afterwards.
+async def run_to_completion(work: Awaitable[T]) -> T:
+    """What `work` returns. Waits for it also if the caller is cancelled meanwhile; that is raised afterwards, in place of an error.
 
     For what frees threads and sockets and does not wait for the network: a timeout or a second Ctrl-C comes while a first one
     is being handled, and what was not freed by then nobody would free any more.
     """
-    task = asyncio.ensure_future(closing)
+    task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
             cancelled = error
-    task.result()
     if cancelled is not None:
-        raise cancelled
+        raise cancelled from (None if task.cancelled() else task.exception())
+    return task.result()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import FetchError, WdsError, redact
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import KiB
 from asyncwds.shards.urls import rewritten, scheme_of
@@ -18,6 +18,9 @@ from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.local.output import BUFSIZE
 from asyncwds.storage.local.readiness import translate_os_error
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Opener = Callable[..., Any]
 
@@ -84,13 +87,11 @@ class OpenerFetcher:
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = BlockingPool("open", THREADS)
 
     @asynccontextmanager
     async def open(self, url: str, opener: Opener) -> AsyncGenerator[ChunkBody, None]:
         self._counters.requests += 1
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="asyncwds-open")
         stream = _Stream(url, self._threads)
         try:
             await stream.open(opener)
@@ -100,10 +101,7 @@ class OpenerFetcher:
             stream.close()
 
     async def aclose(self) -> None:
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            # Waits for a read under way and for streams to be closed; left alone, the threads would outlive the loop.
-            threads.shutdown(wait=True)
+        self._threads.close()  # also waits for streams to be closed
 
     async def _chunks(self, stream: _Stream) -> AsyncGenerator[bytes, None]:
         while chunk := await stream.read():
@@ -115,7 +113,7 @@ class OpenerFetcher:
 class _Stream:
     """What an opener returned, used by one thread at a time. `close` leaves the closing to the threads."""
 
-    def __init__(self, url: str, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, url: str, threads: BlockingPool) -> None:
         self._url = url
         self._threads = threads
         self._position = 0

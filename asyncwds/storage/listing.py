@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from asyncwds.errors import NotFoundError, SpecError
-from asyncwds.runtime.descriptors import explain, make_loop
+from asyncwds.runtime.blocking import run_on_own_loop
 from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
@@ -53,7 +52,7 @@ def look_up(urls: Urls, access: Access | None = None) -> Listing:
     access = access or Access()
     if not any(is_manifest(url) or _pattern(url, access.storage) for url in expanded):
         return Listing(expanded, {})
-    return _blocking(partial(listed, expanded, access))
+    return run_on_own_loop(partial(listed, expanded, access))
 
 
 async def listed(urls: Sequence[str], access: Access) -> Listing:
@@ -198,33 +197,3 @@ async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
             task.cancel()
         await asyncio.wait(tasks)
         raise
-
-
-def _blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Waits for it in a thread with a loop of its own. Ctrl-C ends it."""
-    wanted: Future[None] = Future()
-    with ThreadPoolExecutor(1, thread_name_prefix="asyncwds-listing") as thread:
-        try:
-            return thread.submit(_run, wanted, work).result()
-        except BaseException:
-            wanted.cancel()
-            raise
-
-
-def _run(wanted: Future[None], work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    async def while_wanted() -> T:
-        task = asyncio.create_task(work())
-        unwanted = asyncio.wrap_future(wanted)
-        unwanted.add_done_callback(lambda _: task.cancel())
-        try:
-            return await task
-        finally:
-            unwanted.cancel()
-
-    try:
-        with asyncio.Runner(loop_factory=partial(make_loop, asyncio.new_event_loop)) as runner:
-            runner.get_loop()  # before there is a coroutine that nobody would await
-            return runner.run(while_wanted())
-    except OSError as error:
-        failure = explain(error)
-        raise failure from failure.__cause__

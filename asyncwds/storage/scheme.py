@@ -13,8 +13,7 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
+    from asyncwds.runtime.blocking import BlockingPool
     from asyncwds.runtime.stats import Counters
     from asyncwds.settings.access import Access
     from asyncwds.storage.base import Fetcher
@@ -54,7 +53,7 @@ class Scheme:
     names      of the schemes, in lower case: `("foo",)` for `foo://…`
     settings   those that hold unless `storage=` has others of their type, a frozen dataclass; None: there is nothing to set
     reader     (settings, access, counters) → a Fetcher, for ranges; it counts requests and bytes in `counters`
-    writer     (settings, access, thread) → a Sink; what blocks is done in `thread`, an executor with a single thread
+    writer     (settings, access, thread) → a Sink; what blocks is done in `thread`, a `BlockingPool` with a single one
     output     (settings, url) → an Output, for what is written by blocking calls; it goes before `writer`
     lister     (settings, access) → a Lister, for wildcards and folders
     layers     (settings) → what stands around the reader's fetcher; unless given, it is asked again after errors that may pass
@@ -67,7 +66,7 @@ class Scheme:
     names: tuple[str, ...]
     settings: Any = None
     reader: Callable[[Any, Access, Counters], Fetcher]
-    writer: Callable[[Any, Access, Executor], Sink] | None = None
+    writer: Callable[[Any, Access, BlockingPool], Sink] | None = None
     output: Callable[[Any, str], Output] | None = None
     lister: Callable[[Any, Access], Lister] | None = None
     layers: Callable[[Any], Layers] = _retried

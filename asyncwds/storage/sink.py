@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Protocol
 
-from asyncwds.runtime.blocking import in_thread
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.storage.local.output import Output
 
 
@@ -45,13 +44,13 @@ class Sink(Protocol):
 
 
 class ThreadedUpload:
-    """An output that blocks, used in `thread`: an executor with a single one, so that calls come in order even if their
+    """An output that blocks, used in `thread`, which has a single one, so that calls come in order even if their
     callers are cancelled. `interrupt` makes a call that hangs return, from outside the thread.
 
     A write goes on while its caller makes ready what comes next; its error comes out of the next call.
     """
 
-    def __init__(self, output: Output, thread: Executor, interrupt: Callable[[], None] | None = None) -> None:
+    def __init__(self, output: Output, thread: BlockingPool, interrupt: Callable[[], None] | None = None) -> None:
         self._output = output
         self._thread = thread
         self._interrupt = interrupt
@@ -59,7 +58,7 @@ class ThreadedUpload:
 
     async def write(self, data: bytes) -> None:
         await self._written()
-        self._writing = asyncio.get_running_loop().run_in_executor(self._thread, self._output.write, data)
+        self._writing = asyncio.wrap_future(self._thread.submit(self._output.write, data))
         self._writing.add_done_callback(_seen)
 
     async def _written(self) -> None:
@@ -69,12 +68,12 @@ class ThreadedUpload:
 
     async def commit(self) -> None:
         await self._written()
-        await in_thread(self._thread, self._output.commit)
+        await self._thread.run(self._output.commit)
 
     async def abort(self) -> None:
         if self._interrupt is not None:
             self._interrupt()
-        await in_thread(self._thread, self._output.abort)
+        await self._thread.run(self._output.abort)
 
 
 def _seen(writing: asyncio.Future[None]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 
 from asyncwds.errors import SpecError
-from asyncwds.runtime.blocking import in_thread
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.security import why_refused
 from asyncwds.settings.access import Access, Storage
 from asyncwds.shards.urls import scheme_of
@@ -25,22 +24,22 @@ def blocking_output(url: str, storage: Storage) -> Output | None:
     return _output(url, _writable(url, storage))
 
 
-def open_sinks(access: Access, thread: Executor) -> Sink:
-    """A sink for all urls. What blocks is done in `thread`, an executor with a single thread."""
+def open_sinks(access: Access, thread: BlockingPool) -> Sink:
+    """A sink for all urls. What blocks is done in `thread`, which has a single one."""
     return _Sinks(access, thread)
 
 
 class _Sinks:
     """Makes the sink for a scheme and its settings when the first such url is opened, and closes them all."""
 
-    def __init__(self, access: Access, thread: Executor) -> None:
+    def __init__(self, access: Access, thread: BlockingPool) -> None:
         self._access = access
         self._thread = thread
         self._sinks: dict[tuple[Scheme, int], Sink] = {}
 
     async def open(self, url: str) -> Upload:
         match = _writable(url, self._access.storage)
-        output = None if match.scheme.output is None else await in_thread(self._thread, _output, url, match)
+        output = None if match.scheme.output is None else await self._thread.run(_output, url, match)
         if output is not None:
             return ThreadedUpload(output, self._thread, output.kill if isinstance(output, Killable) else None)
         return await self._sink(match).open(url)

@@ -7,14 +7,13 @@ import inspect
 import os
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import IO, Any, NamedTuple, Self
 
 from asyncwds import checks
 from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import SpecError
-from asyncwds.runtime.blocking import in_thread
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.completion import run_to_completion
 from asyncwds.settings.access import Settings, Storage
 from asyncwds.settings.http import Http
@@ -79,7 +78,7 @@ class AsyncShardWriter:
         self._shards = Shards(pattern, maxcount, maxsize, start_shard)
         self._shards.next_name()  # now rather than with the first sample
         self._manifest = None if manifest is None else os.fspath(manifest)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-writer")
+        self._thread = BlockingPool("writer")
         self._sinks: Sink = open_sinks(as_access(http, retry, storage), self._thread)
         self._turn = asyncio.Lock()
         self._begun: _Begun | None = None
@@ -109,7 +108,7 @@ class AsyncShardWriter:
         async with self._turn:
             if self._closed:
                 raise SpecError("nothing can be written any more: the writer was closed, or an earlier write failed")
-            entry = self._packer(obj) if self._packer.is_quick(obj) else await in_thread(self._thread, self._packer, obj)
+            entry = self._packer(obj) if self._packer.is_quick(obj) else await self._thread.run(self._packer, obj)
             if self._begun is not None and not self._shards.has_room(self._begun.archive, entry):
                 await self._finish()
             if self._begun is None:
@@ -144,7 +143,7 @@ class AsyncShardWriter:
         if self.opener is None:
             upload = await self._open(name)
         else:
-            stream = await in_thread(self._thread, self.opener, name)
+            stream = await self._thread.run(self.opener, name)
             upload = ThreadedUpload(StreamOutput(stream, name, close=True), self._thread)
         self._shards.begun(name, verbose=bool(self.verbose))
         return _Begun(archive, upload, weakref.finalize(self, warn_of_loss, name, os.getpid()))
@@ -172,12 +171,12 @@ class AsyncShardWriter:
 
     async def _send(self, begun: _Begun, chunks: Iterator[bytes]) -> None:
         # Compressing and hashing a chunk takes milliseconds.
-        ready: Iterable[bytes] = chunks if begun.archive.is_quick else await in_thread(self._thread, list, chunks)
+        ready: Iterable[bytes] = chunks if begun.archive.is_quick else await self._thread.run(list, chunks)
         for chunk in ready:
             await begun.upload.write(chunk)
 
     async def _call(self, post: Callable[[str], object], name: str) -> None:
-        outcome = post(name) if inspect.iscoroutinefunction(post) else await in_thread(self._thread, post, name)
+        outcome = post(name) if inspect.iscoroutinefunction(post) else await self._thread.run(post, name)
         if inspect.isawaitable(outcome):
             await outcome
 
@@ -195,7 +194,7 @@ class AsyncShardWriter:
         try:
             await self._sinks.aclose()
         finally:
-            self._thread.shutdown(wait=False)  # its last call has come back, or belongs to a task that was cancelled
+            self._thread.close(wait=False)  # its last call has come back, or belongs to a task that was cancelled
 
     async def _open(self, url: str) -> Upload:
         """As `archivefile.open_output`."""
@@ -203,7 +202,7 @@ class AsyncShardWriter:
         opener = writer_of(url)
         if opener is None:
             return await self._sinks.open(url)
-        output = await in_thread(self._thread, open_with, url, opener)
+        output = await self._thread.run(open_with, url, opener)
         return ThreadedUpload(output, self._thread, output.kill)
 
     async def _write_manifest(self, url: str) -> None:

@@ -1,13 +1,13 @@
-"""Runs a cache's blocking calls in threads of their own."""
+"""Runs a cache's blocking calls."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from asyncwds.errors import CacheError, WdsError
+from asyncwds.runtime.blocking import BlockingPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,28 +23,19 @@ class CacheThreads:
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool = BlockingPool("cache", THREADS)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function` returns. Raises CacheError for its OSErrors.
 
         It always runs to its end, also where this is cancelled: what it opens or locks must not be lost.
         """
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="asyncwds-cache")
-        running = asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
-        cancelled: asyncio.CancelledError | None = None
-        while not running.done():
-            try:
-                await asyncio.wait([running])
-            except asyncio.CancelledError as error:
-                cancelled = error
-        failed = running.exception()
-        if cancelled is not None:
-            raise cancelled
-        if isinstance(failed, OSError) and not isinstance(failed, WdsError | BlockingIOError):
-            raise CacheError(f"the cache cannot be used: {failed}") from failed
-        return running.result()
+        try:
+            return await self._pool.run_to_end(function, *args, **kwargs)
+        except (WdsError, BlockingIOError):
+            raise
+        except OSError as error:
+            raise CacheError(f"the cache cannot be used: {error}") from error
 
     async def run_locked(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same for a function that raises BlockingIOError while another process has locked a file it needs."""
@@ -60,7 +51,4 @@ class CacheThreads:
             await asyncio.sleep(_PAUSE)
 
     def close(self) -> None:
-        """Waits for what is running. Idempotent."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=True)
+        self._pool.close()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, NotFoundError, SpecError, redact
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.buckets import FileSystem
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 STREAM_PIECE = MiB
@@ -24,7 +27,7 @@ class Systems:
     def __init__(self, settings: FileSystem) -> None:
         self._options = settings.options
         self._free: dict[str, list[Any]] = {}
-        self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="asyncwds-fsspec")
+        self.threads = BlockingPool("fsspec", settings.threads)
 
     async def run(self, url: str, offset: int, work: Callable[..., T], *arguments: Any) -> T:
         """What `work(file system, path, *arguments)` returns, in a thread. Raises our error for what it raises."""
@@ -36,8 +39,8 @@ class Systems:
         return found
 
     def close(self) -> None:
-        """Waits for what is under way; left alone, the threads would outlive the loop."""
-        self.threads.shutdown(wait=True, cancel_futures=True)
+        """Waits for what is under way."""
+        self.threads.close(drop_waiting=True)
         for system in chain.from_iterable(self._free.values()):
             _disconnect(system)
         self._free.clear()

@@ -7,11 +7,12 @@ import errno
 import os
 import stat
 from collections.abc import AsyncGenerator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from asyncwds.errors import ChangedError, FetchError, ShortBodyError, SpecError
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
@@ -19,6 +20,9 @@ from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.local.readiness import read_when_ready, translate_os_error
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 # From the page cache, one file and one thread [CPU-s/GB]: 64 KiB 2.0, 256 KiB 0.8, 512 KiB 0.54, 1 MiB 0.45, 2 MiB 0.4, and
 # with eight at once 2 MiB 0.69 against 0.52: the allocator no longer has such pieces ready.
@@ -35,7 +39,7 @@ class FileFetcher:
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = BlockingPool("file", THREADS)
         self._spare: list[memoryview] = []
 
     @asynccontextmanager
@@ -60,17 +64,12 @@ class FileFetcher:
                 await run_to_completion(file.wait_for_read())
 
     async def aclose(self) -> None:
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            # Waits for reads under way, a piece each at most; left alone, their threads would outlive the loop.
-            threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.close(drop_waiting=True)
 
     async def _open_file(self, url: str) -> _File:
         path = local_path(url)
         if path is None:
             raise SpecError("not a local path or file: URL", url=url)
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="asyncwds-file")
         opening = self._threads.submit(_File, path, self._threads)
         try:
             return await asyncio.wrap_future(opening)
@@ -136,7 +135,7 @@ class _File:
     A read cannot be cancelled, and its descriptor must not be closed under it: `close` leaves that to the last read.
     """
 
-    def __init__(self, path: str, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, path: str, threads: BlockingPool) -> None:
         # Without O_NONBLOCK, opening a FIFO waits for its writer; for regular files the flag means nothing.
         self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._threads = threads

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from concurrent.futures import Executor
 
-from asyncwds.runtime.blocking import in_thread
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import KiB
 from asyncwds.storage.local.readiness import translate_os_error
 
@@ -20,7 +19,7 @@ class Spool:
     Without a name in any folder: nothing of it is left, however this process ends. Raises FetchError where the disk is full.
     """
 
-    def __init__(self, url: str, thread: Executor) -> None:
+    def __init__(self, url: str, thread: BlockingPool) -> None:
         self._url = url
         self._thread = thread
         self._grown = asyncio.Event()
@@ -33,7 +32,7 @@ class Spool:
 
     async def append(self, data: bytes) -> None:
         try:
-            await in_thread(self._thread, self._write, data)
+            await self._thread.run(self._write, data)
         except OSError as error:
             raise translate_os_error(error, self._url, self.size) from error
         self.size += len(data)
@@ -50,7 +49,7 @@ class Spool:
             self._grown.clear()
             await self._grown.wait()
         size = min(PIECE, self.size - position)
-        return await in_thread(self._thread, os.pread, self._file.fileno(), size, position) if size else b""
+        return await self._thread.run(os.pread, self._file.fileno(), size, position) if size else b""
 
     def close(self) -> None:
         self._file.close()

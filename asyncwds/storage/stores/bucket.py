@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access
 from asyncwds.settings.http import Http
@@ -42,7 +42,7 @@ def bucket(
 
         return HttpFetcher(http_for(settings, access.http), access.retry, counters, partial(make_store, settings))
 
-    def writer(settings: Any, access: Access, thread: Executor) -> Sink:
+    def writer(settings: Any, access: Access, thread: BlockingPool) -> Sink:
         from asyncwds.storage.stores.sink import BucketSink  # noqa: PLC0415 - as above
 
         del thread

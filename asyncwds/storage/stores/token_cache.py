@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Generic, NamedTuple, TypeVar
+
+from asyncwds.runtime.blocking import BlockingPool
 
 T = TypeVar("T")
 
@@ -30,9 +31,9 @@ def for_ever(_: float) -> bool:
 class TokenCache(Generic[T]):
     """Used on one event loop. `fetch` may block: it runs in a thread, once for all who wait; what it raises they get."""
 
-    def __init__(self, fetch: Callable[[], ExpiringToken[T]], threads: Executor) -> None:
+    def __init__(self, fetch: Callable[[], ExpiringToken[T]]) -> None:
         self._fetch = fetch
-        self._threads = threads
+        self._thread = BlockingPool("token")
         self._lease: ExpiringToken[T] | None = None
         self._early = self._too_late = 0.0
         self._failed_at = -PAUSE
@@ -48,14 +49,17 @@ class TokenCache(Generic[T]):
         return lease.value
 
     async def aclose(self) -> None:
-        """Waits for a `fetch` under way. The threads are not its own to end."""
-        if self._fetching is not None:
-            await asyncio.wait([self._fetching])
+        """Waits for a `fetch` under way."""
+        try:
+            if self._fetching is not None:
+                await asyncio.wait([self._fetching])
+        finally:
+            self._thread.close()
 
     def _begin(self) -> asyncio.Future[ExpiringToken[T]]:
         # One that is done but not kept yet is no reason for another: that comes in the loop's next turn.
         if self._fetching is None:
-            self._fetching = asyncio.get_running_loop().run_in_executor(self._threads, self._fetch)
+            self._fetching = asyncio.wrap_future(self._thread.submit(self._fetch))
             self._fetching.add_done_callback(self._keep)
         return self._fetching
 

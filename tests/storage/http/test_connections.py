@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 import trustme
 
 from asyncwds import Http, Retry
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.storage.http.connections import Connector
@@ -67,7 +67,7 @@ async def by_transport(url: str, http: Http) -> None:
 
 
 async def by_sink(url: str, http: Http) -> None:
-    with ThreadPoolExecutor(1) as thread:
+    with BlockingPool("test") as thread:
         sink = HttpSink(http, Retry(), thread)
         upload = await sink.open(url)
         try:

@@ -348,10 +348,10 @@ def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_sink_for_every_url(tmp_path: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
+    from asyncwds.runtime.blocking import BlockingPool
 
     async with leaks():
-        with ThreadPoolExecutor(1) as thread:
+        with BlockingPool("test") as thread:
             sinks = open_sinks(Access(), thread)
             for url in (f"{tmp_path}/a", f"file:{tmp_path}/b", f"pipe:cat > {tmp_path}/c"):
                 upload = await sinks.open(url)

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -33,15 +32,14 @@ class Source:
 @pytest.fixture
 async def hold() -> AsyncIterator[Callable[[Source], TokenCache[int]]]:
     held: list[TokenCache[int]] = []
-    with ThreadPoolExecutor(1) as thread:
 
-        def make(source: Source) -> TokenCache[int]:
-            held.append(TokenCache(source, thread))
-            return held[-1]
+    def make(source: Source) -> TokenCache[int]:
+        held.append(TokenCache(source))
+        return held[-1]
 
-        yield make
-        for each in held:
-            await each.aclose()
+    yield make
+    for each in held:
+        await each.aclose()
 
 
 async def test_it_is_fetched_once_for_all_who_wait_and_off_the_loop(hold: Callable) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,6 +11,7 @@ from nginx import Nginx
 
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import MiB
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.stores.web.upload import HttpSink
@@ -29,7 +29,7 @@ def name() -> str:
 @asynccontextmanager
 async def opened(url: str, http: Http | None = None) -> AsyncIterator[Upload]:
     async with leaks():
-        with ThreadPoolExecutor(1) as thread:
+        with BlockingPool("test") as thread:
             sink = HttpSink(http or Http(), QUICK, thread)
             try:
                 upload = await sink.open(url)

@@ -5,7 +5,6 @@ import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from asyncwds import Http, Retry
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, NotFoundError, ThrottledError
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import MiB
 from asyncwds.storage.local.spool import Spool
 from asyncwds.storage.sink import Upload
@@ -36,7 +36,7 @@ def bucket() -> Any:
 @asynccontextmanager
 async def opened(url: str, retry: Retry = QUICK, http: Http | None = None) -> AsyncIterator[Upload]:
     async with leaks():
-        with ThreadPoolExecutor(1) as thread:
+        with BlockingPool("test") as thread:
             sink = HttpSink(http or Http(), retry, thread)
             try:
                 upload = await sink.open(url)
@@ -81,7 +81,7 @@ async def test_an_object_arrives(bucket: FaultServer, pieces: list[bytes], frami
 async def test_fault_01_a_server_that_is_away_and_comes_back(pieces: list[bytes]) -> None:
     with FaultServer({}, writable=True) as gone:
         url = gone.url("a")
-    with ThreadPoolExecutor(1) as thread:
+    with BlockingPool("test") as thread:
         sink = HttpSink(Http(), Retry(backoff=0.01, backoff_max=0.1), thread)
         upload = await sink.open(url)
         for piece in pieces:
@@ -121,7 +121,7 @@ async def test_aborted_nothing_is_visible(bucket: FaultServer) -> None:
 
 async def test_dropped_nothing_is_visible(bucket: FaultServer) -> None:
     async with leaks():
-        with ThreadPoolExecutor(1) as thread:
+        with BlockingPool("test") as thread:
             sink = HttpSink(Http(), QUICK, thread)
             upload = await sink.open(bucket.url("a"))
             for piece in PIECES:
@@ -198,7 +198,7 @@ async def test_a_success_before_the_end_is_none(bucket: FaultServer) -> None:
 
 
 async def test_uploads_that_wait_for_one_writer_do_not_wait_for_each_other(bucket: FaultServer) -> None:
-    with ThreadPoolExecutor(1) as thread:
+    with BlockingPool("test") as thread:
         sink = HttpSink(Http(connections_per_host=1), QUICK, thread)
         first, second = await sink.open(bucket.url("a")), await sink.open(bucket.url("b"))
         for piece in PIECES:
@@ -338,7 +338,7 @@ async def test_a_full_disk_for_the_temporary_file(tmp_path: Path, monkeypatch: p
 
 
 async def test_a_spool_is_read_while_it_grows() -> None:
-    with ThreadPoolExecutor(1) as thread:
+    with BlockingPool("test") as thread:
         spool = Spool("u", thread)
         waiting = asyncio.create_task(spool.piece(0))
         await asyncio.sleep(0.01)

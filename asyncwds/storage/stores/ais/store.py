@@ -15,7 +15,6 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -68,8 +67,7 @@ class AisStore:
         self._settings = settings
         self._endpoint = endpoint(settings)
         self._transport = transport
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-ais")
-        self._token = TokenCache(self._find_token, self._thread)
+        self._token = TokenCache(self._find_token)
         self._api = ApiClient(transport, self)
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -140,9 +138,8 @@ class AisStore:
         try:
             if self._jobs:
                 await asyncio.wait(self._jobs)
-            await self._token.aclose()
         finally:
-            self._thread.shutdown(wait=True)
+            await self._token.aclose()
 
     async def _prefetch(self, bucket: str, names: Sequence[str]) -> None:
         try:

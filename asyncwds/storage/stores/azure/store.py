@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from functools import partial
 from typing import NamedTuple
@@ -47,8 +46,7 @@ class ObjectAddress(NamedTuple):
 
 class AzureStore:
     def __init__(self, settings: Azure, transport: Transport) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-azure")
-        self._login = TokenCache(partial(login, settings), self._thread)
+        self._login = TokenCache(partial(login, settings))
         self._anonymous = settings.anonymous
         self._part_bytes = settings.part_bytes
         self._api = ApiClient(transport, self)
@@ -96,10 +94,7 @@ class AzureStore:
         return MultipartUpload(AzureParts(self._api, self._part_bytes), url)
 
     async def aclose(self) -> None:
-        try:
-            await self._login.aclose()
-        finally:
-            self._thread.shutdown(wait=True)
+        await self._login.aclose()
 
 
 def parse_address(url: str) -> ObjectAddress:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -38,9 +37,8 @@ class GcsStore:
     def __init__(self, settings: GCS, transport: Transport) -> None:
         self._user_project = settings.user_project
         self._endpoint = endpoint(settings)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-gcs")
         self._anonymous = is_anonymous(settings)
-        self._token = TokenCache((lambda: ANONYMOUS) if self._anonymous else TokenFinder(settings), self._thread)
+        self._token = TokenCache((lambda: ANONYMOUS) if self._anonymous else TokenFinder(settings))
         self._transport = transport
         self._part_bytes = settings.part_bytes
         self._api = ApiClient(transport, self)
@@ -100,10 +98,7 @@ class GcsStore:
         return ApiClient(self._transport, FixedUrlSigner(location, _nobody, self.error_for))
 
     async def aclose(self) -> None:
-        try:
-            await self._token.aclose()
-        finally:
-            self._thread.shutdown(wait=True)
+        await self._token.aclose()
 
 
 async def _nobody(refused: RejectedRequest | None) -> AuthHeaders | None:

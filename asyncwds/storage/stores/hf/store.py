@@ -16,7 +16,6 @@ import os
 import re
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -71,8 +70,7 @@ class HfStore:
     def __init__(self, settings: HuggingFace, transport: Transport) -> None:
         self._endpoint = endpoint(settings)
         self._transport = transport
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asyncwds-hf")
-        self._token = TokenCache(lambda: find_token(settings), self._thread)
+        self._token = TokenCache(lambda: find_token(settings))
         self._locations: dict[str, _Location] = {}
         self._bound: set[str] = set()  # files whose signed URLs serve no range but the one they were asked for with
         self._asking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -127,10 +125,7 @@ class HfStore:
             query = dict(parse_qsl(urlsplit(following[1]).query)) if following is not None else None
 
     async def aclose(self) -> None:
-        try:
-            await self._token.aclose()
-        finally:
-            self._thread.shutdown(wait=True)
+        await self._token.aclose()
 
     async def _locate(self, request: StoreRequest, refused: object) -> _Location | None:
         if isinstance(refused, _Location) and refused.found_for is request:

@@ -5,18 +5,17 @@ Sources: "Amazon S3 API Reference" (requests, error codes, ListObjectsV2) and "A
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree as ET
 
 from asyncwds.errors import FetchError, SpecError
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import KiB
 from asyncwds.settings.buckets import S3
 from asyncwds.storage.http.translate import error_for
@@ -54,8 +53,8 @@ class S3Store:
         self._settings = settings
         self._now = now
         self._ahead = 0.0  # by which the service's clock is ahead of this machine's [s], once it has complained
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="asyncwds-s3")
-        self._login = TokenCache(partial(login, settings), self._threads)
+        self._thread = BlockingPool("s3")
+        self._login = TokenCache(partial(login, settings))
         self._regions: dict[str, str] = {}  # bucket → region, of those that are elsewhere than was thought
         self._api = ApiClient(transport, self)
 
@@ -121,7 +120,7 @@ class S3Store:
         try:
             await self._login.aclose()
         finally:
-            self._threads.shutdown(wait=True)
+            self._thread.close()
 
     async def _sign_as(self, request: StoreRequest, address: ObjectAddress, who: Login) -> SignedRequest:
         context = SigningContext(who, self._regions.get(address.bucket, who.region), self._ahead)
@@ -134,7 +133,7 @@ class S3Store:
         sign = partial(authorize, request, url, headers, context, self._now())
         if len(request.body) < _OFF_LOOP:
             return SignedRequest(url, sign(), context)
-        return SignedRequest(url, await asyncio.get_running_loop().run_in_executor(self._threads, sign), context)
+        return SignedRequest(url, await self._thread.run(sign), context)
 
     def _correct_clock(self, ahead: float) -> None:
         if abs(ahead - self._ahead) > 1:  # others may have found out at the same time

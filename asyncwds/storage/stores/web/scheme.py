@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
-
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
@@ -21,7 +20,7 @@ def _reader(settings: None, access: Access, counters: Counters) -> Fetcher:
     return HttpFetcher(access.http, access.retry, counters)
 
 
-def _writer(settings: None, access: Access, thread: Executor) -> Sink:
+def _writer(settings: None, access: Access, thread: BlockingPool) -> Sink:
     from asyncwds.storage.stores.web.upload import HttpSink  # noqa: PLC0415 - as above
 
     del settings

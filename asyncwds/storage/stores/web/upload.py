@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from concurrent.futures import Executor
 
 from asyncwds.errors import FetchError
+from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
@@ -22,9 +22,9 @@ _WANTS_LENGTH = frozenset({400, 411, 501})
 
 
 class HttpSink:
-    """Uploads with PUT. `thread` is an executor with a single thread, for the temporary files."""
+    """Uploads with PUT. `thread` has a single thread, for the temporary files."""
 
-    def __init__(self, http: Http, retry: Retry, thread: Executor) -> None:
+    def __init__(self, http: Http, retry: Retry, thread: BlockingPool) -> None:
         # An upload is long, and what a kept connection saves is not worth the uploads that find it closed.
         self._transport = Transport(http, retry, Counters(), keep_alive=False)
         self._api = ApiClient(self._transport, WebStore(self._transport))
