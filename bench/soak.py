@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds import Prefetch
 from bench import data, peers
 from bench.bad_day import watched
 from bench.harness import Contender, Question, Size, Target, World

@@ -141,7 +141,7 @@ sys.modules.update(soundfile=None)
 import importlib.util
 find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name == "soundfile" else find_spec(name)
-from asyncwds.codecs.audio import audio
+from asyncwds import audio
 samples, rate = audio()(".wav", sys.stdin.buffer.read())
 print(samples.shape, rate)
 try:
@@ -162,7 +162,7 @@ sys.modules.update(av=None, torchcodec=None, soundfile=None)
 import importlib.util
 find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name in {"av", "torchcodec", "soundfile"} else find_spec(name)
-from asyncwds.codecs.audio import audio
+from asyncwds import audio
 try:
     audio()
 except ValueError as error:

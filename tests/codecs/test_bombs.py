@@ -28,8 +28,8 @@ DECODE = """
 import resource, sys
 from pathlib import Path
 import numpy, PIL.Image
-from asyncwds.codecs.decoders import Decoder
-from asyncwds.codecs.images import turbojpeg
+from asyncwds import Decoder
+from asyncwds import turbojpeg
 from asyncwds.errors import DecodeError
 
 field, path, spec, bound = sys.argv[1:]

@@ -163,9 +163,9 @@ def test_a_missing_library_is_named_with_its_extra_and_skipped_by_no_handler() -
     code = """
 import sys
 sys.modules.update(dict.fromkeys(["cbor2", "msgpack", "safetensors", "av", "soundfile", "torchcodec"]))
-from asyncwds.codecs.decoders import Decoder, torch_safetensors
-from asyncwds.pipeline.stages.decode import decode
-from asyncwds.pipeline.handlers import ignore_and_continue
+from asyncwds import Decoder, torch_safetensors
+from asyncwds import decode
+from asyncwds import ignore_and_continue
 from asyncwds.errors import SpecError
 for field in ("cbor", "mp", "safetensors"):
     try:

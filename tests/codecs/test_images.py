@@ -100,7 +100,7 @@ sys.modules.update(torch=None, simplejpeg=None)
 import importlib.util
 find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name in {"torch", "simplejpeg"} else find_spec(name)
-from asyncwds.codecs.images import imagehandler, turbojpeg
+from asyncwds import imagehandler, turbojpeg
 for make, spec in ((imagehandler, "torchrgb"), (turbojpeg, "rgb8")):
     try:
         make(spec)

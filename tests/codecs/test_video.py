@@ -294,7 +294,7 @@ sys.modules.update(av=None, torchcodec=None)
 import importlib.util
 find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name in {"av", "torchcodec"} else find_spec(name)
-from asyncwds.codecs.video import torch_video, video
+from asyncwds import torch_video, video
 from asyncwds.errors import SpecError
 for call in (video, lambda: video(library="pyav"), lambda: video(library="torchcodec"), lambda: torch_video(".mp4", b"")):
     try:

@@ -2,10 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from asyncwds import DataPipeline, SimpleShardList, errors, ignore_and_continue, ignore_and_stop
-from asyncwds.compat.cache import FileCache, LRUCleanup, StreamingOpen, download, url_to_cache_name
-from asyncwds.compat.grouping import group_by_keys
-from asyncwds.compat.tar_stages import tar_file_expander
+from asyncwds import (
+    DataPipeline,
+    LRUCleanup,
+    SimpleShardList,
+    errors,
+    group_by_keys,
+    ignore_and_continue,
+    ignore_and_stop,
+    tar_file_expander,
+)
+from asyncwds.compat.cache import FileCache, StreamingOpen, download, url_to_cache_name
 from asyncwds.testing import make_shard
 
 SHARD = make_shard([{"__key__": "a", "txt": b"1"}])

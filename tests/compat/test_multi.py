@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from asyncwds import WebDataset
-from asyncwds.compat.multi import MultiLoader
+from asyncwds import MultiLoader, WebDataset
 from asyncwds.errors import BridgeError, SpecError, TruncatedTarError
 from asyncwds.testing import leaks, make_shard
 

@@ -8,8 +8,9 @@ import io
 import pytest
 
 import asyncwds as wds
-from asyncwds.compat.grouping import group_by_keys, valid_sample
-from asyncwds.compat.tar_stages import tar_file_expander, tar_file_iterator, tarfile_to_samples, url_opener
+from asyncwds import group_by_keys, tar_file_expander, url_opener
+from asyncwds.compat.grouping import valid_sample
+from asyncwds.compat.tar_stages import tar_file_iterator, tarfile_to_samples
 from asyncwds.compat.tariterators import base_plus_ext
 from asyncwds.errors import DuplicateFieldError, FetchError, SampleError, ShardWarning, SpecError, TarError, TruncatedTarError
 from asyncwds.testing import FaultServer, leaks, make_shard

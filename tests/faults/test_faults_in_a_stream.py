@@ -221,7 +221,7 @@ def test_fault_32_file_descriptors_used_up(tmp_path):
     (tmp_path / "a.tar").write_bytes(OBJECTS["s0.tar"])
     program = """
         import os, resource, sys
-        from asyncwds.pipeline.dataset import WebDataset
+        from asyncwds import WebDataset
         from asyncwds.errors import FetchError
         dataset = WebDataset(sys.argv[1])
         print(len(list(dataset)))
@@ -292,8 +292,8 @@ def test_fault_46_resident_memory_stays_in_the_budget(tmp_path):
     (folder / "a.tar").write_bytes(make_shard([{"__key__": f"{n}", "bin": bytes(1_000_000)} for n in range(200)]))
     program = """
         import sys, time
-        from asyncwds.settings.prefetch import Prefetch
-        from asyncwds.pipeline.dataset import WebDataset
+        from asyncwds import Prefetch
+        from asyncwds import WebDataset
         import aiohttp
 
         def resident():

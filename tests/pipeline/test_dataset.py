@@ -448,7 +448,7 @@ def test_fault_39_the_interpreter_exits_in_mid_iteration(shards, end):
     done = program(
         f"""
         import sys
-        from asyncwds.pipeline.dataset import WebDataset
+        from asyncwds import WebDataset
         iterator = iter(WebDataset(sys.argv[1]).repeat().shuffle(3))
         print(next(iterator)["__key__"] != "")
         {end}
@@ -465,7 +465,7 @@ def test_fault_39_also_with_an_async_iterator(shards):
     done = program(
         """
         import asyncio, sys
-        from asyncwds.pipeline.dataset import WebDataset
+        from asyncwds import WebDataset
 
         async def main():
             global iterator
@@ -483,7 +483,7 @@ def test_fault_36_ctrl_c(shards):
     code = textwrap.dedent(
         """
         import sys, threading, time
-        from asyncwds.pipeline.dataset import WebDataset
+        from asyncwds import WebDataset
 
         def read():
             for number, sample in enumerate(WebDataset([sys.argv[1]] * 10_000).shuffle(5)):
@@ -574,8 +574,8 @@ def test_ctrl_c_in_quick_succession_at_exit(handler):
     code = textwrap.dedent(
         """
         import asyncio, os, signal, sys
-        from asyncwds.settings.prefetch import Prefetch
-        from asyncwds.pipeline.dataset import WebDataset
+        from asyncwds import Prefetch
+        from asyncwds import WebDataset
         from asyncwds.storage.memory import MemoryFetcher
         from asyncwds.testing import make_samples, make_shard
 
@@ -609,8 +609,8 @@ def test_a_later_ctrl_c_ends_what_does_not_end():
     code = textwrap.dedent(
         """
         import asyncio, os, signal
-        from asyncwds.settings.prefetch import Prefetch
-        from asyncwds.pipeline.dataset import WebDataset
+        from asyncwds import Prefetch
+        from asyncwds import WebDataset
         from asyncwds.storage.memory import MemoryFetcher
         from asyncwds.testing import make_samples, make_shard
 

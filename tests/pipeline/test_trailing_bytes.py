@@ -10,9 +10,7 @@ import warnings
 import pytest
 
 import asyncwds as wds
-from asyncwds import Prefetch
-from asyncwds.compat.grouping import group_by_keys
-from asyncwds.compat.tar_stages import tar_file_expander, url_opener
+from asyncwds import Prefetch, group_by_keys, tar_file_expander, url_opener
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.errors import FetchError, ShardWarning, TarHeaderError, TrailingBytesError, TruncatedTarError
 from asyncwds.shards.shard import Shard

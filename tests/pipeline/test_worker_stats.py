@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncwds import WebDataset, WorkerInfo
-from asyncwds.compat.multi import MultiLoader
+from asyncwds import MultiLoader, WebDataset, WorkerInfo
 from asyncwds.pipeline.worker_stats import HALF, SLOT_BYTES, latest, publish, read
 from asyncwds.runtime.stats import Counters, StageTime
 from asyncwds.testing import make_shard

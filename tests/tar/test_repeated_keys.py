@@ -10,10 +10,9 @@ import warnings
 import pytest
 
 import asyncwds as wds
+from asyncwds import group_by_keys, tar_file_expander, url_opener
 from asyncwds.cli.listing import list_samples
 from asyncwds.cli.reading import sources
-from asyncwds.compat.grouping import group_by_keys
-from asyncwds.compat.tar_stages import tar_file_expander, url_opener
 from asyncwds.errors import RepeatedKeyError, ShardWarning
 from asyncwds.tar.grouping import Grouper
 

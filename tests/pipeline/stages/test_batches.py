@@ -159,8 +159,8 @@ def test_tensors_need_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from asyncwds.errors import SpecError\n"
-        "from asyncwds.pipeline.stages.batches import batched\n"
-        "from asyncwds.pipeline.handlers import ignore_and_continue\n"
+        "from asyncwds import batched\n"
+        "from asyncwds import ignore_and_continue\n"
         "try: list(batched(2, tensors=True, handler=ignore_and_continue)([(1,), (2,)]))\n"
         "except SpecError as error: print(error)"
     )

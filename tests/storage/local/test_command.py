@@ -131,6 +131,6 @@ def test_a_program_that_opens_urls(tmp_path):
 
 
 def test_a_pipe_that_is_left_to_the_interpreters_end():
-    code = "from asyncwds.storage.local.command import Pipe; p = Pipe('yes', mode='rb', shell=True); print(p.read(2))"
+    code = "from asyncwds import Pipe; p = Pipe('yes', mode='rb', shell=True); print(p.read(2))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("b'y\\n'\n", "", 0)
