@@ -15,8 +15,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, closing
 
 from asyncwds.bridges.block_bridge import Bridge
 from asyncwds.engine.reader import Block
-from asyncwds.runtime.stats import Counters
-from asyncwds.runtime.units import MiB
+from asyncwds.runtime import Counters, MiB
 from asyncwds.samples import Sample
 from bench import data, peers
 from bench.harness import Contender, Question, Size, Target, World

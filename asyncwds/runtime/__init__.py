@@ -1,0 +1,5 @@
+"""Statistics, seeds, worker info, security, optional libraries, calls that block."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

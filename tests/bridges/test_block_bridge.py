@@ -15,7 +15,7 @@ from asyncwds import Sample
 from asyncwds.bridges.block_bridge import Bridge, _Channel, gathered
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError, WdsError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 
 
 class Source:
@@ -186,7 +186,7 @@ def test_the_interpreter_exits_with_a_bridge_in_use():
         from contextlib import asynccontextmanager
         from asyncwds.bridges.block_bridge import Bridge
         from asyncwds.engine.reader import Block
-        from asyncwds.runtime.stats import Counters
+        from asyncwds.runtime import Counters
 
         class Source:
             def ready_block(self):

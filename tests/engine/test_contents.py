@@ -11,8 +11,7 @@ import pytest
 from asyncwds import Http, Retry
 from asyncwds.engine.contents import HeaderStream
 from asyncwds.errors import NotFoundError, TarHeaderError, TruncatedTarError, WdsError
-from asyncwds.runtime.stats import Counters
-from asyncwds.runtime.units import KiB
+from asyncwds.runtime import Counters, KiB
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.storage.stores.fetcher import HttpFetcher

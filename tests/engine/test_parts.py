@@ -7,7 +7,7 @@ import mmap
 import pytest
 
 from asyncwds.engine.parts import Part, ShardRun, next_chunk
-from asyncwds.runtime.units import KiB, MiB
+from asyncwds.runtime import KiB, MiB
 from asyncwds.shards.shard import Shard
 
 PART = 8 * MiB

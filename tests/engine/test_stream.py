@@ -11,8 +11,7 @@ from asyncwds import Prefetch, WorkerInfo, open_samples
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import FetchError, NotFoundError, SpecError, TruncatedTarError
-from asyncwds.runtime.stats import Counters
-from asyncwds.runtime.units import GiB
+from asyncwds.runtime import Counters, GiB
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard

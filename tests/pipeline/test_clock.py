@@ -12,7 +12,7 @@ import pytest
 import asyncwds as wds
 from asyncwds import pipelinefilter
 from asyncwds.pipeline.clock import StageClock, stage_name
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 
 
 def double(value):

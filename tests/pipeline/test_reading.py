@@ -15,7 +15,7 @@ from asyncwds import Prefetch
 from asyncwds.bridges.threaded_source import Feed
 from asyncwds.errors import ShardWarning, SpecError, TruncatedTarError
 from asyncwds.pipeline.reading import Drawing, Drawn
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_shard

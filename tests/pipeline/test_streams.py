@@ -15,7 +15,7 @@ from asyncwds.pipeline.adapt import adapt
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.run import Description, Run
 from asyncwds.pipeline.streams import stream_over
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks
 

@@ -6,7 +6,7 @@ import pytest
 
 from asyncwds import MultiLoader, WebDataset, WorkerInfo
 from asyncwds.pipeline.worker_stats import HALF, SLOT_BYTES, latest, publish, read
-from asyncwds.runtime.stats import Counters, StageTime
+from asyncwds.runtime import Counters, StageTime
 from asyncwds.testing import make_shard
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from asyncwds.runtime.completion import run_to_completion
+from asyncwds.runtime import run_to_completion
 
 
 async def test_what_was_begun_is_closed_whatever_comes_meanwhile() -> None:

@@ -10,8 +10,7 @@ import trustme
 import asyncwds as wds
 from asyncwds import Http, Retry, enforce_security
 from asyncwds.errors import FetchError, SpecError
-from asyncwds.runtime.security import why_refused
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters, why_refused
 from asyncwds.settings.access import Access
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.sinks import blocking_output

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from asyncwds.errors import SpecError
-from asyncwds.runtime.seeds import dataset_seed, make_seed
+from asyncwds.runtime import dataset_seed, make_seed
 
 
 def test_a_seed_is_the_same_in_every_process() -> None:
-    code = "from asyncwds.runtime.seeds import make_seed; print(make_seed('träin', b'x', 1, None, (2, 'y')))"
+    code = "from asyncwds.runtime import make_seed; print(make_seed('träin', b'x', 1, None, (2, 'y')))"
     outputs = {
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env={"PYTHONHASHSEED": hash_seed}).stdout
         for hash_seed in "123"

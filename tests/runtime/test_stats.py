@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from asyncwds import Stats
+from asyncwds.runtime import Counters
 from asyncwds.runtime.bottleneck import Progress, own_times, split_wait
-from asyncwds.runtime.stats import Counters, mixed, with_head
+from asyncwds.runtime.stats import mixed, with_head
 
 
 def stats(**fields) -> Stats:

@@ -2,7 +2,7 @@ import pytest
 
 from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError
-from asyncwds.runtime.worker_info import worker_info_from_environment
+from asyncwds.runtime import worker_info_from_environment
 
 NAMES = ("RANK", "WORLD_SIZE", "WORKER", "NUM_WORKERS")
 

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from asyncwds.errors import FetchError, NotFoundError, SpecError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.callable_sources import ByScheme, OpenerFetcher
 from asyncwds.storage.local.command import shell

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from asyncwds.errors import FetchError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import CHECKS, read
 

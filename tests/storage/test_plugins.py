@@ -14,7 +14,7 @@ import pytest
 import asyncwds as wds
 from asyncwds import enforce_security
 from asyncwds.errors import SpecError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.settings.access import Access
 from asyncwds.storage.listing import expand_and_list
 from asyncwds.storage.registry import open_storage

@@ -10,7 +10,7 @@ import pytest
 import asyncwds as wds
 from asyncwds import Http, Retry
 from asyncwds.errors import ChecksumError, FetchError, SpecError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.settings.access import Access
 from asyncwds.storage.local.output import StreamOutput
 from asyncwds.storage.memory import MemoryFetcher

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 import asyncwds as wds
 from asyncwds import WorkerInfo
 from asyncwds.errors import TruncatedTarError
-from asyncwds.runtime.worker_info import current_worker_info
+from asyncwds.runtime import current_worker_info
 from asyncwds.testing import FaultServer, leaks, make_shard
 
 # torch warns of more workers than cores; the tests are about the number of workers, not about speed.

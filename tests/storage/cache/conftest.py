@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asyncwds import Cache
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.cache import Cached
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import leaks, make_samples, make_shard

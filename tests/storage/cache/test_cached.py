@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from asyncwds.errors import ChangedError, FetchError, NotFoundError, SpecError
-from asyncwds.runtime.units import MiB
+from asyncwds.runtime import MiB
 from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.body import PassedOn
 from asyncwds.storage.cache.checks import is_shard_file

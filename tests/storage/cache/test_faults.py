@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from asyncwds.errors import CacheError, ChangedError
-from asyncwds.runtime.units import KiB, MiB
+from asyncwds.runtime import KiB, MiB
 from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.journal import Journal, header_line, span_line

@@ -12,7 +12,7 @@ import pytest
 import asyncwds as wds
 from asyncwds import Cache
 from asyncwds.errors import SpecError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.cache import Cached
 from asyncwds.storage.local.file import FileFetcher
 from asyncwds.testing import leaks, make_samples, make_shard, read

@@ -21,7 +21,7 @@ from fsspec.registry import known_implementations, register_implementation
 import asyncwds as wds
 from asyncwds import FileSystem, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, FetchTimeoutError, NotFoundError, ShortBodyError, SpecError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.fsspec import store as ours

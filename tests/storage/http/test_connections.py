@@ -14,9 +14,8 @@ import pytest
 import trustme
 
 from asyncwds import Http, Retry
+from asyncwds.runtime import Counters, MiB
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.stats import Counters
-from asyncwds.runtime.units import MiB
 from asyncwds.storage.http.connections import Connector
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import StoreRequest

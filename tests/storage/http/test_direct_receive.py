@@ -11,7 +11,7 @@ import uvloop
 
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.stores.fetcher import HttpFetcher
 from asyncwds.testing import Fault, FaultServer, check_fetcher, leaks, read

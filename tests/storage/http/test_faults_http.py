@@ -26,7 +26,7 @@ from asyncwds.errors import (
     ShortBodyError,
     ThrottledError,
 )
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.layers.retry import Retrying
 from asyncwds.storage.stores.fetcher import HttpFetcher

@@ -11,7 +11,7 @@ import pytest
 
 from asyncwds import Http, Retry
 from asyncwds.errors import BridgeError, FetchError, ShortBodyError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.layers.hedge import Hedged
 from asyncwds.storage.layers.retry import Retrying

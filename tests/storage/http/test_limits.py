@@ -8,7 +8,7 @@ import pytest
 
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError, SpecError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.http.limits import RequestLimits
 from asyncwds.storage.layers.retry import Retrying
 from asyncwds.storage.stores.fetcher import HttpFetcher

@@ -12,7 +12,7 @@ from nginx import Nginx
 
 from asyncwds import Http, Retry
 from asyncwds.errors import ChangedError, FetchError, NotFoundError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.layers.retry import Retrying
 from asyncwds.storage.stores.fetcher import HttpFetcher

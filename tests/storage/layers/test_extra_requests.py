@@ -2,7 +2,7 @@
 
 import pytest
 
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.layers.extra_requests import FEW, affords_extra
 
 

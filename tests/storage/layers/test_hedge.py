@@ -9,7 +9,7 @@ import pytest
 
 from asyncwds import Retry
 from asyncwds.errors import FetchError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.base import Answer, Body, ObjectRange
 from asyncwds.storage.layers.extra_requests import FEW
 from asyncwds.storage.layers.hedge import MIN_SEEN, Hedged

@@ -9,7 +9,7 @@ import pytest
 
 from asyncwds import Retry
 from asyncwds.errors import FetchError, NotFoundError, SpecError, ThrottledError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.layers.hosts import host_of
 from asyncwds.storage.layers.patience import Patience, Streak
 

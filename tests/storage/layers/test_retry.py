@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from asyncwds import Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, ShortBodyError, ThrottledError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.layers.notices import SLOW
 from asyncwds.storage.layers.retry import Retrying

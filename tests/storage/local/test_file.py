@@ -10,8 +10,7 @@ import textwrap
 import pytest
 
 from asyncwds.errors import ChangedError, FetchError, NotFoundError, ShortBodyError, SpecError
-from asyncwds.runtime.stats import Counters
-from asyncwds.runtime.units import MiB
+from asyncwds.runtime import Counters, MiB
 from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.local.file import FileFetcher
 from asyncwds.testing import CHECKS, leaks, read
@@ -102,7 +101,7 @@ def test_a_file_that_must_not_be_read():
         import asyncio, os, sys, tempfile
         from asyncwds.storage.local.file import FileFetcher
         from asyncwds.errors import AccessError
-        from asyncwds.runtime.stats import Counters
+        from asyncwds.runtime import Counters
         from asyncwds.testing import read
 
         with tempfile.NamedTemporaryFile() as file:

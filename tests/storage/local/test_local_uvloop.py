@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from asyncwds.errors import FetchError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.local.file import FileFetcher
 from asyncwds.storage.local.pipe import PipeFetcher

@@ -13,7 +13,7 @@ from asyncwds.storage.base import Answer
 READ = """
     import asyncio, os, sys
     from asyncwds.errors import FetchError
-    from asyncwds.runtime.stats import Counters
+    from asyncwds.runtime import Counters
     from asyncwds.storage.local.stdin import StdinFetcher
     from asyncwds.testing import leaks, read
 
@@ -63,7 +63,7 @@ def test_an_empty_and_a_closed_standard_input():
 def test_leaving_early_leaves_no_thread_that_waits():
     program = """
         import asyncio
-        from asyncwds.runtime.stats import Counters
+        from asyncwds.runtime import Counters
         from asyncwds.storage.local.stdin import StdinFetcher
         from asyncwds.testing import leaks, read
 

@@ -20,8 +20,7 @@ from webapps import serve
 import asyncwds as wds
 from asyncwds import AIStore, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, ShortBodyError, SpecError
-from asyncwds.runtime.stats import Counters
-from asyncwds.runtime.units import MiB
+from asyncwds.runtime import Counters, MiB
 from asyncwds.settings.access import Access, Storage
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport

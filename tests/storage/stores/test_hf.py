@@ -15,7 +15,7 @@ from webapps import serve
 import asyncwds as wds
 from asyncwds import Http, HuggingFace, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError, ThrottledError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport

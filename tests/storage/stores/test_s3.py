@@ -22,7 +22,7 @@ from webapps import serve
 from asyncwds import S3, Cache, Http, Prefetch, Retry, WebDataset
 from asyncwds.compat.download_to_cache import keep
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError, ThrottledError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime import Counters
 from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport

@@ -11,8 +11,8 @@ from nginx import Nginx
 
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
+from asyncwds.runtime import MiB
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.units import MiB
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.stores.web.upload import HttpSink
 from asyncwds.testing import leaks

@@ -14,8 +14,8 @@ import pytest
 
 from asyncwds import Http, Retry
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, NotFoundError, ThrottledError
+from asyncwds.runtime import MiB
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.units import MiB
 from asyncwds.storage.local.spool import Spool
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.stores.web.upload import HttpSink

@@ -1,0 +1,13 @@
+# What others use of this room; `__init__.py` makes the lazy names from it.
+
+from .completion import run_to_completion as run_to_completion
+from .security import why_refused as why_refused
+from .seeds import dataset_seed as dataset_seed
+from .seeds import make_seed as make_seed
+from .stats import Counters as Counters
+from .stats import StageTime as StageTime
+from .units import GiB as GiB
+from .units import KiB as KiB
+from .units import MiB as MiB
+from .worker_info import current_worker_info as current_worker_info
+from .worker_info import worker_info_from_environment as worker_info_from_environment
