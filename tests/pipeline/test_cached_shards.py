@@ -8,7 +8,7 @@ import pytest
 
 from asyncwds import Cache, DataPipeline, SimpleShardList, WebDataset, open_samples, tarfile_to_samples
 from asyncwds.errors import CacheError, SpecError
-from asyncwds.settings.cache_arguments import cache_settings
+from asyncwds.settings import cache_settings
 from asyncwds.storage.cache.names import url_to_cache_name
 from asyncwds.testing import make_samples, make_shard
 

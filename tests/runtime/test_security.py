@@ -11,7 +11,7 @@ import asyncwds as wds
 from asyncwds import Http, Retry, enforce_security
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.runtime import Counters, why_refused
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.sinks import blocking_output
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard, read

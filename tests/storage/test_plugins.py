@@ -15,7 +15,7 @@ import asyncwds as wds
 from asyncwds import enforce_security
 from asyncwds.errors import SpecError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.listing import expand_and_list
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import CHECKS, check_fetcher, leaks, make_samples, make_shard

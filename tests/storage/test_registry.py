@@ -8,7 +8,7 @@ import pytest
 from asyncwds import Http, Retry
 from asyncwds.errors import SpecError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import CHECKS, Fault, leaks, read
 

@@ -11,7 +11,7 @@ import asyncwds as wds
 from asyncwds import Http, Retry
 from asyncwds.errors import ChecksumError, FetchError, SpecError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.local.output import StreamOutput
 from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.storage.registry import open_storage

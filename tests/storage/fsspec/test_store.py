@@ -22,7 +22,7 @@ import asyncwds as wds
 from asyncwds import FileSystem, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, FetchTimeoutError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.fsspec import store as ours
 from asyncwds.storage.registry import open_storage

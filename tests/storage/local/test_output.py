@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from asyncwds.errors import AccessError, FetchError, NotFoundError, SpecError
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.local import output as outputs
 from asyncwds.storage.local.output import FileOutput, StreamOutput
 from asyncwds.storage.local.pipe_output import PipeOutput

@@ -21,7 +21,7 @@ import asyncwds as wds
 from asyncwds import AIStore, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime import Counters, MiB
-from asyncwds.settings.access import Access, Storage
+from asyncwds.settings import Access, Storage
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.registry import open_storage

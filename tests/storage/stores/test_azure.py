@@ -22,7 +22,7 @@ import asyncwds as wds
 from asyncwds import Azure, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import StoreRequest, StoreResponse

@@ -25,7 +25,7 @@ import asyncwds as wds
 from asyncwds import GCS, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import SignedRequest

@@ -16,7 +16,7 @@ import asyncwds as wds
 from asyncwds import Http, HuggingFace, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.registry import open_storage

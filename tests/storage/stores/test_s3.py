@@ -23,7 +23,7 @@ from asyncwds import S3, Cache, Http, Prefetch, Retry, WebDataset
 from asyncwds.compat.download_to_cache import keep
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.checksums import digest_for

@@ -20,7 +20,7 @@ from webapps import serve
 from asyncwds import S3, Http, Retry, WebDataset
 from asyncwds.errors import AccessError, SpecError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.stores.s3.auth import Keys, Login, login
 from asyncwds.storage.stores.token_cache import ExpiringToken

@@ -31,7 +31,7 @@ from webapps import ranged, serve
 from asyncwds import S3, Http, Prefetch, Retry, WebDataset
 from asyncwds.errors import AccessError, FetchError, SpecError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import StoreRequest

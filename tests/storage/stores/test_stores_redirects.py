@@ -12,7 +12,7 @@ from webapps import ranged, serve
 from asyncwds import GCS, AIStore, Azure, Http, HuggingFace, Retry
 from asyncwds.errors import AccessError
 from asyncwds.runtime import Counters
-from asyncwds.settings.access import Access, Settings
+from asyncwds.settings import Access, Settings
 from asyncwds.storage.registry import open_storage
 from asyncwds.testing import read
 
