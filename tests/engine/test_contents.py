@@ -13,8 +13,7 @@ from asyncwds.engine.contents import HeaderStream
 from asyncwds.errors import NotFoundError, TarHeaderError, TruncatedTarError, WdsError
 from asyncwds.runtime import Counters, KiB
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.memory import MemoryFetcher
-from asyncwds.storage.stores.fetcher import HttpFetcher
+from asyncwds.storage import HttpFetcher, MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, make_shard
 from asyncwds.testing.leaks import leaks
 

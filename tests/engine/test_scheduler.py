@@ -10,7 +10,7 @@ from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.errors import FetchError
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.base import Answer
+from asyncwds.storage import Answer
 
 
 class World:

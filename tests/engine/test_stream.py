@@ -13,7 +13,7 @@ from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import FetchError, NotFoundError, SpecError, TruncatedTarError
 from asyncwds.runtime import Counters, GiB
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.memory import MemoryFetcher
+from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard
 
 SHARDS, SAMPLES = 5, 12

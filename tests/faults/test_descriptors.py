@@ -50,7 +50,7 @@ NONE_LEFT = """
     import asyncio, gc, os, resource, sys
     import asyncwds as wds
     from asyncwds.errors import FetchError
-    from asyncwds.storage.listing import expand_and_list
+    from asyncwds.storage import expand_and_list
 
     what, free, url, cache = sys.argv[1:]
     starts = {

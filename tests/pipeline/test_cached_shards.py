@@ -9,7 +9,7 @@ import pytest
 from asyncwds import Cache, DataPipeline, SimpleShardList, WebDataset, open_samples, tarfile_to_samples
 from asyncwds.errors import CacheError, SpecError
 from asyncwds.settings import cache_settings
-from asyncwds.storage.cache.names import url_to_cache_name
+from asyncwds.storage import url_to_cache_name
 from asyncwds.testing import make_samples, make_shard
 
 SHARDS = {f"{number}.tar": make_shard(make_samples(5, prefix=f"{number}-")) for number in range(3)}

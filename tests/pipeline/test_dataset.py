@@ -576,7 +576,7 @@ def test_ctrl_c_in_quick_succession_at_exit(handler):
         import asyncio, os, signal, sys
         from asyncwds import Prefetch
         from asyncwds import WebDataset
-        from asyncwds.storage.memory import MemoryFetcher
+        from asyncwds.storage import MemoryFetcher
         from asyncwds.testing import make_samples, make_shard
 
         class Slow(MemoryFetcher):
@@ -611,7 +611,7 @@ def test_a_later_ctrl_c_ends_what_does_not_end():
         import asyncio, os, signal
         from asyncwds import Prefetch
         from asyncwds import WebDataset
-        from asyncwds.storage.memory import MemoryFetcher
+        from asyncwds.storage import MemoryFetcher
         from asyncwds.testing import make_samples, make_shard
 
         class Endless(MemoryFetcher):

@@ -190,7 +190,7 @@ def test_what_nobody_knows_is_left_out() -> None:
 
 
 def test_secrets_of_urls_are_left_out(tmp_path: Path) -> None:
-    from asyncwds.storage.memory import MemoryFetcher
+    from asyncwds.storage import MemoryFetcher
 
     url = "https://host/a.tar?X-Amz-Signature=secret"
     objects = {url: make_shard([{"__key__": "k7", "cls": "7"}])}

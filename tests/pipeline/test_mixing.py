@@ -18,7 +18,7 @@ from asyncwds.errors import SpecError, TruncatedTarError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.mix_order import random_samples
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.storage.memory import MemoryFetcher
+from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import leaks, make_shard
 
 A, B, C = ([f"{name}{number}" for number in range(length)] for name, length in (("a", 30), ("b", 20), ("c", 5)))

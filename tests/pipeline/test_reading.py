@@ -17,7 +17,7 @@ from asyncwds.errors import ShardWarning, SpecError, TruncatedTarError
 from asyncwds.pipeline.reading import Drawing, Drawn
 from asyncwds.runtime import Counters
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.memory import MemoryFetcher
+from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 6, 5

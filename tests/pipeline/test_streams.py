@@ -16,7 +16,7 @@ from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.run import Description, Run
 from asyncwds.pipeline.streams import stream_over
 from asyncwds.runtime import Counters
-from asyncwds.storage.memory import MemoryFetcher
+from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import leaks
 
 EVERY_STAGE = [

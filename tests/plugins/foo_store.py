@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from asyncwds import Scheme
 from asyncwds.errors import ChangedError, NotFoundError, SpecError
-from asyncwds.storage.base import Answer, ObjectRange
+from asyncwds.storage import Answer, ObjectRange
 
 PIECE = 1 << 16
 

@@ -12,8 +12,7 @@ from asyncwds import Http, Retry, enforce_security
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.runtime import Counters, why_refused
 from asyncwds.settings import Access
-from asyncwds.storage.registry import open_storage
-from asyncwds.storage.sinks import blocking_output
+from asyncwds.storage import blocking_output, open_storage
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard, read
 
 

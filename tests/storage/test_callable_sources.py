@@ -12,10 +12,7 @@ import pytest
 
 from asyncwds.errors import FetchError, NotFoundError, SpecError
 from asyncwds.runtime import Counters
-from asyncwds.storage.base import ObjectRange
-from asyncwds.storage.callable_sources import ByScheme, OpenerFetcher
-from asyncwds.storage.local.command import shell
-from asyncwds.storage.memory import MemoryFetcher
+from asyncwds.storage import ByScheme, MemoryFetcher, ObjectRange, OpenerFetcher, shell
 from asyncwds.testing import check_fetcher, leaks, make_samples, make_shard, read
 
 DATA = bytes(range(256)) * 4000

@@ -22,8 +22,7 @@ from objectstore import NOBODY, READER, ObjectStore
 from asyncwds import S3, Http, Retry, WebDataset, open_samples
 from asyncwds.errors import AccessError, FetchError, NotFoundError, SpecError
 from asyncwds.settings import Access, Storage
-from asyncwds.storage.listing import expand_and_list
-from asyncwds.storage.memory import MemoryFetcher
+from asyncwds.storage import MemoryFetcher, expand_and_list
 from asyncwds.storage.stores.web.store import links
 from asyncwds.testing import Fault, FaultServer, leaks, make_samples, make_shard
 

@@ -6,7 +6,7 @@ import pytest
 
 from asyncwds.errors import FetchError
 from asyncwds.runtime import Counters
-from asyncwds.storage.memory import MemoryFetcher
+from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import CHECKS, read
 
 

@@ -16,8 +16,7 @@ from asyncwds import enforce_security
 from asyncwds.errors import SpecError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage.listing import expand_and_list
-from asyncwds.storage.registry import open_storage
+from asyncwds.storage import expand_and_list, open_storage
 from asyncwds.testing import CHECKS, check_fetcher, leaks, make_samples, make_shard
 
 Put = Callable[[str, bytes], str]

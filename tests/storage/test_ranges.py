@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from asyncwds.errors import ChangedError, FetchError, WdsError
-from asyncwds.storage.base import Answer, ObjectRange
+from asyncwds.storage import Answer, ObjectRange
 from asyncwds.storage.ranges import check_answer, check_unsatisfied, range_headers
 
 URL = "http://host/a.tar"

@@ -9,7 +9,7 @@ from asyncwds import Http, Retry
 from asyncwds.errors import SpecError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage.registry import open_storage
+from asyncwds.storage import open_storage
 from asyncwds.testing import CHECKS, Fault, leaks, read
 
 

@@ -12,11 +12,7 @@ from asyncwds import Http, Retry
 from asyncwds.errors import ChecksumError, FetchError, SpecError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage.local.output import StreamOutput
-from asyncwds.storage.memory import MemoryFetcher
-from asyncwds.storage.registry import open_storage
-from asyncwds.storage.scheme import Layers
-from asyncwds.storage.schemes import own_schemes
+from asyncwds.storage import Layers, MemoryFetcher, StreamOutput, open_storage, own_schemes
 from asyncwds.testing import make_samples, make_shard, read
 
 SHARD = make_shard(make_samples(3))

@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 
 from asyncwds.errors import FetchError, NotFoundError
-from asyncwds.storage.body import ChunkBody
-from asyncwds.storage.memory import MemoryFetcher
+from asyncwds.storage import ChunkBody, MemoryFetcher
 from asyncwds.testing import check_fetcher
 
 

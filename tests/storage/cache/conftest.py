@@ -8,8 +8,7 @@ import pytest
 
 from asyncwds import Cache
 from asyncwds.runtime import Counters
-from asyncwds.storage.cache import Cached
-from asyncwds.storage.memory import MemoryFetcher
+from asyncwds.storage import Cached, MemoryFetcher
 from asyncwds.testing import leaks, make_samples, make_shard
 
 URL = "memory://host/a.tar"

@@ -13,11 +13,8 @@ import pytest
 
 from asyncwds.errors import ChangedError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime import MiB
-from asyncwds.storage.base import ObjectRange
-from asyncwds.storage.body import PassedOn
-from asyncwds.storage.cache.checks import is_shard_file
+from asyncwds.storage import MemoryFetcher, ObjectRange, PassedOn, is_shard_file
 from asyncwds.storage.cache.downloads import MOST
-from asyncwds.storage.memory import MemoryFetcher
 from asyncwds.testing import make_samples, make_shard, read
 
 OTHER = make_shard(make_samples(40, size=100_000, fields=["bin"], seed=1))  # as large as the first one

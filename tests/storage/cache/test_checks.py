@@ -5,7 +5,8 @@ import zlib
 import pytest
 
 from asyncwds.runtime import MiB
-from asyncwds.storage.cache.checks import check_tar_format, get_filetype, is_shard_file, magic_filetype, sum_at, sum_of, sums_of
+from asyncwds.storage import is_shard_file
+from asyncwds.storage.cache.checks import check_tar_format, get_filetype, magic_filetype, sum_at, sum_of, sums_of
 from asyncwds.testing import make_samples, make_shard
 
 SHARD = make_shard(make_samples(3))

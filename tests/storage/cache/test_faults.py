@@ -16,8 +16,7 @@ import pytest
 
 from asyncwds.errors import CacheError, ChangedError
 from asyncwds.runtime import KiB, MiB
-from asyncwds.storage.base import ObjectRange
-from asyncwds.storage.cache.folder import CacheFolder
+from asyncwds.storage import CacheFolder, ObjectRange
 from asyncwds.storage.cache.journal import Journal, header_line, span_line
 from asyncwds.testing import make_samples, make_shard, read
 

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from asyncwds import Cache
-from asyncwds.storage.cache.folder import LEFTOVER, MANY, SPARE, CacheFolder
+from asyncwds.storage import CacheFolder
+from asyncwds.storage.cache.folder import LEFTOVER, MANY, SPARE
 from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.partial_file import Partial
 from asyncwds.storage.cache.threads import CacheThreads

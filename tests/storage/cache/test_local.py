@@ -13,8 +13,7 @@ import asyncwds as wds
 from asyncwds import Cache
 from asyncwds.errors import SpecError
 from asyncwds.runtime import Counters
-from asyncwds.storage.cache import Cached
-from asyncwds.storage.local.file import FileFetcher
+from asyncwds.storage import Cached, FileFetcher
 from asyncwds.testing import leaks, make_samples, make_shard, read
 
 SHARD = make_shard(make_samples(20, size=50_000, fields=["bin"]))

@@ -4,7 +4,8 @@ import pytest
 
 from asyncwds import pipe_cleaner
 from asyncwds.errors import SpecError
-from asyncwds.storage.cache.names import islocal, name_in_cache, shard_name, url_hash, url_to_cache_name
+from asyncwds.storage import url_to_cache_name
+from asyncwds.storage.cache.names import islocal, name_in_cache, shard_name, url_hash
 
 URLS = [
     "http://host/a/b/train-000.tar",

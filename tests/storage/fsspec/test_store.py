@@ -23,9 +23,8 @@ from asyncwds import FileSystem, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, FetchTimeoutError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage.base import Fetcher, ObjectRange
+from asyncwds.storage import Fetcher, ObjectRange, open_storage
 from asyncwds.storage.fsspec import store as ours
-from asyncwds.storage.registry import open_storage
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 
 DATA = random.Random(6).randbytes(400_000)

@@ -16,11 +16,8 @@ import trustme
 from asyncwds import Http, Retry
 from asyncwds.runtime import Counters, MiB
 from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.storage import HttpSink, StoreRequest, Transport, WebStore
 from asyncwds.storage.http.connections import Connector
-from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import StoreRequest
-from asyncwds.storage.stores.web.store import WebStore
-from asyncwds.storage.stores.web.upload import HttpSink
 from asyncwds.testing import leaks
 
 

@@ -12,8 +12,7 @@ import uvloop
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime import Counters
-from asyncwds.storage.base import ObjectRange
-from asyncwds.storage.stores.fetcher import HttpFetcher
+from asyncwds.storage import HttpFetcher, ObjectRange
 from asyncwds.testing import Fault, FaultServer, check_fetcher, leaks, read
 
 DATA = random.Random(1).randbytes(3_000_000)

@@ -27,9 +27,7 @@ from asyncwds.errors import (
     ThrottledError,
 )
 from asyncwds.runtime import Counters
-from asyncwds.storage.base import Answer, ObjectRange
-from asyncwds.storage.layers.retry import Retrying
-from asyncwds.storage.stores.fetcher import HttpFetcher
+from asyncwds.storage import Answer, HttpFetcher, ObjectRange, Retrying
 from asyncwds.testing import Fault, FaultServer, ForwardProxy, leaks, read
 
 DATA = random.Random(1).randbytes(300_000)

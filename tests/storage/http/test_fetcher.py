@@ -12,10 +12,7 @@ import pytest
 from asyncwds import Http, Retry
 from asyncwds.errors import BridgeError, FetchError, ShortBodyError
 from asyncwds.runtime import Counters
-from asyncwds.storage.base import Fetcher, ObjectRange
-from asyncwds.storage.layers.hedge import Hedged
-from asyncwds.storage.layers.retry import Retrying
-from asyncwds.storage.stores.fetcher import HttpFetcher
+from asyncwds.storage import Fetcher, Hedged, HttpFetcher, ObjectRange, Retrying
 from asyncwds.testing import CHECKS, Fault, FaultServer, leaks, read
 
 DATA = random.Random(1).randbytes(300_000)

@@ -9,9 +9,8 @@ import pytest
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.runtime import Counters
+from asyncwds.storage import HttpFetcher, Retrying
 from asyncwds.storage.http.limits import RequestLimits
-from asyncwds.storage.layers.retry import Retrying
-from asyncwds.storage.stores.fetcher import HttpFetcher
 from asyncwds.testing import Fault, FaultServer, read
 
 IMPATIENT = Retry(tries=20, backoff=0.001, backoff_max=0.01, connect_timeout=0.5, stall_timeout=0.3)

@@ -13,9 +13,7 @@ from nginx import Nginx
 from asyncwds import Http, Retry
 from asyncwds.errors import ChangedError, FetchError, NotFoundError
 from asyncwds.runtime import Counters
-from asyncwds.storage.base import Fetcher
-from asyncwds.storage.layers.retry import Retrying
-from asyncwds.storage.stores.fetcher import HttpFetcher
+from asyncwds.storage import Fetcher, HttpFetcher, Retrying
 from asyncwds.testing import CHECKS, read
 
 DATA = random.Random(1).randbytes(1_000_003)

@@ -10,9 +10,9 @@ import pytest
 from asyncwds import Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime import Counters
-from asyncwds.storage.base import Answer, Body, ObjectRange
+from asyncwds.storage import Answer, Body, Hedged, ObjectRange
 from asyncwds.storage.layers.extra_requests import FEW
-from asyncwds.storage.layers.hedge import MIN_SEEN, Hedged
+from asyncwds.storage.layers.hedge import MIN_SEEN
 
 RETRY = Retry(hedge=0.95, hedge_extra=0.5)
 LATE = 0.1  # [s] five times the least patience

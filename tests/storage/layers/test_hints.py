@@ -6,7 +6,8 @@ from itertools import count, islice
 import pytest
 
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.layers.hints import AT_ONCE, FAR, NEAR, announce
+from asyncwds.storage import announce
+from asyncwds.storage.layers.hints import AT_ONCE, FAR, NEAR
 
 
 class Listener:

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from asyncwds import Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, ShortBodyError, ThrottledError
 from asyncwds.runtime import Counters
-from asyncwds.storage.base import Answer, ObjectRange
+from asyncwds.storage import Answer, ObjectRange, Retrying
 from asyncwds.storage.layers.notices import SLOW
-from asyncwds.storage.layers.retry import Retrying
 from asyncwds.testing import read
 
 DATA = random.Random(1).randbytes(1000)

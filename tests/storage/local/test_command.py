@@ -8,7 +8,7 @@ import pytest
 
 from asyncwds import Pipe
 from asyncwds.errors import FetchError, FetchTimeoutError, SpecError
-from asyncwds.storage.local.command import program, shell
+from asyncwds.storage import program, shell
 from asyncwds.testing import leaks
 
 

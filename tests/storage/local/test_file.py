@@ -11,8 +11,7 @@ import pytest
 
 from asyncwds.errors import ChangedError, FetchError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime import Counters, MiB
-from asyncwds.storage.base import ObjectRange
-from asyncwds.storage.local.file import FileFetcher
+from asyncwds.storage import FileFetcher, ObjectRange
 from asyncwds.testing import CHECKS, leaks, read
 
 
@@ -99,7 +98,7 @@ def test_a_file_that_must_not_be_read():
     # In a process of its own that gives up its rights, for where tests run as root.
     program = """
         import asyncio, os, sys, tempfile
-        from asyncwds.storage.local.file import FileFetcher
+        from asyncwds.storage import FileFetcher
         from asyncwds.errors import AccessError
         from asyncwds.runtime import Counters
         from asyncwds.testing import read

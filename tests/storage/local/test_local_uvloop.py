@@ -11,9 +11,7 @@ import uvloop
 
 from asyncwds.errors import FetchError
 from asyncwds.runtime import Counters
-from asyncwds.storage.base import ObjectRange
-from asyncwds.storage.local.file import FileFetcher
-from asyncwds.storage.local.pipe import PipeFetcher
+from asyncwds.storage import FileFetcher, ObjectRange, PipeFetcher
 from asyncwds.testing import check_fetcher, leaks, read
 
 

@@ -17,10 +17,8 @@ import pytest
 
 from asyncwds.errors import AccessError, FetchError, NotFoundError, SpecError
 from asyncwds.settings import Access
+from asyncwds.storage import FileOutput, PipeOutput, StreamOutput, blocking_output, open_sinks
 from asyncwds.storage.local import output as outputs
-from asyncwds.storage.local.output import FileOutput, StreamOutput
-from asyncwds.storage.local.pipe_output import PipeOutput
-from asyncwds.storage.sinks import blocking_output, open_sinks
 from asyncwds.testing import leaks
 
 

@@ -10,8 +10,8 @@ import pytest
 from asyncwds import S3, Command, WebDataset
 from asyncwds.errors import FetchError, SpecError, TarError
 from asyncwds.runtime import Counters
-from asyncwds.storage.base import ObjectRange
-from asyncwds.storage.local.pipe import TAIL_BYTES, PipeFetcher
+from asyncwds.storage import ObjectRange, PipeFetcher
+from asyncwds.storage.local.pipe import TAIL_BYTES
 from asyncwds.testing import leaks, make_shard, read
 
 

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from asyncwds.storage.base import Answer
+from asyncwds.storage import Answer
 
 READ = """
     import asyncio, os, sys

@@ -22,13 +22,9 @@ from asyncwds import AIStore, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime import Counters, MiB
 from asyncwds.settings import Access, Storage
-from asyncwds.storage.base import Fetcher
-from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.registry import open_storage
-from asyncwds.storage.schemes import find
+from asyncwds.storage import AisStore, BucketSink, Fetcher, Transport, find, open_storage
 from asyncwds.storage.stores.ais.scheme import http_for
-from asyncwds.storage.stores.ais.store import AisStore, ObjectAddress, Token, parse_address
-from asyncwds.storage.stores.sink import BucketSink
+from asyncwds.storage.stores.ais.store import ObjectAddress, Token, parse_address
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 
 DATA = random.Random(5).randbytes(400_000)

@@ -23,13 +23,9 @@ from asyncwds import Azure, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage.base import Fetcher
-from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import StoreRequest, StoreResponse
-from asyncwds.storage.registry import open_storage
+from asyncwds.storage import AzureStore, BucketSink, Fetcher, StoreRequest, StoreResponse, Transport, open_storage
 from asyncwds.storage.stores.azure.auth import Login, login, shared_key
-from asyncwds.storage.stores.azure.store import AzureStore, ObjectAddress, endpoint_url, parse_address
-from asyncwds.storage.stores.sink import BucketSink
+from asyncwds.storage.stores.azure.store import ObjectAddress, endpoint_url, parse_address
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 
 DATA = random.Random(4).randbytes(400_000)

@@ -26,13 +26,8 @@ from asyncwds import GCS, Http, Retry
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage.base import Fetcher
-from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import SignedRequest
-from asyncwds.storage.registry import open_storage
+from asyncwds.storage import BucketSink, Fetcher, GcsStore, SignedRequest, Transport, open_storage
 from asyncwds.storage.stores.gcs.auth import Token
-from asyncwds.storage.stores.gcs.store import GcsStore
-from asyncwds.storage.stores.sink import BucketSink
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 
 DATA = random.Random(3).randbytes(400_000)

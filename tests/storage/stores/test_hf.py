@@ -17,11 +17,9 @@ from asyncwds import Http, HuggingFace, Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage.base import Fetcher
-from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.registry import open_storage
+from asyncwds.storage import Fetcher, HfStore, Transport, open_storage
 from asyncwds.storage.stores.hf.auth import Token
-from asyncwds.storage.stores.hf.store import Address, HfStore, parse_address
+from asyncwds.storage.stores.hf.store import Address, parse_address
 from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
 
 DATA = random.Random(2).randbytes(400_000)

@@ -24,12 +24,8 @@ from asyncwds.compat.download_to_cache import keep
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage.base import Fetcher
-from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.layers.checksums import digest_for
-from asyncwds.storage.registry import open_storage
-from asyncwds.storage.stores.fetcher import HttpFetcher
-from asyncwds.storage.stores.s3.store import S3Store, stated_checksum
+from asyncwds.storage import Fetcher, HttpFetcher, S3Store, Transport, digest_for, open_storage
+from asyncwds.storage.stores.s3.store import stated_checksum
 from asyncwds.testing import CHECKS, ForwardProxy, leaks, make_samples, make_shard, read
 
 DATA = random.Random(4).randbytes(400_000)

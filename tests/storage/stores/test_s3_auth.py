@@ -21,9 +21,8 @@ from asyncwds import S3, Http, Retry, WebDataset
 from asyncwds.errors import AccessError, SpecError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage.registry import open_storage
+from asyncwds.storage import ExpiringToken, open_storage
 from asyncwds.storage.stores.s3.auth import Keys, Login, login
-from asyncwds.storage.stores.token_cache import ExpiringToken
 from asyncwds.testing import make_samples, make_shard, read
 
 DATA = b"0123456789" * 1000

@@ -32,13 +32,10 @@ from asyncwds import S3, Http, Prefetch, Retry, WebDataset
 from asyncwds.errors import AccessError, FetchError, SpecError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage.base import Fetcher
-from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.object_store import StoreRequest
-from asyncwds.storage.registry import open_storage
+from asyncwds.storage import Fetcher, S3Store, StoreRequest, Transport, open_storage
 from asyncwds.storage.stores.s3.auth import Keys, Login
 from asyncwds.storage.stores.s3.auth import login as log_in
-from asyncwds.storage.stores.s3.store import S3Store, endpoint_url, parse_address, query_string
+from asyncwds.storage.stores.s3.store import endpoint_url, parse_address, query_string
 from asyncwds.testing import ForwardProxy, make_samples, make_shard, read
 
 DATA = bytes(range(256)) * 40

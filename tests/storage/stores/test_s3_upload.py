@@ -22,8 +22,7 @@ from webapps import serve
 from asyncwds import S3, AsyncShardWriter, Http, Retry, ShardWriter, TarWriter, WebDataset, gopen
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, SpecError
 from asyncwds.runtime import MiB
-from asyncwds.storage.stores.s3.store import S3Store
-from asyncwds.storage.stores.sink import BucketSink
+from asyncwds.storage import BucketSink, S3Store
 from asyncwds.testing import Fault, FaultServer, leaks, make_samples
 
 pytestmark = pytest.mark.needs("botocore")

@@ -13,7 +13,7 @@ from asyncwds import GCS, AIStore, Azure, Http, HuggingFace, Retry
 from asyncwds.errors import AccessError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access, Settings
-from asyncwds.storage.registry import open_storage
+from asyncwds.storage import open_storage
 from asyncwds.testing import read
 
 DATA = b"0123456789" * 100

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from asyncwds.errors import AccessError
-from asyncwds.storage.stores.token_cache import EARLY, TOO_LATE, ExpiringToken, TokenCache, for_ever
+from asyncwds.storage import ExpiringToken
+from asyncwds.storage.stores.token_cache import EARLY, TOO_LATE, TokenCache, for_ever
 
 
 class Source:

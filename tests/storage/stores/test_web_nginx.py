@@ -13,8 +13,7 @@ from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime import MiB
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.storage.sink import Upload
-from asyncwds.storage.stores.web.upload import HttpSink
+from asyncwds.storage import HttpSink, Upload
 from asyncwds.testing import leaks
 
 DATA = os.urandom(7 * MiB + 5)

@@ -16,9 +16,8 @@ from asyncwds import Http, Retry
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, NotFoundError, ThrottledError
 from asyncwds.runtime import MiB
 from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.storage import HttpSink, Upload
 from asyncwds.storage.local.spool import Spool
-from asyncwds.storage.sink import Upload
-from asyncwds.storage.stores.web.upload import HttpSink
 from asyncwds.testing import Fault, FaultServer, leaks
 
 QUICK = Retry(tries=3, backoff=0.001, backoff_max=0.01, connect_timeout=2, stall_timeout=2)
