@@ -12,7 +12,7 @@ from asyncwds import Http, Retry
 from asyncwds.engine.contents import HeaderStream
 from asyncwds.errors import NotFoundError, TarHeaderError, TruncatedTarError, WdsError
 from asyncwds.runtime import Counters, KiB
-from asyncwds.shards.shard import Shard
+from asyncwds.shards import Shard
 from asyncwds.storage import HttpFetcher, MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, make_shard
 from asyncwds.testing.leaks import leaks

@@ -8,7 +8,7 @@ import pytest
 
 from asyncwds.engine.parts import Part, ShardRun, next_chunk
 from asyncwds.runtime import KiB, MiB
-from asyncwds.shards.shard import Shard
+from asyncwds.shards import Shard
 
 PART = 8 * MiB
 

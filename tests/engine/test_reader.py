@@ -1,7 +1,7 @@
 import pytest
 
 from asyncwds.engine.reader import ReadOptions
-from asyncwds.shards.shard import Shard
+from asyncwds.shards import Shard
 from asyncwds.tar.grouping import size_of
 from asyncwds.testing import make_shard
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.errors import FetchError
-from asyncwds.shards.shard import Shard
+from asyncwds.shards import Shard
 from asyncwds.storage import Answer
 
 

@@ -2,7 +2,7 @@
 
 from asyncwds.engine.parts import Part, ShardRun
 from asyncwds.engine.stragglers import Action, LatePart, LateParts
-from asyncwds.shards.shard import Shard
+from asyncwds.shards import Shard
 
 
 def part(**values) -> Part:

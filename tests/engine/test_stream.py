@@ -12,7 +12,7 @@ from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import FetchError, NotFoundError, SpecError, TruncatedTarError
 from asyncwds.runtime import Counters, GiB
-from asyncwds.shards.shard import Shard
+from asyncwds.shards import Shard
 from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard
 

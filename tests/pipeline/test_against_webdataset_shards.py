@@ -20,8 +20,7 @@ from asyncwds import MultiShardSample
 from asyncwds.compat import grouping, tar_stages
 from asyncwds.errors import SampleError, TarError
 from asyncwds.pipeline import shardlists
-from asyncwds.shards import splitters
-from asyncwds.shards.urls import rewritten
+from asyncwds.shards import rewritten, splitters
 from asyncwds.testing import make_shard
 
 pytestmark = [

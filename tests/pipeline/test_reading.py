@@ -16,7 +16,7 @@ from asyncwds.bridges.threaded_source import Feed
 from asyncwds.errors import ShardWarning, SpecError, TruncatedTarError
 from asyncwds.pipeline.reading import Drawing, Drawn
 from asyncwds.runtime import Counters
-from asyncwds.shards.shard import Shard
+from asyncwds.shards import Shard
 from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import leaks, make_shard
 

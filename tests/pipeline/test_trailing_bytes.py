@@ -13,7 +13,7 @@ import asyncwds as wds
 from asyncwds import Prefetch, group_by_keys, tar_file_expander, url_opener
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.errors import FetchError, ShardWarning, TarHeaderError, TrailingBytesError, TruncatedTarError
-from asyncwds.shards.shard import Shard
+from asyncwds.shards import Shard
 from asyncwds.testing import FaultServer, leaks, make_samples, make_shard
 
 SAMPLES = list(make_samples(5, size=700))

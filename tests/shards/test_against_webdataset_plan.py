@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from webdataset.shardlists import expand_urls
 
 from asyncwds import WorkerInfo
+from asyncwds.shards import expand
 from asyncwds.shards.plan import plan, split_by_node, split_by_worker
-from asyncwds.shards.urls import expand
 
 
 @pytest.mark.parametrize(

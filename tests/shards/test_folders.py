@@ -14,7 +14,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import NotFoundError, SpecError
-from asyncwds.shards.folders import is_shard_name
+from asyncwds.shards import is_shard_name
 from asyncwds.testing import FaultServer, make_shard
 
 SAMPLES, PER_SHARD = 10, 3

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncwds.errors import SpecError
-from asyncwds.shards.globs import Glob, fits, glob_of, literal_start
+from asyncwds.shards import Glob, fits, glob_of, literal_start
 
 
 @pytest.mark.parametrize(

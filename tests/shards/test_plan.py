@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError
+from asyncwds.shards import Shard
 from asyncwds.shards.plan import plan, shuffle_items, single_node_only, split_by_node, split_by_worker
-from asyncwds.shards.shard import Shard
 
 URLS = [f"s-{index:03}.tar" for index in range(23)]
 

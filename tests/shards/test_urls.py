@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncwds.errors import SpecError
-from asyncwds.shards.urls import expand, local_path
+from asyncwds.shards import expand, local_path
 
 
 @pytest.fixture

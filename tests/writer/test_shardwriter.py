@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 import asyncwds as wds
 from asyncwds.errors import EncodeError, FetchError, NotFoundError, SampleError, SpecError
+from asyncwds.shards import ShardRecord
 from asyncwds.testing import leaks
-from asyncwds.writer.manifest import ShardRecord
 
 
 def pattern(folder: Path) -> str:

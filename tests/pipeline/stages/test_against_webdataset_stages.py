@@ -21,7 +21,7 @@ from asyncwds.pipeline import epochs
 from asyncwds.pipeline.stages import collation, composition
 from asyncwds.pipeline.stages import field_names as names
 from asyncwds.pipeline.stages.shuffle import Shuffle
-from asyncwds.shards.plan import pick
+from asyncwds.shards import pick
 
 SIZES = st.integers(0, 50) | st.integers(0, 2000)
 

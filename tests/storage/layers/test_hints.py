@@ -5,7 +5,7 @@ from itertools import count, islice
 
 import pytest
 
-from asyncwds.shards.shard import Shard
+from asyncwds.shards import Shard
 from asyncwds.storage import announce
 from asyncwds.storage.layers.hints import AT_ONCE, FAR, NEAR
 

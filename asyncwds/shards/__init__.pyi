@@ -1,0 +1,13 @@
+# What others use of this room; `__init__.py` makes the lazy names from it.
+
+from .folders import is_shard_name as is_shard_name
+from .globs import Glob as Glob
+from .globs import fits as fits
+from .globs import glob_of as glob_of
+from .globs import literal_start as literal_start
+from .manifests import ShardRecord as ShardRecord
+from .plan import pick as pick
+from .shard import Shard as Shard
+from .urls import expand as expand
+from .urls import local_path as local_path
+from .urls import rewritten as rewritten
