@@ -2,7 +2,7 @@ import pytest
 
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.shards import Shard
-from asyncwds.tar.grouping import size_of
+from asyncwds.tar import size_of
 from asyncwds.testing import make_shard
 
 SIZES = (10, 5_000, 100_000, 3, 70_000, 0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asyncwds.errors import TarError
-from asyncwds.tar.parser import Member, TarParser
+from asyncwds.tar import Member, TarParser
 
 Outcome = tuple[list[Member], TarError | None]
 Parse = Callable[..., Outcome]

@@ -9,7 +9,7 @@ from webdataset.tariterators import base_plus_ext as webdataset_base_plus_ext
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from asyncwds.errors import DuplicateFieldError
-from asyncwds.tar.grouping import Grouper, base_plus_ext
+from asyncwds.tar import Grouper, base_plus_ext
 
 # Without line feeds: where a name has one, WebDataset's pattern splits it in another place or not at all.
 folders = st.sampled_from(["", "./", "d/", "d.x/", "__m__/", "__"])

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.tar.building import RECORD, Headers, ending
-from asyncwds.tar.parser import TarParser
+from asyncwds.tar import RECORD, Headers, TarParser, ending
 
 OWNER: dict[str, Any] = {"user": "bigdata", "group": "bigdata", "mode": 0o444}
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]

@@ -9,8 +9,7 @@ import pytest
 
 from asyncwds.compression.decompress import Decompressor
 from asyncwds.errors import DuplicateFieldError, TarHeaderError, TruncatedTarError
-from asyncwds.tar.grouping import Grouper
-from asyncwds.tar.parser import TarParser
+from asyncwds.tar import Grouper, TarParser
 from asyncwds.testing import make_samples, make_shard
 
 END = bytes(1024)

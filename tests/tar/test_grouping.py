@@ -2,8 +2,7 @@ import pytest
 
 from asyncwds import Origin
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError
-from asyncwds.tar.context import Refused
-from asyncwds.tar.grouping import Grouper, base_plus_ext, is_meta
+from asyncwds.tar import Grouper, Refused, base_plus_ext, is_meta
 
 
 def group(*names, step=100, **options):

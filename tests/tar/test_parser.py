@@ -4,8 +4,7 @@ import tarfile
 import pytest
 
 from asyncwds.errors import SpecError, TarHeaderError, TrailingBytesError, TruncatedTarError
-from asyncwds.tar.context import Refused
-from asyncwds.tar.parser import TarParser
+from asyncwds.tar import Refused, TarParser
 
 END = bytes(1024)
 

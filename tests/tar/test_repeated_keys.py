@@ -14,7 +14,7 @@ from asyncwds import group_by_keys, tar_file_expander, url_opener
 from asyncwds.cli.listing import list_samples
 from asyncwds.cli.reading import sources
 from asyncwds.errors import RepeatedKeyError, ShardWarning
-from asyncwds.tar.grouping import Grouper
+from asyncwds.tar import Grouper
 
 APART = ["a.jpg", "b.jpg", "a.txt", "b.txt", "c.jpg", "c.txt"]
 PARTS = [("a", "jpg"), ("b", "jpg"), ("a", "txt"), ("b", "txt"), ("c", "jpg txt")]

@@ -12,7 +12,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import TarHeaderError, TruncatedTarError
-from asyncwds.tar.parser import TarParser
+from asyncwds.tar import TarParser
 
 END = bytes(1024)
 KINDS = {

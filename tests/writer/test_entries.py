@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from asyncwds import Sample
 from asyncwds.errors import EncodeError, SampleError
-from asyncwds.tar.building import ending
-from asyncwds.tar.grouping import Grouper
-from asyncwds.tar.parser import TarParser
+from asyncwds.tar import Grouper, TarParser, ending
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.options import Options
 
