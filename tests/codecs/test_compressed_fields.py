@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncwds import Continue, Decoder, gzfilter, handle_extension
-from asyncwds.compression.fields import unpack_field
-from asyncwds.compression.kinds import SUFFIXES
+from asyncwds.compression import SUFFIXES, unpack_field
 from asyncwds.errors import DecodeError
 
 

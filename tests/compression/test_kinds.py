@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncwds.compression.kinds import KINDS, SUFFIXES, suffix_to_write
+from asyncwds.compression import KINDS, SUFFIXES, suffix_to_write
 from asyncwds.errors import SpecError
 
 ZST = pytest.param("zst", marks=pytest.mark.needs("zstandard"))

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from asyncwds.compression.decompress import Decompressor
+from asyncwds.compression import Decompressor
 from asyncwds.errors import DuplicateFieldError, TarHeaderError, TruncatedTarError
 from asyncwds.tar import Grouper, TarParser
 from asyncwds.testing import make_samples, make_shard
