@@ -13,8 +13,8 @@ from PIL import Image
 from webdataset.autodecode import IMAGE_EXTENSIONS as THEIR_EXTENSIONS
 
 from asyncwds import Decoder, imagehandler
+from asyncwds.codecs import IMAGE_EXTENSIONS, IMAGE_SPECS
 from asyncwds.codecs.decoders import decoders
-from asyncwds.codecs.images import IMAGE_EXTENSIONS, IMAGE_SPECS
 
 MODES = [("png", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")]
 MODES += [("jpeg", mode) for mode in ("L", "RGB", "CMYK")] + [("webp", "RGBA"), ("gif", "P"), ("tiff", "I;16"), ("ppm", "RGB")]

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from asyncwds import Decoder, audio
-from asyncwds.codecs.audio import AUDIO_EXTENSIONS
+from asyncwds.codecs import AUDIO_EXTENSIONS
 from asyncwds.errors import DecodeError, SpecError
 
 pytestmark = pytest.mark.needs("av")

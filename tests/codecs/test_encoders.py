@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from asyncwds import Decoder
-from asyncwds.codecs import encoders, tensors
-from asyncwds.codecs.encoders import encode_based_on_extension, encode_based_on_extension1, make_encoder, make_handlers
+from asyncwds.codecs import encode_based_on_extension, encode_based_on_extension1, encoders, make_encoder, make_handlers, tensors
 from asyncwds.errors import EncodeError, SampleError, SpecError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)

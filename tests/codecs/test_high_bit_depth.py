@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from asyncwds import Decoder, imagehandler
-from asyncwds.codecs.high_bit_depth import as_uint16
+from asyncwds.codecs import as_uint16
 from asyncwds.errors import DecodeError
 
 Encoded = Callable[..., bytes]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from asyncwds import imagehandler, turbojpeg
-from asyncwds.codecs.images import IMAGE_EXTENSIONS, IMAGE_SPECS
+from asyncwds.codecs import IMAGE_EXTENSIONS, IMAGE_SPECS
 from asyncwds.errors import SpecError
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]

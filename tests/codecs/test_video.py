@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from asyncwds import Decoder, Video, video
-from asyncwds.codecs.video import VIDEO_EXTENSIONS
+from asyncwds.codecs import VIDEO_EXTENSIONS
 from asyncwds.errors import DecodeError, SpecError
 
 pytestmark = pytest.mark.needs("av")

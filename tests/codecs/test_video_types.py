@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncwds.codecs.video_types import Sampling, require_room
+from asyncwds.codecs import Sampling, require_room
 from asyncwds.errors import SpecError
 
 
