@@ -17,7 +17,7 @@ import pytest
 import asyncwds as wds
 from asyncwds import warn_and_continue
 from asyncwds.errors import DuplicateFieldError, FetchError, WdsError
-from asyncwds.formatting.escaping import escape, printable
+from asyncwds.formatting import escape, printable
 from asyncwds.testing import FaultServer, make_shard
 
 # a name → as it is shown

@@ -6,7 +6,7 @@ from PIL import Image
 
 import asyncwds as wds
 from asyncwds import Sample
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting import show_value
 
 URLS = [f"https://host/s{number:06}.tar?X-Amz-Signature=secret" for number in range(2000)]
 
