@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing
 
 from asyncwds.bridges.block_bridge import Bridge
-from asyncwds.engine.reader import Block
+from asyncwds.engine import Block
 from asyncwds.runtime import Counters, MiB
 from asyncwds.samples import Sample
 from bench import data, peers

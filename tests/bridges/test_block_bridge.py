@@ -13,7 +13,7 @@ import pytest
 
 from asyncwds import Sample
 from asyncwds.bridges.block_bridge import Bridge, _Channel, gathered
-from asyncwds.engine.reader import Block
+from asyncwds.engine import Block
 from asyncwds.errors import BridgeError, WdsError
 from asyncwds.runtime import Counters
 
@@ -185,7 +185,7 @@ def test_the_interpreter_exits_with_a_bridge_in_use():
         import asyncio
         from contextlib import asynccontextmanager
         from asyncwds.bridges.block_bridge import Bridge
-        from asyncwds.engine.reader import Block
+        from asyncwds.engine import Block
         from asyncwds.runtime import Counters
 
         class Source:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asyncwds import Http, Retry
-from asyncwds.engine.contents import HeaderStream
+from asyncwds.engine import HeaderStream
 from asyncwds.errors import NotFoundError, TarHeaderError, TruncatedTarError, WdsError
 from asyncwds.runtime import Counters, KiB
 from asyncwds.shards import Shard

@@ -1,6 +1,6 @@
 import pytest
 
-from asyncwds.engine.reader import ReadOptions
+from asyncwds.engine import ReadOptions
 from asyncwds.shards import Shard
 from asyncwds.tar import size_of
 from asyncwds.testing import make_shard

@@ -8,8 +8,7 @@ import random
 import pytest
 
 from asyncwds import Prefetch, WorkerInfo, open_samples
-from asyncwds.engine.reader import ReadOptions
-from asyncwds.engine.stream import BlockStream
+from asyncwds.engine import BlockStream, ReadOptions
 from asyncwds.errors import FetchError, NotFoundError, SpecError, TruncatedTarError
 from asyncwds.runtime import Counters, GiB
 from asyncwds.shards import Shard

@@ -11,7 +11,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds import Prefetch, group_by_keys, tar_file_expander, url_opener
-from asyncwds.engine.reader import ReadOptions
+from asyncwds.engine import ReadOptions
 from asyncwds.errors import FetchError, ShardWarning, TarHeaderError, TrailingBytesError, TruncatedTarError
 from asyncwds.shards import Shard
 from asyncwds.testing import FaultServer, leaks, make_samples, make_shard

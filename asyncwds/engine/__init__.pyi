@@ -1,0 +1,6 @@
+# What others use of this room; `__init__.py` makes the lazy names from it.
+
+from .contents import HeaderStream as HeaderStream
+from .reader import Block as Block
+from .reader import ReadOptions as ReadOptions
+from .stream import BlockStream as BlockStream
