@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing
 
-from asyncwds.bridges.block_bridge import Bridge
+from asyncwds.bridges import Bridge
 from asyncwds.engine import Block
 from asyncwds.runtime import Counters, MiB
 from asyncwds.samples import Sample

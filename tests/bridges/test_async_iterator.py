@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from asyncwds.bridges.async_iterator import BATCH_ITEMS, BATCHES_AHEAD, ThreadedIterator
+from asyncwds.bridges import ThreadedIterator
+from asyncwds.bridges.async_iterator import BATCH_ITEMS, BATCHES_AHEAD
 from asyncwds.errors import BridgeError
 from asyncwds.pipeline.tracebacks import users_frames
 
@@ -192,7 +193,7 @@ def test_a_loop_that_was_closed_ends_the_thread():
 def test_the_interpreter_exits_with_an_iterator_in_use():
     program = """
         import asyncio
-        from asyncwds.bridges.async_iterator import ThreadedIterator
+        from asyncwds.bridges import ThreadedIterator
         from asyncwds.pipeline.tracebacks import users_frames
 
         def numbers():

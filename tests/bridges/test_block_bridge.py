@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from asyncwds import Sample
-from asyncwds.bridges.block_bridge import Bridge, _Channel, gathered
+from asyncwds.bridges import Bridge
+from asyncwds.bridges.block_bridge import _Channel, gathered
 from asyncwds.engine import Block
 from asyncwds.errors import BridgeError, WdsError
 from asyncwds.runtime import Counters
@@ -184,7 +185,7 @@ def test_the_interpreter_exits_with_a_bridge_in_use():
     program = """
         import asyncio
         from contextlib import asynccontextmanager
-        from asyncwds.bridges.block_bridge import Bridge
+        from asyncwds.bridges import Bridge
         from asyncwds.engine import Block
         from asyncwds.runtime import Counters
 

@@ -12,7 +12,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds import Prefetch
-from asyncwds.bridges.threaded_source import Feed
+from asyncwds.bridges import Feed
 from asyncwds.errors import ShardWarning, SpecError, TruncatedTarError
 from asyncwds.pipeline.reading import Drawing, Drawn
 from asyncwds.runtime import Counters

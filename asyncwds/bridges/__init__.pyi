@@ -1,0 +1,5 @@
+# What others use of this room; `__init__.py` makes the lazy names from it.
+
+from .async_iterator import ThreadedIterator as ThreadedIterator
+from .block_bridge import Bridge as Bridge
+from .threaded_source import Feed as Feed
