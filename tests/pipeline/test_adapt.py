@@ -12,7 +12,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.streams import StageStream
+from asyncwds.pipeline import StageStream
 from asyncwds.testing import make_shard
 
 

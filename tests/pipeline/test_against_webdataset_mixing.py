@@ -11,9 +11,7 @@ import webdataset
 
 import asyncwds as wds
 from asyncwds import WorkerInfo
-from asyncwds.pipeline import epochs, mix_order
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.stage_run import run_alone
+from asyncwds.pipeline import RunContext, epochs, mix_order, run_alone
 from asyncwds.runtime import seeds
 
 SAMPLES = [{"__key__": "k1", "a": 1, "n": None}, {"__key__": "k0", "a": (2, b"x")}, {"__key__": "k0", "a": 3}]

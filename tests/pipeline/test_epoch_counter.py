@@ -8,7 +8,7 @@ from multiprocessing import get_context
 import pytest
 
 from asyncwds import WorkerInfo
-from asyncwds.pipeline.epoch_counter import EpochCounter
+from asyncwds.pipeline import EpochCounter
 from asyncwds.testing import leaks
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from asyncwds import ignore_and_continue, ignore_and_stop, reraise_exception, warn_and_continue, warn_and_stop
 from asyncwds.errors import DecodeError
-from asyncwds.pipeline.handlers import handled
+from asyncwds.pipeline import handled
 
 
 def test_the_default_raises_the_very_exception() -> None:

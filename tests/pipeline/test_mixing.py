@@ -15,9 +15,7 @@ import pytest
 import asyncwds as wds
 from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError, TruncatedTarError
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.mix_order import random_samples
-from asyncwds.pipeline.stage_run import run_alone
+from asyncwds.pipeline import RunContext, random_samples, run_alone
 from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import leaks, make_shard
 

@@ -22,8 +22,7 @@ from asyncwds import (
     split_by_worker,
 )
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.stage_run import run_alone
+from asyncwds.pipeline import RunContext, run_alone
 
 PLACE = WorkerInfo()
 URLS = [f"s{number}.tar" for number in range(10)]

@@ -14,11 +14,18 @@ import pytest
 
 import asyncwds as wds
 from asyncwds import PipelineStage, WorkerInfo, pipelinefilter
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.stage import FilterFunction, RestCurried
-from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.pipeline.stages.composition import Composed, compose, compose2, identity, pipeline
-from asyncwds.pipeline.stages.shuffle import Shuffle
+from asyncwds.pipeline import (
+    Composed,
+    FilterFunction,
+    RestCurried,
+    RunContext,
+    Shuffle,
+    compose,
+    compose2,
+    identity,
+    pipeline,
+    run_alone,
+)
 
 
 def _every(data: Iterator[int], n: int, start: int = 0) -> Iterator[int]:

@@ -11,10 +11,8 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import BridgeError
+from asyncwds.pipeline import Description, Run, RunContext, stream_over
 from asyncwds.pipeline.adapt import adapt
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.run import Description, Run
-from asyncwds.pipeline.streams import stream_over
 from asyncwds.runtime import Counters
 from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import leaks

@@ -17,10 +17,9 @@ from webdataset.filters import default_collation_fn as their_collation_fn
 
 import asyncwds as wds
 from asyncwds import batched, default_collation_fn
-from asyncwds.pipeline import epochs
+from asyncwds.pipeline import Shuffle, epochs
 from asyncwds.pipeline.stages import collation, composition
 from asyncwds.pipeline.stages import field_names as names
-from asyncwds.pipeline.stages.shuffle import Shuffle
 from asyncwds.shards import pick
 
 SIZES = st.integers(0, 50) | st.integers(0, 2000)

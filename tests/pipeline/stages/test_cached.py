@@ -8,8 +8,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds import Sample, WorkerInfo
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.stage_run import run_alone
+from asyncwds.pipeline import RunContext, run_alone
 
 
 def test_the_first_complete_pass_is_kept() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from asyncwds import Origin, Sample, associate, extract_keys, ignore_and_continue, map_dict, rename_keys
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.pipeline.stages.patterns import LAYOUTS
+from asyncwds.pipeline import LAYOUTS
 
 
 def sample(**fields: Any) -> Sample:

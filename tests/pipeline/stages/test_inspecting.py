@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from asyncwds import WorkerInfo, ignore_and_continue, info, log_keys
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.pipeline.stages.inspecting import Info, LogKeys
+from asyncwds.pipeline import Info, LogKeys, RunContext, run_alone
 from asyncwds.testing import leaks
 
 

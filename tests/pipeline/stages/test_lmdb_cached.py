@@ -18,8 +18,7 @@ import pytest
 import asyncwds as wds
 from asyncwds import WorkerInfo
 from asyncwds.errors import CacheError, DecodeError, SpecError
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.stage_run import run_alone
+from asyncwds.pipeline import RunContext, run_alone
 from asyncwds.pipeline.stages import lmdb_cached
 from asyncwds.testing import leaks
 

@@ -13,9 +13,8 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import SpecError
+from asyncwds.pipeline import RunContext, stream_over
 from asyncwds.pipeline.adapt import adapt
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.streams import stream_over
 from asyncwds.testing import make_shard
 
 SAMPLES = 40

@@ -8,8 +8,7 @@ import pytest
 
 from asyncwds import PipelineStage, WorkerInfo, detshuffle, rsample, shuffle
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.stage_run import run_alone
+from asyncwds.pipeline import RunContext, run_alone
 
 ITEMS = list(range(400))
 

@@ -8,9 +8,7 @@ import pytest
 
 from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.pipeline.stages.shuffle import Shuffle
+from asyncwds.pipeline import RunContext, Shuffle, run_alone
 
 ITEMS = list(range(300))
 

@@ -13,7 +13,7 @@ import pytest
 import asyncwds as wds
 from asyncwds import WebDataset, ignore_and_continue, ignore_and_stop, warn_and_continue, xdecode
 from asyncwds.errors import DecodeError, SpecError
-from asyncwds.pipeline.handlers import handled
+from asyncwds.pipeline import handled
 from asyncwds.testing import make_shard
 
 TEXTS = ["0", "1", "x", "3", "y", "5"]

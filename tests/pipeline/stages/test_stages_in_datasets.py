@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 import asyncwds as wds
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.pipeline.stages.composition import compose
+from asyncwds.pipeline import RunContext, compose, run_alone
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 2, 100
