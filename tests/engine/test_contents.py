@@ -14,8 +14,7 @@ from asyncwds.errors import NotFoundError, TarHeaderError, TruncatedTarError, Wd
 from asyncwds.runtime import Counters, KiB
 from asyncwds.shards import Shard
 from asyncwds.storage import HttpFetcher, MemoryFetcher
-from asyncwds.testing import Fault, FaultServer, make_shard
-from asyncwds.testing.leaks import leaks
+from asyncwds.testing import Fault, FaultServer, leaks, make_shard
 
 Listed = list[tuple[str, dict[str, int]]]
 
