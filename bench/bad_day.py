@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from asyncwds.testing.fault_profile import BAD_DAY, GOOD_DAY
+from asyncwds.testing import BAD_DAY, GOOD_DAY
 from bench import data, peers
 from bench.harness import Answer, Contender, Question, Size, Target, World
 from bench.tally import Tally

@@ -1,5 +1,7 @@
 # What others use of this room; `__init__.py` makes the lazy names from it.
 
+from .async_iterator import BATCH_ITEMS as BATCH_ITEMS
+from .async_iterator import BATCHES_AHEAD as BATCHES_AHEAD
 from .async_iterator import ThreadedIterator as ThreadedIterator
 from .block_bridge import Bridge as Bridge
 from .threaded_source import Feed as Feed

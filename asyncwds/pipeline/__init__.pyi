@@ -1,5 +1,6 @@
 # What others use of this room; `__init__.py` makes the lazy names from it.
 
+from .adapt import adapt_all as adapt_all
 from .context import RunContext as RunContext
 from .datapipeline import DataPipeline as DataPipeline
 from .epoch_counter import EpochCounter as EpochCounter
@@ -23,3 +24,4 @@ from .stages.patterns import LAYOUTS as LAYOUTS
 from .stages.shuffle import Shuffle as Shuffle
 from .streams import StageStream as StageStream
 from .streams import stream_over as stream_over
+from .tracebacks import users_frames as users_frames

@@ -1,6 +1,10 @@
 # What others use of this room; `__init__.py` makes the lazy names from it.
 
+from .blocking import BlockingPool as BlockingPool
+from .blocking import run_on_own_loop as run_on_own_loop
 from .completion import run_to_completion as run_to_completion
+from .security import secure_mode as secure_mode
+from .security import weights_only as weights_only
 from .security import why_refused as why_refused
 from .seeds import dataset_seed as dataset_seed
 from .seeds import make_seed as make_seed

@@ -25,6 +25,8 @@ from .local.output import FileOutput as FileOutput
 from .local.output import StreamOutput as StreamOutput
 from .local.pipe import PipeFetcher as PipeFetcher
 from .local.pipe_output import PipeOutput as PipeOutput
+from .local.spool import Spool as Spool
+from .local.stdin import StdinFetcher as StdinFetcher
 from .memory import MemoryFetcher as MemoryFetcher
 from .object_store import SignedRequest as SignedRequest
 from .object_store import StoreRequest as StoreRequest

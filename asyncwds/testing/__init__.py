@@ -1,7 +1,8 @@
 """For tests of code that reads shards: shards made to order, a server that misbehaves at an exact byte, and checks.
 
     make_shard, make_pieces, make_samples, write_shards, digest     shards, and samples to compare
-    FaultServer, Fault, Weather, ForwardProxy                        servers, each in a thread of its own
+    FaultServer, Fault, ForwardProxy                                 servers, each in a thread of its own
+    FaultProfile, GOOD_DAY, BAD_DAY                                  faults by chance
     check_fetcher, CHECKS, read                                      what every Fetcher must do
     leaks                                                            nothing is left behind
 
@@ -11,7 +12,7 @@ Needs no test framework and nothing beyond the standard library.
 from __future__ import annotations
 
 from asyncwds.testing.conformance import CHECKS, check_fetcher, read
-from asyncwds.testing.fault_profile import FaultProfile
+from asyncwds.testing.fault_profile import BAD_DAY, GOOD_DAY, FaultProfile
 from asyncwds.testing.faults import Fault
 from asyncwds.testing.leaks import leaks
 from asyncwds.testing.proxy import ForwardProxy
@@ -20,7 +21,9 @@ from asyncwds.testing.server import FaultServer, ServerCounters
 from asyncwds.testing.shards import digest, make_pieces, make_samples, make_shard, write_shards
 
 __all__ = [
+    "BAD_DAY",
     "CHECKS",
+    "GOOD_DAY",
     "Fault",
     "FaultProfile",
     "FaultServer",

@@ -21,7 +21,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--first-byte-delay", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--bytes-per-second", type=float, metavar="RATE", help="cap of each connection, such as 40e6")
-    parser.add_argument("--weather", type=json.loads, default={}, metavar="JSON", help='arguments of Weather: {"reset": 0.01, …}')
+    profile = 'arguments of FaultProfile: {"reset": 0.01, …}'
+    parser.add_argument("--weather", type=json.loads, default={}, metavar="JSON", help=profile)
     return parser.parse_args()
 
 

@@ -9,10 +9,9 @@ import threading
 
 import pytest
 
-from asyncwds.bridges import ThreadedIterator
-from asyncwds.bridges.async_iterator import BATCH_ITEMS, BATCHES_AHEAD
+from asyncwds.bridges import BATCH_ITEMS, BATCHES_AHEAD, ThreadedIterator
 from asyncwds.errors import BridgeError
-from asyncwds.pipeline.tracebacks import users_frames
+from asyncwds.pipeline import users_frames
 
 
 class Numbers:
@@ -194,7 +193,7 @@ def test_the_interpreter_exits_with_an_iterator_in_use():
     program = """
         import asyncio
         from asyncwds.bridges import ThreadedIterator
-        from asyncwds.pipeline.tracebacks import users_frames
+        from asyncwds.pipeline import users_frames
 
         def numbers():
             try:

@@ -18,10 +18,7 @@ from webdataset import filters
 
 import asyncwds as wds
 from asyncwds import Continue, Decoder, handle_extension, xdecode
-from asyncwds.codecs import field_loaders
 from asyncwds.errors import DecodeError
-from asyncwds.pipeline import handlers
-from asyncwds.pipeline.stages.xdecode import default_decoders, find_decoder
 
 
 def our_field(field: str, data: bytes, handlers: list[Any]) -> Any:
@@ -129,7 +126,7 @@ def test_what_is_an_error_there_is_one_here(field: str, data: Any) -> None:
     for handler, left in (("ignore_and_continue", 2), ("ignore_and_stop", 1)):
         samples = [{"__key__": "a", "cls": b"1"}, {"__key__": "b", field: data}, {"__key__": "c", "cls": b"1"}]
         kept = list(webdataset.decode("rgb8", handler=getattr(webdataset, handler))(iter(samples)))
-        assert list(wds.decode("rgb8", handler=getattr(handlers, handler))(iter(samples))) == kept
+        assert list(wds.decode("rgb8", handler=getattr(wds, handler))(iter(samples))) == kept
         assert len(kept) == left
 
 
@@ -140,7 +137,7 @@ def test_secure_mode(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="security") as theirs:
         getattr(webdataset.autodecode, name)(pickle.dumps(1))
     with pytest.raises(ValueError, match="security") as ours:
-        getattr(field_loaders, name)(pickle.dumps(1))
+        getattr(wds.autodecode, name)(pickle.dumps(1))
     assert str(ours.value) == str(theirs.value)
 
 
@@ -191,7 +188,7 @@ def outcome(call: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("path", ["txt", "a.txt", "A.TXT", "x/y.bin", "pyd", "jpg", "txt.gz", ""])
 def test_find_decoder(path: str) -> None:
-    ours, theirs = find_decoder(default_decoders, path), filters.find_decoder(filters.default_decoders, path)
+    ours, theirs = (module.find_decoder(module.default_decoders, path) for module in (wds.filters, filters))
     assert getattr(ours, "__name__", None) == getattr(theirs, "__name__", None)
 
 

@@ -12,9 +12,8 @@ import webdataset
 from PIL import Image
 from webdataset.autodecode import IMAGE_EXTENSIONS as THEIR_EXTENSIONS
 
-from asyncwds import Decoder, imagehandler
+from asyncwds import Decoder, autodecode, imagehandler
 from asyncwds.codecs import IMAGE_EXTENSIONS, IMAGE_SPECS
-from asyncwds.codecs.decoders import decoders
 
 MODES = [("png", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")]
 MODES += [("jpeg", mode) for mode in ("L", "RGB", "CMYK")] + [("webp", "RGBA"), ("gif", "P"), ("tiff", "I;16"), ("ppm", "RGB")]
@@ -79,5 +78,5 @@ def test_every_image_extension(extension: str, specs: list[str]) -> None:
 def test_extensions_differ_by_those_that_pillow_only_recognises_and_those_that_webdataset_writes() -> None:
     assert set(THEIR_EXTENSIONS) - IMAGE_EXTENSIONS == {"h5", "hdf", "grib", "bufr", "mpg", "mpeg"}
     assert IMAGE_EXTENSIONS - set(THEIR_EXTENSIONS) == {"img", "image"}
-    assert set(webdataset.autodecode.decoders) <= set(decoders)
+    assert set(webdataset.autodecode.decoders) <= set(autodecode.decoders)
     assert set(webdataset.autodecode.imagespecs) <= set(IMAGE_SPECS)

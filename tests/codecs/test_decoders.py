@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncwds import Continue, Decoded, Decoder, DecodingError, Origin, Sample, handle_extension, imagehandler
-from asyncwds.compat.autodecode import basichandlers, decoders, default_decoder, default_post_handlers, default_pre_handlers
+from asyncwds import Continue, Decoded, Decoder, DecodingError, Origin, Sample, autodecode, handle_extension, imagehandler
 from asyncwds.errors import DecodeError, SpecError
 
 
@@ -258,10 +257,10 @@ def test_a_user_s_decoders_come_first_and_the_longest_extension_wins(encoded: Ca
 def test_decoders_can_be_added_for_all_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = Decoder()
     assert decoder({"new": b"x"}) == {"new": b"x"}
-    monkeypatch.setitem(decoders, "new", len)
-    monkeypatch.setitem(decoders, "txt", bytes.upper)
+    monkeypatch.setitem(autodecode.decoders, "new", len)
+    monkeypatch.setitem(autodecode.decoders, "txt", bytes.upper)
     assert decoder({"a.new": b"xyz", "txt": b"a"}) == {"a.new": 3, "txt": b"A"}
-    assert default_decoder({"new": b"x"}) == {"new": 1}
+    assert autodecode.default_decoder({"new": b"x"}) == {"new": 1}
 
 
 def test_fields_one_by_one() -> None:
@@ -272,9 +271,9 @@ def test_fields_one_by_one() -> None:
 
 def test_the_default_handlers() -> None:
     sample = {"txt.gz": packed(b"x"), "cls": b"1"}
-    explicit = Decoder([len_of_txt], pre=default_pre_handlers, post=default_post_handlers)
+    explicit = Decoder([len_of_txt], pre=autodecode.default_pre_handlers, post=autodecode.default_post_handlers)
     assert explicit(sample) == {"txt.gz": 1, "cls": 1}
-    assert default_decoder(sample) == {"txt.gz": "x", "cls": 1}
+    assert autodecode.default_decoder(sample) == {"txt.gz": "x", "cls": 1}
 
 
 def len_of_txt(key: str, data: bytes) -> int | None:
@@ -285,7 +284,7 @@ def test_pre_and_post_replace_the_default_handlers() -> None:
     assert decode_field("txt.gz", packed(b"x"), pre=[]) == packed(b"x")
     assert decode_field("txt", b"x", post=[]) == b"x"
     assert decode_field("txt", b"x", pre=[handle_extension("txt", len)]) == 1
-    assert decode_field("foo", b"x", post=[basichandlers, lambda _key, _data: 4]) == 4
+    assert decode_field("foo", b"x", post=[autodecode.basichandlers, lambda _key, _data: 4]) == 4
 
 
 def test_extensions_match_part_by_part() -> None:

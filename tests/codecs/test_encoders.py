@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from asyncwds import Decoder
-from asyncwds.codecs import encode_based_on_extension, encode_based_on_extension1, encoders, make_encoder, make_handlers, tensors
+from asyncwds import Decoder, tenbin
+from asyncwds.codecs import encode_based_on_extension, encode_based_on_extension1, make_encoder, make_handlers
+from asyncwds.compat import writer
 from asyncwds.errors import EncodeError, SampleError, SpecError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
@@ -168,7 +169,7 @@ def test_other_depths() -> None:
 @pytest.mark.parametrize("name", ["PNG", "png", "JPEG", "jpg", "PPM", "IMG", "Image"])
 def test_image_formats_in_any_case(name: str) -> None:
     kinds = {"PNG": "PNG", "JPEG": "JPEG", "JPG": "JPEG"}
-    assert Image.open(BytesIO(encoders.imageencoder(PIXELS, name))).format == kinds.get(name.upper(), "PPM")
+    assert Image.open(BytesIO(writer.imageencoder(PIXELS, name))).format == kinds.get(name.upper(), "PPM")
 
 
 @pytest.mark.needs("torch")
@@ -191,7 +192,7 @@ def test_torch_values() -> None:
     assert torch.equal(decoded["a"], torch.arange(3))
     assert encode("cls", torch.tensor(5)) == b"5"
     assert np.array_equal(np.load(BytesIO(encode("npy", torch.arange(3)))), np.arange(3))
-    assert np.array_equal(tensors.decode_buffer(encode("ten", torch.arange(3)))[0], np.arange(3))
+    assert np.array_equal(tenbin.decode_buffer(encode("ten", torch.arange(3)))[0], np.arange(3))
 
 
 @pytest.mark.needs("safetensors")
@@ -224,7 +225,7 @@ def test_cbor_and_msgpack() -> None:
 
 def test_tenbin() -> None:
     for extension in ("ten", "tenbin", "tb"):
-        assert np.array_equal(tensors.decode_buffer(encode(extension, [PIXELS, PIXELS]))[1], PIXELS)
+        assert np.array_equal(tenbin.decode_buffer(encode(extension, [PIXELS, PIXELS]))[1], PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +330,7 @@ def test_specs() -> None:
     sample = {"__key__": "a", "x": 3, "cls": 4}
     assert make_encoder(False)(sample) is sample
     assert make_encoder(None)(sample) is sample
-    assert make_encoder({"x": lambda value: b"!" * value, "cls": encoders.bytestr})(sample) == {
+    assert make_encoder({"x": lambda value: b"!" * value, "cls": writer.bytestr})(sample) == {
         "__key__": "a",
         "x": b"!!!",
         "cls": b"4",
@@ -344,8 +345,8 @@ def test_specs() -> None:
 
 def test_handlers_of_ones_own() -> None:
     handlers = make_handlers()
-    encoders.add_handlers(handlers, "jpg jpeg", lambda image: b"mine")
-    encoders.add_handlers(handlers, ["x", "y"], encoders.bytestr)
+    writer.add_handlers(handlers, "jpg jpeg", lambda image: b"mine")
+    writer.add_handlers(handlers, ["x", "y"], writer.bytestr)
     encode_mine = make_encoder(handlers)
     assert encode_mine({"jpg": PIXELS, "y": 1.5, "cls": 3}) == {"jpg": b"mine", "y": b"1.5", "cls": b"3"}
     assert encode("jpg", PIXELS) != b"mine"
@@ -353,17 +354,17 @@ def test_handlers_of_ones_own() -> None:
 
 def test_the_default_handlers_may_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     before = make_encoder(True)
-    monkeypatch.setitem(encoders.default_handlers, "jpg", lambda image: b"mine")
-    monkeypatch.setitem(encoders.default_handlers, "new", encoders.bytestr)
+    monkeypatch.setitem(writer.default_handlers, "jpg", lambda image: b"mine")
+    monkeypatch.setitem(writer.default_handlers, "new", writer.bytestr)
     for encode_mine in (before, make_encoder(True)):
         assert encode_mine({"jpg": PIXELS, "x.new": 1.5, "cls": 3}) == {"jpg": b"mine", "x.new": b"1.5", "cls": b"3"}
     assert make_handlers()["jpg"](PIXELS) != b"mine"
 
 
 def test_bytestr() -> None:
-    assert [encoders.bytestr(value) for value in (b"\xff", "a", 5)] == [b"\xff", b"a", b"5"]
+    assert [writer.bytestr(value) for value in (b"\xff", "a", 5)] == [b"\xff", b"a", b"5"]
     with pytest.raises(UnicodeEncodeError):
-        encoders.bytestr("é")
+        writer.bytestr("é")
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b.gz", "c.txt.gz", "d.GZ", "gz", "e.zst.x"]), st.binary() | st.text("aé\0")))

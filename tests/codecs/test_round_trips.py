@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from asyncwds import Decoder
-from asyncwds.compat.autodecode import IMAGE_EXTENSIONS, decoders
-from asyncwds.compat.writer import default_handlers, encode_based_on_extension
+from asyncwds import Decoder, autodecode
+from asyncwds.compat import writer
 from asyncwds.errors import EncodeError
 
 ARRAYS = st_numpy.arrays(
@@ -118,8 +117,8 @@ def cases(*extensions: str) -> Any:
 
 
 def test_every_encoder_is_in_the_table() -> None:
-    images = {extension for extension in default_handlers if extension in IMAGE_EXTENSIONS}
-    assert set(EXPECTED) == set(default_handlers) - images - {"avif"} == set(decoders)
+    images = {extension for extension in writer.default_handlers if extension in autodecode.IMAGE_EXTENSIONS}
+    assert set(EXPECTED) == set(writer.default_handlers) - images - {"avif"} == set(autodecode.decoders)
 
 
 @pytest.mark.parametrize("extension", cases(*[name for name in EXPECTED if name not in ("pth", "pt")]))
@@ -129,7 +128,7 @@ def test_what_is_written_is_read(extension: str, value: Any, suffix: str) -> Non
     """Bytes are left out: they are written as they are, and need not be what the extension says."""
     field = extension + suffix
     try:
-        encoded = encode_based_on_extension({"__key__": "k", field: value}, default_handlers)
+        encoded = writer.encode_based_on_extension({"__key__": "k", field: value}, writer.default_handlers)
     except EncodeError:
         return
     found = Decoder()(encoded)[field]
@@ -148,7 +147,7 @@ def test_what_is_written_is_read(extension: str, value: Any, suffix: str) -> Non
 @settings(max_examples=30)
 def test_what_torch_writes_is_read(extension: str, value: Any) -> None:
     """But for empty bytes in it, which torch writes as a call of `bytes`, and by default does not read."""
-    encoded = encode_based_on_extension({"__key__": "k", extension: value}, default_handlers)
+    encoded = writer.encode_based_on_extension({"__key__": "k", extension: value}, writer.default_handlers)
     assert same(value, Decoder()(encoded)[extension])
 
 
@@ -157,11 +156,11 @@ def test_what_torch_writes_is_read(extension: str, value: Any) -> None:
 def test_arrays_may_have_any_name(extension: str, name: str) -> None:
     array = np.arange(6).reshape(2, 3).T
     value = array if extension == "npy" else {name: array}
-    encoded = encode_based_on_extension({"__key__": "k", extension: value}, default_handlers)
+    encoded = writer.encode_based_on_extension({"__key__": "k", extension: value}, writer.default_handlers)
     assert same(value, Decoder()(encoded)[extension])
 
 
 def test_npz_is_what_numpy_reads() -> None:
-    encoded = encode_based_on_extension({"__key__": "k", "npz": [1, 2]}, default_handlers)["npz"]
+    encoded = writer.encode_based_on_extension({"__key__": "k", "npz": [1, 2]}, writer.default_handlers)["npz"]
     with np.load(BytesIO(encoded)) as archive:
         assert archive["arr_0"].tolist() == [1, 2]

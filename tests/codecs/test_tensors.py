@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from asyncwds.codecs import tensors
+from asyncwds import tenbin
 from asyncwds.errors import DecodeError, EncodeError, SpecError
 
 DTYPES = ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
@@ -36,18 +36,18 @@ def header(dtype: bytes = b"u1", info: bytes = b"", shape: tuple[int, ...] = (3,
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_arrays_come_back(dtype: str, shape: tuple[int, ...]) -> None:
     given_arrays = [np.arange(np.prod(shape, dtype=int)).astype(dtype).reshape(shape), np.ones((2, 2), dtype)]
-    same(tensors.decode_buffer(tensors.encode_buffer(given_arrays)), given_arrays)
+    same(tenbin.decode_buffer(tenbin.encode_buffer(given_arrays)), given_arrays)
 
 
 @given(st.lists(array, max_size=4))
 def test_any_arrays_come_back(given_arrays: list[Any]) -> None:
-    same(tensors.decode_buffer(tensors.encode_buffer(given_arrays)), given_arrays)
-    same(tensors.decode_list(tensors.encode_list(given_arrays)), given_arrays)
+    same(tenbin.decode_buffer(tenbin.encode_buffer(given_arrays)), given_arrays)
+    same(tenbin.decode_list(tenbin.encode_list(given_arrays)), given_arrays)
     stream = BytesIO()
-    tensors.write(stream, given_arrays)
-    assert stream.getvalue() == tensors.encode_buffer(given_arrays)
+    tenbin.write(stream, given_arrays)
+    assert stream.getvalue() == tenbin.encode_buffer(given_arrays)
     stream.seek(0)
-    same(tensors.read(stream), given_arrays)
+    same(tenbin.read(stream), given_arrays)
 
 
 @pytest.mark.parametrize(
@@ -56,34 +56,34 @@ def test_any_arrays_come_back(given_arrays: list[Any]) -> None:
     ids=["big-endian", "transposed", "strided"],
 )
 def test_layouts_are_normalised(array: Any) -> None:
-    same(tensors.decode_buffer(tensors.encode_buffer([array])), [np.ascontiguousarray(array, array.dtype.newbyteorder("<"))])
+    same(tenbin.decode_buffer(tenbin.encode_buffer([array])), [np.ascontiguousarray(array, array.dtype.newbyteorder("<"))])
 
 
 @pytest.mark.needs("torch")
 def test_tensors_are_arrays() -> None:
     import torch
 
-    same(tensors.decode_buffer(tensors.encode_buffer([torch.arange(4)])), [np.arange(4)])
+    same(tenbin.decode_buffer(tenbin.encode_buffer([torch.arange(4)])), [np.arange(4)])
     with pytest.raises(EncodeError, match="grad"):
-        tensors.encode_buffer([torch.ones(3, requires_grad=True)])
+        tenbin.encode_buffer([torch.ones(3, requires_grad=True)])
 
 
 def test_infos() -> None:
     two = [np.zeros(1), np.zeros(2)]
-    buffer = tensors.encode_buffer(two, infos=["image", "label"])
-    assert tensors.decode_buffer(buffer, infos=True)[1] == ["image", "label"]
-    same(tensors.decode_buffer(buffer, infos=["image", "label"]), two)
+    buffer = tenbin.encode_buffer(two, infos=["image", "label"])
+    assert tenbin.decode_buffer(buffer, infos=True)[1] == ["image", "label"]
+    same(tenbin.decode_buffer(buffer, infos=["image", "label"]), two)
     with pytest.raises(DecodeError, match="the infos are"):
-        tensors.decode_buffer(buffer, infos=["label", "image"])
-    assert tensors.decode_buffer(tensors.encode_buffer(two, infos=["all"]), infos=True)[1] == ["all", "all"]
+        tenbin.decode_buffer(buffer, infos=["label", "image"])
+    assert tenbin.decode_buffer(tenbin.encode_buffer(two, infos=["all"]), infos=True)[1] == ["all", "all"]
 
 
 def test_views_of_the_buffer() -> None:
-    buffer = bytearray(tensors.encode_buffer([np.zeros(3, "u1")]))
-    [view] = tensors.decode_buffer(buffer)
+    buffer = bytearray(tenbin.encode_buffer([np.zeros(3, "u1")]))
+    [view] = tenbin.decode_buffer(buffer)
     view[0] = 7
-    assert tensors.decode_buffer(buffer)[0][0] == 7
-    assert not tensors.decode_buffer(bytes(buffer))[0].flags.writeable
+    assert tenbin.decode_buffer(buffer)[0][0] == 7
+    assert not tenbin.decode_buffer(bytes(buffer))[0].flags.writeable
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_views_of_the_buffer() -> None:
 )
 def test_what_cannot_be_written(value: Any, infos: Any, message: str) -> None:
     with pytest.raises(EncodeError, match=message):
-        tensors.encode_buffer(value, infos)
+        tenbin.encode_buffer(value, infos)
 
 
 BROKEN: dict[str, tuple[bytes, str]] = {
@@ -129,28 +129,28 @@ BROKEN: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize(("data", "message"), BROKEN.values(), ids=BROKEN.keys())
-@pytest.mark.parametrize("decode", [tensors.decode_buffer, lambda data: tensors.read(BytesIO(data))], ids=["buffer", "stream"])
+@pytest.mark.parametrize("decode", [tenbin.decode_buffer, lambda data: tenbin.read(BytesIO(data))], ids=["buffer", "stream"])
 def test_what_is_broken(data: bytes, message: str, decode: Callable[[bytes], Any]) -> None:
     with pytest.raises(DecodeError, match="no sound tenbin") as caught:
         decode(data)
-    if decode is tensors.decode_buffer:
+    if decode is tenbin.decode_buffer:
         assert caught.match(message)
 
 
 def test_a_declared_size_takes_no_memory(tmp_path: Path) -> None:
     (tmp_path / "a.ten").write_bytes(chunk(b"abc", 1 << 50))
     with pytest.raises(DecodeError, match="and 64 are left"):
-        tensors.load(tmp_path / "a.ten")
+        tenbin.load(tmp_path / "a.ten")
 
 
 @given(st.lists(array, min_size=1, max_size=2), st.data())
 def test_damage_is_a_decode_error_or_other_arrays(given_arrays: list[Any], data: st.DataObject) -> None:
-    damaged = bytearray(tensors.encode_buffer(given_arrays))
+    damaged = bytearray(tenbin.encode_buffer(given_arrays))
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, min(len(damaged), 200) - 1))] = data.draw(st.integers(0, 255))
     damaged = damaged[: data.draw(st.integers(0, len(damaged)))]
     try:
-        found = tensors.decode_buffer(bytes(damaged))
+        found = tenbin.decode_buffer(bytes(damaged))
     except DecodeError:
         return
     assert sum(one.nbytes for one in found) <= len(damaged)
@@ -158,40 +158,40 @@ def test_damage_is_a_decode_error_or_other_arrays(given_arrays: list[Any], data:
 
 def test_files(tmp_path: Path) -> None:
     path = tmp_path / "a.ten"
-    tensors.save(str(path), np.arange(3), np.ones((2, 2)), infos=["a", "b"])
-    same(tensors.load(path), [np.arange(3), np.ones((2, 2))])
+    tenbin.save(str(path), np.arange(3), np.ones((2, 2)), infos=["a", "b"])
+    same(tenbin.load(path), [np.arange(3), np.ones((2, 2))])
     with pytest.raises(SpecError, match=r"end in \.ten"):
-        tensors.save(tmp_path / "a.bin", np.arange(3))
+        tenbin.save(tmp_path / "a.bin", np.arange(3))
     with pytest.raises(SpecError, match=r"end in \.ten"):
-        tensors.load(tmp_path / "a.bin")
-    tensors.save(tmp_path / "a.bin", np.arange(3), nocheck=True)
-    same(tensors.load(tmp_path / "a.bin", nocheck=True), [np.arange(3)])
+        tenbin.load(tmp_path / "a.bin")
+    tenbin.save(tmp_path / "a.bin", np.arange(3), nocheck=True)
+    same(tenbin.load(tmp_path / "a.bin", nocheck=True), [np.arange(3)])
 
 
 def test_a_stream_goes_on_after_some_arrays() -> None:
-    stream = BytesIO(tensors.encode_buffer([np.arange(3), np.arange(4), np.arange(5)]))
-    same(tensors.read(stream, 1), [np.arange(3)])
-    same(tensors.read(stream), [np.arange(4), np.arange(5)])
-    same(tensors.read(stream), [])
+    stream = BytesIO(tenbin.encode_buffer([np.arange(3), np.arange(4), np.arange(5)]))
+    same(tenbin.read(stream, 1), [np.arange(3)])
+    same(tenbin.read(stream), [np.arange(4), np.arange(5)])
+    same(tenbin.read(stream), [])
 
 
 @pytest.mark.needs("webdataset")
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype != "u4"])
 @pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
 def test_webdataset_reads_it_and_is_read(dtype: str, shape: tuple[int, ...]) -> None:
-    from webdataset import tenbin
+    from webdataset import tenbin as theirs
 
     given_arrays = [np.arange(np.prod(shape)).astype(dtype).reshape(shape), np.ones((2, 2), dtype)]
-    assert tensors.encode_buffer(given_arrays, infos=["a", "b"]) == bytes(tenbin.encode_buffer(given_arrays, infos=["a", "b"]))
-    same(tenbin.decode_buffer(tensors.encode_buffer(given_arrays)), given_arrays)
-    same(tensors.decode_buffer(bytes(tenbin.encode_buffer(given_arrays))), given_arrays)
+    assert tenbin.encode_buffer(given_arrays, infos=["a", "b"]) == bytes(theirs.encode_buffer(given_arrays, infos=["a", "b"]))
+    same(theirs.decode_buffer(tenbin.encode_buffer(given_arrays)), given_arrays)
+    same(tenbin.decode_buffer(bytes(theirs.encode_buffer(given_arrays))), given_arrays)
 
 
 @pytest.mark.needs("webdataset")
 def test_webdataset_has_no_uint32(tmp_path: Path) -> None:
-    from webdataset import tenbin
+    from webdataset import tenbin as theirs
 
     with pytest.raises(ValueError, match="unsupported array type"):
-        tenbin.encode_buffer([np.zeros(1, "u4")])
+        theirs.encode_buffer([np.zeros(1, "u4")])
     with pytest.raises(TypeError, match="unit32"):
-        tenbin.decode_buffer(tensors.encode_buffer([np.zeros(1, "u4")]))
+        theirs.decode_buffer(tenbin.encode_buffer([np.zeros(1, "u4")]))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import asyncwds.compat
-from asyncwds.runtime import security
+from asyncwds.runtime import secure_mode
 from asyncwds.testing import make_shard
 
 FLAGS = ("WDS_SECURE", "WDS_PYTORCH_WEIGHTS_ONLY")
@@ -28,7 +28,7 @@ def flags() -> Iterator[None]:
     yield
     for name, value in before.items():
         os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
-    assert not security.secure_mode()
+    assert not secure_mode()
 
 
 @pytest.fixture(scope="session")

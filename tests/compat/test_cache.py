@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+import asyncwds as wds
 from asyncwds import (
     DataPipeline,
     LRUCleanup,
@@ -12,7 +13,6 @@ from asyncwds import (
     ignore_and_stop,
     tar_file_expander,
 )
-from asyncwds.compat.cache import FileCache, StreamingOpen, download, url_to_cache_name
 from asyncwds.testing import make_shard
 
 SHARD = make_shard([{"__key__": "a", "txt": b"1"}])
@@ -32,19 +32,19 @@ def read(items) -> list[bytes]:
 
 def test_a_download_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(errors.FetchError):
-        download("pipe:echo part; false", tmp_path / "x")
+        wds.cache.download("pipe:echo part; false", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_download_is_told_of(tmp_path, capsys):
-    download("pipe:echo all", tmp_path / "x", verbose=True)
+    wds.cache.download("pipe:echo all", tmp_path / "x", verbose=True)
     assert (tmp_path / "x").read_bytes() == b"all\n"
     assert "downloading" in capsys.readouterr().err
 
 
 def test_a_copy_is_made_once(tmp_path):
     (tmp_path / "a.tar").write_bytes(SHARD)
-    cache = FileCache(tmp_path / "cache")
+    cache = wds.cache.FileCache(tmp_path / "cache")
     path = cache.get_file(piped(tmp_path / "a.tar"))
     (tmp_path / "a.tar").unlink()
     assert cache.get_file(piped(tmp_path / "a.tar")) == path
@@ -55,32 +55,32 @@ def test_urls_that_end_alike_have_copies_of_their_own(tmp_path):
     for folder, content in (("p", SHARD), ("q", SHARD * 2)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.tar").write_bytes(content)
-    cache = FileCache(tmp_path / "cache")
+    cache = wds.cache.FileCache(tmp_path / "cache")
     assert read(cache([piped(tmp_path / "p/a.tar"), piped(tmp_path / "q/a.tar")])) == [SHARD, SHARD * 2]
 
 
 def test_local_files_are_opened_where_they_are(tmp_path):
     (tmp_path / "a.tar").write_bytes(SHARD)
-    cache = FileCache(tmp_path / "cache")
+    cache = wds.cache.FileCache(tmp_path / "cache")
     assert cache.get_file(str(tmp_path / "a.tar")) == str(tmp_path / "a.tar")
     assert not (tmp_path / "cache").exists()
 
 
 def test_what_is_no_archive_is_not_kept(tmp_path):
-    cache = FileCache(tmp_path / "cache")
+    cache = wds.cache.FileCache(tmp_path / "cache")
     with pytest.raises(errors.TarHeaderError, match="<html>"):
         cache.get_file("pipe:echo '<html>'")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".asyncwds"]
-    assert FileCache(tmp_path / "cache", validator=None).get_file("pipe:echo x")
+    assert wds.cache.FileCache(tmp_path / "cache", validator=None).get_file("pipe:echo x")
 
 
 def test_a_name_must_stay_in_the_folder(tmp_path):
     with pytest.raises(errors.SpecError, match="cache's folder"):
-        FileCache(tmp_path / "cache", url_to_name=lambda _: "../x").get_file("pipe:echo x")
+        wds.cache.FileCache(tmp_path / "cache", url_to_name=lambda _: "../x").get_file("pipe:echo x")
 
 
 @pytest.mark.parametrize(("handler", "number"), [(ignore_and_continue, 2), (ignore_and_stop, 1)])
-@pytest.mark.parametrize("stage", [FileCache, StreamingOpen])
+@pytest.mark.parametrize("stage", [wds.cache.FileCache, wds.cache.StreamingOpen])
 def test_the_handler_decides_about_failures(tmp_path, monkeypatch, stage, handler, number):
     monkeypatch.chdir(tmp_path)
     for name in "ac":
@@ -91,7 +91,7 @@ def test_the_handler_decides_about_failures(tmp_path, monkeypatch, stage, handle
 
 def test_a_bounded_cache_makes_room_before_it_fetches(tmp_path):
     (tmp_path / "a.tar").write_bytes(SHARD)
-    cache = FileCache(tmp_path / "cache", cache_size=2.5 * len(SHARD))
+    cache = wds.cache.FileCache(tmp_path / "cache", cache_size=2.5 * len(SHARD))
     paths = [cache.get_file(f"pipe:cat {tmp_path / 'a.tar'} # {number}") for number in range(4)]
     assert [path for path in paths if Path(path).exists()] == paths[2:]
 
@@ -99,7 +99,7 @@ def test_a_bounded_cache_makes_room_before_it_fetches(tmp_path):
 def test_a_cache_that_is_too_small_gives_streams(tmp_path):
     (tmp_path / "a.tar").write_bytes(SHARD)
     with pytest.warns(UserWarning, match="no room"):
-        [item] = FileCache(tmp_path / "cache", cache_size=100)([piped(tmp_path / "a.tar")])
+        [item] = wds.cache.FileCache(tmp_path / "cache", cache_size=100)([piped(tmp_path / "a.tar")])
     assert "local_path" not in item
     assert read([item]) == [SHARD]
 
@@ -107,7 +107,7 @@ def test_a_cache_that_is_too_small_gives_streams(tmp_path):
 def test_a_copy_of_webdatasets_is_used(server, tmp_path):
     (tmp_path / "a.tar").write_bytes(SHARD)
     url = server.put("a.tar", SHARD)
-    assert FileCache(tmp_path, url_to_name=url_to_cache_name).get_file(url) == str(tmp_path / "a.tar")
+    assert wds.cache.FileCache(tmp_path, url_to_name=wds.cache.url_to_cache_name).get_file(url) == str(tmp_path / "a.tar")
     assert server.counters.bytes_sent <= 1
 
 
@@ -115,7 +115,7 @@ def test_pipelines_read_through_it(server, tmp_path):
     urls = [server.put(f"{number}.tar", SHARD) for number in range(3)]
 
     def samples():
-        stages = (SimpleShardList(urls), FileCache(tmp_path / "cache"), tar_file_expander, group_by_keys)
+        stages = (SimpleShardList(urls), wds.cache.FileCache(tmp_path / "cache"), tar_file_expander, group_by_keys)
         return [(sample["__key__"], sample["__local_path__"]) for sample in DataPipeline(*stages)]
 
     found = samples()
@@ -138,7 +138,7 @@ def test_cleaning_up_waits_its_interval(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["y"]
 
 
-@pytest.mark.parametrize("stage", [FileCache, StreamingOpen])
+@pytest.mark.parametrize("stage", [wds.cache.FileCache, wds.cache.StreamingOpen])
 def test_secure_mode_opens_no_local_file(stage, tmp_path, monkeypatch):
     (tmp_path / "a.tar").write_bytes(b"data")
     (opened,) = stage()([f"{tmp_path}/a.tar"])

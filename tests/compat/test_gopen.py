@@ -10,7 +10,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds import Prefetch
-from asyncwds.compat.gopen import reader
+from asyncwds.compat import gopen
 from asyncwds.errors import NotFoundError, SpecError
 from asyncwds.testing import Fault, FaultServer, leaks, make_shard
 
@@ -35,7 +35,7 @@ def test_an_http_url_is_a_file_that_is_fetched_while_it_is_read(prefetch):
             assert file.read() == DATA[2_000_010:]
             assert file.read(1) == b""
         assert file.closed
-        assert reader(server.url("x")).read() == DATA
+        assert gopen.reader(server.url("x")).read() == DATA
 
 
 def test_lines_and_archives():

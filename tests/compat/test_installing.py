@@ -11,7 +11,7 @@ import webdataset as published
 
 import asyncwds
 import asyncwds.compat
-from asyncwds.runtime import security
+from asyncwds.runtime import secure_mode, weights_only
 
 
 def registered() -> dict[str, object]:
@@ -75,14 +75,14 @@ def test_the_secure_mode_is_a_flag(flags, tmp_path):
     assert utils.enforce_security is False
     utils.enforce_security = True
     assert utils.enforce_security is True
-    assert security.secure_mode()
+    assert secure_mode()
     with pytest.raises(asyncwds.errors.DecodeError, match="Unpickling is not allowed"):
         asyncwds.autodecode.unpickle_loads(b"")
     (tmp_path / "a.tar").touch()
     with pytest.raises(asyncwds.errors.SpecError, match="local files"):
         list(cache.StreamingOpen()([str(tmp_path / "a.tar")]))
     utils.enforce_security = False
-    assert not security.secure_mode()
+    assert not secure_mode()
 
 
 def test_pickles_hold_plain_data_by_default(installed, monkeypatch, capsys):
@@ -109,11 +109,11 @@ def test_weights_only_is_a_flag_here_and_at_the_top(flags, installed):
 
     assert autodecode.pytorch_weights_only is wds.pytorch_weights_only is True
     autodecode.pytorch_weights_only = False
-    assert wds.pytorch_weights_only is security.weights_only() is False
+    assert wds.pytorch_weights_only is weights_only() is False
     wds.pytorch_weights_only = True
     assert autodecode.pytorch_weights_only is asyncwds.pytorch_weights_only is True
     asyncwds.pytorch_weights_only = False
-    assert not security.weights_only()
+    assert not weights_only()
 
 
 def test_trace_says_how_files_are_grouped(monkeypatch, capsys):

@@ -8,10 +8,7 @@ import io
 import pytest
 
 import asyncwds as wds
-from asyncwds import group_by_keys, tar_file_expander, url_opener
-from asyncwds.compat.grouping import valid_sample
-from asyncwds.compat.tar_stages import tar_file_iterator, tarfile_to_samples
-from asyncwds.compat.tariterators import base_plus_ext
+from asyncwds import group_by_keys, tar_file_expander, tariterators, url_opener
 from asyncwds.errors import DuplicateFieldError, FetchError, SampleError, ShardWarning, SpecError, TarError, TruncatedTarError
 from asyncwds.testing import FaultServer, leaks, make_shard
 
@@ -41,7 +38,7 @@ def test_separate_stages_give_what_the_engine_gives(shard, tmp_path):
     (tmp_path / "b.tar.gz").write_bytes(make_shard(SAMPLES[:2], compress="gz"))
     urls = [shard, {"url": f"{tmp_path}/b.tar.gz"}, shard]
     with leaks():
-        assert list(separate(urls)) == list(tarfile_to_samples()(urls))
+        assert list(separate(urls)) == list(tariterators.tarfile_to_samples()(urls))
 
 
 def test_over_http_and_nothing_is_left_open(shard, tmp_path):
@@ -134,9 +131,9 @@ def test_what_is_no_archive():
 
 def test_the_files_of_an_archive():
     stream = io.BytesIO(make_shard([{"__key__": "__meta__", "txt": "x"}, *SAMPLES, {"__key__": "__x__/a", "txt": "y"}]))
-    assert pairs(tar_file_iterator(stream)) == [("__meta__.txt", b"x"), *FILES]
+    assert pairs(tariterators.tar_file_iterator(stream)) == [("__meta__.txt", b"x"), *FILES]
     stream.seek(0)
-    assert pairs(tar_file_iterator(stream, skip_meta=None)) == [("__meta__.txt", b"x"), *FILES, ("__x__/a.txt", b"y")]
+    assert pairs(tariterators.tar_file_iterator(stream, skip_meta=None)) == [("__meta__.txt", b"x"), *FILES, ("__x__/a.txt", b"y")]
     assert not stream.closed
 
 
@@ -194,13 +191,16 @@ def test_fault_25_members_of_one_key_that_are_not_adjacent_are_samples_of_their_
 def test_samples_that_are_bad():
     marked = [{"fname": "a.__bad__", "data": b"1", "__url__": "u"}, *files("b.txt")]
     assert [sample["__key__"] for sample in group_by_keys(marked)] == ["b"]
-    assert [valid_sample(sample) for sample in (None, {}, [1], {"a": 1}, {"a": 1, "__bad__": True})] == [False] * 3 + [True, False]
+    assert [tariterators.valid_sample(sample) for sample in (None, {}, [1], {"a": 1}, {"a": 1, "__bad__": True})] == [False] * 3 + [
+        True,
+        False,
+    ]
 
 
 # -- as open_clip and timm put them together
 
 
-def group_by_keys_nothrow(data, keys=base_plus_ext, lcase=True):
+def group_by_keys_nothrow(data, keys=tariterators.base_plus_ext, lcase=True):
     """Grouping of the kind that dies of a bare `{}`, and goes on after duplicates."""
     current = None
     for file in data:
@@ -210,11 +210,11 @@ def group_by_keys_nothrow(data, keys=base_plus_ext, lcase=True):
             continue
         suffix = suffix.lower() if lcase else suffix
         if current is None or prefix != current["__key__"] or suffix in current:
-            if valid_sample(current):
+            if tariterators.valid_sample(current):
                 yield current
             current = {"__key__": prefix, "__url__": file["__url__"]}
         current[suffix] = value
-    if valid_sample(current):
+    if tariterators.valid_sample(current):
         yield current
 
 

@@ -11,8 +11,8 @@ import webdataset
 
 import asyncwds as wds
 from asyncwds import WorkerInfo
-from asyncwds.pipeline import RunContext, epochs, mix_order, run_alone
-from asyncwds.runtime import seeds
+from asyncwds.pipeline import RunContext, run_alone
+from asyncwds.runtime import make_seed
 
 SAMPLES = [{"__key__": "k1", "a": 1, "n": None}, {"__key__": "k0", "a": (2, b"x")}, {"__key__": "k0", "a": 3}]
 
@@ -62,7 +62,7 @@ def test_random_mix(probs: Any, longest: bool, seed: int) -> None:
     theirs = list(webdataset.RandomMix(members[without_zeros], probs and probs[without_zeros], longest))
     assert list(wds.RandomMix(members, probs, longest, seed=seed)) == theirs
     random.seed(seed)
-    assert list(mix_order.random_samples([iter(member) for member in members], probs, longest)) == theirs
+    assert list(wds.mix.random_samples([iter(member) for member in members], probs, longest)) == theirs
 
 
 @pytest.mark.parametrize("longest", [True, False])
@@ -71,13 +71,13 @@ def test_round_robin(lengths: tuple[int, ...], longest: bool) -> None:
     members = [[f"{number}{index}" for index in range(length)] for number, length in enumerate(lengths)]
     theirs = list(webdataset.RoundRobin(members, longest))
     assert list(wds.RoundRobin(members, longest)) == theirs
-    robin = mix_order.round_robin_longest if longest else mix_order.round_robin_shortest
+    robin = wds.mix.round_robin_longest if longest else wds.mix.round_robin_shortest
     assert list(robin(*map(iter, members))) == theirs
 
 
 @pytest.mark.parametrize("parts", [(), (1,), (1, 2, 3), (-5, 2**40), (0.5, 7), (True, 3), (2**61, 2**62)])
 def test_seeds_of_numbers(parts: tuple[Any, ...]) -> None:
-    assert seeds.make_seed(*parts) == webdataset.utils.make_seed(*parts)
+    assert make_seed(*parts) == webdataset.utils.make_seed(*parts)
 
 
 # -- again and again
@@ -98,7 +98,7 @@ def test_repeatedly(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("options", [{"nepochs": 1}, {"nepochs": 2}, {"nepochs": 2, "nbatches": 3}, {"nepochs": 2, "nbatches": 99}])
 def test_repeatedly0(options: dict[str, Any]) -> None:
     theirs = list(webdataset.utils.repeatedly0(range(5), **options))
-    assert list(epochs.repeatedly0(range(5), **options)) == theirs
+    assert list(wds.utils.repeatedly0(range(5), **options)) == theirs
 
 
 def test_mock_datasets() -> None:

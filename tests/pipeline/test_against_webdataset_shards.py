@@ -16,11 +16,9 @@ from webdataset.gopen import rewrite_url
 from webdataset.pytorch import IterableDataset
 
 import asyncwds
-from asyncwds import MultiShardSample
-from asyncwds.compat import grouping, tar_stages
+from asyncwds import MultiShardSample, shardlists
 from asyncwds.errors import SampleError, TarError
-from asyncwds.pipeline import shardlists
-from asyncwds.shards import rewritten, splitters
+from asyncwds.shards import rewritten
 from asyncwds.testing import make_shard
 
 pytestmark = [
@@ -121,7 +119,7 @@ def test_splitters(rank: int, world: int, worker: int, workers: int, monkeypatch
         monkeypatch.setenv(name, str(value))
     for name in ("split_by_node", "split_by_worker", "single_node_only"):
         outcomes = []
-        for module in (theirs, splitters):
+        for module in (theirs, shardlists):
             try:
                 outcomes.append(list(getattr(module, name)(iter(range(17)))))
             except ValueError:
@@ -134,7 +132,7 @@ def test_splitters(rank: int, world: int, worker: int, workers: int, monkeypatch
 def test_stages_that_must_not_be_empty(name: str, items: list[Any]) -> None:
     outcomes = []
     their_module = theirs if name == "non_empty" else __import__("webdataset.compat").compat
-    for module in (their_module, shardlists):
+    for module in (their_module, asyncwds):
         try:
             outcomes.append(list(getattr(module, name)(iter(items))))
         except ValueError:
@@ -172,20 +170,21 @@ def test_unpacking_and_grouping(name: str, options: str) -> None:
         functions["select_files"] = lambda fname: "txt" in fname
     if options in ("rename", "both"):
         functions["rename_files"] = lambda fname: fname.replace(".B", ".txt.B")
-    files = [expanded(module, ARCHIVES[name], **functions) for module in (tariterators, tar_stages)]
+    files = [expanded(module, ARCHIVES[name], **functions) for module in (tariterators, asyncwds.tariterators)]
     assert files[0] == files[1]
     for arguments in ({}, {"lcase": False}, {"suffixes": {"txt"}}, {"keys": lambda fname: tuple(fname.rsplit(".", 1))}):
         with suppress(AttributeError):  # keys() of names without a dot
-            samples = [list(module.group_by_keys(iter(files[0]), **arguments)) for module in (tariterators, grouping)]
+            samples = [list(module.group_by_keys(iter(files[0]), **arguments)) for module in (tariterators, asyncwds.tariterators)]
             assert samples[0] == samples[1]
 
 
 @pytest.mark.parametrize("name", ["plain", "gz", "pax"])
 def test_files_of_an_archive(name: str) -> None:
-    files = [list(module.tar_file_iterator(io.BytesIO(ARCHIVES[name]))) for module in (tariterators, tar_stages)]
+    files = [list(module.tar_file_iterator(io.BytesIO(ARCHIVES[name]))) for module in (tariterators, asyncwds.tariterators)]
     assert files[0] == files[1]
     everything = [
-        list(module.tar_file_iterator(io.BytesIO(ARCHIVES["meta"]), skip_meta=None)) for module in (tariterators, tar_stages)
+        list(module.tar_file_iterator(io.BytesIO(ARCHIVES["meta"]), skip_meta=None))
+        for module in (tariterators, asyncwds.tariterators)
     ]
     assert everything[0] == everything[1]
 
@@ -225,7 +224,7 @@ def test_damage(handler: str, damage: str, tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("sample", [None, {}, {"a": 1}, {"__bad__": True}, {"__bad__": False, "a": 1}, [1]])
 def test_valid_samples(sample: Any) -> None:
-    assert grouping.valid_sample(sample) == tariterators.valid_sample(sample)
+    assert asyncwds.tariterators.valid_sample(sample) == tariterators.valid_sample(sample)
 
 
 # -- opening

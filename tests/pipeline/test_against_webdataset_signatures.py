@@ -13,7 +13,6 @@ from webdataset.gopen import Pipe
 from webdataset.gopen import gopen as their_gopen
 
 import asyncwds
-from asyncwds.compat.tar_stages import tar_file_iterator
 
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -92,5 +91,5 @@ def test_functions_and_classes(name: str) -> None:
 
 
 def test_the_rest() -> None:
-    assert positional(tar_file_iterator) == positional(tariterators.tar_file_iterator)
+    assert positional(asyncwds.tariterators.tar_file_iterator) == positional(tariterators.tar_file_iterator)
     assert keywords(Pipe) <= keywords(asyncwds.Pipe)

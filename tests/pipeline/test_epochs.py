@@ -9,7 +9,6 @@ import pytest
 
 import asyncwds as wds
 from asyncwds import repeatedly
-from asyncwds.compat.utils import guess_batchsize, repeatedly0
 from asyncwds.errors import SpecError
 
 BATCHES = [([1, 2],), ([3],), ([4, 5, 6],)]
@@ -38,24 +37,24 @@ def test_limits() -> None:
     assert list(islice(repeatedly(BATCHES), 100)) == (BATCHES * 34)[:100]
     for options in ({"nepochs": 0}, {"nbatches": 0}, {"nsamples": 0}):
         assert list(repeatedly(BATCHES, **options)) == []
-    assert list(repeatedly0(BATCHES, 2, 2)) == BATCHES[:2] * 2
-    assert list(islice(repeatedly0(BATCHES), 7)) == (BATCHES * 3)[:7]
+    assert list(wds.utils.repeatedly0(BATCHES, 2, 2)) == BATCHES[:2] * 2
+    assert list(islice(wds.utils.repeatedly0(BATCHES), 7)) == (BATCHES * 3)[:7]
 
 
 def test_the_size_of_a_batch_is_the_users_function() -> None:
     # WebDataset ignores it.
     assert list(repeatedly([10, 20, 30], nsamples=30, batchsize=lambda batch: batch)) == [10, 20]
-    assert guess_batchsize({"a": [1, 2], "b": "xy"}) == 2
+    assert wds.utils.guess_batchsize({"a": [1, 2], "b": "xy"}) == 2
     assert list(repeatedly([{"a": [1, 2]}], nsamples=3)) == [{"a": [1, 2]}] * 2
 
 
-@pytest.mark.parametrize("repeat", [repeatedly, repeatedly0])
+@pytest.mark.parametrize("repeat", [repeatedly, wds.utils.repeatedly0])
 def test_what_gives_nothing_is_not_repeated_without_end(repeat: Any) -> None:
     assert list(repeat([])) == []
     assert list(repeat(iter([1, 2]))) == [1, 2]
 
 
-@pytest.mark.parametrize("repeat", [repeatedly, repeatedly0])
+@pytest.mark.parametrize("repeat", [repeatedly, wds.utils.repeatedly0])
 def test_what_is_opened_is_closed(repeat: Any) -> None:
     source = Source([1, 2, 3])
     stream = repeat(source)

@@ -11,8 +11,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import BridgeError
-from asyncwds.pipeline import Description, Run, RunContext, stream_over
-from asyncwds.pipeline.adapt import adapt
+from asyncwds.pipeline import Description, Run, RunContext, adapt_all, stream_over
 from asyncwds.runtime import Counters
 from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import leaks
@@ -50,7 +49,8 @@ def test_it_begins_with_the_first_item_and_ends_its_source(stage: Any) -> None:
         yield from items()
 
     context = RunContext(1)
-    stream = adapt(stage).open(adapt(source).open(stream_over(()), context), context)
+    _, first, second = adapt_all([(), source, stage])
+    stream = second.open(first.open(stream_over(()), context), context)
     assert seen == []
     next(stream)
     assert seen[0] == "begun"
@@ -61,7 +61,8 @@ def test_it_begins_with_the_first_item_and_ends_its_source(stage: Any) -> None:
 
 
 def test_one_that_is_closed_before_its_first_item_never_begins() -> None:
-    stream = adapt(wds.map(str)).open(stream_over([1]), RunContext(1))
+    [stage] = adapt_all([wds.map(str)])
+    stream = stage.open(stream_over([1]), RunContext(1))
     stream.close()
     assert list(stream) == []
 

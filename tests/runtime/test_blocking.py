@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from asyncwds.runtime.blocking import BlockingPool, run_on_own_loop
+from asyncwds.runtime import BlockingPool, run_on_own_loop
 from asyncwds.testing import leaks
 
 Run = Callable[[BlockingPool, Callable[[], None]], Awaitable[None]]

@@ -2,11 +2,9 @@
 
 from collections import Counter
 
-from asyncwds.testing import FaultProfile, FaultServer
-from asyncwds.testing.fault_profile import BAD_DAY
-from asyncwds.testing.replies import parse_request
+from asyncwds.testing import BAD_DAY, FaultProfile, FaultServer, Request
 
-REQUEST = parse_request(b"GET /a.tar HTTP/1.1\r\nHost: x\r\nRange: bytes=1000-8999")
+REQUEST = Request("GET", "/a.tar", {"host": "x", "range": "bytes=1000-8999"})
 
 
 def test_faults_come_as_often_as_they_should():

@@ -16,7 +16,7 @@ from PIL import Image
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 import asyncwds as wds
-from asyncwds.codecs import encoders as ours
+from asyncwds.compat import writer as ours
 from asyncwds.errors import SampleError, SpecError
 
 Samples = list[dict[str, Any]]

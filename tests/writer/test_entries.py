@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from asyncwds import Sample
 from asyncwds.errors import EncodeError, SampleError
 from asyncwds.tar import Grouper, TarParser, ending
-from asyncwds.writer.entries import Entry
-from asyncwds.writer.options import Options
+from asyncwds.writer import Entry, Options
 
 
 def entry(sample: Any, **options: Any) -> Entry:

@@ -14,7 +14,7 @@ import pytest
 import asyncwds as wds
 from asyncwds.errors import BridgeError, EncodeError, FetchError, NotFoundError, SampleError, SpecError
 from asyncwds.testing import leaks, make_shard
-from asyncwds.writer.options import Options
+from asyncwds.writer import Options
 
 ZST = pytest.param("zst", marks=pytest.mark.needs("zstandard"))
 SAMPLE = {"__key__": "a", "bin": b"\0" * 600, "cls": 3, "txt": "hé"}

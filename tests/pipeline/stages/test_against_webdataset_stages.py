@@ -17,9 +17,7 @@ from webdataset.filters import default_collation_fn as their_collation_fn
 
 import asyncwds as wds
 from asyncwds import batched, default_collation_fn
-from asyncwds.pipeline import Shuffle, epochs
-from asyncwds.pipeline.stages import collation, composition
-from asyncwds.pipeline.stages import field_names as names
+from asyncwds.pipeline import Shuffle
 from asyncwds.shards import pick
 
 SIZES = st.integers(0, 50) | st.integers(0, 2000)
@@ -181,9 +179,7 @@ def theirs_of(name: str) -> Any:
 
 
 def ours_of(name: str) -> Any:
-    if hasattr(wds, name):
-        return getattr(wds, name)
-    return next(getattr(module, name) for module in (collation, epochs, names, composition) if hasattr(module, name))
+    return next(getattr(module, name) for module in (wds, wds.filters, wds.utils) if hasattr(module, name))
 
 
 def outcome(function: Any, *arguments: Any, **options: Any) -> list[Any]:
@@ -370,9 +366,9 @@ def test_functions(name: str, arguments: tuple[Any, ...], options: dict[str, Any
 
 @pytest.mark.parametrize("functions", [(double,), (double, len), (str, double, len)])
 def test_compositions(functions: tuple[Any, ...]) -> None:
-    for module in (composition, webdataset.filters):
+    for module in (wds.filters, webdataset.filters):
         assert module.compose(*functions)("ab") == webdataset.filters.compose(*functions)("ab")
-    assert composition.compose2(str, len)(123) == webdataset.filters.compose2(str, len)(123)
+    assert wds.filters.compose2(str, len)(123) == webdataset.filters.compose2(str, len)(123)
 
 
 def test_picks() -> None:

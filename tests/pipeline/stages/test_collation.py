@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncwds import batched, collate, default_collation_fn
-from asyncwds.compat.filters import dict2tuple, tuple2dict
+from asyncwds import batched, collate, default_collation_fn, filters
 from asyncwds.errors import SampleError, SpecError
 
 RAGGED: list[Any] = [[1, 2, 3], [4], []]
@@ -157,8 +156,8 @@ def test_choices_that_are_none(choice: Any) -> None:
 
 
 def test_tuples_and_dicts() -> None:
-    assert tuple2dict(["a", "b"]) == {0: "a", 1: "b"}
-    assert dict2tuple(tuple2dict(("a", "b"))) == ("a", "b")
+    assert filters.tuple2dict(["a", "b"]) == {0: "a", 1: "b"}
+    assert filters.dict2tuple(filters.tuple2dict(("a", "b"))) == ("a", "b")
 
 
 @pytest.mark.needs("torch")

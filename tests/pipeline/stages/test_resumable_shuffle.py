@@ -13,8 +13,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds.errors import SpecError
-from asyncwds.pipeline import RunContext, stream_over
-from asyncwds.pipeline.adapt import adapt
+from asyncwds.pipeline import RunContext, adapt_all, stream_over
 from asyncwds.testing import make_shard
 
 SAMPLES = 40
@@ -66,8 +65,8 @@ def test_cut_anywhere_it_goes_on_with_the_same_items(samples: list[Any], stage: 
 def test_items_that_were_made_of_samples_are_held_as_these(samples: list[Any]) -> None:
     stages = [wds.to_tuple("__key__"), wds.listed(2), wds.shuffle(6, seed=1)]
     stream: Any = stream_over(samples)
-    for stage in stages:
-        stream = adapt(stage).open(stream, RunContext(0))
+    for stage in adapt_all(stages):
+        stream = stage.open(stream, RunContext(0))
     given = [key for pair in islice(stream, 5) for (key,) in pair]
     origins = {tuple(sample.origin): sample["__key__"] for sample in samples}
     held = [[origins[tuple(origin)] for origin in item] for item in stream.state()["held"]]

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncwds import Origin, Sample, WebDataset, ignore_and_continue, ignore_and_stop, xdecode
-from asyncwds.compat.filters import default_decoders, find_decoder
+from asyncwds import Origin, Sample, WebDataset, filters, ignore_and_continue, ignore_and_stop, xdecode
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.testing import make_shard
 
@@ -61,9 +60,9 @@ def test_fields_without_a_decoder() -> None:
 
 
 def test_find_decoder() -> None:
-    assert find_decoder(default_decoders, "a/b.TXT") is find_decoder(default_decoders, "txt")
-    assert find_decoder(default_decoders, "jpg") is None
-    assert find_decoder(default_decoders, "__key__.txt") is False
+    assert filters.find_decoder(filters.default_decoders, "a/b.TXT") is filters.find_decoder(filters.default_decoders, "txt")
+    assert filters.find_decoder(filters.default_decoders, "jpg") is None
+    assert filters.find_decoder(filters.default_decoders, "__key__.txt") is False
 
 
 def test_fault_27_an_undecodable_field_goes_to_the_handler() -> None:

@@ -136,7 +136,7 @@ KILLED = (
     READ.rpartition("\n\n")[0]
     + """
 import os, pathlib, random, signal, time
-import asyncwds.storage.cache, asyncwds.storage.layers.hedge, asyncwds.storage.http, asyncwds.storage.layers.retry
+from asyncwds.storage import Cached, Hedged, HttpFetcher, Retrying  # imported before the fork
 
 *arguments, digests = json.loads(sys.argv[1])
 folder = pathlib.Path(arguments[0])

@@ -14,8 +14,7 @@ import pytest
 import trustme
 
 from asyncwds import Http, Retry
-from asyncwds.runtime import Counters, MiB
-from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.runtime import BlockingPool, Counters, MiB
 from asyncwds.storage import HttpSink, StoreRequest, Transport, WebStore
 from asyncwds.storage.http.connections import Connector
 from asyncwds.testing import leaks

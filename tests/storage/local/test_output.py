@@ -346,7 +346,7 @@ def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_sink_for_every_url(tmp_path: Path) -> None:
-    from asyncwds.runtime.blocking import BlockingPool
+    from asyncwds.runtime import BlockingPool
 
     async with leaks():
         with BlockingPool("test") as thread:

@@ -14,7 +14,7 @@ READ = """
     import asyncio, os, sys
     from asyncwds.errors import FetchError
     from asyncwds.runtime import Counters
-    from asyncwds.storage.local.stdin import StdinFetcher
+    from asyncwds.storage import StdinFetcher
     from asyncwds.testing import leaks, read
 
     async def main():
@@ -64,7 +64,7 @@ def test_leaving_early_leaves_no_thread_that_waits():
     program = """
         import asyncio
         from asyncwds.runtime import Counters
-        from asyncwds.storage.local.stdin import StdinFetcher
+        from asyncwds.storage import StdinFetcher
         from asyncwds.testing import leaks, read
 
         async def main():

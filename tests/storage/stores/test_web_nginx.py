@@ -11,8 +11,7 @@ from nginx import Nginx
 
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
-from asyncwds.runtime import MiB
-from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.runtime import BlockingPool, MiB
 from asyncwds.storage import HttpSink, Upload
 from asyncwds.testing import leaks
 

@@ -14,10 +14,8 @@ import pytest
 
 from asyncwds import Http, Retry
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, NotFoundError, ThrottledError
-from asyncwds.runtime import MiB
-from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.storage import HttpSink, Upload
-from asyncwds.storage.local.spool import Spool
+from asyncwds.runtime import BlockingPool, MiB
+from asyncwds.storage import HttpSink, Spool, Upload
 from asyncwds.testing import Fault, FaultServer, leaks
 
 QUICK = Retry(tries=3, backoff=0.001, backoff_max=0.01, connect_timeout=2, stall_timeout=2)
