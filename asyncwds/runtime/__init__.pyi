@@ -7,6 +7,7 @@ from .security import secure_mode as secure_mode
 from .security import weights_only as weights_only
 from .security import why_refused as why_refused
 from .seeds import dataset_seed as dataset_seed
+from .seeds import item_rng as item_rng
 from .seeds import make_seed as make_seed
 from .stats import Counters as Counters
 from .stats import StageTime as StageTime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterable
 from zlib import crc32
 
 from asyncwds import checks
@@ -48,3 +49,13 @@ def dataset_seed(seed: int | None) -> int:
         return int(text)
     except ValueError:
         raise SpecError(f"the environment variable WDS_SEED must be a whole number, not {text!r}") from None
+
+
+def item_rng(seed: int, epoch: int, origin: Iterable[int]) -> random.Random:
+    """Draws for one item of an epoch, by where it came from (shard, ordinal, offset): the same in every process and release,
+    whatever was drawn for other items, in whatever order and by however many threads.
+
+    Python's generator and not numpy's: it is made in a fifth of the time, and the numbers of its `random()` stay the same in
+    later versions. For arrays: `numpy.random.default_rng(rng.getrandbits(128))`.
+    """
+    return random.Random(" ".join(map(str, (seed, epoch, *origin))))  # noqa: S311 - an augmentation, no secret

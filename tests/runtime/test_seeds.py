@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from asyncwds.errors import SpecError
-from asyncwds.runtime import dataset_seed, make_seed
+from asyncwds.runtime import dataset_seed, item_rng, make_seed
+from asyncwds.samples import Origin
 
 
 def test_a_seed_is_the_same_in_every_process() -> None:
@@ -30,6 +31,20 @@ def test_each_part_and_its_place_count() -> None:
 def test_what_differs_from_process_to_process_is_refused(part: Any) -> None:
     with pytest.raises(SpecError, match=type(part).__name__):
         make_seed(1, part)
+
+
+def test_draws_for_an_item_depend_on_seed_epoch_and_origin_alone() -> None:
+    origin = Origin(3, 4, 512)
+    assert item_rng(1, 2, origin).random() == item_rng(1, 2, (3, 4, 512)).random() == 0.9299337935327172
+    others = [
+        (1, 2, (3, 4, 1024)),
+        (1, 2, (3, 5, 512)),
+        (1, 2, (2, 4, 512)),
+        (1, 3, origin),
+        (2, 2, origin),
+        (1, 2, (*origin, *origin)),
+    ]
+    assert len({item_rng(*each).random() for each in [*others, (1, 2, origin)]}) == len(others) + 1
 
 
 def test_the_seed_of_a_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
