@@ -15,6 +15,7 @@ from .codecs.decoders import torch_safetensors as torch_safetensors
 from .codecs.encoders import numpy_dumps as numpy_dumps
 from .codecs.encoders import torch_dumps as torch_dumps
 from .codecs.field_loaders import torch_loads as torch_loads
+from .codecs.images import decode_image as decode_image
 from .codecs.images import imagehandler as imagehandler
 from .codecs.images import turbojpeg as turbojpeg
 from .codecs.video import Video as Video

@@ -10,7 +10,8 @@ from typing import Literal, get_args
 
 from asyncwds import checks
 from asyncwds.codecs import ffmpeg
-from asyncwds.codecs.images import as_tensor, extension_set, last_extension
+from asyncwds.codecs.image_specs import as_tensor
+from asyncwds.codecs.images import extension_set, last_extension
 from asyncwds.codecs.video_types import MAX_DECODED, Sound, require_room
 from asyncwds.errors import SpecError
 from asyncwds.runtime.extras import require_extra

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from asyncwds import checks
 from asyncwds.codecs import field_loaders
-from asyncwds.codecs.images import imagehandler
+from asyncwds.codecs.images import checked_min_size, imagehandler
 from asyncwds.compression.fields import MAX_UNPACKED, unpack_field
 from asyncwds.compression.kinds import SUFFIXES
 from asyncwds.errors import DecodeError, SpecError
@@ -127,6 +127,8 @@ class Decoder:
     Pickles hold plain data, arrays and tensors; `pickle` has the classes of other objects that they may hold, or is "any" for
     whatever they hold, code among it. If it is given, it counts for `pkl`, `pickle`, `pyd`, `pth` and `pt` before the registry.
 
+    With `min_size` [pixels] the image specs make JPEGs 1/2, 1/4 or 1/8 as large, if their shorter side still has so many.
+
     `only` names the fields to decode (a list, or a string with spaces). Fields that are not bytes are an error unless
     `partial`. Names that begin with two underscores are metadata: their bytes become text if they are UTF-8. Calling
     raises DecodeError, with what went wrong as its cause, and SpecError where a library is missing.
@@ -145,6 +147,7 @@ class Decoder:
         decoders: Mapping[str, FieldDecoder] | None = None,
         max_unpacked: int = MAX_UNPACKED,
         pickle: field_loaders.Allowed = None,
+        min_size: int | None = None,
     ) -> None:
         checks.flag("decode: partial", partial)
         checks.whole("decode: max_unpacked", max_unpacked, 1)
@@ -152,7 +155,9 @@ class Decoder:
         for name, decode in (decoders or {}).items():
             checks.text("decode: an extension in decoders", name)
             checks.function(f"decode: the decoder for {name}", decode, takes=1)
-        own = [imagehandler(handler) if isinstance(handler, str) else handler for handler in handlers]
+        if checked_min_size("decode", min_size) is not None and not any(isinstance(handler, str) for handler in handlers):
+            raise SpecError('decode: min_size goes with an image spec, as in decode("rgb8", min_size=256)')
+        own = [imagehandler(handler, min_size=min_size) if isinstance(handler, str) else handler for handler in handlers]
         if decoders:
             own.insert(0, ByExtension({name.lower().lstrip("."): decode for name, decode in decoders.items()}))
         if pickle is not None or max_unpacked != MAX_UNPACKED:
@@ -161,6 +166,7 @@ class Decoder:
         self.handlers = [*(unpack if pre is None else pre), *own, *([basichandlers] if post is None else post)]
         self.only = None if only is None else frozenset(checks.names("decode: only", only))
         self.partial = partial
+        self.min_size = min_size
         self.suffixes = SUFFIXES if pre is None else {}
         self.max_unpacked = max_unpacked
         for handler in self.handlers:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from asyncwds import checks
 from asyncwds.codecs import ffmpeg
-from asyncwds.codecs.images import as_tensor, extension_set, image_spec, last_extension, pack_pixels
+from asyncwds.codecs.image_specs import as_tensor, image_spec, pack_pixels
+from asyncwds.codecs.images import extension_set, last_extension
 from asyncwds.codecs.video_types import MAX_DECODED, Request, Sampling
 from asyncwds.errors import SpecError
 

@@ -19,8 +19,8 @@ from asyncwds.codecs.decoders import (
     handle_extension,
 )
 from asyncwds.codecs.field_loaders import cbor_loads, msgpack_loads, npy_loads, npz_loads, tenbin_loads, torch_loads, unpickle_loads
+from asyncwds.codecs.image_specs import IMAGE_SPECS as imagespecs  # noqa: N811 - WebDataset's name
 from asyncwds.codecs.images import IMAGE_EXTENSIONS, ImageHandler, imagehandler
-from asyncwds.codecs.images import IMAGE_SPECS as imagespecs  # noqa: N811 - WebDataset's name
 from asyncwds.codecs.video import torch_video
 from asyncwds.compat.flags import settable
 from asyncwds.runtime import security

@@ -46,7 +46,8 @@ def describe_head(head: Any) -> str:
 def describe_stage(stage: Any) -> str:
     """As a method call: `shuffle(1000)`, `decode('rgb8')`, or `compose(f)` for a function of the user's."""
     if isinstance(stage, Map) and isinstance(stage.f, Decoder):
-        return show_call("decode", decoder_arguments(stage.f), _without(changed_fields(stage), "f"))
+        sizes = {} if stage.f.min_size is None else {"min_size": stage.f.min_size}
+        return show_call("decode", decoder_arguments(stage.f), sizes | _without(changed_fields(stage), "f"))
     if isinstance(stage, FilterFunction):
         return f"compose({show_call(_function_name(stage.f), stage.args, stage.kw)})"
     if is_dataclass(stage) and type(stage).__module__.startswith("asyncwds."):

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from asyncwds import imagehandler, turbojpeg
+from asyncwds import decode_image, imagehandler, turbojpeg
 from asyncwds.codecs import IMAGE_EXTENSIONS, IMAGE_SPECS
 from asyncwds.errors import SpecError
 
@@ -150,3 +151,71 @@ def test_secure_mode_runs_no_ghostscript(monkeypatch: pytest.MonkeyPatch, encode
         with pytest.raises(OSError, match="cannot identify"):
             imagehandler(spec)(".jpg", eps)
         assert imagehandler(spec)(".jpg", encoded("RGB", "jpeg")) is not None
+
+
+def animated(mode: str) -> bytes:
+    frames = [Image.new(mode, (40, 24), colour) for colour in ("red", "blue")]
+    file = BytesIO()
+    frames[0].save(file, "webp", save_all=True, append_images=frames[1:], lossless=True)
+    return file.getvalue()
+
+
+def transparent(kind: str, **options: Any) -> bytes:
+    """Colours under what is transparent all over, and by half."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (24, 40, 4), np.uint8)
+    pixels[:, :20, 3] = 0
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def saved(mode: str, kind: str, **options: Any) -> bytes:
+    random = np.random.default_rng(0)
+    file = BytesIO()
+    Image.fromarray(random.integers(0, 256, (24, 41, 3), np.uint8)).convert(mode).save(file, kind, **options)
+    return file.getvalue()
+
+
+FILES = {
+    "PNG, one colour transparent": lambda: saved("RGB", "png", transparency=(1, 2, 3)),
+    "PNG, one grey transparent": lambda: saved("L", "png", transparency=7),
+    "PNG, alpha": lambda: transparent("png"),
+    "PNG, gamma": lambda: saved("RGB", "png", gamma=2.2),
+    "PNG, profile": lambda: saved("RGB", "png", icc_profile=bytes(200)),
+    "WebP, lossy": lambda: saved("RGB", "webp", quality=60),
+    "WebP, lossless": lambda: saved("RGB", "webp", lossless=True),
+    "WebP, grey": lambda: saved("L", "webp"),
+    "WebP, with metadata": lambda: saved("RGB", "webp", exif=b"Exif\0\0II*\0"),
+    "WebP, lossy, alpha": lambda: transparent("webp", quality=60),
+    "WebP, lossless, alpha": lambda: transparent("webp", lossless=True),
+    "WebP, exact alpha": lambda: transparent("webp", lossless=True, exact=True),
+    "WebP, frames": lambda: animated("RGB"),
+    "WebP, frames with alpha": lambda: animated("RGBA"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_pngs_and_webps_have_pillow_s_pixels(kind: str) -> None:
+    """Also where imagecodecs reads some of them."""
+    data = FILES[kind]()
+    for spec, mode in (("l8", "L"), ("rgb8", "RGB"), ("rgba8", "RGBA")):
+        assert np.array_equal(decode_image(data, spec), expected(data, mode)), spec
+    for end in (8, 20, 32, 40, len(data) // 2, len(data) - 30):
+        with pytest.raises((OSError, SyntaxError)):
+            decode_image(data[:end], "rgb8")
+
+
+def test_the_bound_of_pixels_holds_for_pngs_and_webps(monkeypatch: pytest.MonkeyPatch) -> None:
+    for options in (
+        {"kind": "png"},
+        {"kind": "webp"},
+        {"kind": "webp", "lossless": True},
+        {"kind": "webp", "exif": b"Exif\0\0II*\0"},
+    ):
+        data = saved("RGB", **options)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 24 * 41 // 2 - 1)
+        with pytest.raises(Image.DecompressionBombError):
+            decode_image(data, "rgb8")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 24 * 41)
+        assert decode_image(data, "rgb8").shape == (24, 41, 3)

@@ -25,6 +25,7 @@ STAGES = [
     (lambda d: d.shuffle(10, initial=5), ".shuffle(10, initial=5)"),
     (lambda d: d.decode("rgb8"), ".decode('rgb8')"),
     (lambda d: d.decode("rgb8", handler=wds.ignore_and_continue), ".decode('rgb8', handler=ignore_and_continue)"),
+    (lambda d: d.decode("rgb8", min_size=256), ".decode('rgb8', min_size=256)"),
     (lambda d: d.decode(), ".decode()"),
     (lambda d: d.map(double), ".map(double)"),
     (lambda d: d.map(len, handler=wds.warn_and_continue), ".map(len, handler=warn_and_continue)"),

@@ -20,8 +20,11 @@ def decode(
     decoders: Mapping[str, FieldDecoder] | None = None,
     max_unpacked: int = MAX_UNPACKED,
     pickle: Allowed = None,
+    min_size: int | None = None,
     handler: Handler = reraise_exception,
 ) -> Map:
     """Decodes the fields of each sample, see `Decoder`. A sample with a field that cannot be decoded is a DecodeError."""
-    decoder = Decoder(handlers, pre, post, only, partial, decoders=decoders, max_unpacked=max_unpacked, pickle=pickle)
+    decoder = Decoder(
+        handlers, pre, post, only, partial, decoders=decoders, max_unpacked=max_unpacked, pickle=pickle, min_size=min_size
+    )
     return Map(decoder, handler)
