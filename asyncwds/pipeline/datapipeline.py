@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, fields, replace
 from functools import partial, wraps
 from inspect import isgeneratorfunction
 from itertools import islice
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar, overload
 from weakref import WeakSet
 
 from asyncwds import checks
-from asyncwds.bridges.async_iterator import ThreadedIterator
+from asyncwds.bridges.async_iterator import ClosableIterator, ThreadedIterator
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import html_block
 from asyncwds.pipeline import adapt, worker_stats
 from asyncwds.pipeline.clock import inner_stats, stage_name
 from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.epoch_counter import EpochCounter
+from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
 from asyncwds.pipeline.length import add_length_method, is_countable, remove_length_method
 from asyncwds.pipeline.run import (
     Description,
@@ -37,9 +38,14 @@ from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.stats import Counters, Stats, with_head
 from asyncwds.runtime.torch_iterable import TorchIterable
 
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+
 
 @TorchIterable.register
-class DataPipeline:
+class DataPipeline(Generic[ItemT_co]):
     """Items of what stands first, passed through the stages behind it, for `for`, `async for` and torch's DataLoader.
 
         DataPipeline(SimpleShardList(urls), split_by_worker, tarfile_to_samples(), shuffle(1000), decode(), batched(16))
@@ -62,6 +68,30 @@ class DataPipeline:
     size: int  # where there is a `len()`
     length = -1  # WebDataset's, which nothing uses
 
+    # Functions whose types are known give the items theirs, up to three of them; a list stands for the stages in it.
+    @overload
+    def __init__(self: DataPipeline[Any], head: list[Any], /, *stages: Any, seed: int | None = ...) -> None: ...
+    @overload
+    def __init__(self: DataPipeline[A], head: Head[A], /, *, seed: int | None = ...) -> None: ...
+    @overload
+    def __init__(self: DataPipeline[B], head: Head[A], b: StageFunction[A, B], /, *, seed: int | None = ...) -> None: ...
+    @overload
+    def __init__(
+        self: DataPipeline[C], head: Head[A], b: StageFunction[A, B], c: StageFunction[B, C], /, *, seed: int | None = ...
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataPipeline[D],
+        head: Head[A],
+        b: StageFunction[A, B],
+        c: StageFunction[B, C],
+        d: StageFunction[C, D],
+        /,
+        *,
+        seed: int | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self: DataPipeline[Any], *args: Any, seed: int | None = ..., **ignored: Any) -> None: ...
     def __init__(self, *args: Any, seed: int | None = None, **ignored: Any) -> None:
         if ignored:  # as WebDataset's does
             warnings.warn(f"{type(self).__name__} takes stages, and ignores {', '.join(ignored)}", stacklevel=2)
@@ -93,25 +123,25 @@ class DataPipeline:
 
     # -- iterating ------------------------------------------------------------------------------------------------
 
-    def __iter__(self) -> Iteration | Generator[Any, None, None]:
+    def __iter__(self) -> ClosableIterator[ItemT_co]:
         if self._has_own("iterator", "iterator1"):
             return (item for item in islice(self.iterator(), self._bounds.items))
         return self._iteration(self._start(self._description))
 
-    def __aiter__(self) -> ThreadedIterator[Any]:
+    def __aiter__(self) -> ThreadedIterator[ItemT_co]:
         if self._has_own("__iter__", "iterator", "iterator1"):
             return ThreadedIterator((item for item in self), self._interrupt, users_frames)
         started = self._start(self._description)
         return ThreadedIterator(self._iteration(started), started.interrupt, users_frames)
 
-    def iterator(self) -> Iteration | Generator[Any, None, None]:
+    def iterator(self) -> ClosableIterator[ItemT_co]:
         """An iteration that the number of items given to `repeat` or `with_epoch` does not bound."""
         if self._has_own("iterator1"):
             self._announce()
             return repeated(lambda _: nullcontext(self.iterator1()), self._bounds.passes)
         return self._iteration(self._start(replace(self._description, items=None)))
 
-    def iterator1(self) -> Iteration | Generator[Any, None, None]:
+    def iterator1(self) -> ClosableIterator[ItemT_co]:
         """An iteration of one pass over the data."""
         return self._iteration(self._start(replace(self._description, passes=1, items=None)))
 
@@ -228,7 +258,11 @@ class DataPipeline:
     def stage(self, i: int) -> Any:
         return self.pipeline[i]
 
-    def compose(self, *args: Any) -> Self:
+    @overload
+    def compose(self, stage: StageFunction[ItemT_co, B], /) -> DataPipeline[B]: ...
+    @overload
+    def compose(self, *args: Any) -> DataPipeline[Any]: ...
+    def compose(self, *args: Any) -> DataPipeline[Any]:
         """A new pipeline with more stages: any callables from an iterator to an iterator, a generator function for one."""
         other = copy(self)
         for stage in args:

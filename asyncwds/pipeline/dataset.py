@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
 
 from asyncwds import checks
 from asyncwds.engine.source import Handler, Source
@@ -16,6 +16,7 @@ from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.directory import DirectoryShardList, Mode
 from asyncwds.pipeline.fluid import FluidInterface
 from asyncwds.pipeline.handlers import reraise_exception
+from asyncwds.pipeline.item_types import ItemT_co, StageFunction
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.run import Description
 from asyncwds.pipeline.shardlists import ResampledShards, SimpleShardList
@@ -39,17 +40,9 @@ from asyncwds.storage.listing import Listing, look_up
 from asyncwds.storage.schemes import as_access
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
-    from asyncwds.bridges.async_iterator import ThreadedIterator
     from asyncwds.pipeline.stages.collation import Collation
 
-    ItemT_co = TypeVar("ItemT_co", covariant=True, default=Any)  # `WebDataset` alone is one of any items
-    U = TypeVar("U")
-else:
-    from typing import TypeVar
-
-    ItemT_co = TypeVar("ItemT_co", covariant=True)
+U = TypeVar("U")
 
 SPOOL_MODES = get_args(Mode)
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for
@@ -57,7 +50,7 @@ SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for
 Urls = str | PathLike[str] | Mapping[str, Any] | Iterable[str | PathLike[str]]
 
 
-class WebDataset(DataPipeline, FluidInterface, Generic[ItemT_co]):
+class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
     """Samples of tar shards, as one object for `for`, `async for` and torch's DataLoader.
 
     urls            path or URL, with braces, '::', '@list.txt' and wildcards; a list of such; a YAML file or dict
@@ -175,12 +168,12 @@ class WebDataset(DataPipeline, FluidInterface, Generic[ItemT_co]):
         self.append(TarSamples(source) if listed else source)
 
     if TYPE_CHECKING:
-        # What the items become, which the methods of other pipelines don't say: they return their own class, hence the ignores.
+        # What the items become, which `FluidInterface` can't say of a class that it doesn't know; hence the ignores.
 
-        def __iter__(self) -> Generator[ItemT_co, None, None]: ...  # noqa: PYI058 - it can be closed
-        def __aiter__(self) -> ThreadedIterator[ItemT_co]: ...
+        @overload  # type: ignore[no-overload-impl]
+        def compose(self, stage: StageFunction[ItemT_co, U], /) -> WebDataset[U]: ...
+        @overload
         def compose(self, *args: Any) -> WebDataset[Any]: ...
-        def select(self, predicate: Callable[[ItemT_co], Any], handler: Handler = ...) -> Self: ...
         def map(self, f: Callable[[ItemT_co], U | None], handler: Handler = ...) -> WebDataset[U]: ...
         @overload  # type: ignore[no-overload-impl, override]
         def to_tuple(self, a: str | Sequence[str], b: str | Sequence[str], /, **options: Any) -> WebDataset[tuple[Any, Any]]: ...

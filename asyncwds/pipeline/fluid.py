@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Generic, Self, cast
 
 from asyncwds.pipeline.handlers import Handler, reraise_exception
+from asyncwds.pipeline.item_types import ItemT_co
 from asyncwds.pipeline.stages import batches, fields, inspecting, patterns, sampling, tuples
 from asyncwds.pipeline.stages.cached import Cached
 from asyncwds.pipeline.stages.collation import Collation, default_collation_fn
@@ -22,10 +23,16 @@ from asyncwds.pipeline.stages.slice import Slice
 from asyncwds.pipeline.stages.xdecode import xdecode
 
 
-class FluidInterface:
-    """For classes with a method `compose(*stages)` that returns a new pipeline with the stages added, such as `DataPipeline`."""
+class FluidInterface(Generic[ItemT_co]):
+    """For classes with a method `compose(*stages)` that returns a new pipeline with the stages added, such as `DataPipeline`.
 
-    compose: Callable[..., Self]
+    To a type checker these methods change no type: a class says itself what `map` and the like make of its items.
+    """
+
+    compose: Callable[..., Any]
+
+    def _then(self, stage: Any) -> Self:
+        return cast("Self", self.compose(stage))
 
     # -- order and number
 
@@ -40,23 +47,23 @@ class FluidInterface:
     ) -> Self:
         """Shuffles in a buffer of `size` samples, giving out from the time `initial` are in. Size 0 is none."""
         stage = shuffle(size, initial, rng, seed, handler)
-        return self if size < 1 else self.compose(stage)
+        return self if size < 1 else self._then(stage)
 
     def detshuffle(self, bufsize: int = 1000, initial: int = 100, seed: int = 0, epoch: int = -1) -> Self:
         """Shuffles in the order of `Random(seed + epoch)`."""
-        return self.compose(detshuffle(bufsize, initial, seed, epoch))
+        return self._then(detshuffle(bufsize, initial, seed, epoch))
 
-    def select(self, predicate: Callable[[Any], Any], handler: Handler = reraise_exception) -> Self:
+    def select(self, predicate: Callable[[ItemT_co], Any], handler: Handler = reraise_exception) -> Self:
         """Keeps the samples for which the predicate is true."""
-        return self.compose(Select(predicate, handler))
+        return self._then(Select(predicate, handler))
 
     def rsample(self, p: float = 0.5, *, seed: int | None = None, rng: random.Random | None = None) -> Self:
         """Keeps each sample with probability `p`."""
-        return self.compose(sampling.rsample(p, seed=seed, rng=rng))
+        return self._then(sampling.rsample(p, seed=seed, rng=rng))
 
     def slice(self, *args: int | None) -> Self:
         """As `itertools.islice`: `slice(n)`, `slice(start, stop)`, `slice(start, stop, step)`."""
-        return self.compose(Slice(args))
+        return self._then(Slice(args))
 
     # -- samples and their fields
 
@@ -71,45 +78,45 @@ class FluidInterface:
         **options: Any,
     ) -> Self:
         """Decodes fields by extension; "rgb8", "torchrgb", "pil" and the like say what images become."""
-        return self.compose(decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler, **options))
+        return self._then(decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler, **options))
 
     def xdecode(self, *args: Any, **options: Any) -> Self:
         """Decodes fields by patterns of their names, with functions of a stream: `xdecode(("*.jpg", f), json=json.load)`."""
-        return self.compose(xdecode(*args, **options))
+        return self._then(xdecode(*args, **options))
 
     def map(self, f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Self:
         """Applies a function to each sample; one for which it returns None is dropped."""
-        return self.compose(Map(f, handler))
+        return self._then(Map(f, handler))
 
     def map_dict(self, handler: Handler = reraise_exception, **functions: Callable[[Any], Any]) -> Self:
         """`map_dict(jpg=resize, cls=int)`: replaces fields by functions of their values."""
-        return self.compose(fields.map_dict(handler, **functions))
+        return self._then(fields.map_dict(handler, **functions))
 
     def rename(self, handler: Handler = reraise_exception, keep: bool = True, **names: str) -> Self:
         """`rename(image="jpg;png")`: the first of the fields that is there gets the new name."""
-        return self.compose(rename(handler, keep, **names))
+        return self._then(rename(handler, keep, **names))
 
     def rename_keys(self, *renamings: Sequence[str], **options: Any) -> Self:
         """`rename_keys(("image", "*jpg"), label="cls")`: new names for the fields that match, all others dropped."""
-        return self.compose(patterns.rename_keys(*renamings, **options))
+        return self._then(patterns.rename_keys(*renamings, **options))
 
     def associate(self, associator: Associator, handler: Handler = reraise_exception) -> Self:
         """Adds the fields that a function or a mapping has for the sample's key."""
-        return self.compose(fields.associate(associator, handler))
+        return self._then(fields.associate(associator, handler))
 
     # -- tuples
 
     def to_tuple(self, *args: str | Sequence[str], **options: Any) -> Self:
         """`to_tuple("jpg;png", "json")`: tuples of fields, each the first of its alternatives that is there."""
-        return self.compose(tuples.to_tuple(*args, **options))
+        return self._then(tuples.to_tuple(*args, **options))
 
     def extract_keys(self, *patterns_: str | Sequence[str], **options: Any) -> Self:
         """`extract_keys("*.jpg;*.png", "cls")`: tuples of the fields that match."""
-        return self.compose(patterns.extract_keys(*patterns_, **options))
+        return self._then(patterns.extract_keys(*patterns_, **options))
 
     def map_tuple(self, *args: Callable[[Any], Any] | None, handler: Handler = reraise_exception) -> Self:
         """Applies one function to each element; None leaves it."""
-        return self.compose(tuples.map_tuple(*args, handler=handler))
+        return self._then(tuples.map_tuple(*args, handler=handler))
 
     # -- batches
 
@@ -126,34 +133,34 @@ class FluidInterface:
         Numbers (labels) become numpy arrays, as with WebDataset, and torch tensors with `tensors=True`, for loops without a
         DataLoader, which would do the same.
         """
-        return self.compose(batches.batched(batchsize, collation_fn, partial, handler, tensors))
+        return self._then(batches.batched(batchsize, collation_fn, partial, handler, tensors))
 
     def unbatched(self, handler: Handler = reraise_exception) -> Self:
         """Batches of columns → samples."""
-        return self.compose(batches.unbatched(handler))
+        return self._then(batches.unbatched(handler))
 
     def listed(self, batchsize: int, partial: bool = True) -> Self:
         """Lists of `batchsize` samples; `partial=False` drops a last one that is not full."""
-        return self.compose(batches.listed(batchsize, partial))
+        return self._then(batches.listed(batchsize, partial))
 
     def unlisted(self) -> Self:
         """Lists of samples → samples."""
-        return self.compose(batches.unlisted())
+        return self._then(batches.unlisted())
 
     # -- looking on, and keeping
 
     def info(self, fmt: str | None = None, n: int = 3, every: int = -1, **options: Any) -> Self:
         """Writes the first `n` samples, and every `every`-th, to stderr."""
-        return self.compose(inspecting.info(fmt, n, every, **options))
+        return self._then(inspecting.info(fmt, n, every, **options))
 
     def log_keys(self, logfile: str | PathLike[str] | None = None) -> Self:
         """Appends number, worker, rank and key of each sample to a file; without one it does nothing."""
-        return self.compose(inspecting.log_keys(logfile))
+        return self._then(inspecting.log_keys(logfile))
 
     def mcached(self) -> Self:
         """Keeps the samples of the first complete pass in memory."""
-        return self.compose(Cached())
+        return self._then(Cached())
 
     def lmdb_cached(self, *args: Any, **options: Any) -> Self:
         """Keeps the samples of the first complete pass in an LMDB database, see `LMDBCached`."""
-        return self.compose(LMDBCached(*args, **options))
+        return self._then(LMDBCached(*args, **options))

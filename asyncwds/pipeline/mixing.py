@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, Generic
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
@@ -13,6 +13,7 @@ from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.clock import inner_stats
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.epoch_counter import EpochCounter
+from asyncwds.pipeline.item_types import ItemT_co
 from asyncwds.pipeline.mix_order import checked_probs, random_samples, round_robin_longest, round_robin_shortest
 from asyncwds.pipeline.mix_stream import Mixed
 from asyncwds.pipeline.protocol import Stream
@@ -24,20 +25,20 @@ from asyncwds.runtime.worker_info import WorkerInfo
 
 
 @TorchIterable.register
-class RoundRobin:
+class RoundRobin(Generic[ItemT_co]):
     """A sample of each data set in turn, until it is the turn of one that has ended; with `longest` until all have.
 
     Each iteration is an epoch, counted from 0 or from `set_epoch`, of its members too. Dropping the iterator closes theirs.
     An error of a member comes out with a note that names it. `FluidWrapper(mix)` adds the fluent methods.
     """
 
-    def __init__(self, datasets: Iterable[Iterable[Any]], longest: bool = False) -> None:
+    def __init__(self, datasets: Iterable[Iterable[ItemT_co]], longest: bool = False) -> None:
         self.datasets = _members("RoundRobin", datasets)
         checks.flag("RoundRobin: longest", longest)
         self.longest = longest
         self._epochs = EpochCounter()
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[ItemT_co]:
         return self._mixed(None, RunContext(0, *self._epochs.begin()))
 
     def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - it is what a pipeline begins with
@@ -60,7 +61,7 @@ class RoundRobin:
 
 
 @TorchIterable.register
-class RandomMix:
+class RandomMix(Generic[ItemT_co]):
     """Samples of data sets drawn by chance, in proportion to `probs` (of any sum; None is all alike).
 
     Ends where a data set is drawn that has ended; with `longest` when all have, the others taking its share. One of
@@ -75,7 +76,7 @@ class RandomMix:
 
     def __init__(
         self,
-        datasets: Iterable[Iterable[Any]],
+        datasets: Iterable[Iterable[ItemT_co]],
         probs: Sequence[float] | None = None,
         longest: bool = False,
         *,
@@ -89,7 +90,7 @@ class RandomMix:
         self._own_seed = dataset_seed(seed)
         self._epochs = EpochCounter()
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[ItemT_co]:
         return self._mixed(RunContext(self._own_seed, *self._epochs.begin()))
 
     def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - it is what a pipeline begins with

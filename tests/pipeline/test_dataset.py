@@ -16,7 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from asyncwds import Prefetch, WebDataset, ignore_and_continue, ignore_and_stop, split_by_node
+from asyncwds import (
+    DataPipeline,
+    FluidWrapper,
+    Prefetch,
+    RandomMix,
+    RoundRobin,
+    WebDataset,
+    ignore_and_continue,
+    ignore_and_stop,
+    split_by_node,
+)
 from asyncwds.errors import BridgeError, SpecError, TarError, TruncatedTarError
 from asyncwds.samples import Sample
 from asyncwds.testing import leaks, make_shard
@@ -634,3 +644,12 @@ def test_a_dataset_made_with_the_type_of_its_items_in_brackets_is_pickled_and_ta
     (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": "a", "txt": b"x"}]))
     dataset = WebDataset[Sample](str(tmp_path / "a.tar")).to_tuple("__key__", "txt")
     assert list(pickle.loads(pickle.dumps(dataset))) == [("a", b"x")]
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [DataPipeline[int]([[1, 2]]), FluidWrapper[int]([1, 2]), RandomMix[int]([[1, 2]], seed=1), RoundRobin[int]([[1, 2]])],
+    ids=lambda pipeline: type(pipeline).__name__,
+)
+def test_a_pipeline_made_with_the_type_of_its_items_in_brackets_is_pickled_and_iterated(pipeline):
+    assert list(pickle.loads(pickle.dumps(pipeline))) == list(pipeline) == [1, 2]

@@ -59,7 +59,8 @@ def stages_that_give_other_items(dataset: wds.WebDataset[wds.Sample]) -> None:
     assert_type(dataset.map(label).batched(16, None), wds.WebDataset[list[int]])
     assert_type(dataset.map(label).listed(16), wds.WebDataset[list[int]])
     assert_type(dataset.listed(16).unlisted(), wds.WebDataset[wds.Sample])
-    assert_type(dataset.compose(stage), wds.WebDataset[Any])
+    assert_type(dataset.compose(stage), wds.WebDataset[int])
+    assert_type(dataset.compose(stage, wds.shuffle(10)), wds.WebDataset[Any])
 
 
 async def items() -> None:
@@ -105,7 +106,7 @@ def pipelines(urls: list[str], dataset: wds.WebDataset) -> None:
     shards = wds.SimpleShardList(urls, seed=1)
     assert_type(len(shards), int)
     pipeline = wds.DataPipeline(shards, wds.split_by_node, wds.tarfile_to_samples(prefetch=4), wds.shuffle(10), seed=1)
-    assert_type(pipeline.compose(stage).repeat(2).with_epoch(nbatches=3).with_length(3), wds.DataPipeline)
+    assert_type(pipeline.compose(stage).repeat(2).with_epoch(nbatches=3).with_length(3), wds.DataPipeline[int])
     with wds.WebDataset("a.tar", resampled=True, cache_dir="cache", seed=1) as opened:
         assert_type(opened, wds.WebDataset[wds.Sample])
     wds.WebDataset({"datasets": [{"shards": "a.tar", "choose": 1}]})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
@@ -19,6 +19,8 @@ from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import StageRun, open_loop, run_alone
 from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.worker_info import WorkerInfo
+
+T = TypeVar("T")
 
 
 class Writable(Protocol):
@@ -48,7 +50,7 @@ class Info:
         if self.stream is not None and not hasattr(self.stream, "write"):
             raise SpecError(f"info: stream must be a file of text, not {show_value(self.stream)}")
 
-    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+    def __call__(self, source: Iterable[T]) -> Iterator[T]:
         return run_alone(self, source)
 
     def open(self, source: Stream, context: RunContext) -> Stream:
@@ -104,7 +106,7 @@ class LogKeys:
     def __post_init__(self) -> None:
         checks.path("log_keys: logfile", self.logfile or None, optional=True)
 
-    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+    def __call__(self, source: Iterable[T]) -> Iterator[T]:
         return run_alone(self, source)
 
     def open(self, source: Stream, context: RunContext) -> Stream:

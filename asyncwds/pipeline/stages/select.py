@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from asyncwds import checks
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import StageRun, function_name, open_loop, run_alone
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Select:
         checks.function("select: predicate", self.predicate, takes=1)
         checks.function("select: handler", self.handler, takes=1)
 
-    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+    def __call__(self, source: Iterable[T]) -> Iterator[T]:
         return run_alone(self, source)
 
     def open(self, source: Stream, context: RunContext) -> Stream:

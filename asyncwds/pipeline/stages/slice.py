@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TypeVar
 
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.pipeline.streams import StageStream
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Slice:
         except (TypeError, ValueError) as error:
             raise SpecError(f"slice{self.bounds!r}: {error}") from error
 
-    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+    def __call__(self, source: Iterable[T]) -> Iterator[T]:
         return run_alone(self, source)
 
     def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - the protocol

@@ -1,0 +1,21 @@
+"""The types of items and stages, for type checkers. Variables have defaults, which Python 3.11 doesn't know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    ItemT_co = TypeVar("ItemT_co", covariant=True, default=Any)  # `WebDataset` alone is one of any items
+else:
+    from typing import TypeVar
+
+    ItemT_co = TypeVar("ItemT_co", covariant=True)
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+Head = Iterable[A] | Callable[[], Iterable[A]]  # what a pipeline begins with
+StageFunction = Callable[[Iterator[A]], Iterable[B]]
