@@ -19,7 +19,7 @@ class Buffers:
     """
 
     def __init__(self, size: int, most: int) -> None:
-        self._size = size
+        self.size = size
         self._most = most
         self._free: list[mmap.mmap] = []
         self._lent = 0
@@ -38,16 +38,23 @@ class Buffers:
 
     def give_back(self, buffer: mmap.mmap) -> None:
         self._lent -= 1
-        self._free.append(buffer)
+        if len(buffer) == self.size:
+            self._free.append(buffer)
+
+    def resize(self, size: int, budget: int) -> None:
+        """From now on buffers have another size [bytes]; those of the old one go when they are given back."""
+        if size != self.size:
+            self._free.clear()
+            self.size, self._most = size, budget // size
 
     def shrink(self, spare: int) -> None:
         """Frees unused buffers that are more than `spare` [bytes] of the budget can hold."""
-        while self._free and len(self._free) * self._size > spare:
+        while self._free and len(self._free) * self.size > spare:
             # Not closed: a view of it may be waiting to be collected. The memory goes with the last reference.
             self._free.pop()
 
     def _make(self) -> mmap.mmap:
-        return mmap.mmap(-1, self._size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return mmap.mmap(-1, self.size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _keep_freed_memory() -> None:

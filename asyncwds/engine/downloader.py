@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from time import perf_counter
 
+from asyncwds.engine.link_speed import LinkSpeed
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
-from asyncwds.engine.scheduler import Scheduler
+from asyncwds.engine.scheduler import LEAST_SPLIT, Scheduler
 from asyncwds.engine.stragglers import LOOK_EVERY, RESTARTS, Action, LateParts
 from asyncwds.engine.tuner import START, Tuner
 from asyncwds.errors import FetchError, WdsError
@@ -41,7 +41,8 @@ class Downloader:
         # More would only fail. But shards in rotation that are streams need one each.
         self._most = max(scheduler.rotation.slots or 1, most_connections())
         self._connections = min(scheduler.connections, self._most)
-        self._tuner = Tuner(max(START, self._connections)) if tuned else None
+        self._tuner = Tuner(max(START, self._connections), self._connections) if tuned else None
+        self._link = LinkSpeed()
         self._ahead = ReadAhead()
         self._tasks: dict[Part, asyncio.Task[None]] = {}
         self._room: dict[Part, asyncio.Future[None]] = {}  # paused streams
@@ -76,15 +77,20 @@ class Downloader:
                 self._start(part)
             self._count()
 
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
     def _observe(self) -> None:
         scheduler, counters = self._scheduler, self._counters
-        now = perf_counter()
+        now = self._now()
         scheduler.outside = self._outside()
         starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
         scheduler.ahead = self._ahead.observe(now, starved, resting=scheduler.resting)
+        scheduler.least_split = max(LEAST_SPLIT, 2 * self._link.answer_bytes)
         scheduler.connections = self._connections
         if self._tuner is not None:
-            tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled)
+            tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled, self._link.first_byte)
             scheduler.connections = min(self._most, max(self._connections, tuned))
 
     async def wait_for(self, run: ShardRun | None) -> None:
@@ -93,12 +99,12 @@ class Downloader:
             raise self._broken
         self._awaited = run
         self._arrived = asyncio.get_running_loop().create_future()
-        self._waiting_since = perf_counter()
+        self._waiting_since = self._now()
         self._watch_later()
         try:
             await self._arrived
         finally:
-            self._counters.starved += perf_counter() - self._waiting_since
+            self._counters.starved += self._now() - self._waiting_since
             self._arrived = self._waiting_since = None
 
     def wake(self) -> None:
@@ -162,6 +168,7 @@ class Downloader:
     def _count(self) -> None:
         counters, scheduler = self._counters, self._scheduler
         counters.connections = scheduler.connections
+        counters.splits = scheduler.splits
         counters.in_flight = scheduler.in_flight
         counters.in_flight_peak = max(counters.in_flight_peak, scheduler.in_flight)
         counters.buffered = scheduler.reserved + scheduler.outside
@@ -174,10 +181,13 @@ class Downloader:
         try:
             buffer = None if part.buffer is None else memoryview(part.buffer)
             wanted = ObjectRange(run.shard.url, part.start, part.stop, run.identity)
+            asked = self._now()
             async with self._fetcher.open(wanted, buffer=buffer) as body:
                 self._scheduler.answered(part, body.answer)
                 self.schedule()
+                answered = self._now()
                 await self._receive(part, body)
+            self._link.observe(answered - asked, part.received, self._now() - answered)
             self._scheduler.completed(part)
         except WdsError as error:
             self._scheduler.failed(part, error)
@@ -231,7 +241,7 @@ class Downloader:
         if self._waiting_since is None:
             return
         with self._breaking():
-            decided = self._late_parts.decide(self._scheduler.rotation.reading, self._awaited, perf_counter())
+            decided = self._late_parts.decide(self._scheduler.rotation.reading, self._awaited, self._now())
             if decided:
                 self._watch_later()
             for part, action in decided:
@@ -240,7 +250,6 @@ class Downloader:
     def _help(self, part: Part, action: Action) -> None:
         match action:
             case Action.SPLIT if rest := self._scheduler.split(part):
-                self._counters.splits += 1
                 self._start(rest)
             case Action.RESTART if self._affords_restart() and (rest := self._scheduler.restart(part)):
                 self._counters.restarts += 1

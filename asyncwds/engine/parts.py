@@ -82,6 +82,12 @@ class ShardRun:
     checksum: str | None = None  # of the whole, as long as all answers agree about it
     next_start: int | None = 0  # first byte of which no part has been started; None if all have
     parts: deque[Part] = field(default_factory=deque)  # started and not read to their end, in order
+
+    @property
+    def ahead(self) -> int:
+        """Bytes that come before the next part and are not read."""
+        return self.next_start - self.parts[0].start - self.parts[0].taken if self.parts and self.next_start is not None else 0
+
     used: list[Part] = field(default_factory=list)  # read to their end, with a buffer to recycle
 
     @property

@@ -19,7 +19,8 @@ Three rules bound memory and cannot deadlock:
 3. The part that the reader needs next may start whatever the budget says.
 
 A part that is slow while the reader waits for it can be `split`: its second half, or all that is still to come if it has
-stalled, goes to another connection.
+stalled, goes to another connection. At the end of the plan, where nothing else is left to start, connections that are free take
+halves of the parts that have most still to come.
 
 A stream without ranges reserves one part's size and pauses when as many bytes wait in it; so it can hold its
 connection for ever. Rule 1 keeps a connection for the shard that is read (its first part started before any part
@@ -35,20 +36,22 @@ from operator import attrgetter
 
 from asyncwds.engine.buffers import Buffers
 from asyncwds.engine.interleave import Interleave
+from asyncwds.engine.part_sizes import PartSizes
 from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState, next_chunk
 from asyncwds.errors import WdsError
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Answer, Chunk
 
-LEAST_SPLIT = MiB // 4  # [bytes] still to come that are worth another request
+LEAST_SPLIT = MiB // 4  # [bytes] still to come that are worth another request, where an answer takes no time
 LEAST_SHARE = 4  # a quarter of the budget is for parts in flight, however much the samples hold
 
 
 class Scheduler:
     """What is in flight and what is reserved; `rotation` has whose turn it is to be read.
 
-    `connections` and `ahead` may be changed at any time; parts already in flight run on.
+    `connections`, `ahead` and `least_split` may be changed at any time; parts already in flight run on. Parts have `part_bytes`, or
+    between `least_part` and that.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Scheduler:
         budget: int,
         window: int = 0,
         part_bytes: int,
+        least_part: int | None = None,
         interleave: int = 1,
         arrival: bool = False,
     ) -> None:
@@ -66,12 +70,14 @@ class Scheduler:
         self.ahead = sys.maxsize
         self.budget = budget
         self.window = window
-        self.part_bytes = part_bytes
-        self.in_flight = 0
+        self.sizes = PartSizes(least_part or part_bytes, part_bytes)
+        self.least_split = LEAST_SPLIT
+        self.splits = 0
         self.reserved = 0
         self.outside = 0  # bytes that samples hold, complete or not
         self.held = 0  # parts started and not read to their end
         self.paused = 0  # streams in flight that wait for the reader
+        self._fetching: set[Part] = set()  # in flight, whatever has become of them
         self._buffers = Buffers(part_bytes, budget // part_bytes)
         self._usual = 0  # size [bytes] of the shard whose answer came last, if it has ranges
         self._todo: list[ShardRun] = []  # the startable ones, in plan order
@@ -86,9 +92,23 @@ class Scheduler:
         while True:
             needed = self._needed()
             run = needed or self._next_run()
-            if run is None or not (self._fits(run) or needed):
+            if run is not None and (self._fits(run) or needed):
+                started.append(self._start(run))
+            elif run is None and (half := self._split_last()):
+                started.append(half)
+            else:
                 return started
-            started.append(self._start(run))
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._fetching)
+
+    def _part_bytes(self, run: ShardRun | None) -> int:
+        """The size [bytes] of a shard's next part; that of a new shard's first one if it is None."""
+        reading = self.rotation.reading
+        begun = run is not None and run in reading
+        ahead = run.ahead * len(reading) if run is not None and begun else self.reserved
+        return self.sizes.next(ahead, self.connections, self.budget)
 
     @property
     def allowed(self) -> int:
@@ -129,22 +149,21 @@ class Scheduler:
         """
         current = self.rotation.current()
         probing = current is not None and current is not run and current.state is ShardState.PROBING
-        return self.part_bytes if probing else 0
+        return self.sizes.most if probing else 0
 
     def _free_connection(self) -> bool:
         return self.in_flight < self.connections and self.held < self.connections + self.ahead
 
     def _size(self, run: ShardRun) -> int:
-        if run.total is None or run.next_start is None:
-            return self.part_bytes
-        return min(self.part_bytes, run.total - run.next_start)
+        size = self._part_bytes(run)
+        return size if run.total is None or run.next_start is None else min(size, run.total - run.next_start)
 
     def _next_run(self) -> ShardRun | None:
         if self._todo:
             rotates = len(self.rotation.reading) > 1 and self.rotation.slots is not None
             return min(self._todo, key=self._urgency) if rotates else self._todo[0]
         # A new shard is opened only when it can start, so that plans without end are drawn no further than needed.
-        if self._free_connection() and self.reserved + self.part_bytes <= self.budget:
+        if self._free_connection() and self.reserved + self._part_bytes(None) <= self.budget:
             return self.rotation.open()
         return None
 
@@ -158,8 +177,9 @@ class Scheduler:
         size = self._size(run)
         stop = None if run.state is ShardState.RANGED and run.total is None else run.next_start + size
         part = Part(run, run.next_start, stop, size)
+        self._buffers.resize(self.sizes.most_for(self.connections, self.budget), self.budget)
         if self._deserves_a_buffer(run, part) and (buffer := self._buffers.lend()):
-            part.buffer, part.reserved = buffer, self.part_bytes
+            part.buffer, part.reserved = buffer, self._buffers.size
         run.next_start = None if stop == run.total else stop
         run.parts.append(part)
         if run.state is ShardState.WAITING:
@@ -172,13 +192,20 @@ class Scheduler:
     def _count_in(self, part: Part) -> None:
         self.reserved += part.reserved
         self.held += 1
-        self.in_flight += 1
+        self._fetching.add(part)
 
     def _deserves_a_buffer(self, run: ShardRun, part: Part) -> bool:
         """A buffer is as large as parts can be, and takes as much of the budget: too much for a small part."""
-        if part.stop is None or self.reserved + self.part_bytes > self.allowed:
+        room = self._buffers.size
+        if part.stop is None or self.reserved + room > self.allowed or part.stop - part.start > room:
             return False
-        return (part.stop - part.start if run.total is not None else self._usual) * 2 > self.part_bytes
+        return (part.stop - part.start if run.total is not None else min(self._usual, part.stop - part.start)) * 2 > room
+
+    def _split_last(self) -> Part | None:
+        """At the end of the plan, where connections have nothing else to do: half of the part that has most still to come."""
+        if not self.rotation.exhausted or self._todo or not self._fetching:
+            return None
+        return self.split(max(self._fetching, key=lambda part: part.missing or 0))
 
     def split(self, part: Part) -> Part | None:
         """Cuts what is still to come of a part in two, and starts the second half; None if it is not worth it or has no connection.
@@ -186,8 +213,9 @@ class Scheduler:
         The part's task ends by itself at its new `stop`.
         """
         missing = part.missing
-        if missing is None or missing < LEAST_SPLIT or self.in_flight >= self.connections:
+        if missing is None or missing < self.least_split or self.in_flight >= self.connections:
             return None
+        self.splits += 1
         return self._cut(part, missing // 2)
 
     def restart(self, part: Part) -> Part | None:
@@ -250,7 +278,7 @@ class Scheduler:
 
     def released(self, part: Part) -> None:
         """A part's task has ended, and with it the use of its connection. Until then it may write to its buffer."""
-        self.in_flight -= 1
+        self._fetching.discard(part)
         part.in_flight = False
         if part.state in (PartState.READ, PartState.DROPPED):
             self._recycle_buffer(part)

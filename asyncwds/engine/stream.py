@@ -52,6 +52,7 @@ class BlockStream:
             budget=prefetch.buffer_bytes - window_bytes(prefetch),
             window=window_bytes(prefetch),
             part_bytes=prefetch.part_size(),
+            least_part=prefetch.least_part(),
             interleave=prefetch.interleave,
             arrival=self._arrival,
         )

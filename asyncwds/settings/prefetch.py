@@ -18,7 +18,8 @@ class Prefetch:
     connections         requests in flight over all shards; "auto" adapts to the link and the consumer
     buffer_bytes        bound [bytes] of everything fetched or reserved, and of samples that the consumer is not done with; where
                         two samples take more than three quarters of it, those and a quarter
-    part_bytes          size [bytes] of one range request; "auto" is 8 MiB, less where the buffer is small
+    part_bytes          size [bytes] of one range request; "auto" is 1 MiB near the reader and up to 8 MiB behind
+                        that, less where the buffer is small or connections are many
     interleave          shards read in rotation, `interleave_samples` samples each turn
     order               "plan": what is yielded never depends on timing; "arrival": samples as they come, fastest with stragglers
     max_member_bytes    a member that declares more [bytes] than this, its holes included, is refused before memory is taken
@@ -58,6 +59,10 @@ class Prefetch:
         if self.part_bytes != "auto":
             return self.part_bytes
         return max(256 * KiB, min(8 * MiB, self.buffer_bytes // 32))
+
+    def least_part(self) -> int:
+        """Bytes of the first range requests."""
+        return self.part_size() if self.part_bytes != "auto" else max(256 * KiB, self.part_size() // 8)
 
 
 def as_prefetch(prefetch: int | Literal["auto"] | Prefetch | None) -> Prefetch:

@@ -5,6 +5,7 @@
     FaultProfile, GOOD_DAY, BAD_DAY                                  faults by chance
     check_fetcher, CHECKS, read                                      what every Fetcher must do
     leaks                                                            nothing is left behind
+    SimulatedLink, LinkModel, run_in_virtual_time                    links in a time that is not real
 
 Needs no test framework and nothing beyond the standard library.
 """
@@ -19,6 +20,8 @@ from asyncwds.testing.proxy import ForwardProxy
 from asyncwds.testing.replies import Request
 from asyncwds.testing.server import FaultServer, ServerCounters
 from asyncwds.testing.shards import digest, make_pieces, make_samples, make_shard, write_shards
+from asyncwds.testing.simulated_link import LinkModel, SimulatedLink
+from asyncwds.testing.virtual_time import run_in_virtual_time
 
 __all__ = [
     "BAD_DAY",
@@ -28,8 +31,10 @@ __all__ = [
     "FaultProfile",
     "FaultServer",
     "ForwardProxy",
+    "LinkModel",
     "Request",
     "ServerCounters",
+    "SimulatedLink",
     "check_fetcher",
     "digest",
     "leaks",
@@ -37,5 +42,6 @@ __all__ = [
     "make_samples",
     "make_shard",
     "read",
+    "run_in_virtual_time",
     "write_shards",
 ]

@@ -21,6 +21,7 @@ class World:
         self.choose = choose
         self.scheduler = Scheduler(iter([Shard(f"s{i}", i) for i in range(len(objects))]), **settings)
         self.fixed = settings["connections"]
+        self.part_bytes = settings["part_bytes"]
         self.arrival = settings.get("arrival", False)
         self.moving: dict[Part, int] = {}  # in flight → bytes sent so far; -1 before the answer
         self.opened: set[ShardRun] = set()
@@ -46,10 +47,12 @@ class World:
         assert self.scheduler.in_flight == 0
 
     def start(self) -> None:
+        stops = {part: part.stop for part in self.moving}
         for part in self.scheduler.startable():
             assert part not in self.moving
             self.opened.add(part.run)
             self.moving[part] = -1
+        self.splits += sum(part.stop != stop for part, stop in stops.items())
         self.scheduler.paused = sum(part.full for part in self.moving)
 
     def check(self) -> None:
@@ -61,8 +64,8 @@ class World:
         assert scheduler.budget // 4 <= scheduler.allowed <= scheduler.budget
         assert scheduler.reserved >= 0
         # Rule 3 may let one part in rotation pass the budget at a time, each as large as a part.
-        most = scheduler.budget + scheduler.part_bytes * max(1, len(scheduler.rotation.reading))
-        assert scheduler.reserved <= most + self.splits * scheduler.part_bytes
+        most = scheduler.budget + self.part_bytes * max(1, len(scheduler.rotation.reading))
+        assert scheduler.reserved <= most + self.splits * self.part_bytes
 
     def readable(self) -> list[ShardRun]:
         scheduler = self.scheduler
@@ -133,12 +136,22 @@ objects = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=12)
 
 @pytest.fixture(autouse=True)
 def tiny_parts_are_split(monkeypatch) -> None:
+    monkeypatch.setattr("asyncwds.engine.part_sizes.STEP", 1)
     monkeypatch.setattr("asyncwds.engine.scheduler.LEAST_SPLIT", 2)
 
 
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(objects, st.data(), st.integers(1, 6), st.integers(1, 60), st.integers(1, 9), st.integers(1, 4), st.booleans())
-def test_every_byte_is_read_and_no_rule_is_broken(objects, data, connections, budget, part_bytes, interleave, arrival):
+@given(
+    objects,
+    st.data(),
+    st.integers(1, 6),
+    st.integers(1, 60),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_every_byte_is_read_and_no_rule_is_broken(objects, data, connections, budget, part_bytes, least, interleave, arrival):
     random = data.draw(st.randoms(use_true_random=False))
     world = World(
         objects,
@@ -146,6 +159,7 @@ def test_every_byte_is_read_and_no_rule_is_broken(objects, data, connections, bu
         connections=max(connections, interleave),
         budget=budget,
         part_bytes=part_bytes,
+        least_part=min(least, part_bytes),
         interleave=interleave,
         arrival=arrival,
     )

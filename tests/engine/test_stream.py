@@ -10,7 +10,7 @@ import pytest
 from asyncwds import Prefetch, WorkerInfo, open_samples
 from asyncwds.engine import BlockStream, ReadOptions
 from asyncwds.errors import FetchError, NotFoundError, SpecError, TruncatedTarError
-from asyncwds.runtime import Counters, GiB
+from asyncwds.runtime import Counters, GiB, MiB
 from asyncwds.shards import Shard
 from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard
@@ -244,7 +244,7 @@ async def test_a_small_budget_never_stops_the_stream():
 async def test_a_part_that_is_slow_while_the_reader_waits_gets_a_second_connection():
     made = list(make_samples(8, size=500_000, fields=["bin"]))
     with FaultServer({"big.tar": make_shard(made)}, bytes_per_second=1.5e6) as server:
-        async with open_samples(server.url("big.tar"), prefetch=4) as samples:
+        async with open_samples(server.url("big.tar"), prefetch=Prefetch(connections=4, part_bytes=8 * MiB)) as samples:
             found = [sample async for sample in samples]
             stats = samples.stats()
     assert [(sample["__key__"], sample["bin"]) for sample in found] == [(one["__key__"], one["bin"]) for one in made]

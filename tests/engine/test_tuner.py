@@ -7,16 +7,16 @@ from itertools import pairwise
 from asyncwds.engine.tuner import HIGHEST, INTERVAL, START, Tuner
 
 
-def drive(tuner: Tuner, rate, *, intervals: int, waiting: float = 1.0, throttled=lambda connections: 0) -> list[int]:
+def drive(tuner: Tuner, rate, *, intervals: int, waiting=lambda interval: 1.0, throttled=lambda connections: 0) -> list[int]:
     """Feeds the tuner with a link that gives `rate(connections)` bytes/s; returns the connections after each interval."""
     now, received, starved, throttles, history = 0.0, 0.0, 0.0, 0, []
-    tuner.observe(now, 0, 0.0, 0)
-    for _ in range(intervals):
+    tuner.observe(now, 0, 0.0, 0, 0.05)
+    for interval in range(intervals):
         received += rate(tuner.connections) * INTERVAL
         throttles += throttled(tuner.connections)
-        starved += waiting * INTERVAL
+        starved += waiting(interval) * INTERVAL
         now += INTERVAL
-        history.append(tuner.observe(now, int(received), starved, throttles))
+        history.append(tuner.observe(now, int(received), starved, throttles, 0.05))
     return history
 
 
@@ -35,16 +35,29 @@ def test_a_full_link_is_tried_again_only_after_a_rest():
     assert history[-1] == START
 
 
-def test_it_leaves_the_connections_when_the_consumer_is_the_limit():
-    assert set(drive(Tuner(), lambda connections: connections * 40e6, intervals=20, waiting=0.0)) == {START}
+def test_it_goes_down_while_the_consumer_is_the_limit_and_back_at_once():
+    tuner = Tuner(lowest=2)
+    history = drive(tuner, lambda connections: connections * 40e6, intervals=62, waiting=lambda interval: float(interval >= 60))
+    assert history[:60] == sorted(history[:60], reverse=True)
+    assert (history[0], history[59]) == (START, 2)
+    assert history[60] == START
 
 
 def test_it_halves_when_asked_to_slow_down_and_never_below_one():
     history = drive(Tuner(), lambda connections: connections * 40e6, intervals=6, throttled=lambda connections: 1)
-    assert history == [4, 2, 1, 1, 1, 1]
+    assert history == [8, 4, 2, 1, 1, 1]
 
 
 def test_a_link_that_grows_is_found_again():
     tuner = Tuner()
     drive(tuner, lambda connections: 320e6, intervals=5)
     assert drive(tuner, lambda connections: connections * 40e6, intervals=60)[-1] == HIGHEST
+
+
+def test_at_the_beginning_it_decides_as_soon_as_a_step_can_show():
+    tuner, now, received = Tuner(), 0.0, 0.0
+    while tuner.connections < HIGHEST:
+        tuner.observe(now, int(received), now, 0, 0.05)
+        received += tuner.connections * 40e6 * 0.01
+        now += 0.01
+    assert now < 0.5

@@ -1,0 +1,80 @@
+"""Tuning on models of links, in virtual time: the same each time, however slow the machine is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from asyncwds import Prefetch
+from asyncwds.engine import BlockStream, ReadOptions
+from asyncwds.runtime import Counters, GiB, MiB
+from asyncwds.shards import Shard
+from asyncwds.testing import LinkModel, SimulatedLink, run_in_virtual_time
+
+LINKS = [(0.0, 20e6), (0.0, None), (0.01, 100e6), (0.05, 40e6), (0.2, 20e6), (0.2, None)]
+
+
+async def read(model: LinkModel, prefetch: Prefetch, *, shards: int, size: int, slow: float = 0.0) -> tuple[float, float, Counters]:
+    """Time [s] until all was there, and until 10 MB were; `slow` [s] is what the consumer does with each MiB."""
+    counters = Counters()
+    link = SimulatedLink(model, size, counters)
+    options = ReadOptions(max_member_bytes=GiB, raw=True, verify=False)
+    stream = BlockStream(iter([Shard(f"simulated://{i}", i) for i in range(shards)]), link, prefetch, options, counters)
+    clock, received, early = asyncio.get_running_loop(), 0, 0.0
+    while (block := await stream.next_block()) is not None:
+        received += block.nbytes
+        early = early or (clock.time() if received >= 10e6 else 0.0)
+        await asyncio.sleep(block.nbytes / MiB * slow)
+    seconds = clock.time()
+    await stream.aclose()
+    assert received == shards * size
+    return seconds, early, counters
+
+
+@pytest.mark.parametrize(("first_byte", "rate"), LINKS)
+def test_auto_is_near_the_best_of_fixed_settings_and_stays_within_the_buffer(first_byte, rate):
+    model = LinkModel(first_byte, rate, chunk_bytes=MiB)
+    size, shards = 256 * MiB, 8
+    fixed = [(connections, part) for connections in (16, 64) for part in (3, 8)]
+    taken = [
+        run_in_virtual_time(read(model, Prefetch(connections, part_bytes=part * MiB), shards=shards, size=size))[0]
+        for connections, part in fixed
+    ]
+    auto, _, counters = run_in_virtual_time(read(model, Prefetch(), shards=shards, size=size))
+    assert min(taken) / auto >= 0.88
+    assert counters.buffered_peak <= 256 * MiB
+
+
+@pytest.mark.parametrize("shards", [1, 16])
+def test_the_head_of_the_line_comes_from_all_connections(shards):
+    model = LinkModel(0.05, 40e6)
+    size = 512 * MiB // shards
+    taken = {}
+    for part in ("auto", 8 * MiB):
+        prefetch = Prefetch(connections=16, part_bytes=part)
+        seconds, early, _ = run_in_virtual_time(read(model, prefetch, shards=shards, size=size))
+        taken[part] = seconds, early
+    assert taken["auto"][1] < 0.7 * taken[8 * MiB][1]
+    assert taken["auto"][0] < 1.1 * taken[8 * MiB][0]
+
+
+def test_connections_go_down_while_the_consumer_is_slow_and_the_rate_is_its_own():
+    model = LinkModel(0.05, 40e6, chunk_bytes=MiB)
+    seconds, _, counters = run_in_virtual_time(read(model, Prefetch(), shards=8, size=256 * MiB, slow=0.02))
+    assert seconds < 1.05 * 2048 * 0.02
+    assert counters.connections < 16
+
+
+def test_two_runs_are_the_same():
+    model = LinkModel(0.01, 100e6)
+    runs = [run_in_virtual_time(read(model, Prefetch(), shards=3, size=64 * MiB))[:2] for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+def test_what_waits_for_ever_is_an_error():
+    async def wait() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(RuntimeError, match="waits for ever"):
+        run_in_virtual_time(wait())
