@@ -40,9 +40,9 @@ from .compat.tar_stages import tar_file_expander as tar_file_expander
 from .compat.tar_stages import url_opener as url_opener
 from .compat.tariterators import tarfile_samples as tarfile_samples
 from .compat.tariterators import tarfile_to_samples as tarfile_to_samples
+from .engine.open_samples import Samples as Samples
+from .engine.open_samples import open_samples as open_samples
 from .engine.schemes import gopen_schemes as gopen_schemes
-from .engine.source import Samples as Samples
-from .engine.source import open_samples as open_samples
 from .pipeline.datapipeline import DataPipeline as DataPipeline
 from .pipeline.dataset import WebDataset as WebDataset
 from .pipeline.directory import DirectoryShardList as DirectoryShardList
@@ -51,11 +51,6 @@ from .pipeline.epochs import repeatedly as repeatedly
 from .pipeline.epochs import with_epoch as with_epoch
 from .pipeline.epochs import with_length as with_length
 from .pipeline.fluid import FluidInterface as FluidInterface
-from .pipeline.handlers import ignore_and_continue as ignore_and_continue
-from .pipeline.handlers import ignore_and_stop as ignore_and_stop
-from .pipeline.handlers import reraise_exception as reraise_exception
-from .pipeline.handlers import warn_and_continue as warn_and_continue
-from .pipeline.handlers import warn_and_stop as warn_and_stop
 from .pipeline.length import add_length_method as add_length_method
 from .pipeline.loaders import FluidWrapper as FluidWrapper
 from .pipeline.loaders import WebLoader as WebLoader
@@ -100,6 +95,11 @@ from .pipeline.stages.tuples import map_tuple as map_tuple
 from .pipeline.stages.tuples import to_tuple as to_tuple
 from .pipeline.stages.tuples import transform_with as transform_with
 from .pipeline.stages.xdecode import xdecode as xdecode
+from .runtime.handlers import ignore_and_continue as ignore_and_continue
+from .runtime.handlers import ignore_and_stop as ignore_and_stop
+from .runtime.handlers import reraise_exception as reraise_exception
+from .runtime.handlers import warn_and_continue as warn_and_continue
+from .runtime.handlers import warn_and_stop as warn_and_stop
 from .runtime.security import enforce_security as enforce_security
 from .runtime.stats import Stats as Stats
 from .runtime.worker_info import WorkerInfo as WorkerInfo

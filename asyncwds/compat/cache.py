@@ -17,7 +17,8 @@ from asyncwds.compat.download_to_cache import keep
 from asyncwds.compat.gopen import gopen
 from asyncwds.errors import CacheError, redact
 from asyncwds.formatting.escaping import printable
-from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
+from asyncwds.pipeline.stage_errors import goes_on
+from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.cache import Cache
 from asyncwds.shards.urls import local_path

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.stage import FilterFunction, PipelineStage, RestCurried, pipelinefilter
 from asyncwds.pipeline.stages import batches, fields, inspecting, patterns, sampling
 from asyncwds.pipeline.stages import shuffle as shuffling
@@ -29,6 +28,7 @@ from asyncwds.pipeline.stages.shuffle import detshuffle, shuffle
 from asyncwds.pipeline.stages.slice import slice  # noqa: A004
 from asyncwds.pipeline.stages.tuples import map_tuple, to_tuple, transform_with
 from asyncwds.pipeline.stages.xdecode import decode_bin, decode_pickle, decode_text, default_decoders, find_decoder, xdecode
+from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import Sample
 from asyncwds.shards.plan import pick
 

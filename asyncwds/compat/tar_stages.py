@@ -18,8 +18,9 @@ from asyncwds.compat.gopen import gopen
 from asyncwds.compression.decompress import Decompressor
 from asyncwds.engine.source import Source
 from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
-from asyncwds.pipeline.handlers import Handler, goes_on, reraise_exception
 from asyncwds.pipeline.reading import TarSamples
+from asyncwds.pipeline.stage_errors import goes_on
+from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.cache_arguments import cache_settings

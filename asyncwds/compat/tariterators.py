@@ -18,10 +18,10 @@ from asyncwds.compat.grouping import valid_sample
 from asyncwds.compat.tar_stages import META, Renames, Selects, url_opener
 from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.streams import StageStream
+from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import Sample
 from asyncwds.tar.grouping import Keys, base_plus_ext
 

@@ -1,13 +1,11 @@
-"""What to read, as data, and the asynchronous way to read it: `open_samples`."""
+"""What to read, as data, and the engine that is opened for it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from os import PathLike
-from typing import Literal
+from dataclasses import dataclass, field
 
 from asyncwds import checks
 from asyncwds.engine.reader import Block, ReadOptions
@@ -16,39 +14,22 @@ from asyncwds.engine.stream import BlockStream
 from asyncwds.engine.tolerance import tolerated
 from asyncwds.errors import EmptyEpochError, SampleError, SpecError, WdsError, redact
 from asyncwds.formatting.escaping import printable
-from asyncwds.runtime.stats import Counters, Stats
+from asyncwds.runtime.handlers import Handler, ask, failure_text, reraise_exception
+from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.worker_info import WorkerInfo
-from asyncwds.samples import Sample
-from asyncwds.settings.access import Access, Settings, Storage
+from asyncwds.settings.access import Access
 from asyncwds.settings.cache import Cache
-from asyncwds.settings.http import Http
-from asyncwds.settings.prefetch import Prefetch, as_prefetch
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.manifests import ShardRecord
-from asyncwds.shards.plan import Draw, Splitter, plan, single_node_only, split_by_node, split_by_worker
+from asyncwds.shards.plan import Draw, Splitter, plan, single_node_only, split_by_worker
 from asyncwds.shards.shard import Shard
-from asyncwds.shards.urls import expand
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.layers.hints import announce
-from asyncwds.storage.listing import listed
-from asyncwds.storage.schemes import as_access
-
-Handler = Callable[[Exception], bool]
 
 NO_SAMPLES = (
     "no samples found; perhaps there are fewer shards than workers, of all ranks together: take fewer workers, or write more and "
     "smaller shards (empty_check=False allows that)"
 )
-
-
-def reraise_exception(error: Exception) -> bool:
-    """The default: nothing is skipped."""
-    raise error
-
-
-def ask(handler: Handler, error: Exception) -> bool:
-    """What the handler says to an error: whether to go on."""
-    return checks.is_true("a handler", handler(error))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,111 +157,8 @@ class Source:
             raise SpecError(NO_SAMPLES)
 
 
-def failure_text(error: Exception) -> str:
-    """An error in one line, with the notes that say where it was."""
-    return "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
-
-
 def _announced(shards: Iterator[Shard | None]) -> Iterator[Shard | None]:
     for shard in shards:
         if shard is not None:
             sys.stderr.write(f"asyncwds: reading {printable(redact(shard.url))}\n")
         yield shard
-
-
-class Samples(AsyncIterator[Sample]):
-    """An open stream of samples on the caller's own loop. Made by `open_samples`."""
-
-    def __init__(self, source: Source, stream: BlockStream, counters: Counters) -> None:
-        self._source = source
-        self._stream = stream
-        self._counters = counters
-        self._block: Iterator[Sample] = iter(())
-        self._last: Block | None = None
-
-    def __aiter__(self) -> Samples:
-        return self
-
-    async def __anext__(self) -> Sample:
-        for sample in self._block:
-            return sample
-        return await self._next()
-
-    async def _next(self) -> Sample:
-        while self._last is None or self._source.handle_error(self._last, self._counters):
-            self._counters.taken = self._counters.given
-            with self._counters.waiting():
-                self._last = await self._stream.next_block()
-            if self._last is None:
-                break
-            self._counters.samples += len(self._last.samples)
-            self._counters.given += self._last.nbytes
-            self._block = iter(self._last.samples)
-            for sample in self._block:
-                return sample
-        self._source.check_not_empty(self._counters)
-        raise StopAsyncIteration
-
-    def stats(self) -> Stats:
-        return self._counters.snapshot()
-
-
-def open_samples(
-    urls: str | PathLike[str] | Iterable[str | PathLike[str]],
-    *,
-    prefetch: int | Literal["auto"] | Prefetch | None = None,
-    retry: Retry | None = None,
-    http: Http | None = None,
-    storage: Storage | Settings | None = None,
-    handler: Handler = reraise_exception,
-    shardshuffle: int = 0,
-    seed: int = 0,
-    epoch: int = 0,
-    place: WorkerInfo | None = None,
-    select_files: Callable[[str], bool] | None = None,
-    rename_files: Callable[[str], str] | None = None,
-    fetcher: Callable[[], Fetcher] | None = None,
-    cache: Cache | None = None,
-    verify: bool = True,
-    strict: bool = False,
-) -> AbstractAsyncContextManager[Samples]:
-    """Streams samples on the caller's own event loop, with no thread of asyncwds's own between (files are read in a few).
-
-        async with open_samples("https://host/train-{000..099}.tar") as samples:
-            async for sample in samples: ...
-
-    Without `place` every shard is read; with it the shards are split by node, then by worker. Entering raises
-    SpecError for urls that make no sense; iterating raises FetchError, TarError and SampleError, unless `handler`
-    goes on; with `strict` also for what is otherwise a ShardWarning. Shards are compared with the checksums that manifests list
-    or their stores keep, unless `verify` is False. Leaving the context closes everything, also in the middle.
-    """
-    checks.instance("place", place, WorkerInfo, optional=True)
-    source = Source(
-        urls=tuple(expand(urls)),
-        seed=checks.whole("seed", seed),
-        shardshuffle=shardshuffle,
-        nodesplitter=split_by_node,
-        prefetch=as_prefetch(prefetch),
-        access=as_access(http, retry, storage),
-        handler=handler,
-        select_files=select_files,
-        rename_files=rename_files,
-        fetcher=fetcher,
-        cache=cache,
-        verify=verify,
-        strict=strict,
-    )
-    return _open_samples(source, checks.whole("epoch", epoch), place or WorkerInfo())
-
-
-@asynccontextmanager
-async def _open_samples(source: Source, epoch: int, place: WorkerInfo) -> AsyncIterator[Samples]:
-    counters = Counters()
-    if source.fetcher is None:
-        found = await listed(source.urls, source.access)
-        source = replace(source, urls=tuple(found.urls), records=found.records)
-    try:
-        async with source.open(epoch, place, counters) as stream:
-            yield Samples(source, stream, counters)
-    finally:
-        counters.end()

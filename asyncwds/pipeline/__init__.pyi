@@ -4,7 +4,6 @@ from .adapt import adapt_all as adapt_all
 from .context import RunContext as RunContext
 from .datapipeline import DataPipeline as DataPipeline
 from .epoch_counter import EpochCounter as EpochCounter
-from .handlers import handled as handled
 from .length import add_length_method as add_length_method
 from .mix_order import random_samples as random_samples
 from .run import Description as Description
@@ -12,6 +11,7 @@ from .run import Run as Run
 from .stage import FilterFunction as FilterFunction
 from .stage import PipelineStage as PipelineStage
 from .stage import RestCurried as RestCurried
+from .stage_errors import handled as handled
 from .stage_run import run_alone as run_alone
 from .stages.composition import Composed as Composed
 from .stages.composition import compose as compose

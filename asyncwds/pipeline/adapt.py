@@ -24,12 +24,12 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.foreign import ForeignRun, HeadRun
-from asyncwds.pipeline.handlers import Handler
 from asyncwds.pipeline.protocol import ReplayingStage, Stage, Stream
 from asyncwds.pipeline.reading import SourceStage
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.pipeline.stage_run import Outcome
 from asyncwds.pipeline.streams import StageStream
+from asyncwds.runtime.handlers import Handler
 from asyncwds.shards.plan import takes_place
 
 CALLED = {"__iter__", "run", "__call__"}

@@ -11,17 +11,17 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
 
 from asyncwds import checks
-from asyncwds.engine.source import Handler, Source
+from asyncwds.engine.source import Source
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.directory import DirectoryShardList, Mode
 from asyncwds.pipeline.fluid import FluidInterface
-from asyncwds.pipeline.handlers import reraise_exception
 from asyncwds.pipeline.item_types import ItemT_co, StageFunction
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.run import Description
 from asyncwds.pipeline.shardlists import ResampledShards, SimpleShardList
 from asyncwds.pipeline.shardspec import MultiShardSample, all_urls, is_spec, sampled, sources_of
 from asyncwds.pipeline.stages.shuffle import Shuffle
+from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.standing_in import stands_in
 from asyncwds.samples import Sample

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import Any, Generic, Self, cast
 
-from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.item_types import ItemT_co
 from asyncwds.pipeline.stages import batches, fields, inspecting, patterns, sampling, tuples
 from asyncwds.pipeline.stages.cached import Cached
@@ -21,6 +20,7 @@ from asyncwds.pipeline.stages.select import Select
 from asyncwds.pipeline.stages.shuffle import detshuffle, shuffle
 from asyncwds.pipeline.stages.slice import Slice
 from asyncwds.pipeline.stages.xdecode import xdecode
+from asyncwds.runtime.handlers import Handler, reraise_exception
 
 
 class FluidInterface(Generic[ItemT_co]):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from asyncwds.pipeline.context import Resources
-from asyncwds.pipeline.handlers import is_noted, note_place
 from asyncwds.pipeline.lineage import REMEMBERED, Trace, joined, trace_of
 from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.stage_errors import is_noted, note_place
 
 _NOTHING = object()
 

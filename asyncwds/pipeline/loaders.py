@@ -12,8 +12,8 @@ from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
 from asyncwds.runtime.extras import require_extra
 
 if TYPE_CHECKING:
-    from asyncwds.pipeline.handlers import Handler
     from asyncwds.pipeline.stages.collation import Collation
+    from asyncwds.runtime.handlers import Handler
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from asyncwds.engine.source import failure_text
 from asyncwds.errors import EmptyEpochError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.handlers import Handler, goes_on, note_place
 from asyncwds.pipeline.lineage import Trace, joined, trace_of
 from asyncwds.pipeline.protocol import Stage, Stream
+from asyncwds.pipeline.stage_errors import goes_on, note_place
 from asyncwds.pipeline.streams import StageStream, stream_over
+from asyncwds.runtime.handlers import Handler, failure_text
 from asyncwds.runtime.stats import Counters
 from asyncwds.samples import Sample
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from asyncwds.pipeline.handlers import is_noted
+from asyncwds.pipeline.stage_errors import is_noted
 
 PACKAGE = f"{Path(__file__).parents[1]}/"
 

@@ -9,12 +9,12 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import StageRun, open_loop, run_alone
 from asyncwds.pipeline.stages.collation import Collation, default_collation_fn, with_tensors
 from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.extras import require_extra
+from asyncwds.runtime.handlers import Handler, reraise_exception
 
 __all__ = ["Batched", "Collation", "Unbatched", "Unlisted", "batched", "default_collation_fn", "listed", "unbatched", "unlisted"]
 

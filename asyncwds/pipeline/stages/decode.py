@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from asyncwds.codecs.decoders import Decoder, FieldDecoder, FieldHandler
 from asyncwds.codecs.field_loaders import Allowed
 from asyncwds.compression.fields import MAX_UNPACKED
-from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.stages.map import Map
+from asyncwds.runtime.handlers import Handler, reraise_exception
 
 
 def decode(

@@ -14,10 +14,10 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import StageRun, open_loop, run_alone
 from asyncwds.pipeline.streams import StageStream
+from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.worker_info import WorkerInfo
 
 T = TypeVar("T")

@@ -8,9 +8,9 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import StageRun, function_name, open_loop, run_alone
+from asyncwds.runtime.handlers import Handler, reraise_exception
 
 
 @dataclass(frozen=True, slots=True)

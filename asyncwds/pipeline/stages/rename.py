@@ -10,10 +10,10 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
 from asyncwds.pipeline.stages.field_names import Names, alternatives, getfirst, is_field, require_dict
+from asyncwds.runtime.handlers import Handler, reraise_exception
 
 
 @dataclass(frozen=True, slots=True)

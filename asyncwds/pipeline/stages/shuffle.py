@@ -12,12 +12,12 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.handlers import Handler
 from asyncwds.pipeline.lineage import Trace, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.randomness import checked_seed
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream
+from asyncwds.runtime.handlers import Handler
 from asyncwds.samples import Sample
 from asyncwds.shards.plan import shuffle_items
 

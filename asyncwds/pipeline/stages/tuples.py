@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import apply_each, function_name, open_loop, run_alone
 from asyncwds.pipeline.stages.field_names import Names, alternatives, getfirst, is_field, require_dict
+from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import whereabouts
 
 

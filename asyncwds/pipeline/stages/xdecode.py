@@ -13,10 +13,10 @@ from asyncwds.codecs.decoders import undecodable
 from asyncwds.codecs.field_loaders import text_loads, unpickle_loads
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.handlers import Handler, reraise_exception
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
 from asyncwds.pipeline.stages.field_names import require_dict
+from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import describe_misplaced
 
 StreamDecoder = Callable[[Any], Any] | Literal[False]

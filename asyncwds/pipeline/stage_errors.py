@@ -1,7 +1,4 @@
-"""What to do about an error: WebDataset's handlers. They are called while the exception is being handled.
-
-True skips the item and goes on; False ends the stage, as if its source had ended. Unlike WebDataset's, the warning
-ones do not sleep, and the exception is left as it is.
+"""Errors with samples in stages: which stage had which sample, and what the handler says.
 
 For whoever writes a stage: make it a dataclass with a field `handler`, and pass each error of a sample to `handled`. That
 is all: in a pipeline the stage gets a handler that also counts, so that what was skipped stands in
@@ -10,48 +7,9 @@ is all: in a pipeline the stage gets a handler that also counts, so that what wa
 
 from __future__ import annotations
 
-import warnings
-
-from asyncwds.engine.source import Handler, ask, failure_text, reraise_exception
 from asyncwds.errors import SpecError
-from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline.lineage import Trace, describe_traces
-
-__all__ = [
-    "Handler",
-    "goes_on",
-    "handled",
-    "ignore_and_continue",
-    "ignore_and_stop",
-    "is_noted",
-    "note",
-    "note_place",
-    "reraise_exception",
-    "warn_and_continue",
-    "warn_and_stop",
-]
-
-
-def ignore_and_continue(error: Exception) -> bool:  # noqa: ARG001 - the interface
-    return True
-
-
-def ignore_and_stop(error: Exception) -> bool:  # noqa: ARG001 - the interface
-    return False
-
-
-def warn_and_continue(error: Exception) -> bool:
-    _warn(error)
-    return True
-
-
-def warn_and_stop(error: Exception) -> bool:
-    _warn(error)
-    return False
-
-
-def _warn(error: Exception) -> None:
-    warnings.warn(printable(failure_text(error)), stacklevel=3)
+from asyncwds.runtime.handlers import Handler, ask
 
 
 def handled(error: Exception, handler: Handler, stage: str, sample: object) -> bool:
