@@ -33,6 +33,10 @@ from .compat import tariterators as tariterators
 from .compat import tenbin as tenbin
 from .compat import utils as utils
 from .compat.cache import LRUCleanup as LRUCleanup
+from .compat.epochs import MockDataset as MockDataset
+from .compat.epochs import repeatedly as repeatedly
+from .compat.epochs import with_epoch as with_epoch
+from .compat.epochs import with_length as with_length
 from .compat.gopen import gopen as gopen
 from .compat.grouping import group_by_keys as group_by_keys
 from .compat.multi import MultiLoader as MultiLoader
@@ -46,10 +50,6 @@ from .engine.schemes import gopen_schemes as gopen_schemes
 from .pipeline.datapipeline import DataPipeline as DataPipeline
 from .pipeline.dataset import WebDataset as WebDataset
 from .pipeline.directory import DirectoryShardList as DirectoryShardList
-from .pipeline.epochs import MockDataset as MockDataset
-from .pipeline.epochs import repeatedly as repeatedly
-from .pipeline.epochs import with_epoch as with_epoch
-from .pipeline.epochs import with_length as with_length
 from .pipeline.fluid import FluidInterface as FluidInterface
 from .pipeline.length import add_length_method as add_length_method
 from .pipeline.loaders import FluidWrapper as FluidWrapper

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from braceexpand import braceexpand
 
+from asyncwds.compat.epochs import guess_batchsize, repeatedly, repeatedly0
 from asyncwds.compat.flags import settable
-from asyncwds.pipeline.epochs import guess_batchsize, repeatedly, repeatedly0
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.pipeline.stages.composition import identity
 from asyncwds.runtime import security

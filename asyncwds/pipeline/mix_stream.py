@@ -8,9 +8,8 @@ from typing import Any
 
 from asyncwds.pipeline.adapt import adapt_head, follows_pass
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.epochs import opened
 from asyncwds.pipeline.lineage import Trace
-from asyncwds.pipeline.streams import NoItems, close_generator
+from asyncwds.pipeline.streams import NoItems, close_generator, opened
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.seeds import make_seed
 

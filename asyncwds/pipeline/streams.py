@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from asyncwds.pipeline.context import Resources
 from asyncwds.pipeline.lineage import Trace
 from asyncwds.pipeline.protocol import JsonValue
+
+T = TypeVar("T")
 
 
 class NoItems:
@@ -98,3 +101,14 @@ def stream_over(items: Iterable[Any], resources: Resources | None = None) -> Sta
     iterator = iter(items)
     held.hold_if_it_can_be(iterator)
     return StageStream(lambda: iterator, NoItems(held), closes=False)
+
+
+@contextmanager
+def opened(iterable: Iterable[T]) -> Iterator[Iterator[T]]:
+    """An iterator over it, closed at the end; one that was given is left to whoever gave it."""
+    iterator = iter(iterable)
+    try:
+        yield iterator
+    finally:
+        if iterator is not iterable and hasattr(iterator, "close"):
+            iterator.close()

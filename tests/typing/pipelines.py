@@ -117,6 +117,13 @@ async def pipelines(samples: wds.WebDataset[wds.Sample], urls: list[str]) -> Non
     del texts
 
 
+def datasets_of_other_length(numbers: wds.WebDataset[int]) -> None:
+    assert_type(wds.with_epoch(numbers, 10), wds.with_epoch[int])
+    assert_type(wds.with_length(wds.MockDataset("a", 3), 3), wds.with_length[str])
+    assert_type(wds.repeatedly(numbers, 2), Iterator[int])
+    wds.repeatedly(numbers, batchsize=length)  # type: ignore[arg-type]
+
+
 class Own(wds.DataPipeline, wds.FluidInterface):
     """As people write them for WebDataset, without types."""
 

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import count, islice, repeat
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from asyncwds import checks
 from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.item_types import ItemT_co
+from asyncwds.pipeline.streams import opened
 from asyncwds.runtime.torch_iterable import TorchIterable
 
-
-@contextmanager
-def opened(iterable: Iterable[Any]) -> Iterator[Iterator[Any]]:
-    """An iterator over it, closed at the end; one that was given is left to whoever gave it."""
-    iterator = iter(iterable)
-    try:
-        yield iterator
-    finally:
-        if iterator is not iterable and hasattr(iterator, "close"):
-            iterator.close()
+T = TypeVar("T")
 
 
 def guess_batchsize(batch: Any) -> int:
@@ -29,12 +21,12 @@ def guess_batchsize(batch: Any) -> int:
 
 
 def repeatedly(
-    source: Iterable[Any],
+    source: Iterable[T],
     nepochs: int | None = None,
     nbatches: int | None = None,
     nsamples: int | None = None,
-    batchsize: Callable[[Any], int] = guess_batchsize,
-) -> Iterator[Any]:
+    batchsize: Callable[[T], int] = guess_batchsize,
+) -> Iterator[T]:
     """Iterates over the source again and again: `nepochs` times, or up to `nbatches` items, or until they hold `nsamples` samples.
 
     None is without limit. A pass that gives nothing is the last: repeating it would never end.
@@ -47,8 +39,8 @@ def repeatedly(
 
 
 def _repeatedly(
-    source: Iterable[Any], nepochs: int | None, nbatches: int | None, nsamples: int | None, batchsize: Callable[[Any], int]
-) -> Iterator[Any]:
+    source: Iterable[T], nepochs: int | None, nbatches: int | None, nsamples: int | None, batchsize: Callable[[T], int]
+) -> Iterator[T]:
     if nbatches == 0 or nsamples == 0:
         return
     samples = 0
@@ -59,7 +51,7 @@ def _repeatedly(
             return
 
 
-def repeatedly0(loader: Iterable[Any], nepochs: int | None = None, nbatches: int | None = None) -> Iterator[Any]:
+def repeatedly0(loader: Iterable[T], nepochs: int | None = None, nbatches: int | None = None) -> Iterator[T]:
     """Iterates over the loader `nepochs` times, each time over its first `nbatches` items. None is without limit."""
     for _ in count() if nepochs is None else range(nepochs):
         empty = True
@@ -72,14 +64,14 @@ def repeatedly0(loader: Iterable[Any], nepochs: int | None = None, nbatches: int
 
 
 @TorchIterable.register
-class MockDataset:
+class MockDataset(Generic[ItemT_co]):
     """The same sample again and again, `length` times, in every worker: for measuring what comes after the data."""
 
-    def __init__(self, sample: Any, length: int) -> None:
+    def __init__(self, sample: ItemT_co, length: int) -> None:
         self.sample = sample
         self.length = checks.whole("MockDataset: length", length, 0)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[ItemT_co]:
         return repeat(self.sample, self.length)
 
     def __repr__(self) -> str:
@@ -87,14 +79,14 @@ class MockDataset:
 
 
 @TorchIterable.register
-class with_epoch:  # noqa: N801 - WebDataset's name
+class with_epoch(Generic[ItemT_co]):  # noqa: N801 - WebDataset's name
     """A dataset whose iterations are `length` items long: the data as often as that takes, from their beginning each time."""
 
-    def __init__(self, dataset: Iterable[Any], length: int) -> None:
+    def __init__(self, dataset: Iterable[ItemT_co], length: int) -> None:
         self.dataset = dataset
         self.length = checks.whole("with_epoch: length", length, 1)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[ItemT_co]:
         return repeatedly(self.dataset, nbatches=self.length)
 
     def __repr__(self) -> str:
@@ -102,14 +94,14 @@ class with_epoch:  # noqa: N801 - WebDataset's name
 
 
 @TorchIterable.register
-class with_length:  # noqa: N801 - WebDataset's name
+class with_length(Generic[ItemT_co]):  # noqa: N801 - WebDataset's name
     """A dataset with a `len()` for those who ask for one. It changes nothing else."""
 
-    def __init__(self, dataset: Iterable[Any], length: int) -> None:
+    def __init__(self, dataset: Iterable[ItemT_co], length: int) -> None:
         self.dataset = dataset
         self.length = checks.whole("with_length: length", length, 0)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[ItemT_co]:
         return iter(self.dataset)
 
     def __len__(self) -> int:
