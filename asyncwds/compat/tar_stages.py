@@ -170,10 +170,12 @@ def tar_file_iterator(
 ) -> Iterator[dict[str, Any]]:
     """The regular files of an archive, `{fname, data}`, but those whose name the pattern `skip_meta` matches at its beginning.
 
+    `fileobj` is a stream of it, or a `tarfile.TarFile`.
     The handler is asked about errors of `select_files` and `rename_files`; those of the archive are raised.
     """
     _check_functions("tar_file_iterator", handler, select_files, rename_files)
-    return _files(fileobj, str(getattr(fileobj, "name", "")), skip_meta, handler, select_files, rename_files)
+    stream = getattr(fileobj, "fileobj", None) or fileobj
+    return _files(stream, str(getattr(stream, "name", "")), skip_meta, handler, select_files, rename_files)
 
 
 def _files(  # noqa: PLR0917 - as above

@@ -7,15 +7,16 @@ and `group_by_keys` may be replaced, as people do it: `tarfile_to_samples` then 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import wraps
+from inspect import signature
 from random import Random
 from typing import Any, ClassVar, ParamSpec
 
 from asyncwds.compat import grouping, tar_stages
 from asyncwds.compat.grouping import valid_sample
-from asyncwds.compat.tar_stages import META, Renames, Selects, url_opener
+from asyncwds.compat.tar_stages import Renames, Selects, url_opener
 from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
@@ -56,29 +57,23 @@ def shardlist(urls: Any, *, shuffle: bool = False) -> Iterator[dict[str, str]]:
     return ({"url": url} for url in listed)
 
 
-def tar_file_iterator(
-    fileobj: Any,
-    skip_meta: str | None = META,
-    handler: Handler = reraise_exception,
-    select_files: Selects = None,
-    rename_files: Renames = None,
-) -> Iterator[dict[str, Any]]:
-    """The regular files of an archive, `{fname, data}`; `fileobj` is a stream of it, or a `tarfile.TarFile`."""
-    stream = getattr(fileobj, "fileobj", None) or fileobj
-    renames, selects = _without_meta(rename_files, select_files)
-    return tar_stages.tar_file_iterator(stream, skip_meta, handler, selects, renames)
+def _without_meta(iterate: Callable[P, Iterator[Any]]) -> Callable[P, Iterator[Any]]:
+    """The same function, passing over meta files as this module's prefix and suffix say."""
+    parameters = signature(iterate)
+
+    @wraps(iterate, assigned=("__name__", "__qualname__", "__doc__", "__annotations__"))
+    def iterate_without(*args: P.args, **options: P.kwargs) -> Iterator[Any]:
+        bound = parameters.bind(*args, **options)
+        given = bound.arguments
+        functions = _pass_over_meta(given.get("rename_files"), given.get("select_files"))
+        given["rename_files"], given["select_files"] = functions
+        return iterate(*bound.args, **bound.kwargs)
+
+    return iterate_without
 
 
-def tar_file_expander(
-    data: Iterable[Mapping[str, Any]],
-    handler: Handler = reraise_exception,
-    select_files: Selects = None,
-    rename_files: Renames = None,
-    eof_value: Any = None,
-) -> Iterator[Any]:
-    """See `asyncwds.tar_file_expander`."""
-    renames, selects = _without_meta(rename_files, select_files)
-    return tar_stages.tar_file_expander(data, handler, selects, renames, eof_value)
+tar_file_expander = _without_meta(tar_stages.tar_file_expander)
+tar_file_iterator = _without_meta(tar_stages.tar_file_iterator)
 
 
 def group_by_keys(
@@ -149,7 +144,7 @@ def _traced(keys: Keys) -> Keys:
     return traced
 
 
-def _without_meta(rename: Renames, select: Selects) -> tuple[Renames, Selects]:
+def _pass_over_meta(rename: Renames, select: Selects) -> tuple[Renames, Selects]:
     """As they are, unless meta files are called otherwise than usual. A file is renamed just before it is selected."""
     if (meta_prefix, meta_suffix) == ("__", "__"):
         return rename, select
