@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from asyncwds.settings.buckets import GCS, S3, AIStore, Azure, Command, FileSystem, HuggingFace
 from asyncwds.settings.http import Http
 from asyncwds.settings.retry import Retry
 
 
-class OtherSettings(Protocol):
-    """Settings of a scheme that another package adds: a dataclass."""
+class Settings(Protocol):
+    """Settings of a store: `S3`, `GCS`, `Azure`, `HuggingFace`, `AIStore`, `FileSystem`, `Command`, another package's dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
-Settings = S3 | GCS | Azure | HuggingFace | AIStore | FileSystem | Command | OtherSettings
 Storage = Mapping[str, Settings]
 """URL prefix → settings for the urls that begin with it; the longest one counts."""
 

@@ -7,8 +7,8 @@ from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.security import secure_mode
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access
-from asyncwds.settings.buckets import FileSystem
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.fsspec.settings import FileSystem
 from asyncwds.storage.object_store import Lister
 from asyncwds.storage.scheme import Scheme
 

@@ -10,9 +10,9 @@ from asyncwds.errors import ChangedError, ShortBodyError
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.buckets import FileSystem
 from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.fsspec.settings import FileSystem
 from asyncwds.storage.fsspec.systems import OpenFile, Systems
 
 PIECE = 8 * MiB

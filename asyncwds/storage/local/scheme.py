@@ -6,10 +6,10 @@ import sys
 
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access
-from asyncwds.settings.buckets import Command
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.local.output import FileOutput, Output, StreamOutput
+from asyncwds.storage.local.settings import Command
 from asyncwds.storage.scheme import Layers, Scheme
 
 

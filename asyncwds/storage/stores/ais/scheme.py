@@ -6,9 +6,9 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from asyncwds.settings.buckets import AIStore
 from asyncwds.settings.http import Http
 from asyncwds.storage.scheme import Layers
+from asyncwds.storage.stores.ais.settings import AIStore
 from asyncwds.storage.stores.bucket import bucket
 
 if TYPE_CHECKING:

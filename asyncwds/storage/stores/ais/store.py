@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from asyncwds.errors import FetchError, SpecError
-from asyncwds.settings.buckets import AIStore
 from asyncwds.storage.http.request_options import http_url, redirect_target
 from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
 from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.sink import Upload
+from asyncwds.storage.stores.ais.settings import AIStore
 from asyncwds.storage.stores.ais.upload import AisParts
 from asyncwds.storage.stores.api_client import ApiClient
 from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner

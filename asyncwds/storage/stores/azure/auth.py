@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from asyncwds.errors import AccessError, SpecError, redact
 from asyncwds.runtime.extras import require_extra
-from asyncwds.settings.buckets import Azure
+from asyncwds.storage.stores.azure.settings import Azure
 from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
 
 Way = Literal["key", "sas", "token", "anonymous"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncwds.settings.buckets import Azure
+from asyncwds.storage.stores.azure.settings import Azure
 from asyncwds.storage.stores.bucket import bucket
 
 if TYPE_CHECKING:

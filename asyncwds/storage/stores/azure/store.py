@@ -15,7 +15,6 @@ from urllib.parse import quote, unquote, urlencode
 from xml.etree import ElementTree as ET
 
 from asyncwds.errors import AccessError, FetchError, SpecError
-from asyncwds.settings.buckets import Azure
 from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
@@ -23,6 +22,7 @@ from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.stores.api_client import ApiClient
 from asyncwds.storage.stores.azure.auth import Login, login, shared_key
+from asyncwds.storage.stores.azure.settings import Azure
 from asyncwds.storage.stores.azure.upload import AzureParts
 from asyncwds.storage.stores.multipart import MultipartUpload
 from asyncwds.storage.stores.token_cache import TokenCache

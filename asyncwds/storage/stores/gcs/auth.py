@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from asyncwds.errors import AccessError, redact
 from asyncwds.runtime.extras import require_extra
-from asyncwds.settings.buckets import GCS
+from asyncwds.storage.stores.gcs.settings import GCS
 from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"

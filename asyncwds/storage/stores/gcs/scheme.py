@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncwds.settings.buckets import GCS
 from asyncwds.storage.stores.bucket import bucket
+from asyncwds.storage.stores.gcs.settings import GCS
 
 if TYPE_CHECKING:
     from asyncwds.storage.http.transport import Transport

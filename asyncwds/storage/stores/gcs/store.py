@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from asyncwds.errors import FetchError, SpecError
-from asyncwds.settings.buckets import GCS
 from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.checksums import checksum_of
@@ -22,6 +21,7 @@ from asyncwds.storage.sink import Upload
 from asyncwds.storage.stores.api_client import ApiClient
 from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner
 from asyncwds.storage.stores.gcs.auth import ANONYMOUS, Token, TokenFinder
+from asyncwds.storage.stores.gcs.settings import GCS
 from asyncwds.storage.stores.gcs.upload import ResumableUpload
 from asyncwds.storage.stores.token_cache import TokenCache
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from asyncwds.errors import AccessError, redact
-from asyncwds.settings.buckets import HuggingFace
+from asyncwds.storage.stores.hf.settings import HuggingFace
 from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
 
 

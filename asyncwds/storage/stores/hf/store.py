@@ -22,7 +22,6 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from asyncwds.errors import AccessError, FetchError, SpecError, redact
-from asyncwds.settings.buckets import HuggingFace
 from asyncwds.storage.http.request_options import http_url, redirect_target
 from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport, is_success
@@ -31,6 +30,7 @@ from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.stores.api_client import ApiClient
 from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner
 from asyncwds.storage.stores.hf.auth import Token, find_token, knows_logins
+from asyncwds.storage.stores.hf.settings import HuggingFace
 from asyncwds.storage.stores.token_cache import TokenCache
 
 ENDPOINT = "https://huggingface.co"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from asyncwds.errors import AccessError, SpecError, WdsError, redact
 from asyncwds.runtime.extras import require_extra
-from asyncwds.settings.buckets import S3
+from asyncwds.storage.stores.s3.settings import S3
 from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
 
 DEFAULT_REGION = "us-east-1"

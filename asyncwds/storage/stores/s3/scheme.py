@@ -6,10 +6,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from asyncwds.settings.buckets import S3
 from asyncwds.settings.http import Http
 from asyncwds.storage.scheme import Layers
 from asyncwds.storage.stores.bucket import bucket
+from asyncwds.storage.stores.s3.settings import S3
 
 if TYPE_CHECKING:
     from asyncwds.storage.http.transport import Transport

@@ -17,7 +17,6 @@ from xml.etree import ElementTree as ET
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import KiB
-from asyncwds.settings.buckets import S3
 from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.checksums import checksum_of
@@ -26,6 +25,7 @@ from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.stores.api_client import ApiClient
 from asyncwds.storage.stores.multipart import MultipartUpload
 from asyncwds.storage.stores.s3.auth import ACCELERATED, Login, login
+from asyncwds.storage.stores.s3.settings import S3
 from asyncwds.storage.stores.s3.signing import SigningContext, authorize, clock_ahead, is_skewed
 from asyncwds.storage.stores.s3.upload import S3Parts
 from asyncwds.storage.stores.token_cache import TokenCache

@@ -1,0 +1,31 @@
+"""Settings of `hf://`: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from asyncwds.settings.credentials import check_settings, pickle_without
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFace:
+    """How `hf://datasets/USER/NAME@REV/PATH` urls are read (models without a first word, `hf://spaces/…`).
+
+    endpoint   URL of the hub; else HF_ENDPOINT, or https://huggingface.co
+    token      in place of the one that huggingface_hub finds (HF_TOKEN, `hf auth login`)
+    get_token  a function that returns a token, and may be pickled; called in a thread, and again when the hub refuses the token
+    anonymous  show no token, though there is one
+    """
+
+    endpoint: str | None = None
+    token: str | None = field(default=None, repr=False)
+    get_token: Callable[[], str] | None = field(default=None, repr=False)
+    anonymous: bool = False
+
+    def __post_init__(self) -> None:
+        check_settings(self, "token", "get_token", "anonymous")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickle_without(self, "token")
