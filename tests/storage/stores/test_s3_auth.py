@@ -307,7 +307,8 @@ async def test_fault_05_what_was_refused_is_asked_for_again(seaweedfs: ObjectSto
     url = seaweedfs.put(uuid.uuid4().hex, DATA)
     vendor = Vendor(home, NOBODY, READER)
     counters = Counters()
-    fetcher = open_storage(Access(Http(), Retry(), {"s3://": S3(endpoint=seaweedfs.url, profile="vendor", verify=False)}), counters)
+    settings = S3(endpoint=seaweedfs.url, profile="vendor", verify=False)
+    fetcher = open_storage(Access(Http(), Retry(hedge=None), {"s3://": settings}), counters)
     assert (await read(fetcher, url))[1] == DATA
     assert (await read(fetcher, url))[1] == DATA
     await fetcher.aclose()
@@ -318,7 +319,7 @@ async def test_fault_05_what_is_refused_again_is_an_error(seaweedfs: ObjectStore
     url = seaweedfs.put(uuid.uuid4().hex, DATA)
     Vendor(home, NOBODY, Identity("AKOTHER", "x"))
     counters = Counters()
-    fetcher = open_storage(Access(Http(), Retry(), {"s3://": S3(endpoint=seaweedfs.url, profile="vendor")}), counters)
+    fetcher = open_storage(Access(Http(), Retry(hedge=None), {"s3://": S3(endpoint=seaweedfs.url, profile="vendor")}), counters)
     with pytest.raises(AccessError):
         await read(fetcher, url)
     await fetcher.aclose()
