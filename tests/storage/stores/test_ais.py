@@ -3,34 +3,32 @@
 import asyncio
 import logging
 import pickle
-import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import store_access
 import xxhash  # noqa: F401 - the cluster has it
 from aistore import Cluster, run_aistore
-from webapps import serve
+from store_access import DATA, PART, PLAIN, read_in_parts, stores
 
 import asyncwds as wds
 from asyncwds import AIStore, Http, Retry
-from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, ShortBodyError, SpecError
+from asyncwds.errors import AccessError, ChangedError, ChecksumError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime import Counters, MiB
-from asyncwds.settings import Access, Storage
-from asyncwds.storage import AisStore, BucketSink, Fetcher, Transport, find, open_storage
+from asyncwds.settings import Storage
+from asyncwds.storage import AisStore, find
 from asyncwds.storage.stores.ais.scheme import http_for
 from asyncwds.storage.stores.ais.store import ObjectAddress, Token, parse_address
-from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
+from asyncwds.testing import CHECKS, make_samples, make_shard, read
 
-DATA = random.Random(5).randbytes(400_000)
-PART = 100_000
-QUICK = Retry(tries=4, backoff=0.01, backoff_max=0.05, hedge=None)
-PLAIN = Http(trust_env=False)
+fetching = partial(store_access.fetching, ("ais://",))
+listed = partial(store_access.listed, AisStore)
+upload = partial(store_access.upload, AisStore)
 
 
 @pytest.fixture
@@ -41,22 +39,6 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
             monkeypatch.delenv(name, raising=False)
         started.put("b", "a.tar", DATA)
         yield started
-
-
-@asynccontextmanager
-async def fetching(settings: AIStore | None = None, counters: Counters | None = None) -> AsyncIterator[Fetcher]:
-    storage = {} if settings is None else {"ais://": settings}
-    async with leaks():
-        fetcher = open_storage(Access(PLAIN, QUICK, storage or {}), counters or Counters())
-        try:
-            yield fetcher
-        finally:
-            await fetcher.aclose()
-
-
-async def read_in_parts(fetcher: Fetcher, url: str, identity: str | None = None) -> bytes:
-    starts = range(0, len(DATA), PART)
-    return b"".join(data for _, data in await asyncio.gather(*(read(fetcher, url, at, at + PART, identity) for at in starts)))
 
 
 @pytest.mark.parametrize("verify", [False, True])
@@ -93,7 +75,7 @@ async def test_names_with_any_characters(cluster: Cluster, name: str) -> None:
     cluster.put("b", name, DATA)
     async with fetching() as fetcher:
         assert (await read(fetcher, f"ais://b/{name}", 7, 99))[1] == DATA[7:99]
-    assert f"ais://b/{name}" in await listed("ais://b/", deep=True)
+    assert f"ais://b/{name}" in await listed(AIStore(), "ais://b/", deep=True)
 
 
 async def test_members_of_an_archive(cluster: Cluster) -> None:
@@ -207,7 +189,7 @@ def test_fault_26_nothing_damaged_is_kept_where_shards_are_verified(cluster: Clu
 async def test_verifying_goes_on_where_a_body_broke(cluster: Cluster) -> None:
     counters = Counters()
     cluster.cut = 3
-    async with fetching(AIStore(verify=True), counters) as fetcher:
+    async with fetching(AIStore(verify=True), counters=counters) as fetcher:
         assert (await read(fetcher, "ais://b/a.tar"))[1] == DATA
     assert counters.retries == 3
     assert counters.bytes == len(DATA)
@@ -276,7 +258,7 @@ async def test_other_clouds_by_way_of_the_cluster(cluster: Cluster, monkeypatch:
         assert (await read(fetcher, "gs://b/a.tar"))[1] == b"of gs"
         assert (await read(fetcher, "ais://b/a.tar"))[1] == DATA
         assert (await read(fetcher, "ais://b/a.tar?provider=aws"))[1] == b"of s3"
-    assert await listed("s3://b/", deep=True) == ["s3://b/a.tar"]
+    assert await listed(AIStore(), "s3://b/", deep=True) == ["s3://b/a.tar"]
 
 
 def test_which_settings_hold_for_other_clouds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,46 +292,17 @@ def test_certificates_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert http_for(AIStore(), Http(ca_file="mine")).ca_file == "mine"
 
 
-@asynccontextmanager
-async def stores(settings: AIStore | None = None) -> AsyncIterator[AisStore]:
-    async with leaks():
-        transport = Transport(PLAIN, QUICK, Counters())
-        store = AisStore(settings or AIStore(), transport)
-        try:
-            yield store
-        finally:
-            await store.aclose()
-            await transport.aclose()
-
-
-async def listed(url: str, *, deep: bool, settings: AIStore | None = None) -> list[str]:
-    async with stores(settings) as store:
-        return sorted([found async for found in store.list(url, deep=deep)])
-
-
 async def test_listings(cluster: Cluster) -> None:
     names = [f"train/{number:04}.tar" for number in range(2100)] + ["train/sub/x.tar", "train/sub/y.tar"]
     for name in names:
         cluster.put("b", name, b"")
-    assert await listed("ais://b/train/", deep=True) == [f"ais://b/{name}" for name in names]
+    assert await listed(AIStore(), "ais://b/train/", deep=True) == [f"ais://b/{name}" for name in names]
     assert cluster.count("GET gateway") == 3
-    assert await listed("ais://b/train/000", deep=False) == [f"ais://b/{name}" for name in names[:10]]
-    assert await listed("ais://b/", deep=False) == ["ais://b/a.tar", "ais://b/train/"]
-    assert [url for url in await listed("ais://b/train/", deep=False) if "sub" in url] == ["ais://b/train/sub/"]
+    assert await listed(AIStore(), "ais://b/train/000", deep=False) == [f"ais://b/{name}" for name in names[:10]]
+    assert await listed(AIStore(), "ais://b/", deep=False) == ["ais://b/a.tar", "ais://b/train/"]
+    assert [url for url in await listed(AIStore(), "ais://b/train/", deep=False) if "sub" in url] == ["ais://b/train/sub/"]
     with pytest.raises(NotFoundError):
-        await listed("ais://none/", deep=True)
-
-
-async def test_listings_that_make_no_sense() -> None:
-    from aiohttp import web
-
-    for text in ("<html>", "[]"):
-
-        async def nonsense(request: web.Request, text: str = text) -> web.Response:
-            return web.Response(text=text)
-
-        with serve(nonsense) as (origin,), pytest.raises(FetchError, match="listing"):
-            await listed("ais://b/", deep=False, settings=AIStore(endpoint=origin))
+        await listed(AIStore(), "ais://none/", deep=True)
 
 
 def read_when(condition: Callable[[], Any], ds: wds.WebDataset) -> int:
@@ -391,7 +344,7 @@ def test_with_a_cache_only_what_it_does_not_have_is_fetched_in_advance(cluster: 
 async def test_a_prefetch_job_that_is_refused_is_told_and_does_not_matter(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with stores() as store:
+    async with stores(AisStore, AIStore()) as store:
         with caplog.at_level(logging.WARNING):
             store.upcoming(["s3://none/a.tar", "ais://b/a.tar"])
             await asyncio.gather(*store._jobs)
@@ -400,24 +353,8 @@ async def test_a_prefetch_job_that_is_refused_is_told_and_does_not_matter(
 
 
 async def test_a_prefetch_job_under_way_ends_with_the_reader(cluster: Cluster) -> None:
-    async with stores() as store:
+    async with stores(AisStore, AIStore()) as store:
         store.upcoming(["s3://b/a.tar"])
-
-
-async def upload(settings: AIStore, url: str, data: bytes, *, piece: int = 30_000, commit: bool = True) -> None:
-    async with leaks():
-        sink = BucketSink(PLAIN, QUICK, partial(AisStore, settings))
-        try:
-            writing = await sink.open(url)
-            try:
-                for begin in range(0, len(data), piece):
-                    await writing.write(data[begin : begin + piece])
-                if commit:
-                    await writing.commit()
-            finally:
-                await writing.abort()
-        finally:
-            await sink.aclose()
 
 
 @pytest.mark.parametrize("size", [0, 99_999, 100_000, 100_001, 400_000])

@@ -1,37 +1,34 @@
 """`az://` and `abfs://` against azurite: keys, SAS, access tokens over TLS, and what the library of the vendor signs."""
 
-import asyncio
 import base64
 import json
 import pickle
-import random
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+import store_access
 from aiohttp import web
 from azurite import ACCOUNT, KEY, Azurite, run_azurite
+from store_access import DATA, PART, PLAIN, QUICK, read_in_parts
 from webapps import serve
 
 import asyncwds as wds
-from asyncwds import Azure, Http, Retry
+from asyncwds import Azure, Http
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime import Counters
-from asyncwds.settings import Access
-from asyncwds.storage import AzureStore, BucketSink, Fetcher, StoreRequest, StoreResponse, Transport, open_storage
+from asyncwds.storage import AzureStore, StoreRequest, StoreResponse, Transport
 from asyncwds.storage.stores.azure.auth import Login, login, shared_key
 from asyncwds.storage.stores.azure.store import ObjectAddress, endpoint_url, parse_address
-from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
+from asyncwds.testing import CHECKS, make_samples, make_shard, read
 
-DATA = random.Random(4).randbytes(400_000)
-PART = 100_000
-QUICK = Retry(tries=4, backoff=0.01, backoff_max=0.05, hedge=None)
-PLAIN = Http(trust_env=False)
+fetching = partial(store_access.fetching, ("az://", "abfss://"))
+listed = partial(store_access.listed, AzureStore)
+upload = partial(store_access.upload, AzureStore)
 VARIABLES = ("ACCOUNT_NAME", "ACCOUNT_KEY", "KEY", "SAS_TOKEN", "CONNECTION_STRING")
 
 
@@ -56,22 +53,6 @@ def container(server: Azurite, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-@asynccontextmanager
-async def fetching(settings: Azure | None = None, http: Http = PLAIN, counters: Counters | None = None) -> AsyncIterator[Fetcher]:
-    storage = {} if settings is None else {"az://": settings, "abfss://": settings}
-    async with leaks():
-        fetcher = open_storage(Access(http, QUICK, storage or {}), counters or Counters())
-        try:
-            yield fetcher
-        finally:
-            await fetcher.aclose()
-
-
-async def read_in_parts(fetcher: Fetcher, url: str, identity: str | None = None) -> bytes:
-    starts = range(0, len(DATA), PART)
-    return b"".join(data for _, data in await asyncio.gather(*(read(fetcher, url, at, at + PART, identity) for at in starts)))
-
-
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_it_passes_the_contract(server: Azurite, container: str, check: Callable) -> None:
     async with fetching() as fetcher:
@@ -86,7 +67,7 @@ async def test_names_with_any_characters(server: Azurite, container: str, blob: 
     url = server.put(container, blob, DATA)
     async with fetching() as fetcher:
         assert (await read(fetcher, url, 7, 99))[1] == DATA[7:99]
-    assert await listed(url, deep=True) == [url]
+    assert await listed(Azure(), url, deep=True) == [url]
 
 
 async def test_fault_14_a_replaced_blob_is_refused_by_the_service(server: Azurite, container: str) -> None:
@@ -120,7 +101,7 @@ async def test_shared_access_signatures(server: Azurite, container: str, monkeyp
     url = f"az://{container}/a.tar"
     async with fetching(Azure(endpoint=server.endpoint, sas_token="?" + sas(10))) as fetcher:
         assert await read_in_parts(fetcher, url) == DATA
-    assert await listed(f"az://{container}/", deep=True, settings=Azure(endpoint=server.endpoint, sas_token=sas(10))) == [url]
+    assert await listed(Azure(endpoint=server.endpoint, sas_token=sas(10)), f"az://{container}/", deep=True) == [url]
     monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING")
     monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", sas(-10))
     async with fetching(Azure(endpoint=server.endpoint)) as fetcher:
@@ -177,7 +158,7 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
 
 async def test_access_tokens_of_a_function(tls_server: Azurite) -> None:
     settings = Azure(endpoint=tls_server.endpoint, get_token=lambda: access_token(3600))
-    async with fetching(settings, Http(trust_env=False, ca_file=tls_server.ca_file)) as fetcher:
+    async with fetching(settings, http=Http(trust_env=False, ca_file=tls_server.ca_file)) as fetcher:
         assert await read_in_parts(fetcher, "az://tls/a.tar") == DATA
 
 
@@ -186,7 +167,7 @@ async def test_fault_05_an_access_token_that_has_ended_is_taken_anew(tls_server:
     tokens = iter([(ended, end + 7200), access_token(3600)])
     counters = Counters()
     settings = Azure(endpoint=tls_server.endpoint, get_token=lambda: next(tokens))
-    async with fetching(settings, Http(trust_env=False, ca_file=tls_server.ca_file), counters) as fetcher:
+    async with fetching(settings, http=Http(trust_env=False, ca_file=tls_server.ca_file), counters=counters) as fetcher:
         assert (await read(fetcher, "az://tls/a.tar"))[1] == DATA
     assert (counters.requests, counters.retries) == (2, 0)
 
@@ -205,7 +186,7 @@ async def test_access_tokens_of_a_managed_identity(tls_server: Azurite, monkeypa
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"{origin}/msi/token")
         monkeypatch.setenv("IDENTITY_HEADER", "secret")
         settings = Azure(endpoint=tls_server.endpoint)
-        async with fetching(settings, Http(trust_env=False, ca_file=tls_server.ca_file)) as fetcher:
+        async with fetching(settings, http=Http(trust_env=False, ca_file=tls_server.ca_file)) as fetcher:
             assert await read_in_parts(fetcher, "az://tls/a.tar") == DATA
     assert asked == [("secret", "https://storage.azure.com")]
 
@@ -231,28 +212,17 @@ async def test_without_azure_identity_the_error_names_the_extra(monkeypatch: pyt
             await read(fetcher, "az://c/a.tar")
 
 
-async def listed(url: str, *, deep: bool, settings: Azure | None = None) -> list[str]:
-    async with leaks():
-        transport = Transport(PLAIN, QUICK, Counters())
-        store = AzureStore(settings or Azure(), transport)
-        try:
-            return sorted([found async for found in store.list(url, deep=deep)])
-        finally:
-            await store.aclose()
-            await transport.aclose()
-
-
 async def test_listings(server: Azurite, container: str) -> None:
     names = [f"train/{number:04}.tar" for number in range(60)] + ["train/sub/x.tar"]
     for name in names:
         server.put(container, name, b"")
     root = f"az://{container}/"
-    assert await listed(f"{root}train/", deep=True) == [root + name for name in names]
-    assert await listed(f"{root}train/000", deep=False) == [root + name for name in names[:10]]
-    assert await listed(root, deep=False) == [f"{root}a.tar", f"{root}train/"]
-    assert f"{root}train/sub/" in await listed(f"{root}train/", deep=False)
+    assert await listed(Azure(), f"{root}train/", deep=True) == [root + name for name in names]
+    assert await listed(Azure(), f"{root}train/000", deep=False) == [root + name for name in names[:10]]
+    assert await listed(Azure(), root, deep=False) == [f"{root}a.tar", f"{root}train/"]
+    assert f"{root}train/sub/" in await listed(Azure(), f"{root}train/", deep=False)
     with pytest.raises(NotFoundError):
-        await listed("az://nosuchcontainer/", deep=True)
+        await listed(Azure(), "az://nosuchcontainer/", deep=True)
 
 
 async def test_pages_of_a_listing_and_what_they_hold_besides_blobs() -> None:
@@ -272,52 +242,30 @@ async def test_pages_of_a_listing_and_what_they_hold_besides_blobs() -> None:
 
     with serve(answer) as (origin,):
         settings = Azure(endpoint=f"{origin}/me", anonymous=True)
-        assert await listed("az://c/", deep=True, settings=settings) == ["az://c/a.tar", "az://c/b\ufffe.tar", "az://c/d/c.tar"]
-
-    async def nonsense(request: web.Request) -> web.Response:
-        return web.Response(text="{}")
-
-    with serve(nonsense) as (origin,), pytest.raises(FetchError, match="no XML"):
-        await listed("az://c/", deep=True, settings=Azure(endpoint=f"{origin}/me", anonymous=True))
-
-
-async def upload(url: str, data: bytes, *, commit: bool = True, part_bytes: int = PART, http: Http = PLAIN) -> None:
-    async with leaks():
-        sink = BucketSink(http, QUICK, partial(AzureStore, Azure(part_bytes=part_bytes)))
-        try:
-            writing = await sink.open(url)
-            try:
-                for begin in range(0, len(data), 30_000):
-                    await writing.write(data[begin : begin + 30_000])
-                if commit:
-                    await writing.commit()
-            finally:
-                await writing.abort()
-        finally:
-            await sink.aclose()
+        assert await listed(settings, "az://c/", deep=True) == ["az://c/a.tar", "az://c/b\ufffe.tar", "az://c/d/c.tar"]
 
 
 @pytest.mark.parametrize("size", [0, PART, PART + 1, len(DATA)])
 async def test_uploads(server: Azurite, container: str, size: int) -> None:
-    await upload(f"az://{container}/ü 1?.tar", DATA[:size])
+    await upload(Azure(part_bytes=PART), f"az://{container}/ü 1?.tar", DATA[:size])
     assert server.get(container, "ü 1?.tar") == DATA[:size]
 
 
 async def test_an_upload_that_is_aborted_is_not_seen(server: Azurite, container: str) -> None:
-    await upload(f"az://{container}/new.tar", DATA, commit=False)
-    await upload(f"az://{container}/a.tar", DATA[::-1], commit=False)
-    assert await listed(f"az://{container}/", deep=True) == [f"az://{container}/a.tar"]
+    await upload(Azure(part_bytes=PART), f"az://{container}/new.tar", DATA, commit=False)
+    await upload(Azure(part_bytes=PART), f"az://{container}/a.tar", DATA[::-1], commit=False)
+    assert await listed(Azure(), f"az://{container}/", deep=True) == [f"az://{container}/a.tar"]
     assert server.get(container, "a.tar") == DATA
 
 
 async def test_uploads_that_are_refused(server: Azurite, container: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SpecError, match="names no blob"):
-        await upload(f"az://{container}/", b"")
+        await upload(Azure(part_bytes=PART), f"az://{container}/", b"")
     with pytest.raises(NotFoundError):
-        await upload("az://nosuchcontainer/a.tar", DATA)
+        await upload(Azure(part_bytes=PART), "az://nosuchcontainer/a.tar", DATA)
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", server.connection_string.replace(KEY, KEY[:40] + KEY[40:].swapcase()))
     with pytest.raises(AccessError):
-        await upload(f"az://{container}/new.tar", DATA)
+        await upload(Azure(part_bytes=PART), f"az://{container}/new.tar", DATA)
     assert server.names(container) == ["a.tar"]
 
 

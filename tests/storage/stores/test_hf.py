@@ -1,31 +1,28 @@
 """`hf://` against a hub of our own: redirects that end, ranges that are signed, tokens, rate limits, listings."""
 
-import asyncio
 import pickle
-import random
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+import store_access
 from hub import Hub, run_hub
-from webapps import serve
+from store_access import DATA, PART, read_in_parts
 
 import asyncwds as wds
 from asyncwds import Http, HuggingFace, Retry
-from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError, ThrottledError
+from asyncwds.errors import AccessError, ChangedError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
-from asyncwds.storage import Fetcher, HfStore, Transport, open_storage
+from asyncwds.storage import HfStore, open_storage
 from asyncwds.storage.stores.hf.auth import Token
 from asyncwds.storage.stores.hf.store import Address, parse_address
-from asyncwds.testing import CHECKS, leaks, make_samples, make_shard, read
+from asyncwds.testing import CHECKS, make_samples, make_shard, read
 
-DATA = random.Random(2).randbytes(400_000)
-PART = 100_000
+fetching = partial(store_access.fetching, ("hf://",))
+listed = partial(store_access.listed, HfStore)
 REPO = "datasets/who/shards"
-QUICK = Retry(tries=4, backoff=0.01, backoff_max=0.05, hedge=None)
 
 
 @pytest.fixture
@@ -35,22 +32,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.delenv("HF_TOKEN", raising=False)
         started.put(REPO, "a.tar", DATA)
         yield started
-
-
-@asynccontextmanager
-async def fetching(settings: HuggingFace | None = None, counters: Counters | None = None) -> AsyncIterator[Fetcher]:
-    storage = {} if settings is None else {"hf://": settings}
-    async with leaks():
-        fetcher = open_storage(Access(Http(trust_env=False), QUICK, storage or {}), counters or Counters())
-        try:
-            yield fetcher
-        finally:
-            await fetcher.aclose()
-
-
-async def read_in_parts(fetcher: Fetcher, url: str, identity: str | None = None) -> bytes:
-    starts = range(0, len(DATA), PART)
-    return b"".join(data for _, data in await asyncio.gather(*(read(fetcher, url, at, at + PART, identity) for at in starts)))
 
 
 @pytest.mark.parametrize("direct", [False, True], ids=["from the CDN", "from the hub"])
@@ -194,17 +175,6 @@ def test_addresses() -> None:
         parse_address("hf://datasets")
 
 
-async def listed(url: str, *, deep: bool, settings: HuggingFace | None = None) -> list[str]:
-    async with leaks():
-        transport = Transport(Http(trust_env=False), QUICK, Counters())
-        store = HfStore(settings or HuggingFace(), transport)
-        try:
-            return sorted([found async for found in store.list(url, deep=deep)])
-        finally:
-            await store.aclose()
-            await transport.aclose()
-
-
 @pytest.fixture
 def folders(hub: Hub) -> Hub:
     for number in range(2500):
@@ -215,35 +185,29 @@ def folders(hub: Hub) -> Hub:
 
 
 async def test_listings_are_paged(folders: Hub) -> None:
-    assert await listed(f"hf://{REPO}/train/000", deep=False) == [f"hf://{REPO}/train/{number:05}.tar" for number in range(100)]
-    assert len(await listed(f"hf://{REPO}/train/", deep=True)) == 2501
+    assert await listed(HuggingFace(), f"hf://{REPO}/train/000", deep=False) == [
+        f"hf://{REPO}/train/{number:05}.tar" for number in range(100)
+    ]
+    assert len(await listed(HuggingFace(), f"hf://{REPO}/train/", deep=True)) == 2501
     assert folders.count("GET hub") == 6
 
 
 async def test_listings_of_one_folder_and_of_all_below(folders: Hub) -> None:
     root = f"hf://{REPO}/"
-    assert await listed(root, deep=False) == [f"{root}a.tar", f"{root}top.tar", f"{root}train/", f"{root}val/"]
-    assert await listed(f"{root}va", deep=True) == [f"{root}val/ü 1.tar"]
-    assert f"{root}train/sub/" in await listed(f"{root}train/", deep=False)
+    assert await listed(HuggingFace(), root, deep=False) == [f"{root}a.tar", f"{root}top.tar", f"{root}train/", f"{root}val/"]
+    assert await listed(HuggingFace(), f"{root}va", deep=True) == [f"{root}val/ü 1.tar"]
+    assert f"{root}train/sub/" in await listed(HuggingFace(), f"{root}train/", deep=False)
     folders.put("who/model", "w.tar", b"", revision="v1")
-    assert await listed("hf://who/model@v1/", deep=False) == ["hf://who/model@v1/w.tar"]
+    assert await listed(HuggingFace(), "hf://who/model@v1/", deep=False) == ["hf://who/model@v1/w.tar"]
 
 
 async def test_listings_show_the_token_and_keep_the_rate_limit(folders: Hub) -> None:
     folders.tokens.add("hf_secret")
     folders.private.add(REPO)
     folders.limit(1, seconds=1)
-    assert len(await listed(f"hf://{REPO}/", deep=True, settings=HuggingFace(token="hf_secret"))) == 2504
+    assert len(await listed(HuggingFace(token="hf_secret"), f"hf://{REPO}/", deep=True)) == 2504
     with pytest.raises(AccessError):
-        await listed(f"hf://{REPO}/", deep=True)
-
-
-async def test_a_listing_that_makes_no_sense_is_an_error() -> None:
-    async def nonsense(request: web.Request) -> web.Response:
-        return web.Response(text="<html>")
-
-    with serve(nonsense) as (origin,), pytest.raises(FetchError, match="makes no sense"):
-        await listed(f"hf://{REPO}/", deep=False, settings=HuggingFace(endpoint=origin))
+        await listed(HuggingFace(), f"hf://{REPO}/", deep=True)
 
 
 @pytest.mark.needs("huggingface_hub")
