@@ -14,14 +14,11 @@ import asyncio
 from dataclasses import dataclass
 from itertools import product
 
-from asyncwds.engine.reader import ReadOptions
-from asyncwds.engine.stream import BlockStream
-from asyncwds.runtime.stats import Counters
-from asyncwds.runtime.units import GiB, MiB
-from asyncwds.settings.prefetch import Prefetch
-from asyncwds.shards.shard import Shard
-from asyncwds.testing.simulated_link import LinkModel, SimulatedLink
-from asyncwds.testing.virtual_time import run_in_virtual_time
+from asyncwds import Prefetch
+from asyncwds.engine import BlockStream, ReadOptions
+from asyncwds.runtime import Counters, GiB, MiB
+from asyncwds.shards import Shard
+from asyncwds.testing import LinkModel, SimulatedLink, run_in_virtual_time
 
 LINKS = [LinkModel(first_byte, rate) for first_byte, rate in product((0.0, 0.01, 0.05, 0.2), (20e6, 100e6, None))]
 SHARDS = (64 * MiB, 1024 * MiB)
