@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import asdict, fields, replace
-from functools import partial, wraps
-from inspect import isgeneratorfunction
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Generic, Self, TypeVar, overload
-from weakref import WeakSet
 
 from asyncwds import checks
 from asyncwds.bridges.async_iterator import ClosableIterator, ThreadedIterator
-from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import html_block
-from asyncwds.pipeline import adapt, worker_stats
+from asyncwds.pipeline import adapt
 from asyncwds.pipeline.clock import inner_stats, stage_name
 from asyncwds.pipeline.describe import describe
-from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
+from asyncwds.pipeline.iterations import Iterations, as_progress, as_state, follow_own_iterator
 from asyncwds.pipeline.length import add_length_method, is_countable, remove_length_method
 from asyncwds.pipeline.run import (
     Description,
-    Iteration,
-    Progress,
     Run,
     repeated,
     reseeded,
@@ -35,7 +29,7 @@ from asyncwds.pipeline.run import (
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.seeds import dataset_seed
-from asyncwds.runtime.stats import Counters, Stats, with_head
+from asyncwds.runtime.stats import Stats, with_head
 from asyncwds.runtime.torch_iterable import TorchIterable
 
 A = TypeVar("A")
@@ -101,17 +95,11 @@ class DataPipeline(Generic[ItemT_co]):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for name in ("__iter__", "iterator", "iterator1"):
-            if isgeneratorfunction(own := vars(cls).get(name)):
-                setattr(cls, name, _announcing(own))
+        follow_own_iterator(cls)
 
     def _describe(self, description: Description) -> None:
         self._set(description)
-        self._epochs = EpochCounter()
-        self._counters: Counters | None = None
-        self._running: WeakSet[Iteration] = WeakSet()
-        self._progress: Progress | None = None  # of the latest iteration here
-        self._resumed: Progress | None = None  # with which the next one begins
+        self._iterations = Iterations()
 
     def _set(self, description: Description) -> None:
         self.pipeline = list(description.stages)
@@ -126,50 +114,34 @@ class DataPipeline(Generic[ItemT_co]):
     def __iter__(self) -> ClosableIterator[ItemT_co]:
         if self._has_own("iterator", "iterator1"):
             return (item for item in islice(self.iterator(), self._bounds.items))
-        return self._iteration(self._start(self._description))
+        return self._iterations.iterate(self._start(self._description))
 
     def __aiter__(self) -> ThreadedIterator[ItemT_co]:
         if self._has_own("__iter__", "iterator", "iterator1"):
             return ThreadedIterator((item for item in self), self._interrupt, users_frames)
         started = self._start(self._description)
-        return ThreadedIterator(self._iteration(started), started.interrupt, users_frames)
+        return ThreadedIterator(self._iterations.iterate(started), started.interrupt, users_frames)
 
     def iterator(self) -> ClosableIterator[ItemT_co]:
         """An iteration that the number of items given to `repeat` or `with_epoch` does not bound."""
         if self._has_own("iterator1"):
-            self._announce()
+            self._iterations.announce()
             return repeated(lambda _: nullcontext(self.iterator1()), self._bounds.passes)
-        return self._iteration(self._start(replace(self._description, items=None)))
+        return self._iterations.iterate(self._start(replace(self._description, items=None)))
 
     def iterator1(self) -> ClosableIterator[ItemT_co]:
         """An iteration of one pass over the data."""
-        return self._iteration(self._start(replace(self._description, passes=1, items=None)))
+        return self._iterations.iterate(self._start(replace(self._description, passes=1, items=None)))
 
     def _start(self, description: Description) -> Run:
         adapt.require_stages(description.stages)  # the list may have been changed
-        epoch, place = self._epochs.begin()
-        self._counters = Counters()
-        slot = self._epochs.slot(place)
-        publish = None if slot is None else partial(worker_stats.publish, slot, self._counters, place, epoch)
-        return Run(description, epoch, place, self._counters, publish)
-
-    def _announce(self) -> None:
-        """Of an iteration that will begin when its first item is asked for: a state that is taken before is of its beginning."""
-        if hasattr(self, "_epochs"):  # not in one whose `__init__` is all its own
-            self._progress = self._resumed or Progress(self._epochs.upcoming())
-
-    def _iteration(self, started: Run) -> Iteration:
-        self._progress, self._resumed = self._resumed or Progress(started.epoch), None
-        iteration = Iteration(started, self._progress)
-        self._running.add(iteration)
-        return iteration
+        return self._iterations.start(description)
 
     def _has_own(self, *methods: str) -> bool:
         return any(getattr(type(self), method) is not getattr(DataPipeline, method) for method in methods)
 
     def _interrupt(self) -> None:
-        for iteration in tuple(self._running):
-            iteration.interrupt()
+        self._iterations.interrupt()
 
     def invoke(self, f: Any, *args: Any) -> Iterable[Any]:
         """A stage applied to its source, or what it gives as the first."""
@@ -181,7 +153,7 @@ class DataPipeline(Generic[ItemT_co]):
         It reaches the workers of a DataLoader, also those that stay, when their next iteration begins. What the pipeline begins
         with, or the dataset of a DataLoader that it begins with, is told too.
         """
-        self._epochs.set(checks.whole("set_epoch: epoch", epoch))
+        self._iterations.set_epoch(checks.whole("set_epoch: epoch", epoch))
         head: Any = self.pipeline[0] if self.pipeline else None
         told: Any
         for told in (head, getattr(head, "dataset", None)):
@@ -190,8 +162,7 @@ class DataPipeline(Generic[ItemT_co]):
 
     def state_dict(self) -> dict[str, Any]:
         """For torchdata's StatefulDataLoader: how far the latest iteration here has come."""
-        progress = self._resumed or self._progress or Progress(self._epochs.upcoming())
-        return {"seed": self.seed, **asdict(progress)}
+        return as_state(self.seed, self._iterations.progress())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Makes the next iteration the rest of the one that a state is of: its epoch is read again, what was given is dropped.
@@ -199,13 +170,10 @@ class DataPipeline(Generic[ItemT_co]):
         It is nothing where that one had come to its end: a StatefulDataLoader counts on it, and then begins the next epoch. The
         seed is that of the state. Raises SpecError for what is no such state.
         """
-        try:
-            seed, progress = int(state_dict["seed"]), Progress(*[state_dict[field.name] for field in fields(Progress)])
-        except (KeyError, TypeError, ValueError) as error:
-            raise SpecError(f"not the state of a pipeline: {state_dict!r}") from error
+        seed, progress = as_progress(state_dict)
         self._set(reseeded(self._description, seed))
         self.set_epoch(progress.epoch)
-        self._resumed = progress
+        self._iterations.resume(progress)
 
     def stats(self) -> Stats:
         """Counts of the latest iteration, also while it runs: in this process, or the sum of what a DataLoader's workers did.
@@ -213,20 +181,13 @@ class DataPipeline(Generic[ItemT_co]):
         Those of another pipeline that this one begins with, also in a mix or a DataLoader, are added. Workers report five times
         a second and at the end.
         """
-        own = self._own_stats()
+        own = self._iterations.stats()
         within = inner_stats(self.pipeline[0]) if self.pipeline else None
         return own if within is None else with_head(own, stage_name(self.pipeline[0]), within)
 
-    def _own_stats(self) -> Stats:
-        counters, of_workers = self._counters, worker_stats.latest(self._epochs.slots())
-        if of_workers is not None and (counters is None or counters.started < of_workers.started):
-            return of_workers.stats
-        return Stats() if counters is None else counters.snapshot()
-
     def close(self) -> None:
         """Ends the iterations that run in this process, and closes the stages that can be closed. It can be iterated again."""
-        for iteration in tuple(self._running):
-            iteration.close()
+        self._iterations.close()
         for stage in self.pipeline:
             if hasattr(stage, "close"):
                 stage.close()
@@ -317,29 +278,11 @@ class DataPipeline(Generic[ItemT_co]):
     def __copy__(self) -> Self:
         """Another pipeline, which counts epochs by itself from here on."""
         other = object.__new__(type(self))
-        anew = {"pipeline": list(self.pipeline), "_epochs": self._epochs.copy()}
-        other.__dict__.update(self.__dict__, **anew, _counters=None, _running=WeakSet(), _progress=None)
+        other.__dict__.update(self.__dict__, pipeline=list(self.pipeline), _iterations=copy(self._iterations))
         return other
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_counters": None, "_running": None, "_progress": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _running=WeakSet())
 
     def __repr__(self) -> str:
         return describe(type(self).__name__.removesuffix("_Length"), self._description)
 
     def _repr_html_(self) -> str:
         return html_block(repr(self))
-
-
-def _announcing(iterate: Callable[..., Any]) -> Callable[..., Any]:
-    """A subclass' generator function, which runs nothing when it is called, as one that says so."""
-
-    @wraps(iterate)
-    def announce(self: Any, *args: Any, **options: Any) -> Any:
-        self._announce()
-        return iterate(self, *args, **options)
-
-    return announce

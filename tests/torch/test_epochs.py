@@ -88,7 +88,7 @@ def test_a_worker_may_set_its_own_epoch(shards):
     expected = list(loader(data, num_workers=2))
     data.set_epoch(0)
     assert list(loader(data, num_workers=2, worker_init_fn=set_epoch_5)) == expected
-    assert data._epochs.begin()[0] == 0
+    assert data.state_dict()["epoch"] == 0
 
 
 def set_epoch_5(_worker: int) -> None:
