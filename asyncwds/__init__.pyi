@@ -49,7 +49,6 @@ from .engine.open_samples import open_samples as open_samples
 from .engine.schemes import gopen_schemes as gopen_schemes
 from .pipeline.datapipeline import DataPipeline as DataPipeline
 from .pipeline.dataset import WebDataset as WebDataset
-from .pipeline.directory import DirectoryShardList as DirectoryShardList
 from .pipeline.fluid import FluidInterface as FluidInterface
 from .pipeline.length import add_length_method as add_length_method
 from .pipeline.loaders import FluidWrapper as FluidWrapper
@@ -109,6 +108,7 @@ from .settings.cache import Cache as Cache
 from .settings.http import Http as Http
 from .settings.prefetch import Prefetch as Prefetch
 from .settings.retry import Retry as Retry
+from .shards.directory import DirectoryShardList as DirectoryShardList
 from .shards.splitters import single_node_only as single_node_only
 from .shards.splitters import split_by_node as split_by_node
 from .shards.splitters import split_by_worker as split_by_worker

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.directory import DirectoryShardList, is_running
 from asyncwds.pipeline.shardlists import (
     ResampledShardList,
     ResampledShards,
@@ -20,6 +19,7 @@ from asyncwds.pipeline.shardlists import (
     resampled,
 )
 from asyncwds.pipeline.shardspec import MSSource, MultiShardSample, shardspec
+from asyncwds.shards.directory import DirectoryShardList, is_running
 from asyncwds.shards.splitters import single_node_only, split_by_node, split_by_worker
 from asyncwds.shards.urls import expand_environment as envsubst
 

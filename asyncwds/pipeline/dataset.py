@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
 from asyncwds import checks
 from asyncwds.engine.source import Source
 from asyncwds.pipeline.datapipeline import DataPipeline
-from asyncwds.pipeline.directory import DirectoryShardList, Mode
 from asyncwds.pipeline.fluid import FluidInterface
 from asyncwds.pipeline.item_types import ItemT_co, StageFunction
 from asyncwds.pipeline.reading import TarSamples
@@ -31,6 +30,7 @@ from asyncwds.settings.cache_arguments import cache_arguments, cache_of
 from asyncwds.settings.http import Http
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.settings.retry import Retry
+from asyncwds.shards.directory import DirectoryShardList, Mode
 from asyncwds.shards.folders import is_folder
 from asyncwds.shards.plan import Draw, Resampled, Splitter
 from asyncwds.shards.splitters import single_node_only, split_by_worker, splits_by_itself

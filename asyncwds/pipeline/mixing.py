@@ -17,8 +17,7 @@ from asyncwds.pipeline.item_types import ItemT_co
 from asyncwds.pipeline.mix_order import checked_probs, random_samples, round_robin_longest, round_robin_shortest
 from asyncwds.pipeline.mix_stream import Mixed
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.randomness import checked_seed, rng_at
-from asyncwds.runtime.seeds import dataset_seed
+from asyncwds.runtime.seeds import checked_seed, dataset_seed, rng_at
 from asyncwds.runtime.stats import Stats, mixed
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import WorkerInfo

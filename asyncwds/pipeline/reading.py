@@ -17,11 +17,11 @@ from asyncwds.engine.source import Source
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.directory import ClaimedShard
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.streams import StageStream, stream_over
 from asyncwds.runtime.stats import Counters
 from asyncwds.samples import Sample
+from asyncwds.shards.directory import ClaimedShard
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
 

@@ -20,9 +20,8 @@ from asyncwds.engine.source import NO_SAMPLES
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.randomness import checked_seed
 from asyncwds.pipeline.streams import StageStream
-from asyncwds.runtime.seeds import make_seed
+from asyncwds.runtime.seeds import checked_seed, make_seed
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
 from asyncwds.shards.urls import Urls, shorten_urls

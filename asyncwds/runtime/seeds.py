@@ -1,4 +1,7 @@
-"""Where random orders begin: numbers that are the same in every process and release."""
+"""Where random orders begin: numbers that are the same in every process and release.
+
+Stages by themselves draw as WebDataset does, and in a dataset by its seed, epoch and place.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from zlib import crc32
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
+from asyncwds.runtime.worker_info import WorkerInfo
 
 
 def make_seed(*parts: object) -> int:
@@ -59,3 +64,17 @@ def item_rng(seed: int, epoch: int, origin: Iterable[int]) -> random.Random:
     later versions. For arrays: `numpy.random.default_rng(rng.getrandbits(128))`.
     """
     return random.Random(" ".join(map(str, (seed, epoch, *origin))))  # noqa: S311 - an augmentation, no secret
+
+
+def rng_at(seed: int, epoch: int, place: WorkerInfo) -> random.Random:
+    """Draws for one epoch at one place. The same in every process and release: of text, Random takes a hash that is."""
+    return random.Random(f"{seed} {epoch} {place.rank} {place.worker}")  # noqa: S311 - an order, no secret
+
+
+def checked_seed(stage: str, seed: int | None, rng: object = None) -> int | None:
+    """The seed as Python's number. Raises SpecError for one that is no whole number or beside an rng, and an rng that is none."""
+    if seed is not None and rng is not None:
+        raise SpecError(f"{stage} takes a seed or an rng, not both")
+    if rng is not None and not hasattr(rng, "random"):
+        raise SpecError(f"{stage}: rng must be a random.Random, not {show_value(rng)}")
+    return None if seed is None else checks.whole(f"{stage}: seed", seed)

@@ -11,8 +11,8 @@ from typing import TypeVar
 from asyncwds import checks
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.randomness import checked_seed
 from asyncwds.pipeline.streams import StageStream
+from asyncwds.runtime.seeds import checked_seed
 
 T = TypeVar("T")
 

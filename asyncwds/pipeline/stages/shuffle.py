@@ -14,10 +14,10 @@ from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.lineage import Trace, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
-from asyncwds.pipeline.randomness import checked_seed
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.handlers import Handler
+from asyncwds.runtime.seeds import checked_seed
 from asyncwds.samples import Sample
 from asyncwds.shards.plan import shuffle_items
 
