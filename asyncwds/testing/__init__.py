@@ -18,7 +18,8 @@ from asyncwds.testing.faults import Fault
 from asyncwds.testing.leaks import leaks
 from asyncwds.testing.proxy import ForwardProxy
 from asyncwds.testing.replies import Request
-from asyncwds.testing.server import FaultServer, ServerCounters
+from asyncwds.testing.server import FaultServer
+from asyncwds.testing.server_counters import ServerCounters
 from asyncwds.testing.shards import digest, make_pieces, make_samples, make_shard, write_shards
 from asyncwds.testing.simulated_link import LinkModel, SimulatedLink
 from asyncwds.testing.virtual_time import run_in_virtual_time

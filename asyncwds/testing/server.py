@@ -4,66 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 import ssl
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from typing import Self
 from urllib.parse import quote
 
+from asyncwds.testing.armed_faults import ArmedFault
 from asyncwds.testing.connection import Pace, Wire, open_wire
 from asyncwds.testing.content import FolderStore, MemoryStore, Store
 from asyncwds.testing.fault_profile import FaultProfile
 from asyncwds.testing.faults import Fault
 from asyncwds.testing.listener import Listener
 from asyncwds.testing.replies import Reply, Request, parse_request, reply_to
+from asyncwds.testing.server_counters import COUNTERS, ServerCounters
 from asyncwds.testing.uploads import take_upload
 
 _TOO_MANY = Fault(status=503, retry_after=0, body=b"<Error><Code>SlowDown</Code></Error>")
-
-
-@dataclass(slots=True)
-class ServerCounters:
-    """What a server has seen. Read from any thread; `bytes_sent` [bytes] counts bodies, as they are handed to the kernel."""
-
-    requests: int = 0
-    bytes_sent: int = 0
-    in_flight: int = 0  # requests being answered now
-    peak_in_flight: int = 0
-    open_connections: int = 0
-    peak_connections: int = 0
-    connections_made: int = 0
-    by_path: Counter[str] = field(default_factory=Counter)  # object name → requests
-
-    def as_json(self) -> bytes:
-        return json.dumps({each.name: getattr(self, each.name) for each in fields(self)}).encode()
-
-
-COUNTERS = "__counters__"
-"""Name of an object that every server has: its counters as JSON. Asking for it is not counted, and meets no fault."""
-
-
-@dataclass(slots=True)
-class _Armed:
-    """A fault and how often it was met."""
-
-    fault: Fault
-    met: int = 0
-    applied: int = 0
-
-    def claims(self, request: Request, *, reused: bool) -> bool:
-        fault = self.fault
-        if fault.path not in (None, request.name) or (fault.on_reuse and not reused):
-            return False
-        self.met += 1
-        turn = self.met - fault.only_after_requests
-        if turn < 1 or turn % fault.every or (fault.times is not None and self.applied >= fault.times):
-            return False
-        self.applied += 1
-        return True
 
 
 class FaultServer:
@@ -101,7 +60,7 @@ class FaultServer:
         self.counters = ServerCounters()
         self.requests: deque[Request] = deque(maxlen=10_000)
         self._store: Store = MemoryStore(objects) if isinstance(objects, Mapping) else FolderStore(objects)
-        self._armed = [_Armed(fault) for fault in faults]
+        self._armed = [ArmedFault(fault) for fault in faults]
         self._delay = first_byte_delay
         self._rate = bytes_per_second
         self._weather = weather or FaultProfile()
@@ -146,7 +105,7 @@ class FaultServer:
 
     def add(self, *faults: Fault) -> None:
         """From the next request on, these faults too; older ones come first."""
-        self._armed += [_Armed(fault) for fault in faults]
+        self._armed += [ArmedFault(fault) for fault in faults]
 
     def clear(self) -> None:
         """From the next request on, no faults."""
