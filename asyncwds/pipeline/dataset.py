@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from asyncwds import checks
 from asyncwds.engine.source import Source
 from asyncwds.pipeline.datapipeline import DataPipeline
+from asyncwds.pipeline.dataset_shards import (
+    SPOOL_MODES,
+    find_shards,
+    find_spool_folder,
+    make_shard_list,
+    make_sharing_stages,
+    make_spool_list,
+    take_as_they_are,
+)
 from asyncwds.pipeline.fluid import FluidInterface
 from asyncwds.pipeline.item_types import ItemT_co, StageFunction
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.run import Description
-from asyncwds.pipeline.shardlists import ResampledShards, SimpleShardList
-from asyncwds.pipeline.shardspec import MultiShardSample, all_urls, is_spec, sampled, sources_of
-from asyncwds.pipeline.stages.shuffle import Shuffle
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.seeds import dataset_seed
-from asyncwds.runtime.standing_in import stands_in
 from asyncwds.samples import Sample
 from asyncwds.settings.access import Settings, Storage
 from asyncwds.settings.cache import Cache
@@ -30,11 +34,8 @@ from asyncwds.settings.cache_arguments import cache_arguments, cache_of
 from asyncwds.settings.http import Http
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.settings.retry import Retry
-from asyncwds.shards.directory import DirectoryShardList, Mode
-from asyncwds.shards.folders import is_folder
-from asyncwds.shards.plan import Draw, Resampled, Splitter
+from asyncwds.shards.plan import Splitter
 from asyncwds.shards.splitters import single_node_only, split_by_worker, splits_by_itself
-from asyncwds.shards.urls import expand, local_path
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.listing import Listing, look_up
 from asyncwds.storage.schemes import as_access
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 U = TypeVar("U")
 
-SPOOL_MODES = get_args(Mode)
 SHARDSHUFFLE = 100  # what WebDataset takes `shardshuffle=True` for
 
 Urls = str | PathLike[str] | Mapping[str, Any] | Iterable[str | PathLike[str]]
@@ -135,14 +135,14 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         self.update_cache_info(args)
         self._describe(Description((), dataset_seed(seed), passes=_passes(repeat)))
         access = as_access(http, retry, storage)
-        lookup = _as_they_are if fetcher is not None else partial(look_up, access=access)
-        own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, _spool(urls, args.mode)
+        lookup = take_as_they_are if fetcher is not None else partial(look_up, access=access)
+        own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, find_spool_folder(urls, args.mode)
         listed = own_list or folder is not None
         if own_list:
             self.create_url_iterator(args)
         elif folder is not None:
-            self.append(_spooled(folder, args.mode))
-        found, draw = (Listing([], {}), None) if listed else _shards(urls, resampled, lookup)
+            self.append(make_spool_list(folder, args.mode))
+        found, draw = (Listing([], {}), None) if listed else find_shards(urls, resampled, lookup)
         source = Source(
             urls=tuple(found.urls),
             records=found.records,
@@ -163,7 +163,9 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
             fetcher=fetcher,
             verify=verify,
         )
-        for stage in _sharing(source) if own_list and folder is None else ():  # what is claimed of a folder is no other process's
+        for stage in (
+            make_sharing_stages(source) if own_list and folder is None else ()
+        ):  # what is claimed of a folder is no other process's
             self.append(stage)
         self.append(TarSamples(source) if listed else source)
 
@@ -204,7 +206,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
 
     def create_url_iterator(self, args: SimpleNamespace) -> None:
         """Appends what gives the shards. Where a subclass does that, splitters and the shuffle of shards come behind it."""
-        self.append(_shard_list(args.urls, args.mode))
+        self.append(make_shard_list(args.urls, args.mode))
 
 
 def _passes(repeat: bool | int) -> int | None:
@@ -213,45 +215,3 @@ def _passes(repeat: bool | int) -> int | None:
 
 def _shardshuffle(size: float | None) -> int:
     return int(checks.real("shardshuffle, if it is not True or None,", size or 0, 0, sys.maxsize))
-
-
-def _as_they_are(urls: Any) -> Listing:
-    return Listing(expand(urls), {})
-
-
-def _shards(urls: Any, resampled: bool, look_up: Callable[[Any], Listing]) -> tuple[Listing, Draw | None]:
-    """All urls, and how an epoch draws from them, if it does not read them all."""
-    if is_spec(urls):
-        sources = sources_of(urls)
-        return Listing(all_urls(sources), {}), sampled(sources)
-    return look_up(urls), Resampled() if resampled else None
-
-
-def _spool(urls: Any, mode: str | None) -> str | None:
-    """The path of a folder of shards that come and go, which are renamed while they are read: asked for by a mode of such folders.
-
-    Where asyncwds stands in for webdataset, a slash at the end asks for it too, as it does there.
-    """
-    path = local_path(os.fspath(urls)) if isinstance(urls, str | PathLike) else None
-    if path is None:
-        return None
-    asked = mode in SPOOL_MODES and (path.endswith("/") or is_folder(path))
-    return path if asked or (path.endswith("/") and stands_in()) else None
-
-
-def _spooled(path: str, mode: str | None) -> DirectoryShardList:
-    return DirectoryShardList(path, mode="resample" if mode in (None, "resampled") else mode)  # type: ignore[arg-type]
-
-
-def _shard_list(urls: Any, mode: str | None) -> object:
-    if (path := _spool(urls, mode)) is not None:
-        return _spooled(path, mode)
-    if is_spec(urls):
-        return MultiShardSample(urls)
-    return ResampledShards(urls) if mode == "resampled" else SimpleShardList(urls)
-
-
-def _sharing(source: Source) -> list[Any]:
-    """The stages by which places share out the shards of a list, each in an order of its own."""
-    stages = (source.nodesplitter, source.workersplitter, Shuffle(source.shardshuffle) if source.shardshuffle else None)
-    return [stage for stage in stages if stage is not None]
