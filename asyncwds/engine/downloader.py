@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from asyncwds.engine.connection_tuner import START, ConnectionTuner
 from asyncwds.engine.link_speed import LinkSpeed
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.scheduler import LEAST_SPLIT, Scheduler
 from asyncwds.engine.stragglers import LOOK_EVERY, RESTARTS, Action, LateParts
-from asyncwds.engine.tuner import START, Tuner
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.completion import run_to_completion
 from asyncwds.runtime.descriptors import advice, are_used_up, most_connections
@@ -41,7 +41,7 @@ class Downloader:
         # More would only fail. But shards in rotation that are streams need one each.
         self._most = max(scheduler.rotation.slots or 1, most_connections())
         self._connections = min(scheduler.connections, self._most)
-        self._tuner = Tuner(max(START, self._connections), self._connections) if tuned else None
+        self._tuner = ConnectionTuner(max(START, self._connections), self._connections) if tuned else None
         self._link = LinkSpeed()
         self._ahead = ReadAhead()
         self._tasks: dict[Part, asyncio.Task[None]] = {}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from asyncwds.engine.tuner import HIGHEST, INTERVAL, START, Tuner
+from asyncwds.engine.connection_tuner import HIGHEST, INTERVAL, START, ConnectionTuner
 
 
-def drive(tuner: Tuner, rate, *, intervals: int, waiting=lambda interval: 1.0, throttled=lambda connections: 0) -> list[int]:
+def drive(
+    tuner: ConnectionTuner, rate, *, intervals: int, waiting=lambda interval: 1.0, throttled=lambda connections: 0
+) -> list[int]:
     """Feeds the tuner with a link that gives `rate(connections)` bytes/s; returns the connections after each interval."""
     now, received, starved, throttles, history = 0.0, 0.0, 0.0, 0, []
     tuner.observe(now, 0, 0.0, 0, 0.05)
@@ -21,22 +23,22 @@ def drive(tuner: Tuner, rate, *, intervals: int, waiting=lambda interval: 1.0, t
 
 
 def test_it_climbs_while_each_connection_adds_speed():
-    assert drive(Tuner(), lambda connections: connections * 40e6, intervals=12)[-1] == HIGHEST
+    assert drive(ConnectionTuner(), lambda connections: connections * 40e6, intervals=12)[-1] == HIGHEST
 
 
 def test_it_stays_near_what_fills_the_link():
-    history = drive(Tuner(), lambda connections: min(connections * 40e6, 480e6), intervals=15)
+    history = drive(ConnectionTuner(), lambda connections: min(connections * 40e6, 480e6), intervals=15)
     assert 12 <= history[-1] <= 18
 
 
 def test_a_full_link_is_tried_again_only_after_a_rest():
-    history = drive(Tuner(), lambda connections: 320e6, intervals=15)
+    history = drive(ConnectionTuner(), lambda connections: 320e6, intervals=15)
     assert sum(later != earlier for earlier, later in pairwise(history)) <= 2
     assert history[-1] == START
 
 
 def test_it_goes_down_while_the_consumer_is_the_limit_and_back_at_once():
-    tuner = Tuner(lowest=2)
+    tuner = ConnectionTuner(lowest=2)
     history = drive(tuner, lambda connections: connections * 40e6, intervals=62, waiting=lambda interval: float(interval >= 60))
     assert history[:60] == sorted(history[:60], reverse=True)
     assert (history[0], history[59]) == (START, 2)
@@ -44,18 +46,18 @@ def test_it_goes_down_while_the_consumer_is_the_limit_and_back_at_once():
 
 
 def test_it_halves_when_asked_to_slow_down_and_never_below_one():
-    history = drive(Tuner(), lambda connections: connections * 40e6, intervals=6, throttled=lambda connections: 1)
+    history = drive(ConnectionTuner(), lambda connections: connections * 40e6, intervals=6, throttled=lambda connections: 1)
     assert history == [8, 4, 2, 1, 1, 1]
 
 
 def test_a_link_that_grows_is_found_again():
-    tuner = Tuner()
+    tuner = ConnectionTuner()
     drive(tuner, lambda connections: 320e6, intervals=5)
     assert drive(tuner, lambda connections: connections * 40e6, intervals=60)[-1] == HIGHEST
 
 
 def test_at_the_beginning_it_decides_as_soon_as_a_step_can_show():
-    tuner, now, received = Tuner(), 0.0, 0.0
+    tuner, now, received = ConnectionTuner(), 0.0, 0.0
     while tuner.connections < HIGHEST:
         tuner.observe(now, int(received), now, 0, 0.05)
         received += tuner.connections * 40e6 * 0.01

@@ -24,7 +24,7 @@ UNUSED = 4  # intervals without a wait, until there are fewer
 
 
 @dataclass(slots=True)
-class Tuner:
+class ConnectionTuner:
     """`observe` may be called as often as one likes; it decides once in an interval."""
 
     connections: int = START
