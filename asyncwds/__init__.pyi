@@ -74,6 +74,8 @@ from .pipeline.stages.batches import unbatched as unbatched
 from .pipeline.stages.batches import unlisted as unlisted
 from .pipeline.stages.cached import Cached as Cached
 from .pipeline.stages.collation import collate as collate
+from .pipeline.stages.crops import center_crop as center_crop
+from .pipeline.stages.crops import decode_crop as decode_crop
 from .pipeline.stages.decode import decode as decode
 from .pipeline.stages.field_names import getfirst as getfirst
 from .pipeline.stages.fields import associate as associate

@@ -1,6 +1,8 @@
 # What others use of this room; `__init__.py` makes the lazy names from it.
 
 from .audio import AUDIO_EXTENSIONS as AUDIO_EXTENSIONS
+from .crops import CropHandler as CropHandler
+from .crops import RandomCrop as RandomCrop
 from .encoders import encode_based_on_extension as encode_based_on_extension
 from .encoders import encode_based_on_extension1 as encode_based_on_extension1
 from .encoders import make_encoder as make_encoder

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial as bind
 from typing import Any, ClassVar, NamedTuple, NoReturn
@@ -178,6 +179,12 @@ class Decoder:
 
     def __call__(self, sample: Any) -> Any:
         return self.decode(sample)
+
+    def with_handler(self, old: FieldHandler, new: FieldHandler) -> Decoder:
+        """The same, with another in place of one of the handlers."""
+        changed = copy(self)
+        changed.handlers = [new if handler is old else handler for handler in self.handlers]
+        return changed
 
     def decode(self, sample: Any) -> Any:
         if not isinstance(sample, dict):

@@ -59,6 +59,7 @@ def describe_stage(stage: Any) -> str:
 def stage_arguments(stage: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of the method that makes the stage: the first one without its name."""
     changed = changed_fields(stage)
+    changed |= changed.pop("options", {})  # which the method takes as arguments of their own
     match stage:
         case ToTuple():
             return tuple(map(";".join, stage.fields)), _without(changed, "fields")

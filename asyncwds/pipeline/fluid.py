@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any, Generic, Self, cast
 
 from asyncwds.pipeline.item_types import ItemT_co
-from asyncwds.pipeline.stages import batches, fields, inspecting, patterns, sampling, tuples
+from asyncwds.pipeline.stages import batches, crops, fields, inspecting, patterns, sampling, tuples
 from asyncwds.pipeline.stages.cached import Cached
 from asyncwds.pipeline.stages.collation import Collation, default_collation_fn
 from asyncwds.pipeline.stages.decode import decode
@@ -79,6 +79,35 @@ class FluidInterface(Generic[ItemT_co]):
     ) -> Self:
         """Decodes fields by extension; "rgb8", "torchrgb", "pil" and the like say what images become."""
         return self._then(decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler, **options))
+
+    def decode_crop(
+        self,
+        size: int | tuple[int, int],
+        scale: tuple[float, float] = (0.08, 1),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+        spec: str = "rgb8",
+        *,
+        handler: Handler = reraise_exception,
+        **options: Any,
+    ) -> Self:
+        """Decodes as `decode(spec)` does, and makes a random crop of each image, as torchvision's RandomResizedCrop and a flip.
+
+        Only what a crop needs is decoded. The draws depend on the dataset's seed, the epoch and where the sample comes from.
+        """
+        return self._then(crops.decode_crop(size, scale, ratio, flip, spec, handler=handler, **options))
+
+    def center_crop(
+        self,
+        size: int | tuple[int, int],
+        resize: int | None = None,
+        spec: str = "rgb8",
+        *,
+        handler: Handler = reraise_exception,
+        **options: Any,
+    ) -> Self:
+        """Decodes as `decode(spec)` does, and makes of each image its middle, resized to a shorter side of `resize` before."""
+        return self._then(crops.center_crop(size, resize, spec, handler=handler, **options))
 
     def xdecode(self, *args: Any, **options: Any) -> Self:
         """Decodes fields by patterns of their names, with functions of a stream: `xdecode(("*.jpg", f), json=json.load)`."""

@@ -27,6 +27,8 @@ STAGES = [
     (lambda d: d.decode("rgb8", handler=wds.ignore_and_continue), ".decode('rgb8', handler=ignore_and_continue)"),
     (lambda d: d.decode("rgb8", min_size=256), ".decode('rgb8', min_size=256)"),
     (lambda d: d.decode(), ".decode()"),
+    (lambda d: d.decode_crop(224), ".decode_crop(224)"),
+    (lambda d: d.center_crop(224, 256, only="jpg"), ".center_crop(224, resize=256, only='jpg')"),
     (lambda d: d.map(double), ".map(double)"),
     (lambda d: d.map(len, handler=wds.warn_and_continue), ".map(len, handler=warn_and_continue)"),
     (lambda d: d.select(bool), ".select(bool)"),
