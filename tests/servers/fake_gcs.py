@@ -56,6 +56,7 @@ class Gate:
 
     requests  ("METHOD path", headers) of each, as they came
     faults    statuses that the next requests whose "METHOD path" has a text in it are answered with
+    page      so many objects are on a page of a listing, not as many as the service has
     flip      the byte of each object at this offset gets another value on the way
     """
 
@@ -64,7 +65,12 @@ class Gate:
     tokens: set[str] = field(default_factory=set)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     faults: list[tuple[str, int]] = field(default_factory=list)
+    page: int | None = None
     flip: int | None = None
+
+    def _limited(self, request: web.Request) -> str:
+        lists = self.page is not None and request.method == "GET" and request.path.endswith("/o")
+        return request.raw_path + (f"{'&' if request.query_string else '?'}maxResults={self.page}" if lists else "")
 
     def count(self, what: str) -> int:
         return sum(what in line for line, _ in self.requests)
@@ -82,7 +88,7 @@ class Gate:
         keep = {name: value for name, value in request.headers.items() if name not in ("Host", "Authorization")}
         async with (
             aiohttp.ClientSession(auto_decompress=False) as session,
-            session.request(request.method, self.behind + request.raw_path, headers=keep, data=body) as answer,
+            session.request(request.method, self.behind + self._limited(request), headers=keep, data=body) as answer,
         ):
             page = await answer.read()
             generation = request.query.get("ifGenerationMatch")

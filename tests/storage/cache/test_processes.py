@@ -90,6 +90,7 @@ def kept(folder: Path) -> dict[str, bytes]:
     return {path.name[0] + ".tar": path.read_bytes() for path in folder.glob("*.tar")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [(0, 0, 0, 0), (1, 2, 3, 4)], ids=["the same order", "four orders"])
 def test_31_four_processes_fetch_each_byte_once(server, reader, tmp_path, seeds):
     processes = [reader(seed) for seed in seeds]
@@ -180,6 +181,7 @@ print(whole)
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_35_sigkill_at_any_moment_leaves_nothing_torn(tmp_path, seed):
     """Shards of a megabyte on a slow link: what takes the time is the link, which a busy machine has too."""

@@ -14,7 +14,6 @@ from asyncwds import Retry
 from asyncwds.errors import AccessError, ChangedError, FetchError, ShortBodyError, ThrottledError
 from asyncwds.runtime import Counters
 from asyncwds.storage import Answer, ObjectRange, Retrying
-from asyncwds.storage.layers.notices import SLOW
 from asyncwds.testing import read
 
 DATA = random.Random(1).randbytes(1000)
@@ -279,7 +278,9 @@ def test_whatever_goes_wrong_the_bytes_are_right(plan: list[Turn], start: int, s
     assert data == DATA[answer.start : stop if answer.ranged else None]
 
 
-async def test_a_slow_start_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_slow_start_is_logged_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncwds.storage.layers.patience.SLOW", 0.05)
+
     class Silent(Flaky):
         @asynccontextmanager
         async def open(self, *_: object, **__: object) -> AsyncIterator[FlakyBody]:
@@ -288,7 +289,7 @@ async def test_a_slow_start_is_logged_once(caplog: pytest.LogCaptureFixture) -> 
 
     retrying = Retrying(Silent(), RETRY, Counters())
     opening = [asyncio.create_task(read(retrying, "https://data.example/a.tar")) for _ in range(3)]
-    await asyncio.sleep(SLOW + 0.2)
+    await asyncio.sleep(0.3)
     for task in opening:
         task.cancel()
     await asyncio.wait(opening)
