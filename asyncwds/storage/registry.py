@@ -47,16 +47,15 @@ class _Storage:
         self._access = access
         self._counters = counters
         self._readers: dict[tuple[Scheme, int], _Reader] = {}
+        self._latest: tuple[str, Fetcher] | None = None  # parts of one shard come one after another
 
     def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
         url = wanted.url
         if reason := why_refused(scheme_of(url)):
             raise SpecError(f"{scheme_of(url)}: urls are not opened, because {reason}", url=url)
-        match = find(url, self._access.storage)
-        if match is None:
-            scheme = scheme_of(url)
-            raise SpecError(f"no storage for {scheme}: urls; there is {known_names()}{why_not(scheme)}", url=url)
-        return self._reader(match).fetcher.open(wanted, buffer=buffer)
+        if self._latest is None or self._latest[0] != url:
+            self._latest = url, self._fetcher_for(url)
+        return self._latest[1].open(wanted, buffer=buffer)
 
     def foresees(self, url: str) -> bool:
         """As `asyncwds.storage.layers.hints.AcceptsHints`."""
@@ -75,6 +74,13 @@ class _Storage:
         async with AsyncExitStack() as all_of_them:
             for reader in self._readers.values():
                 all_of_them.push_async_callback(reader.fetcher.aclose)
+
+    def _fetcher_for(self, url: str) -> Fetcher:
+        match = find(url, self._access.storage)
+        if match is None:
+            scheme = scheme_of(url)
+            raise SpecError(f"no storage for {scheme}: urls; there is {known_names()}{why_not(scheme)}", url=url)
+        return self._reader(match).fetcher
 
     def _hinted(self, url: str) -> AcceptsHints | None:
         """The bare fetcher for a url, if it wants to know what comes."""

@@ -7,7 +7,7 @@ import os
 import ssl
 import warnings
 from base64 import b64encode
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
@@ -20,6 +20,7 @@ from asyncwds.runtime.security import secure_mode
 from asyncwds.settings.http import Http
 
 
+@lru_cache(maxsize=1024)
 def http_url(text: str) -> URL:
     """The URL of an object, verbatim, since signatures cover its escapes; only what no request may contain is escaped.
 

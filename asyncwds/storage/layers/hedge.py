@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 
 from asyncwds.runtime.stats import Counters
 from asyncwds.settings.retry import Retry
@@ -57,32 +58,87 @@ class Hedged:
 
     @asynccontextmanager
     async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[Body, None]:
-        def request(buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
-            return self._fetcher.open(wanted, buffer=buffer)
-
         self._late.asked += 1
         patience = self._late.patience()
         if patience is None or not self._late.affords_second():
-            async with request(buffer) as body:
+            async with self._fetcher.open(wanted, buffer=buffer) as body:
                 yield body
             return
-        async with AsyncExitStack() as attempts:
-            first = _Attempt(request(buffer))
-            attempts.push_async_callback(first.close)
-            await asyncio.wait([first.entering], timeout=patience)
-            if first.entering.done() or not self._late.affords_second():
-                yield await first.entering
-                return
-            self._counters.hedges += 1
-            self._late.asked += 1
-            second = _Attempt(request())  # without the buffer: two must not write to it
-            attempts.push_async_callback(second.close)
-            winner, loser = await _race(first, second)
-            await loser.close()
-            yield await winner.entering
+        race = _Race(self._fetcher.open(wanted, buffer=buffer), partial(self._second, wanted))
+        body = await race.enter(patience)
+        try:
+            yield body
+        finally:
+            await race.close()
+
+    def _second(self, wanted: ObjectRange) -> _Attempt | None:
+        if not self._late.affords_second():
+            return None
+        self._counters.hedges += 1
+        self._late.asked += 1
+        return _Attempt(self._fetcher.open(wanted))  # without the buffer: two must not write to it
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
+
+
+class _Race:
+    """A request, and another one where it is late. What comes first wins; a failure loses against an answer that is still to come.
+
+    The first runs in the task that waits for it, and not in one of its own, which would cost each request 60 µs.
+    """
+
+    def __init__(self, first: AbstractAsyncContextManager[Body], begin_second: Callable[[], _Attempt | None]) -> None:
+        self._first: AbstractAsyncContextManager[Body] | None = first
+        self._begin_second = begin_second
+        self._second: _Attempt | None = None
+        self._limit = asyncio.timeout(None)  # of the first, over once the second has answered
+
+    async def enter(self, patience: float) -> Body:
+        late = asyncio.get_running_loop().call_later(patience, self._is_late)
+        try:
+            return await self._winner()
+        except BaseException:
+            await self.close()
+            raise
+        finally:
+            late.cancel()
+
+    async def close(self) -> None:
+        """Frees whatever the requests have come to."""
+        first, self._first = self._first, None
+        try:
+            if first is not None:
+                await first.__aexit__(None, None, None)
+        finally:
+            if self._second is not None:
+                await self._second.close()
+
+    async def _winner(self) -> Body:
+        assert self._first is not None
+        first, self._first = self._first, None  # nothing is to be left until it is entered
+        try:
+            async with self._limit:
+                body = await first.__aenter__()
+                self._first = first
+        except Exception:
+            if self._second is None:
+                raise
+            await asyncio.wait([self._second.entering])
+            return await self._second.entering
+        if self._second is not None:
+            await self._second.close()
+        return body
+
+    def _is_late(self) -> None:
+        self._second = self._begin_second()
+        if self._second is not None:
+            self._second.entering.add_done_callback(self._second_is_there)
+
+    def _second_is_there(self, entering: asyncio.Task[Body]) -> None:
+        if self._first is None and not entering.cancelled() and entering.exception() is None:
+            with suppress(RuntimeError):  # the first has ended in this turn of the loop
+                self._limit.reschedule(asyncio.get_running_loop().time())
 
 
 class _Attempt:
@@ -116,13 +172,3 @@ class _Attempt:
 
     async def _enter(self) -> Body:
         return await self._context.__aenter__()
-
-
-async def _race(first: _Attempt, second: _Attempt) -> tuple[_Attempt, _Attempt]:
-    """The one whose answer comes first, and the other; a failure loses against an answer that is still to come."""
-    await asyncio.wait([first.entering, second.entering], return_when=asyncio.FIRST_COMPLETED)
-    for one, other in ((first, second), (second, first)):
-        if one.entering.done() and one.failed:
-            await asyncio.wait([other.entering])
-            return other, one
-    return (first, second) if first.entering.done() else (second, first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from asyncwds.errors import redact
@@ -66,6 +67,7 @@ class Host:
         return max(0.0, self._asked_until - now)
 
 
+@lru_cache(maxsize=1024)
 def host_of(url: str) -> str:
     """The server that a url names, or its bucket, as it may be shown."""
     parts = urlsplit(url)

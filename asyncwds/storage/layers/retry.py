@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from typing import Self
 
 from asyncwds.errors import ChangedError, FetchError, ShortBodyError
@@ -75,7 +74,7 @@ class ResumedBody:
         stop = self._wanted.stop if self._answer.ranged else None
         if not self._answer.ranged:
             self._buffer = None
-        self._wanted = replace(self._wanted, stop=stop, identity=self._wanted.identity or self._answer.identity)
+        self._wanted = ObjectRange(self._wanted.url, self._wanted.start, stop, self._wanted.identity or self._answer.identity)
 
     def __aiter__(self) -> Self:
         return self
@@ -104,7 +103,8 @@ class ResumedBody:
     async def _open(self) -> Answer:
         await self._source.aclose()  # of what is left from the attempt before
         buffer = None if self._buffer is None else self._buffer[self._position - self._wanted.start :]
-        opening = self._fetcher.open(replace(self._wanted, start=self._position), buffer=buffer)
+        missing = ObjectRange(self._wanted.url, self._position, self._wanted.stop, self._wanted.identity)
+        opening = self._fetcher.open(missing, buffer=buffer)
         body = await self._source.enter_async_context(opening)
         self._chunks = aiter(body)
         return body.answer
