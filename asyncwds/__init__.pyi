@@ -47,6 +47,8 @@ from .compat.tariterators import tarfile_to_samples as tarfile_to_samples
 from .engine.open_samples import Samples as Samples
 from .engine.open_samples import open_samples as open_samples
 from .engine.schemes import gopen_schemes as gopen_schemes
+from .parallel.loader import Loader as Loader
+from .parallel.loader import loader as loader
 from .pipeline.datapipeline import DataPipeline as DataPipeline
 from .pipeline.dataset import WebDataset as WebDataset
 from .pipeline.fluid import FluidInterface as FluidInterface

@@ -21,7 +21,9 @@ WdsError                       url, offset, key say where, as far as known
 │  ├─ DecodeError              a field's bytes could not be decoded
 │  └─ EncodeError              a field's value could not be written as bytes
 ├─ CacheError                  the local cache cannot be used           (is an OSError)
+├─ SharedMemoryError           no room for a loader's batches           (is an OSError)
 └─ BridgeError                 an iterator used after a fork, or closed (is a RuntimeError)
+   └─ WorkerDiedError          a process of a loader ended by itself
 """
 
 from __future__ import annotations
@@ -239,3 +241,14 @@ class CacheError(WdsError, OSError):
 
 class BridgeError(WdsError, RuntimeError):
     """An iterator was used after it was closed, or in another process than the one that made it."""
+
+
+class WorkerDiedError(BridgeError):
+    """A process of a `loader` ended before its work: killed, crashed, or by sys.exit. `exitcode` is below 0 for a signal."""
+
+    pid: int | None = None
+    exitcode: int | None = None
+
+
+class SharedMemoryError(WdsError, OSError):
+    """There is no room for the batches of a `loader`: in the folder of its shared memory, or by a limit of the process."""

@@ -26,6 +26,7 @@ NAMES = (
     "writing",
     "writing_small",
     "start_up",
+    "hand_over",
 )
 
 

@@ -156,3 +156,11 @@ def testing() -> None:
     assert_type(make_shard(samples), bytes)
     with FaultServer({"a.tar": b""}, faults=[Fault(status=503, times=1)]) as server:
         assert_type(server.url("a.tar"), str)
+
+
+def batches_of_other_processes(dataset: wds.WebDataset[wds.Sample]) -> None:
+    assert_type(wds.loader(dataset), wds.Loader[wds.Sample])
+    for sample in wds.loader(dataset, num_workers=2, start_method="fork"):
+        assert_type(sample, wds.Sample)
+    for number in wds.loader([1, 2], processes=2, prefetch=3, pin_memory=False):
+        assert_type(number, int)

@@ -1,0 +1,72 @@
+"""What runs in a process of a loader: the whole pipeline, iteration after iteration."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from asyncwds.parallel import failures
+from asyncwds.parallel.lifeline import end_with_parent
+from asyncwds.parallel.outbox import Outbox, OutboxClosed
+from asyncwds.parallel.segments import Ring
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process is to do."""
+
+    dataset: Iterable[Any]
+    worker: int
+    workers: int
+    prefetch: int
+    ring: Ring
+    initialize: Callable[[int], Any] | None
+
+
+def work(job: Job, messages: Connection, commands: Connection, inherited: list[Connection]) -> None:
+    """The process. `inherited` are ends of pipes that a forked one has, and must close."""
+    # Ctrl-C reaches all processes of a terminal, and the one that iterates ends these. It was blocked until here.
+    signal.signal(signal.SIGINT, _ignore)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    for connection in inherited:
+        connection.close()
+    end_with_parent()
+    os.environ["WORKER"], os.environ["NUM_WORKERS"] = str(job.worker), str(job.workers)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)  # as DataLoader does: its pool would take the cores that the training is to have
+    outbox = Outbox(messages, commands, job.prefetch, job.ring)
+    first: list[Callable[[], Any]] = [] if job.initialize is None else [partial(job.initialize, job.worker)]
+    with suppress(OutboxClosed):  # nobody wants more
+        while outbox.begin():
+            _iterate(job.dataset, outbox, first)
+
+
+def _ignore(*_: object) -> None:
+    """A handler, and not SIG_IGN, which commands that the pipeline starts would inherit."""
+
+
+def _iterate(dataset: Iterable[Any], outbox: Outbox, first: list[Callable[[], Any]]) -> None:
+    """One iteration; what stands in `first` is done before the first one."""
+    try:
+        while first:
+            first.pop()()
+        with _closing(iter(dataset)) as items:
+            for item in items:
+                if not outbox.deliver(item):
+                    return
+        outbox.finish()
+    except OutboxClosed:
+        raise
+    except Exception as error:  # noqa: BLE001 - it belongs to the consumer, who raises it
+        outbox.finish(failures.pickled(error))
+
+
+def _closing(iterator: Iterator[Any]) -> Any:
+    return closing(iterator) if hasattr(iterator, "close") else nullcontext(iterator)

@@ -1,0 +1,24 @@
+"""Ends a process when the one that started it has ended, however that came about."""
+
+from __future__ import annotations
+
+import os
+import threading
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+
+
+def end_with_parent() -> None:
+    """To be called once, in a process that multiprocessing started.
+
+    A thread, since the main one may be in a stage for long. The system's own means (PR_SET_PDEATHSIG) ends a process when the
+    thread that started it ends, which here may be that of an `async for`.
+    """
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait, args=(parent.sentinel,), name="asyncwds lifeline", daemon=True).start()
+
+
+def _wait(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)  # nobody is left who would want anything
