@@ -3,9 +3,9 @@
     python -m bench hand_over
 
 Batches of 64 x 3 x 224 x 224 bytes, 9.6 MB, that are there already, so that nothing but the hand-over takes time: as one array,
-and cut into 4, 16 and 64 fields, since objects cost more than bytes; by `loader`, and where torch is installed by its DataLoader with
-one worker. Then a pipeline that takes some time for each batch, in this process and by `loader`. Then a training step of the same
-work each time, with batches that are there and with those of `loader`. Processes are forked, and start within milliseconds.
+and cut into 4, 16 and 64 fields, since objects cost more than bytes; by `loader`, and where torch is installed by its DataLoader
+with one worker. Then a pipeline that takes some time for each batch, in this process and by `loader`. Then a training step of the
+same work each time, with batches that are there and with those of `loader`. Processes are forked, and start within milliseconds.
 """
 
 from __future__ import annotations
