@@ -108,10 +108,10 @@ from .runtime.stats import Stats as Stats
 from .runtime.worker_info import WorkerInfo as WorkerInfo
 from .samples import Origin as Origin
 from .samples import Sample as Sample
+from .settings.access import Http as Http
+from .settings.access import Retry as Retry
 from .settings.cache import Cache as Cache
-from .settings.http import Http as Http
 from .settings.prefetch import Prefetch as Prefetch
-from .settings.retry import Retry as Retry
 from .shards.directory import DirectoryShardList as DirectoryShardList
 from .shards.splitters import single_node_only as single_node_only
 from .shards.splitters import split_by_node as split_by_node

@@ -22,7 +22,7 @@ from asyncwds.bridges.loop_thread import OTHER_PROCESS, LoopFactory, LoopThread
 from asyncwds.engine.parts import FAST_STEP, STEP
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 
 
 class BlockSource(Protocol):

@@ -14,11 +14,9 @@ from asyncwds.bridges.remote_output import RemoteOutput
 from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import redact
-from asyncwds.runtime.stats import Counters
-from asyncwds.settings.access import Access, Settings, Storage
-from asyncwds.settings.http import Http
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
-from asyncwds.settings.retry import Retry
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.registry import open_storage

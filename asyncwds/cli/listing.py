@@ -12,7 +12,8 @@ from asyncwds.cli.reading import Sources, dataset
 from asyncwds.engine.contents import HeaderStream
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.source import Source
-from asyncwds.runtime.stats import Counters, Stats
+from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Access
 from asyncwds.shards.shard import Shard

@@ -11,10 +11,8 @@ import click
 
 from asyncwds.cli.bars import warnings_in
 from asyncwds.formatting.quantities import MB
-from asyncwds.settings.access import Access, Settings
-from asyncwds.settings.cache import Cache
-from asyncwds.settings.cache_arguments import cache_settings
-from asyncwds.settings.http import Http
+from asyncwds.settings.access import Access, Http, Settings
+from asyncwds.settings.cache import Cache, cache_settings
 from asyncwds.shards.urls import expand, scheme_of
 from asyncwds.storage.schemes import own_schemes
 

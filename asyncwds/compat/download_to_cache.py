@@ -13,7 +13,7 @@ from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import CacheError, ChecksumError, TarHeaderError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.prefetch import Prefetch

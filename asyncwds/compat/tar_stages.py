@@ -22,11 +22,9 @@ from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.stage_errors import goes_on
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.cache import Cache
-from asyncwds.settings.cache_arguments import cache_settings
-from asyncwds.settings.http import Http
+from asyncwds.settings.access import Http, Retry
+from asyncwds.settings.cache import Cache, cache_settings
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
-from asyncwds.settings.retry import Retry
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.schemes import as_access
 from asyncwds.tar.grouping import is_meta

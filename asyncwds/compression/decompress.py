@@ -5,15 +5,33 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from asyncwds.compression.detect import DETECTED_BY, detect, is_skippable
 from asyncwds.compression.foreign import foreign
 from asyncwds.compression.kinds import KINDS, Stream
 from asyncwds.errors import TarHeaderError, TrailingBytesError, TruncatedTarError
 from asyncwds.runtime.units import KiB, MiB
 
-_FRAMEDETECTED_BY = 8  # of a skippable frame: magic and length
+DETECTED_BY = 10  # bytes: they tell a bz2 stream from a name that begins with BZh; the others need fewer
+_FRAME_KNOWN_BY = 8  # of a skippable frame: magic and length
 _INPUT = 64 * KiB  # at a time: zlib copies what it did not get to
 _PIECE = MiB
+
+
+def detect(head: bytes) -> str | None:
+    """The compression of a file with these first 10 bytes; None if none is read. A frame to skip counts as zstd."""
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head.startswith(b"\x28\xb5\x2f\xfd") or is_skippable(head):
+        return "zstd"
+    if head.startswith(b"\xfd7zXZ\0"):
+        return "xz"
+    if head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"):  # a block, or the end of no blocks
+        return "bz2"
+    return None
+
+
+def is_skippable(head: bytes) -> bool:
+    """Whether a frame begins here that carries data of a user's own. zstd and lz4 have the same."""
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
 
 
 class Decompressor:
@@ -79,7 +97,7 @@ class Decompressor:
             if not is_skippable(data):
                 break
             self.compressed, self._kind = True, self._kind or "zstd"
-            self._to_skip = _FRAMEDETECTED_BY + int.from_bytes(data[4:_FRAMEDETECTED_BY], "little")
+            self._to_skip = _FRAME_KNOWN_BY + int.from_bytes(data[4:_FRAME_KNOWN_BY], "little")
         return self._open(data)
 
     def _open(self, data: bytes) -> bytes:

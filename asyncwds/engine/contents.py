@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from asyncwds.engine.reader import Block, ReadOptions, ShardReader
 from asyncwds.errors import WdsError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB, MiB
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk, Fetcher, ObjectRange

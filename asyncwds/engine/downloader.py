@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 
 from asyncwds.engine.connection_tuner import START, ConnectionTuner
 from asyncwds.engine.link_speed import LinkSpeed
@@ -14,11 +14,11 @@ from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.scheduler import LEAST_SPLIT, Scheduler
 from asyncwds.engine.stragglers import LOOK_EVERY, RESTARTS, Action, LateParts
 from asyncwds.errors import FetchError, WdsError
-from asyncwds.runtime.completion import run_to_completion
+from asyncwds.runtime.closing import run_to_completion
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.descriptors import advice, are_used_up, most_connections
-from asyncwds.runtime.stats import Counters
 from asyncwds.storage.base import Body, Fetcher, ObjectRange
-from asyncwds.storage.layers.extra_requests import affords_extra
+from asyncwds.storage.layers.hedge import affords_extra
 
 HEAD_START = 0.008  # [s]: with 3 ms nothing is won, with 6 and more 15 ms
 
@@ -49,12 +49,16 @@ class Downloader:
         self._awaited: ShardRun | None = None
         self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
         self._waiting_since: float | None = None
-        self._late_parts = LateParts()
         self._watching: asyncio.TimerHandle | None = None
         self._first: asyncio.TimerHandle | None = None
         self._next: asyncio.Handle | None = None
         self._closed = False
         self._broken: Exception | None = None
+
+    @cached_property
+    def _late_parts(self) -> LateParts:
+        """Of no use to a reader that hardly ever waits."""
+        return LateParts()
 
     # -- for the reader -------------------------------------------------------------------------------------------
 

@@ -12,15 +12,14 @@ from asyncwds import checks
 from asyncwds.engine.reader import Block
 from asyncwds.engine.source import Source
 from asyncwds.engine.stream import BlockStream
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.handlers import Handler, reraise_exception
-from asyncwds.runtime.stats import Counters, Stats
+from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.samples import Sample
-from asyncwds.settings.access import Settings, Storage
+from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.settings.cache import Cache
-from asyncwds.settings.http import Http
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
-from asyncwds.settings.retry import Retry
 from asyncwds.shards.plan import split_by_node
 from asyncwds.shards.urls import expand
 from asyncwds.storage.base import Fetcher

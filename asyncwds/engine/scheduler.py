@@ -34,10 +34,9 @@ from bisect import insort
 from collections.abc import Iterator
 from operator import attrgetter
 
-from asyncwds.engine.buffers import Buffers
 from asyncwds.engine.interleave import Interleave
 from asyncwds.engine.part_sizes import PartSizes
-from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState, next_chunk
+from asyncwds.engine.parts import Buffers, Part, PartState, ShardRun, ShardState, next_chunk
 from asyncwds.errors import WdsError
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.shard import Shard

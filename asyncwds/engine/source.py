@@ -8,14 +8,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from asyncwds import checks
+from asyncwds.engine.interleave import announce
 from asyncwds.engine.reader import Block, ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
 from asyncwds.engine.tolerance import tolerated
 from asyncwds.errors import EmptyEpochError, SampleError, SpecError, WdsError, redact
 from asyncwds.formatting.escaping import printable
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.handlers import Handler, ask, failure_text, reraise_exception
-from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.settings.access import Access
 from asyncwds.settings.cache import Cache
@@ -24,7 +25,6 @@ from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.plan import Draw, Splitter, plan, single_node_only, split_by_worker
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.layers.hints import announce
 
 NO_SAMPLES = (
     "no samples found; perhaps there are fewer shards than workers, of all ranks together: take fewer workers, or write more and "

@@ -16,7 +16,7 @@ from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import Block, Reader, ReadOptions
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.errors import ChecksumError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
@@ -167,7 +167,10 @@ class BlockStream:
         return reading
 
     def _with_checksum(self, run: ShardRun, reader: Reader) -> Reader:
-        return with_checksum(run, reader, self._options.listed(run.shard.url)) if self._options.verify else reader
+        if not self._options.verify:
+            return reader
+        listed = self._options.listed(run.shard.url)
+        return with_checksum(run, reader, listed) if listed or run.checksum else reader
 
     def _given_out(self, run: ShardRun, reading: _Reading, block: Block) -> Block:
         if self._turn_samples:

@@ -16,7 +16,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import changed_fields, show_call, show_value
 from asyncwds.parallel.arguments import understood
 from asyncwds.parallel.group import Group, Settings
-from asyncwds.runtime.exit_cleanup import clean_up_undisturbed
+from asyncwds.runtime.closing import clean_up_undisturbed
 from asyncwds.runtime.stats import Stats
 
 T_co = TypeVar("T_co", covariant=True)

@@ -19,7 +19,8 @@ from asyncwds.codecs.decoders import Decoder
 from asyncwds.formatting.reprs import first_field, method_name
 from asyncwds.pipeline.stage import FilterFunction
 from asyncwds.pipeline.stages.map import Map
-from asyncwds.runtime.stats import Counters, StageTime, Stats
+from asyncwds.runtime.counters import Counters, StageTime
+from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.torch_iterable import TorchIterable
 
 UNTIMED_SECONDS = 0.0005

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.seeds import rng_at
-from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.worker_info import WorkerInfo
 
 

@@ -19,10 +19,11 @@ from asyncwds.pipeline.clock import inner_stats, stage_name
 from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
 from asyncwds.pipeline.iterations import Iterations, as_progress, as_state, follow_own_iterator
-from asyncwds.pipeline.length import add_length_method, is_countable, remove_length_method
+from asyncwds.pipeline.length import add_length_method, remove_length_method
 from asyncwds.pipeline.run import (
     Description,
     Run,
+    is_countable,
     repeated,
     reseeded,
 )
@@ -263,7 +264,7 @@ class DataPipeline(Generic[ItemT_co]):
             return
         if is_countable(self._description):
             add_length_method(self)
-        else:
+        elif hasattr(self, "__len__"):
             remove_length_method(self)
 
     def with_length(self, n: int, silent: bool = False) -> Self:  # noqa: ARG002 - WebDataset's, to silence its warning

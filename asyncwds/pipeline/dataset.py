@@ -28,12 +28,9 @@ from asyncwds.pipeline.run import Description
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.samples import Sample
-from asyncwds.settings.access import Settings, Storage
-from asyncwds.settings.cache import Cache
-from asyncwds.settings.cache_arguments import cache_arguments, cache_of
-from asyncwds.settings.http import Http
+from asyncwds.settings.access import Http, Retry, Settings, Storage
+from asyncwds.settings.cache import Cache, cache_arguments, cache_of
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
-from asyncwds.settings.retry import Retry
 from asyncwds.shards.plan import Splitter
 from asyncwds.shards.splitters import single_node_only, split_by_worker, splits_by_itself
 from asyncwds.storage.base import Fetcher

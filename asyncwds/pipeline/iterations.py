@@ -14,7 +14,8 @@ from asyncwds.errors import SpecError
 from asyncwds.pipeline import worker_stats
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.run import Description, Iteration, Progress, Run
-from asyncwds.runtime.stats import Counters, Stats
+from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.stats import Stats
 
 
 class Iterations:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
-from asyncwds.engine.source import Source
-from asyncwds.pipeline.run import Description
-from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
+from asyncwds.pipeline.run import count_items, is_countable
+from asyncwds.runtime.worker_info import current_worker_info
 
 T = TypeVar("T")
 
@@ -39,27 +37,6 @@ def _length(self: Any) -> int:
     if not is_countable(self._description):  # the list of stages was changed; a TypeError is what objects without a len() give
         raise TypeError("of these stages nobody knows how many items they give")
     return count_items(self._description, current_worker_info())
-
-
-def is_countable(description: Description) -> bool:
-    """Whether manifests tell how many items an iteration has: of all shards, and no stage drops or gathers some."""
-    head, *stages = description.stages or (None,)
-    if not isinstance(head, Source) or not head.records or (head.draw, head.select_files, head.rename_files) != (None, None, None):
-        return False
-    if description.passes is None and description.items is None:
-        return False
-    # A stage that says `one_to_one` gives as many items as it takes, but for those that its handler skips.
-    return all(getattr(stage, "one_to_one", False) for stage in stages) and all(url in head.records for url in head.urls)
-
-
-def count_items(description: Description, place: WorkerInfo) -> int:
-    """The items of an iteration of what is countable, of all workers of the place's rank together."""
-    if description.passes is None:
-        return description.items or 0
-    source: Source = description.stages[0]
-    shards = source.shards(0, replace(place, worker=0, num_workers=1))
-    items = description.passes * sum(source.records[shard.url].samples for shard in shards)
-    return items if description.items is None else min(items, description.items)
 
 
 def _reduced(self: Any) -> tuple[Any, ...]:

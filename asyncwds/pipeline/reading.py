@@ -19,7 +19,7 @@ from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.streams import StageStream, stream_over
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.samples import Sample
 from asyncwds.shards.directory import ClaimedShard
 from asyncwds.shards.shard import Shard

@@ -12,8 +12,8 @@ from asyncwds.pipeline.lineage import Trace, joined, trace_of
 from asyncwds.pipeline.protocol import Stage, Stream
 from asyncwds.pipeline.stage_errors import goes_on, note_place
 from asyncwds.pipeline.streams import StageStream, stream_over
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.handlers import Handler, failure_text
-from asyncwds.runtime.stats import Counters
 from asyncwds.samples import Sample
 
 

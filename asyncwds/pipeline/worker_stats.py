@@ -13,7 +13,8 @@ from struct import Struct
 from typing import Any
 from zlib import crc32
 
-from asyncwds.runtime.stats import Counters, Stats, summed
+from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.stats import Stats, summed
 from asyncwds.runtime.worker_info import WorkerInfo
 
 HALF = 2048

@@ -2,15 +2,15 @@
 
 from .blocking import BlockingPool as BlockingPool
 from .blocking import run_on_own_loop as run_on_own_loop
-from .completion import run_to_completion as run_to_completion
+from .closing import run_to_completion as run_to_completion
+from .counters import Counters as Counters
+from .counters import StageTime as StageTime
 from .security import secure_mode as secure_mode
 from .security import weights_only as weights_only
 from .security import why_refused as why_refused
 from .seeds import dataset_seed as dataset_seed
 from .seeds import item_rng as item_rng
 from .seeds import make_seed as make_seed
-from .stats import Counters as Counters
-from .stats import StageTime as StageTime
 from .units import GiB as GiB
 from .units import KiB as KiB
 from .units import MiB as MiB

@@ -13,7 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from asyncwds.runtime.completion import run_to_completion
+from asyncwds.runtime.closing import run_to_completion
 from asyncwds.runtime.descriptors import explain, make_loop
 
 P = ParamSpec("P")

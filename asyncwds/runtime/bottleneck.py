@@ -7,46 +7,12 @@ with the consumer. Waiting for the engine is divided by what the engine did mean
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 NETWORK, DISK, SOURCE, SHARDS, PARSER = "network", "disk", "source", "shards", "parser"
 LOADER, CONSUMER = "loader", "consumer"
 OF_THE_ENGINE = (NETWORK, DISK, SOURCE, SHARDS, PARSER)
 
 Times = dict[str, float]
-
-
-class Progress(NamedTuple):
-    """The engine's totals at one moment: [s] spent unpacking and without a shard to read, and [bytes] that came, by where from."""
-
-    parsed: float
-    undecided: float
-    bytes: int
-    local: int
-    piped: int
-
-
-def split_wait(seconds: float, before: Progress, after: Progress) -> Times:
-    """What the consumer waited for in so many seconds: the parser while that was busy, the next shard while that was not
-    known, and otherwise whatever brought bytes.
-
-    Where nothing came meanwhile it is what has brought bytes so far; a fetcher that counts none, a user's, is a source.
-    """
-    parser = min(seconds, after.parsed - before.parsed)
-    shards = min(seconds - parser, after.undecided - before.undecided)
-    fetching = seconds - parser - shards
-    came = _by_origin(before, after)
-    if not any(came.values()):
-        came = _by_origin(Progress(0.0, 0.0, 0, 0, 0), after)
-    total = sum(came.values())
-    if not total:
-        came, total = {SOURCE: 1}, 1
-    return {PARSER: parser, SHARDS: shards} | {origin: fetching * nbytes / total for origin, nbytes in came.items()}
-
-
-def _by_origin(before: Progress, after: Progress) -> dict[str, int]:
-    nbytes, local, piped = after.bytes - before.bytes, after.local - before.local, after.piped - before.piped
-    return {NETWORK: max(0, nbytes - local - piped), DISK: local, SOURCE: piped}
 
 
 def own_times(inclusive: Iterable[tuple[str, float]]) -> Times:

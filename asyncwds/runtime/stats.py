@@ -1,18 +1,10 @@
-"""What an iteration counted. `Counters` is written by the engine and the pipeline, `Stats` is what `ds.stats()` returns.
-
-Counters are plain numbers written by one thread and read by any: a reader may see one number a moment older
-than another, never a torn one.
-"""
+"""What an iteration counted: `Stats`, which `ds.stats()` returns, and how those of several are added up."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import median
-from time import perf_counter
 
 from asyncwds.formatting.quantities import MB, plural
 from asyncwds.formatting.reprs import html_table
@@ -24,111 +16,15 @@ from asyncwds.runtime.bottleneck import (
     PARSER,
     SHARDS,
     SOURCE,
-    Progress,
     Times,
     added,
     in_order,
     largest,
-    own_times,
     resolved,
     shares,
-    split_wait,
 )
 
 SMALL = 10_000  # [bytes] a sample: below, it is samples that cost, and not bytes
-
-
-def _recent() -> deque[float]:
-    return deque(maxlen=512)
-
-
-@dataclass(slots=True)
-class StageTime:
-    """What a stage and those before it took together [s], without waiting for the engine."""
-
-    name: str
-    inclusive: float = 0.0
-
-
-@dataclass(slots=True)
-class Counters:
-    """Running counts of one iteration; times in [s] on the monotonic clock, sizes in [bytes]."""
-
-    started: float = field(default_factory=time.monotonic)
-    ended: float | None = None
-    samples: int = 0
-    bytes: int = 0  # received from sources
-    local: int = 0  # of these bytes, those from files and memory of this machine, the cache's among them
-    piped: int = 0  # of these bytes, those from commands, functions and standard input
-    cached: int = 0  # of these bytes, those that a cache had
-    cache_failures: int = 0  # the cache could not be used, or had something damaged
-    requests: int = 0
-    retries: int = 0
-    hedges: int = 0
-    splits: int = 0  # slow parts whose second half went to another connection
-    restarts: int = 0  # stalled parts whose rest went to another connection
-    throttled: int = 0  # answers 429, 503 and the like
-    lookups: int = 0  # addresses of servers that were dropped after a failure, so that the next connection asks for them again
-    held_back: float = 0.0  # that requests waited for the limits in `Http`, all together
-    waiting_for: str | None = None  # a host that does not answer
-    waiting_since: float = 0.0  # when it was found that it does not
-    in_flight: int = 0  # parts being fetched now
-    in_flight_peak: int = 0
-    connections: int = 0  # parts that may be in flight now
-    given: int = 0  # [bytes] of samples given out by the engine
-    taken: int = 0  # [bytes] of these that the consumer is done with
-    buffered: int = 0  # fetched or reserved, or in samples that the consumer is not done with
-    buffered_peak: int = 0
-    waited: float = 0.0  # the consumer found nothing ready
-    waits: Times = field(default_factory=dict)  # the same, by what it waited for
-    waiting_now: tuple[float, Progress] | None = None  # since when it waits, and what there was then
-    stages: dict[int, StageTime] = field(default_factory=dict)  # by their place in the pipeline
-    starved: float = 0.0  # the engine had nothing to parse
-    undecided: float = 0.0  # the engine did not know yet which shard is next
-    parsed: float = 0.0  # spent in decompression, parsing and grouping
-    shards: int = 0  # read to their end
-    shards_failed: int = 0
-    samples_failed: int = 0
-    repeated_keys: int = 0  # samples whose key had been in their shard before, ahead of another one
-    first_failure: str | None = None  # what a handler was asked about before there was any sample
-    first_bytes: deque[float] = field(default_factory=_recent)  # from request to first byte, the latest ones
-
-    def progress(self) -> Progress:
-        return Progress(self.parsed, self.undecided, self.bytes, self.local, self.piped)
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Around what the consumer waits for."""
-        self.waiting_now = began, before = perf_counter(), self.progress()
-        try:
-            yield
-        finally:
-            seconds = perf_counter() - began
-            self.waiting_now = None
-            self.waited += seconds
-            self.waits = added(self.waits, split_wait(seconds, before, self.progress()))
-
-    def end(self) -> None:
-        """Stops the clock, the first time that it is called."""
-        if self.ended is None:
-            self.ended = time.monotonic()
-
-    def _times(self, seconds: float) -> Times:
-        """Where so many seconds went: what is no waiting and in no stage is the consumer's."""
-        waits, now = self.waits, self.waiting_now
-        if now is not None:  # it may be long
-            waits = added(waits, split_wait(perf_counter() - now[0], now[1], self.progress()))
-        stages = own_times((stage.name, stage.inclusive) for _, stage in sorted(self.stages.items()))
-        rest = seconds - sum(waits.values()) - sum(stages.values())
-        return in_order({**waits, **stages, CONSUMER: max(0.0, rest)})
-
-    def snapshot(self) -> Stats:
-        until = self.ended if self.ended is not None else time.monotonic()
-        seconds = until - self.started
-        counts = {name: getattr(self, name) for name in _COUNTS}
-        waiting = 0.0 if self.waiting_for is None else until - self.waiting_since
-        times = self._times(seconds)
-        return Stats(**counts, seconds=seconds, waiting=waiting, times=times, first_bytes=tuple(self.first_bytes))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -228,12 +124,13 @@ class Stats:
         return f"{self.samples_per_second:.0f} samples/s" if self.samples else f"{self.times[limit]:.1f} s"
 
 
-_COUNTS = {each.name for each in fields(Counters)} & {each.name for each in fields(Stats)} - {"first_bytes"}
+COUNTS = {each.name for each in fields(Stats)} - {"seconds", "workers", "times", "waiting", "first_bytes"}
+"""What `Counters` has too."""
 
 
 def summed(many: Sequence[Stats], *, seconds: float, workers: int) -> Stats:
     """What several iterations did, within so many seconds."""
-    sums = {name: sum(getattr(stats, name) for stats in many) for name in _COUNTS - {"waiting_for"}}
+    sums = {name: sum(getattr(stats, name) for stats in many) for name in COUNTS - {"waiting_for"}}
     waiting = max(many, key=lambda stats: stats.waiting, default=Stats())
     return Stats(
         **sums,

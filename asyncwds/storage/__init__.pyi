@@ -10,12 +10,10 @@ from .cache.checks import is_shard_file as is_shard_file
 from .cache.fetcher import Cached as Cached
 from .cache.folder import CacheFolder as CacheFolder
 from .cache.names import url_to_cache_name as url_to_cache_name
-from .callable_sources import ByScheme as ByScheme
 from .callable_sources import OpenerFetcher as OpenerFetcher
 from .http.transport import Transport as Transport
 from .layers.checksums import digest_for as digest_for
 from .layers.hedge import Hedged as Hedged
-from .layers.hints import announce as announce
 from .layers.retry import Retrying as Retrying
 from .listing import expand_and_list as expand_and_list
 from .local.command import program as program

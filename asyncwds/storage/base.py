@@ -6,7 +6,7 @@ A fetcher opens ranges of objects. Wrappers (`Retrying`) are fetchers again, and
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -45,6 +45,19 @@ class Body(Protocol):
     def answer(self) -> Answer: ...
 
     def __aiter__(self) -> AsyncIterator[Chunk]: ...
+
+
+@runtime_checkable
+class AcceptsHints(Protocol):
+    """A fetcher, or a store, that can make use of being told what will be read."""
+
+    def foresees(self, url: str) -> bool:
+        """Whether anything would come of announcing this one."""
+        ...
+
+    def upcoming(self, urls: Sequence[str]) -> None:
+        """These will be read some time soon. On the running loop; does not wait for what is done about it."""
+        ...
 
 
 @runtime_checkable

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import FetchError, WdsError, redact
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB
-from asyncwds.shards.urls import rewritten, scheme_of
-from asyncwds.storage.base import Answer, Body, Fetcher, ObjectRange
+from asyncwds.storage.base import Answer
 from asyncwds.storage.body import ChunkBody
-from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.local.output import BUFSIZE
 from asyncwds.storage.local.readiness import translate_os_error
 
@@ -26,57 +23,6 @@ Opener = Callable[..., Any]
 
 PIECE = 256 * KiB
 THREADS = 16  # one for each stream that is read at a time; they start as they are needed
-
-
-class ByScheme:
-    """A fetcher for urls that others than the library's own sources are to open: it passes all other urls on.
-
-    `openers` are by scheme. `fallbacks`, and after them the `__default__` of `openers`, are for those that nobody else knows.
-    Urls are first rewritten as $GOPEN_REWRITE says.
-    """
-
-    def __init__(
-        self,
-        own: Fetcher,
-        known: Callable[[str], bool],
-        openers: Mapping[str, Opener],
-        counters: Counters,
-        fallbacks: Mapping[str, Opener] | None = None,
-    ) -> None:
-        self._fallbacks = fallbacks or {}
-        self._own = own
-        self._known = known
-        self._openers = openers
-        self._opened = OpenerFetcher(counters)
-
-    def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
-        url = rewritten(wanted.url)
-        opener = self._opener(url)
-        if opener is not None:
-            return self._opened.open(url, opener)
-        return self._own.open(replace(wanted, url=url), buffer=buffer)
-
-    def foresees(self, url: str) -> bool:
-        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
-        url = rewritten(url)
-        return isinstance(self._own, AcceptsHints) and self._opener(url) is None and self._own.foresees(url)
-
-    def upcoming(self, urls: Sequence[str]) -> None:
-        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
-        if isinstance(self._own, AcceptsHints):
-            self._own.upcoming([rewritten(url) for url in urls if self.foresees(url)])
-
-    def _opener(self, url: str) -> Opener | None:
-        scheme = scheme_of(url)
-        if scheme in self._openers:
-            return self._openers[scheme]
-        return None if self._known(scheme) else self._fallbacks.get(scheme, self._openers.get("__default__"))
-
-    async def aclose(self) -> None:
-        try:
-            await self._opened.aclose()
-        finally:
-            await self._own.aclose()
 
 
 class OpenerFetcher:

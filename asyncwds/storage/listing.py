@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 from asyncwds.errors import NotFoundError, SpecError
 from asyncwds.runtime.blocking import run_on_own_loop
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.security import why_refused
-from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Access, Storage
 from asyncwds.shards.folders import is_manifest, no_shards, only_shards, without_others
@@ -28,6 +28,7 @@ from asyncwds.storage.schemes import SchemeMatch, find
 T = TypeVar("T")
 FOLDERS_AT_ONCE = 16
 LARGEST_MANIFEST = 256 * MiB
+_WILDCARDS = frozenset("*?[")
 
 
 def expand_and_list(urls: Urls, access: Access | None = None) -> list[str]:
@@ -50,9 +51,13 @@ def look_up(urls: Urls, access: Access | None = None) -> Listing:
     """As `expand_and_list`, with what is known of the shards."""
     expanded = expand(urls)
     access = access or Access()
-    if not any(is_manifest(url) or _pattern(url, access.storage) for url in expanded):
+    if not any(_is_looked_up(url, access.storage) for url in expanded):
         return Listing(expanded, {})
     return run_on_own_loop(partial(listed, expanded, access))
+
+
+def _is_looked_up(url: str, storage: Storage) -> bool:
+    return (".json" in url.lower() and is_manifest(url)) or _pattern(url, storage) is not None
 
 
 async def listed(urls: Sequence[str], access: Access) -> Listing:
@@ -135,7 +140,8 @@ class _Pattern(NamedTuple):
 
 def _pattern(url: str, storage: Storage) -> _Pattern | None:
     match = find(url, storage)
-    if match is None or match.scheme.lister is None:
+    # Of urls there may be 100,000; nearly all are plain, which is seen at once.
+    if match is None or match.scheme.lister is None or (_WILDCARDS.isdisjoint(url) and not url.endswith("/")):
         return None
     glob = glob_of(url, has_query=match.scheme.has_query)
     is_folder = glob is None and url.endswith("/") and "?" not in url

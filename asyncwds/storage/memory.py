@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 
 from asyncwds.errors import ChangedError, NotFoundError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB
 from asyncwds.storage.base import Answer, Chunk, ObjectRange
 from asyncwds.storage.body import ChunkBody

@@ -7,14 +7,17 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import NamedTuple
 
 from asyncwds.errors import SpecError
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.security import why_refused
-from asyncwds.runtime.stats import Counters
-from asyncwds.settings.access import Access
+from asyncwds.settings.access import Access, Retry
 from asyncwds.shards.urls import scheme_of
-from asyncwds.storage.base import Body, Fetcher, ObjectRange
+from asyncwds.storage.base import AcceptsHints, Body, Fetcher, ObjectRange
 from asyncwds.storage.fsspec.scheme import why_not
-from asyncwds.storage.layers.hints import AcceptsHints
-from asyncwds.storage.scheme import Scheme
+from asyncwds.storage.layers.checksum_fetcher import ChecksumFetcher
+from asyncwds.storage.layers.hedge import Hedged
+from asyncwds.storage.layers.retry import Retrying
+from asyncwds.storage.layers.stated_checksums import StatedChecksums, StatesChecksums
+from asyncwds.storage.scheme import Layers, Scheme
 from asyncwds.storage.schemes import SchemeMatch, find, known_names, scheme_named
 
 
@@ -58,11 +61,11 @@ class _Storage:
         return self._latest[1].open(wanted, buffer=buffer)
 
     def foresees(self, url: str) -> bool:
-        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
+        """As `asyncwds.storage.base.AcceptsHints`."""
         return (hinted := self._hinted(url)) is not None and hinted.foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
-        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
+        """As `asyncwds.storage.base.AcceptsHints`."""
         by_reader: dict[AcceptsHints, list[str]] = {}
         for url in urls:
             if (hinted := self._hinted(url)) is not None:
@@ -94,9 +97,25 @@ class _Storage:
     def _reader(self, match: SchemeMatch) -> _Reader:
         key = match.key
         if key not in self._readers:
-            from asyncwds.storage.layers.compose import compose  # noqa: PLC0415 - asyncio, which naming a dataset does not need
-
             bare = match.scheme.reader(match.settings, self._access, self._counters)
             layers = match.scheme.layers(match.settings)
-            self._readers[key] = _Reader(bare, compose(bare, layers, self._access.retry, self._counters))
+            self._readers[key] = _Reader(bare, _compose(bare, layers, self._access.retry, self._counters))
         return self._readers[key]
+
+
+def _compose(bare: Fetcher, layers: Layers, retry: Retry, counters: Counters) -> Fetcher:
+    """The layers around a store's fetcher, as its `Scheme` says. Raises SpecError for those that the fetcher is not made for."""
+    fetcher = bare
+    if layers.hedge:
+        fetcher = Hedged(fetcher, retry, counters)
+    if layers.retry:
+        fetcher = Retrying(fetcher, retry, counters)
+    if layers.checksum is not None:
+        fetcher = ChecksumFetcher(fetcher, whole=layers.checksum == "required")
+    if layers.stated_checksums:
+        if not isinstance(bare, StatesChecksums):
+            raise SpecError(
+                f"Layers(stated_checksums=True) is for fetchers that have `checksum`, and {type(bare).__name__} has none"
+            )
+        fetcher = StatedChecksums(fetcher, bare.checksum)
+    return fetcher

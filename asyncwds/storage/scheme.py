@@ -14,7 +14,7 @@ from asyncwds.errors import SpecError
 
 if TYPE_CHECKING:
     from asyncwds.runtime.blocking import BlockingPool
-    from asyncwds.runtime.stats import Counters
+    from asyncwds.runtime.counters import Counters
     from asyncwds.settings.access import Access
     from asyncwds.storage.base import Fetcher
     from asyncwds.storage.local.output import Output

@@ -15,9 +15,7 @@ from typing import NamedTuple
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.settings.access import Access, Settings, Storage
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
 from asyncwds.shards.urls import scheme_of
 from asyncwds.storage import fsspec, local, plugins, stores
 from asyncwds.storage.fsspec.scheme import SCHEMES as FSSPEC

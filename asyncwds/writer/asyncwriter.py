@@ -14,10 +14,8 @@ from asyncwds import checks
 from asyncwds.engine.schemes import writer_of
 from asyncwds.errors import SpecError
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.completion import run_to_completion
-from asyncwds.settings.access import Settings, Storage
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.runtime.closing import run_to_completion
+from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.shards.urls import rewritten
 from asyncwds.storage.local.output import StreamOutput, open_with
 from asyncwds.storage.schemes import as_access

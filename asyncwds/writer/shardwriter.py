@@ -8,9 +8,7 @@ from typing import IO, Any, Protocol, Self
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.settings.access import Settings, Storage
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.storage.local.output import Output, StreamOutput
 from asyncwds.storage.schemes import as_access
 from asyncwds.writer.archivefile import ArchiveFile, open_output

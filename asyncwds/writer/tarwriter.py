@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import IO, Any, Self
 
 from asyncwds.compression.kinds import suffix_to_write
-from asyncwds.settings.access import Settings, Storage
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.storage.schemes import as_access
 from asyncwds.writer.archivefile import ArchiveFile, open_output
 from asyncwds.writer.entries import Packer

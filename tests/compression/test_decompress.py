@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from asyncwds.compression import Decompressor
-from asyncwds.compression.detect import detect
+from asyncwds.compression.decompress import detect
 from asyncwds.errors import SpecError, TarHeaderError, TrailingBytesError, TruncatedTarError
 from asyncwds.testing import make_samples, make_shard
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import mmap
+import subprocess
+import sys
 
 import pytest
 
-from asyncwds.engine.parts import Part, ShardRun, next_chunk
+from asyncwds.engine.parts import Buffers, Part, ShardRun, next_chunk
 from asyncwds.runtime import KiB, MiB
 from asyncwds.shards import Shard
 
@@ -44,3 +46,23 @@ def test_pieces_that_lie_elsewhere_are_not_joined() -> None:
     part = Part(ShardRun(Shard("s", 0), 0), 0, PART, PART, buffer=memory)
     part.chunks += [b"first", memoryview(memory)[5:7], memoryview(memory)[7:9], b"last"]
     assert [len(next_chunk(part)) for _ in range(3)] == [5, 4, 4]
+
+
+def test_a_buffer_that_comes_back_is_lent_again():
+    buffers = Buffers(mmap.PAGESIZE, 2)
+    first, second = buffers.lend(), buffers.lend()
+    assert first is not None
+    assert second is not None
+    assert buffers.lend() is None
+    buffers.give_back(first)
+    assert buffers.lend() is first
+
+
+def test_where_the_system_gives_no_more_there_is_none():
+    program = (
+        "import resource\n"
+        "from asyncwds.engine.parts import Buffers\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "assert Buffers(2 << 30, 2).lend() is None\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)

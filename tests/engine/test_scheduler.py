@@ -136,7 +136,7 @@ objects = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=12)
 
 @pytest.fixture(autouse=True)
 def tiny_parts_are_split(monkeypatch) -> None:
-    monkeypatch.setattr("asyncwds.engine.part_sizes.STEP", 1)
+    monkeypatch.setattr("asyncwds.engine.parts.STEP", 1)
     monkeypatch.setattr("asyncwds.engine.scheduler.LEAST_SPLIT", 2)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from asyncwds import Stats
 from asyncwds.runtime import Counters
-from asyncwds.runtime.bottleneck import Progress, own_times, split_wait
+from asyncwds.runtime.bottleneck import own_times
+from asyncwds.runtime.counters import Progress, split_wait
 from asyncwds.runtime.stats import mixed, with_head
 
 

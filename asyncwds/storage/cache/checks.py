@@ -7,7 +7,7 @@ import subprocess
 import zlib
 from pathlib import Path
 
-from asyncwds.compression.detect import detect
+from asyncwds.compression.decompress import detect
 from asyncwds.errors import SpecError, TrailingBytesError
 from asyncwds.runtime.units import MiB
 from asyncwds.storage.layers.checksums import agrees, digest_for

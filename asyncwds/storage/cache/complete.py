@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
 from asyncwds.errors import CacheError, FetchError
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.storage.base import Body, Chunk, Fetcher, ObjectRange
 from asyncwds.storage.body import ChunkBody, crop
 from asyncwds.storage.cache.checks import SUM_BYTES, sum_at, sum_of

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from asyncwds.errors import CacheError, ChangedError, ChecksumError, ShortBodyError, redact
-from asyncwds.runtime.completion import run_to_completion
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.closing import run_to_completion
+from asyncwds.runtime.counters import Counters
 from asyncwds.storage.base import Answer, Body, Chunk, Fetcher, ObjectRange
 from asyncwds.storage.body import crop
 from asyncwds.storage.cache.intervals import Intervals

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from asyncwds.errors import CacheError, ChangedError, FetchError, redact
-from asyncwds.runtime.completion import run_to_completion
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.closing import run_to_completion
+from asyncwds.runtime.counters import Counters
 from asyncwds.settings.cache import Cache
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Answer, Body, Fetcher, ObjectRange
@@ -86,11 +86,11 @@ class Cached:
             yield body
 
     def foresees(self, url: str) -> bool:
-        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
+        """As `asyncwds.storage.base.AcceptsHints`."""
         return self._ahead.foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
-        """As `asyncwds.storage.layers.hints.AcceptsHints`."""
+        """As `asyncwds.storage.base.AcceptsHints`."""
         self._ahead.upcoming(urls)
 
     def distrust(self, url: str) -> None:

@@ -6,7 +6,7 @@ import warnings
 
 from asyncwds.errors import CacheError
 from asyncwds.formatting.escaping import printable
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 
 
 class Health:

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from asyncwds.errors import CacheError
-from asyncwds.storage.base import Fetcher
-from asyncwds.storage.layers.hints import AcceptsHints
+from asyncwds.storage.base import AcceptsHints, Fetcher
 
 
 class Ahead:

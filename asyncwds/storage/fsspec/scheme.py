@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from asyncwds.errors import SpecError
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.security import secure_mode
-from asyncwds.runtime.stats import Counters
 from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.fsspec.settings import FileSystem

@@ -7,8 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
 from asyncwds.errors import ChangedError, ShortBodyError
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.extras import require_extra
-from asyncwds.runtime.stats import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody

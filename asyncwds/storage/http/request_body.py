@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 from asyncwds.runtime.units import KiB
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.access import Retry
 from asyncwds.storage.base import Chunk
-from asyncwds.storage.http.stall import StallClock
+from asyncwds.storage.http.body import StallClock
 from asyncwds.storage.object_store import BodySource, StoreRequest
 
 _PIECE = 256 * KiB
@@ -90,7 +90,6 @@ class _InMemory:
         return self._data[position : position + _PIECE]
 
 
-def body_of(request: StoreRequest, retry: Retry) -> RequestBody | None:
-    """A new one for each attempt; None where there is nothing to send."""
-    source = request.source or (_InMemory(request.body) if request.body else None)
-    return None if source is None else RequestBody(source, retry)
+def body_of(request: StoreRequest, retry: Retry) -> RequestBody:
+    """A new one for each attempt."""
+    return RequestBody(request.source or _InMemory(request.body), retry)

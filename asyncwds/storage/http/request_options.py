@@ -17,7 +17,7 @@ from yarl import URL
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.security import secure_mode
-from asyncwds.settings.http import Http
+from asyncwds.settings.access import Http
 
 
 @lru_cache(maxsize=1024)

@@ -14,14 +14,12 @@ import aiohttp
 from yarl import URL
 
 from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, WdsError, redact
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.settings.access import Http, Retry
 from asyncwds.storage.http.body import hang_up
-from asyncwds.storage.http.connections import Connector, close_session
+from asyncwds.storage.http.connections import Connector, RequestLimits, close_session
 from asyncwds.storage.http.direct_receive import READ_BUFFER, left_behind
-from asyncwds.storage.http.limits import RequestLimits
 from asyncwds.storage.http.request_body import RequestBody, body_of
 from asyncwds.storage.http.request_options import RequestOptions, http_url, redirect_target, without_login
 from asyncwds.storage.http.translate import FOREIGN, translate
@@ -108,7 +106,7 @@ class Transport:
         slot = await self._limits.enter(None if request.source else f"{hop.host}:{hop.port}")
         self.counters.held_back += slot.waited
         open_now.callback(slot.leave)
-        body = body_of(request, self.retry)
+        body = body_of(request, self.retry) if request.source or request.body else None
         try:
             http, page = await self._attempt(request, hop, headers, body, open_now)
         except WdsError:

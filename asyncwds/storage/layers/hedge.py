@@ -7,15 +7,23 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 
-from asyncwds.runtime.stats import Counters
-from asyncwds.settings.retry import Retry
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Retry
 from asyncwds.storage.base import Body, Fetcher, ObjectRange
-from asyncwds.storage.layers.extra_requests import affords_extra
 
+FEW = 4  # extra requests; a store that is slow at first must not get twice as many
 MIN_SEEN = 20  # answers before a quantile of their times means something
 EARLY_PATIENCE = 1.0  # [s] before that: a connection that never answers would cost `connect_timeout` and `stall_timeout`
 MIN_PATIENCE = 0.02  # [s] below this a second request costs more than it saves
 _REFRESH = 32  # requests between two looks at the times seen: sorting 512 of them takes 60 µs
+
+
+def affords_extra(counters: Counters, asked: int, share: float) -> bool:
+    """Whether one more request may be made beside those that are needed, where an answer is late or a part has stalled.
+
+    A few, and then a `share` of all that were `asked` for. All kinds count together.
+    """
+    return counters.hedges + counters.restarts < FEW + asked * share
 
 
 class LateAnswers:

@@ -1,4 +1,4 @@
-"""When to try again, and after how long: `Patience`, shared by all who ask the same hosts."""
+"""When to try again, and after how long: `Patience`, shared by all who ask the same hosts, and what it knows of a `Host`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
+from urllib.parse import urlsplit
 
-from asyncwds.errors import FetchError, ThrottledError
-from asyncwds.runtime.stats import Counters
-from asyncwds.settings.retry import Retry
-from asyncwds.storage.layers.hosts import Host, host_of
+from asyncwds.errors import FetchError, ThrottledError, redact
+from asyncwds.formatting.escaping import printable
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Retry
 from asyncwds.storage.layers.notices import SLOW, Notices
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 Clock = Callable[[], float]
+DOWN_AFTER = 3
+"""Failures without an answer between them, after which a host counts as down: from then on one request at a time is made."""
+NO_ANSWER = 3.0  # [s] without an answer to that one, after which another may be made
 
 
 @dataclass(slots=True)
@@ -33,6 +38,69 @@ class Streak:
         self.failures, self.since = -1, None
 
 
+@dataclass(slots=True, eq=False)
+class Host:
+    """`lull` [s]: failures that are farther apart have nothing to do with each other."""
+
+    url: str = field(repr=False)  # one of those that it was asked for
+    lull: float
+    answered: bool = False  # ever
+    failures: int = 0  # since it answered
+    since: float = 0.0  # when the first of them was known
+    knocks: int = 0  # of them, those made while it was down
+    knock_at: float = 0.0  # when it may be asked again
+    settled: asyncio.Event = field(default_factory=asyncio.Event)  # what came of the request that was made; one for each
+    _failed_at: float = 0.0
+    _asked_until: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """As it may be shown."""
+        return host_of(self.url)
+
+    @property
+    def is_down(self) -> bool:
+        return self.failures >= DOWN_AFTER
+
+    def answers(self) -> None:
+        self.answered = True
+        self.failures = self.knocks = 0
+        self.settle()
+
+    def fails(self, now: float) -> None:
+        if now - self._failed_at > self.lull:
+            self.failures = self.knocks = 0
+        if not self.failures:
+            self.since = now
+        self._failed_at = now
+        self.failures += 1
+        self.knocks += self.is_down and now >= self.knock_at
+
+    def put_off(self, now: float, due: float) -> None:
+        """Not before `due` [s]; it is not put off again by those that failed at the same time."""
+        if self.knock_at <= now:
+            self.knock_at = due
+
+    def knock(self, now: float) -> None:
+        """A request is made that will tell."""
+        self._asked_until = now + NO_ANSWER
+        self.settled = asyncio.Event()
+
+    def settle(self) -> None:
+        self._asked_until = 0.0
+        self.settled.set()
+
+    def left_of_knock(self, now: float) -> float:
+        """Seconds [s] to wait for what comes of a request that is under way; 0 if there is none."""
+        return max(0.0, self._asked_until - now)
+
+
+def host_of(url: str) -> str:
+    """The server that a url names, or its bucket, as it may be shown."""
+    parts = urlsplit(url)
+    return printable(redact(f"{parts.scheme}://{parts.netloc}"))
+
+
 class Patience:
     """Used on one event loop. `sleep` waits a number of seconds, `now` is a clock [s]."""
 
@@ -41,8 +109,11 @@ class Patience:
         self._counters = counters
         self._sleep = sleep
         self._now = now
-        self._notices = Notices(now)
-        self._hosts: dict[str, Host] = {}
+        self._hosts: dict[tuple[str, str], Host] = {}
+
+    @cached_property
+    def _notices(self) -> Notices:
+        return Notices(self._now)
 
     def is_progress(self, nbytes: int) -> bool:
         return nbytes >= max(1, self._retry.stall_bytes)
@@ -151,7 +222,7 @@ class Patience:
     def _answers(self, host: Host) -> None:
         if host.is_down:
             self._notices.back(host.name, self._now() - host.since)
-        if self._counters.waiting_for == host.name:
+        if self._counters.waiting_for is not None and self._counters.waiting_for == host.name:
             self._counters.waiting_for = None
         host.answers()
 
@@ -168,9 +239,10 @@ class Patience:
             self._notices.slow_start(host_of(url))
 
     def _host(self, url: str) -> Host:
-        name = host_of(url)
-        if name not in self._hosts:
+        parts = urlsplit(url)
+        key = parts.scheme, parts.netloc
+        if key not in self._hosts:
             retry = self._retry
             longest = retry.retry_after_max + retry.backoff_max + retry.connect_timeout + retry.stall_timeout
-            self._hosts[name] = Host(name, longest)
-        return self._hosts[name]
+            self._hosts[key] = Host(url, longest)
+        return self._hosts[key]

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from asyncwds.errors import ChangedError, FetchError, ShortBodyError
-from asyncwds.runtime.stats import Counters
-from asyncwds.settings.retry import Retry
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Retry
 from asyncwds.storage.base import Answer, Chunk, Fetcher, ObjectRange
 from asyncwds.storage.layers.patience import Clock, Patience, Sleep, Streak
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from asyncwds.errors import ChangedError, FetchError, ShortBodyError, SpecError
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.completion import run_to_completion
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.closing import run_to_completion
+from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Answer, ObjectRange

@@ -13,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import IO
 
 from asyncwds.errors import FetchError, SpecError, redact
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.local.readiness import PIPE_BYTES, is_ready, read_when_ready, translate_os_error

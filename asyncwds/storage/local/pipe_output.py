@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import IO
 
 from asyncwds.errors import FetchError, SpecError, redact
-from asyncwds.runtime.exit_cleanup import clean_up_undisturbed
+from asyncwds.runtime.closing import clean_up_undisturbed
 from asyncwds.storage.local.pipe import TAIL_BYTES
 from asyncwds.storage.local.readiness import translate_os_error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Fetcher

@@ -9,9 +9,8 @@ from functools import partial
 from aiohttp import ClientResponse
 
 from asyncwds.errors import FetchError, WdsError
-from asyncwds.runtime.completion import GIVING_UP
-from asyncwds.storage.http.body import hang_up
-from asyncwds.storage.http.stall import StallClock
+from asyncwds.runtime.closing import GIVING_UP
+from asyncwds.storage.http.body import StallClock, hang_up
 from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.http.transport import Transport, is_success
 from asyncwds.storage.layers.patience import Patience, Streak

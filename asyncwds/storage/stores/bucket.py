@@ -7,9 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.stats import Counters
-from asyncwds.settings.access import Access
-from asyncwds.settings.http import Http
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Access, Http
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.object_store import Lister, ObjectStore, Uploader
 from asyncwds.storage.scheme import Layers, Scheme

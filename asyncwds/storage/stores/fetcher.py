@@ -10,14 +10,12 @@ from functools import partial
 import aiohttp
 
 from asyncwds.errors import ThrottledError, WdsError
-from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
-from asyncwds.storage.base import ObjectRange
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Http, Retry
+from asyncwds.storage.base import AcceptsHints, ObjectRange
 from asyncwds.storage.http.body import HttpBody
 from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.layers.hints import AcceptsHints
 from asyncwds.storage.layers.stated_checksums import StatesChecksums
 from asyncwds.storage.object_store import ObjectStore, StoreRequest
 from asyncwds.storage.ranges import ObjectMetadata, Promise, check_answer, check_unsatisfied, range_headers
@@ -56,11 +54,11 @@ class HttpFetcher:
             yield body
 
     def foresees(self, url: str) -> bool:
-        """As `asyncwds.storage.layers.hints.AcceptsHints`, by the store."""
+        """As `asyncwds.storage.base.AcceptsHints`, by the store."""
         return isinstance(self.store, AcceptsHints) and self.store.foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
-        """As `asyncwds.storage.layers.hints.AcceptsHints`, by the store."""
+        """As `asyncwds.storage.base.AcceptsHints`, by the store."""
         if isinstance(self.store, AcceptsHints):
             self.store.upcoming(urls)
 

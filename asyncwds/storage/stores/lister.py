@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Http, Retry
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import Lister
 from asyncwds.storage.stores.web.store import WebStore

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from asyncwds.errors import FetchError, NotFoundError, SpecError
-from asyncwds.runtime.completion import finished_soon
+from asyncwds.runtime.closing import finished_soon
 
 AT_ONCE = 4
 """Parts under way at a time, each in memory."""

@@ -10,7 +10,7 @@ from asyncwds import Http, Retry
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.runtime import Counters
 from asyncwds.storage import HttpFetcher, Retrying
-from asyncwds.storage.http.limits import RequestLimits
+from asyncwds.storage.http.connections import RequestLimits
 from asyncwds.testing import Fault, FaultServer, read
 
 IMPATIENT = Retry(tries=20, backoff=0.001, backoff_max=0.01, connect_timeout=0.5, stall_timeout=0.3)
@@ -44,7 +44,7 @@ async def test_turns_are_as_far_apart_as_they_should_be(monkeypatch) -> None:
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("asyncwds.storage.http.limits.asyncio.sleep", sleep)
+    monkeypatch.setattr("asyncwds.storage.http.connections.asyncio.sleep", sleep)
     limits = RequestLimits(None, 10.0)
     for _ in range(5):
         await limits.enter("a:1")

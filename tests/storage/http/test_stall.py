@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from asyncwds import Retry
-from asyncwds.storage.http.stall import StallClock
+from asyncwds.storage.http.body import StallClock
 
 WINDOW = 0.1
 

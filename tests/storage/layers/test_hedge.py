@@ -11,8 +11,7 @@ from asyncwds import Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime import Counters
 from asyncwds.storage import Answer, Body, Hedged, ObjectRange
-from asyncwds.storage.layers.extra_requests import FEW
-from asyncwds.storage.layers.hedge import MIN_SEEN
+from asyncwds.storage.layers.hedge import FEW, MIN_SEEN, affords_extra
 
 RETRY = Retry(hedge=0.95, hedge_extra=0.5)
 LATE = 0.1  # [s] five times the least patience
@@ -237,3 +236,19 @@ async def test_closing_closes_what_is_inside() -> None:
     hedged, waiting, _ = setup()
     await hedged.aclose()
     assert waiting.closed
+
+
+@pytest.mark.parametrize(
+    ("hedges", "restarts", "asked", "share", "affordable"),
+    [
+        (FEW - 1, 0, 0, 0.05, True),
+        (FEW, 0, 0, 0.05, False),
+        (0, FEW, 0, 0.05, False),
+        (FEW - 1, 1, 0, 0.05, False),  # all kinds count together
+        (FEW, 4, 100, 0.05, True),
+        (5, FEW, 100, 0.05, False),
+        (FEW, 0, 1000, 0.0, False),
+    ],
+)
+def test_a_few_and_a_share_of_all_that_were_asked_for(hedges: int, restarts: int, asked: int, share: float, affordable: bool):
+    assert affords_extra(Counters(hedges=hedges, restarts=restarts), asked, share) is affordable

@@ -10,8 +10,7 @@ import pytest
 from asyncwds import Retry
 from asyncwds.errors import FetchError, NotFoundError, SpecError, ThrottledError
 from asyncwds.runtime import Counters
-from asyncwds.storage.layers.hosts import host_of
-from asyncwds.storage.layers.patience import Patience, Streak
+from asyncwds.storage.layers.patience import Patience, Streak, host_of
 
 URL = "https://user:secret@data.example:8443/a.tar?sig=secret"
 HOST = "https://***@data.example:8443"

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from asyncwds.settings.http import Http
+from asyncwds.settings.access import Http
 from asyncwds.storage.scheme import Layers
 from asyncwds.storage.stores.ais.settings import AIStore
 from asyncwds.storage.stores.bucket import bucket

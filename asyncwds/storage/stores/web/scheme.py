@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.stats import Counters
+from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.object_store import Lister

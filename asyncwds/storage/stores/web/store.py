@@ -23,7 +23,7 @@ MAX_DEPTH = 32  # of folders: links on a server may go in circles
 
 class WebStore:
     def __init__(self, transport: Transport) -> None:
-        self._api = ApiClient(transport, self)
+        self._transport = transport
 
     async def sign(self, request: StoreRequest, refused: RejectedRequest | None = None) -> SignedRequest:
         del refused
@@ -43,21 +43,30 @@ class WebStore:
 
     async def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
         folder, name = _split(prefix)
-        async for url in self._below(folder, MAX_DEPTH) if deep else self._children(folder):
+        pages = _IndexPages(ApiClient(self._transport, self))
+        async for url in pages.below(folder, MAX_DEPTH) if deep else pages.children(folder):
             if unquote(url[len(folder) :]).startswith(name):
                 yield url
 
-    async def _below(self, folder: str, depth: int) -> AsyncIterator[str]:
+    async def aclose(self) -> None:
+        pass
+
+
+class _IndexPages:
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    async def below(self, folder: str, depth: int) -> AsyncIterator[str]:
         if not depth:
             raise FetchError(f"folders are nested more than {MAX_DEPTH} deep", url=folder)
-        async for url in self._children(folder):
+        async for url in self.children(folder):
             if not url.endswith("/"):
                 yield url
                 continue
-            async for below in self._below(url, depth - 1):
+            async for below in self.below(url, depth - 1):
                 yield below
 
-    async def _children(self, folder: str) -> AsyncIterator[str]:
+    async def children(self, folder: str) -> AsyncIterator[str]:
         try:
             response = await self._api.send(StoreRequest("GET", folder))
         except FetchError as error:
@@ -66,9 +75,6 @@ class WebStore:
             raise
         for url in links(folder, response.page.decode("utf-8", "replace")):
             yield url
-
-    async def aclose(self) -> None:
-        pass
 
 
 def links(folder: str, page: str) -> Iterator[str]:

@@ -7,9 +7,8 @@ import weakref
 
 from asyncwds.errors import FetchError
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.stats import Counters
-from asyncwds.settings.http import Http
-from asyncwds.settings.retry import Retry
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Http, Retry
 from asyncwds.storage.http.request_options import http_url
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.local.spool import Spool

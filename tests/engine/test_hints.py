@@ -5,9 +5,9 @@ from itertools import count, islice
 
 import pytest
 
+from asyncwds.engine import announce
+from asyncwds.engine.interleave import AT_ONCE, FAR, NEAR
 from asyncwds.shards import Shard
-from asyncwds.storage import announce
-from asyncwds.storage.layers.hints import AT_ONCE, FAR, NEAR
 
 
 class Listener:
