@@ -14,6 +14,7 @@ from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk
 from asyncwds.tar.grouping import Grouper, size_of
 from asyncwds.tar.parser import TarParser
+from asyncwds.tar.scanner import find_scanner
 
 
 class Block(NamedTuple):
@@ -197,14 +198,17 @@ class ShardReader:
 
     def _tar(self) -> TarParser:
         if self._parser is None:
+            options = self._options
+            limits = {"max_member_bytes": options.max_member_bytes, "max_header_bytes": options.max_header_bytes}
+            as_they_are = options.select is None and options.rename is None and not options.headers_only
             self._parser = TarParser(
                 self._shard.url,
                 total=None if self._decompressor.compressed else self._total,
-                select=self._options.select,
-                rename=self._options.rename,
-                max_member_bytes=self._options.max_member_bytes,
-                max_header_bytes=self._options.max_header_bytes,
-                headers_only=self._options.headers_only,
+                select=options.select,
+                rename=options.rename,
+                headers_only=options.headers_only,
+                take_run=self._grouper.runs(find_scanner(), **limits) if as_they_are else None,
+                **limits,
             )
         return self._parser
 

@@ -10,3 +10,5 @@ from .grouping import is_meta as is_meta
 from .grouping import size_of as size_of
 from .parser import Member as Member
 from .parser import TarParser as TarParser
+from .scanner import Scanner as Scanner
+from .scanner import find_scanner as find_scanner

@@ -23,6 +23,10 @@ Member = tuple[str, Any, int]
 """Name, payload as bytes (its size [bytes], where only headers are read), offset [bytes] of the first header (which may be an
 extended one)."""
 
+TakeRun = Callable[[bytes | memoryview, int, int, int, list[Member]], tuple[int, bool]]
+"""Called with a chunk, where in it headers of a member begin, where members have to end, the chunk's offset [bytes] in the archive,
+and the members before it. Returns where it stopped, and whether that was behind some and at one that it leaves to the parser."""
+
 
 class Refused(str):
     """Stands for the name of a member of which `select` or `rename` raised `error`. Whoever takes the members deals with it."""
@@ -61,9 +65,12 @@ class Context:
 
         None, while something before them could bear on their meaning.
         """
-        if self.zeros or self.extended or self._global or self.in_map:
-            return self._no_form, self._no_form
-        return self._plain, self._pax
+        return (self._plain, self._pax) if self.is_plain else (self._no_form, self._no_form)
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing before the next header bears on its meaning."""
+        return not (self.zeros or self.extended or self._global or self.in_map)
 
     def read(self, block: bytes, offset: int) -> tuple[int, bool]:
         """Reads a block that stands where a header should. Returns the length [bytes] of its payload, and whether it is wanted.

@@ -7,7 +7,8 @@ from typing import Any
 
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError
 from asyncwds.samples import Sample
-from asyncwds.tar.context import Member, Refused
+from asyncwds.tar.context import Member, Refused, TakeRun
+from asyncwds.tar.scanner import Scanner
 
 Keys = Callable[[str], tuple[str, str] | tuple[None, None]]
 """Name of a member → (key, suffix), or (None, None) for a member that belongs to no sample."""
@@ -90,6 +91,7 @@ class Grouper:
         self._fields: dict[str, str] = {}  # suffix → field, for suffixes seen that need no closer look
         self._sample: Sample | None = None
         self._ordinal = 0
+        self._completed: list[Sample] | None = None  # by runs, since `feed` was called last
 
     @property
     def pending_key(self) -> str | None:
@@ -107,8 +109,8 @@ class Grouper:
         A field that comes twice is a DuplicateFieldError in `faults`; the first value is kept. So is the error of a `Refused`
         member, which is left out, and a RepeatedKeyError for the first key that comes again, if `strict` for each.
         """
-        samples: list[Sample] = []
-        self.faults = []
+        samples = self._begin()
+        self._completed = None
         sample = self._sample
         current = self.pending_key
         known, seen = self._fields.get, self._seen
@@ -144,6 +146,33 @@ class Grouper:
             else:
                 sample[field] = data
         return samples
+
+    def _begin(self) -> list[Sample]:
+        """Where samples are gathered until the end of a `feed`."""
+        if self._completed is None:
+            self._completed, self.faults = [], []
+        return self._completed
+
+    def runs(self, scan: Scanner | None, *, max_member_bytes: int, max_header_bytes: int) -> TakeRun | None:
+        """For a parser whose members this groups: `take_run`, by `scan`; None where there is none, or this has other rules.
+
+        What it takes comes with the samples that the next `feed` returns.
+        """
+        if scan is None or self._keys is not base_plus_ext or not self._lcase or self._suffixes is not None or not self._skip_meta:
+            return None
+
+        def take_run(chunk: bytes | memoryview, pos: int, fit: int, base: int, members: list[Member]) -> tuple[int, bool]:
+            if members:
+                self._completed = self.feed(members)
+                members.clear()
+            samples = self._begin()
+            pos, goes_on, self._ordinal, self._sample = scan(
+                chunk, pos, fit, base, max_member_bytes, max_header_bytes,
+                Sample, self._template, self._shard, self._ordinal, self._sample, self._seen, samples,
+            )  # fmt: skip
+            return pos, goes_on
+
+        return take_run
 
     def finish(self) -> list[Sample]:
         """The last sample of the shard."""

@@ -17,7 +17,7 @@ from asyncwds.compression.foreign import foreign
 from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError, WdsError
 from asyncwds.settings.prefetch import MAX_HEADER_BYTES
 from asyncwds.tar import headers
-from asyncwds.tar.context import Context, Member, Refused
+from asyncwds.tar.context import Context, Member, Refused, TakeRun
 from asyncwds.tar.headers import BLOCK, SIZE
 from asyncwds.tar.payload import OpenPayload
 
@@ -38,6 +38,7 @@ class TarParser:
     max_member_bytes  a wanted member that declares more [bytes], its holes included, is an error, before memory is taken
     max_header_bytes  so is an extended header that declares more
     headers_only      members have the size [bytes] of their payload in its place; `pass_over` spares the reading of it
+    take_run          takes plain members for itself, see `TakeRun`: they are not among those that `feed` returns
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class TarParser:
         max_member_bytes: int,
         max_header_bytes: int = MAX_HEADER_BYTES,
         headers_only: bool = False,
+        take_run: TakeRun | None = None,
     ) -> None:
         self.error: TarError | None = None
         self.offset = 0
@@ -63,6 +65,7 @@ class TarParser:
         self._most_extended = max_header_bytes
         self._sizes = headers.SizeCache(max_member_bytes)
         self._headers_only = headers_only
+        self._take_run = take_run
         self._members_are_small = False  # those of the chunk before
         self._scraps = b""
         self._open: OpenPayload | None = None
@@ -128,7 +131,7 @@ class TarParser:
         return self.error
 
     def _parse(self, chunk: bytes | memoryview, members: list[Member]) -> None:
-        scan = self._scan_headers if self._headers_only else self._scan
+        scan = self._scan_headers if self._headers_only else self._scan if self._take_run is None else self._scan_runs
         if self._members_are_small and type(chunk) is memoryview:
             chunk = bytes(chunk)
         begin = 0
@@ -137,19 +140,37 @@ class TarParser:
             begin = BLOCK - len(self._scraps)
             scan(self._scraps + chunk[:begin], 0, self.offset - len(self._scraps), members)
         if begin <= len(chunk):
-            scan(chunk, begin, self.offset, members)
+            scan(chunk, self._resume(chunk, begin, members), self.offset, members)
         self._members_are_small = len(members) * SMALL > len(chunk)
 
     def _scan_headers(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:
         """As `_scan`, where only headers are read."""
-        if self._open is not None or self._skip:
-            pos = self._resume(chunk, pos, members)
         while pos + BLOCK <= len(chunk):
             pos = self._entry(chunk, pos, base, members)
+        self._leave(chunk, pos)
+
+    def _scan_runs(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:
+        """As `_scan`, with `take_run` for what that can take, and `_entry` for the headers between.
+
+        Where a run takes nothing, nor does it of most headers that come next: those are for `_scan`.
+        """
+        assert self._take_run is not None
+        fit = len(chunk) if self._total is None else min(len(chunk), self._total - base)
+        while pos + BLOCK <= len(chunk):
+            if self._context.is_plain:
+                pos, goes_on = self._take_run(chunk, pos, fit, base, members)
+                if not goes_on:
+                    self._scan(chunk, pos, base, members)
+                    return
+            pos = self._entry(chunk, pos, base, members)
+        self._leave(chunk, pos)
+
+    def _leave(self, chunk: bytes | memoryview, pos: int) -> None:
+        """Notes what is left open at the end of a chunk: the next header begins at `pos`, which may be beyond it."""
         self._scraps = bytes(chunk[pos:])
         self._skip += max(0, pos - len(chunk))
 
-    def _scan(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:  # noqa: C901, PLR0912 - one loop: calls would cost more than the work
+    def _scan(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:  # noqa: C901 - one loop: calls would cost more than the work
         """Parses `chunk[pos:]`; `base` is the offset of chunk[0] in the archive.
 
         The loop itself takes what nearly all headers are, and only if their payload lies whole in the chunk; all else is
@@ -161,8 +182,6 @@ class TarParser:
         whole headers summed. Written by webdataset, which puts a PAX header before each member (it took 248): 8.9 µs, 36 if
         those go through `_entry`. Grouping adds 1.5.
         """
-        if self._open is not None or self._skip:
-            pos = self._resume(chunk, pos, members)
         end = len(chunk)
         reach = headers.NEVER if self._total is None else self._total - base
         fit = min(end, reach)
@@ -204,12 +223,10 @@ class TarParser:
             plain, pax = self._context.fast_forms()
         if first != pos:
             self._context.extend(base + first)
-        self._scraps = bytes(chunk[pos:])
-        if pos > end:
-            self._skip = pos - end
+        self._leave(chunk, pos)
 
     def _resume(self, chunk: bytes | memoryview, pos: int, members: list[Member]) -> int:
-        """Goes on with what the last chunk left open. Returns where the next header begins, which may be beyond the chunk."""
+        """Goes on with what the last chunk left open, if anything. Returns where the next header begins, perhaps beyond it."""
         if self._open is not None:
             piece = chunk[pos : pos + self._open.missing]
             pos += len(piece)

@@ -1,15 +1,26 @@
-"""Every archive in these tests is fed whole, byte by byte and in random chunks; the outcomes must be the same."""
+"""Every archive in these tests is fed whole, byte by byte and in random chunks; the outcomes must be the same.
 
+So must the samples, errors and all that shows between two chunks be with and without the accelerator.
+"""
+
+import importlib.util
 import io
 import random
+import shutil
+import subprocess
+import sys
+import sysconfig
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asyncwds.errors import TarError
-from asyncwds.tar import Member, TarParser
+from asyncwds.tar import Grouper, Member, Scanner, TarParser, find_scanner
+
+COMPILE = Path(__file__).parents[2] / "asyncwds" / "tar" / "compile_scan.py"
 
 Outcome = tuple[list[Member], TarError | None]
 Parse = Callable[..., Outcome]
@@ -36,8 +47,61 @@ def _described(outcome: Outcome) -> tuple[list[Member], object]:
 
 
 @pytest.fixture(scope="session")
-def parse() -> Parse:
-    """`parse(data, **options of TarParser) -> (members, error)`, after checking that it doesn't depend on the chunks."""
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Scanner | None:
+    """The accelerator that is installed, or one that is compiled now; None only where there is no compiler for it."""
+    if (found := find_scanner()) is not None:
+        return found
+    target = tmp_path_factory.mktemp("scan") / "_scan.abi3.so"
+    compiled = subprocess.run([sys.executable, COMPILE, target, "-Werror"], check=False).returncode == 0
+    assert compiled or shutil.which("cc") is None or sysconfig.get_config_var("Py_GIL_DISABLED")
+    return load_scan(target) if compiled else None
+
+
+def load_scan(path: Path) -> Scanner:
+    spec = importlib.util.spec_from_file_location("asyncwds.tar._scan", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.take_run
+
+
+@pytest.fixture(scope="session")
+def read() -> Callable[..., list[Any]]:
+    """`read(chunks, scan, **options of TarParser, strict=)`: see below."""
+    return read_samples
+
+
+def read_samples(chunks: Iterable[bytes], scan: Scanner | None, **options: Any) -> list[Any]:
+    """All that a shard's bytes give, and what shows of parser and grouper behind each chunk."""
+    strict = options.pop("strict", False)
+    options = {"max_member_bytes": 1 << 30, "max_header_bytes": 1 << 20, **options}
+    grouper = Grouper("mem:shard.tar", 3, local_path="shard.tar", strict=strict)
+    limits = {name: options[name] for name in ("max_member_bytes", "max_header_bytes")}
+    parser = TarParser("mem:shard.tar", take_run=grouper.runs(scan, **limits), **options)
+    seen: list[Any] = []
+    for chunk in chunks:
+        memory = bytearray(chunk)
+        samples = grouper.feed(parser.feed(memoryview(memory)))
+        parser.detach()
+        memory[:] = b"\xff" * len(memory)  # it is used again
+        seen += [(list(sample.items()), sample.origin) for sample in samples]
+        seen += [(position, describe(fault)) for position, fault in grouper.faults]
+        seen.append((parser.held, parser.open_member, parser.finished, parser.next_needed, grouper.held, grouper.pending_key))
+    seen += [describe(parser.finish()), parser.cut_member, grouper.repeated]
+    return [*seen, *[(list(sample.items()), sample.origin) for sample in grouper.finish()]]
+
+
+def describe(error: Exception | None) -> object:
+    return error and (type(error), str(error), getattr(error, "offset", None))
+
+
+@pytest.fixture(scope="session")
+def parse(scan: Scanner | None) -> Parse:
+    """`parse(data, **options of TarParser) -> (members, error)`, after checking that it doesn't depend on the chunks.
+
+    Nor do the samples on the accelerator, where members are taken as they are.
+    """
 
     def parse(data: bytes, **options: Any) -> Outcome:
         whole = _read([data], **options)
@@ -50,6 +114,10 @@ def parse() -> Parse:
         }
         for way, sizes in ways.items():
             assert _described(_read(_cut(data, sizes), **options)) == _described(whole), way
+        if not options.keys() & {"select", "rename", "headers_only"}:
+            for size in (len(data) + 1, 700):  # test_scanner cuts elsewhere
+                chunks = [data[start : start + size] for start in range(0, len(data), size)]
+                assert read_samples(chunks, scan, **options) == read_samples(chunks, None, **options), size
         return whole
 
     return parse

@@ -1,0 +1,430 @@
+/* Takes runs of plain members of a tar archive straight to samples: what TarParser and Grouper make of them, in one loop.
+
+   Plain is a USTAR header of a regular file without a prefix, alone or behind one PAX header that bears on nothing but its
+   name, whose payload lies whole in the chunk, and which gives a field that is new to its sample. At anything else the run
+   ends before the member's first header, and nothing of it has been noted: the Python code takes it, and knows all the rules
+   and errors. So there is no error here but that of the memory.
+
+   Built for the limited API of Python 3.11, see scanner.py. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <string.h>
+
+#define BLOCK 512
+#define FIELDS 16       /* suffixes of a run that are remembered */
+#define LONGEST 24      /* bytes of such a suffix */
+#define MOST_DIGITS 9   /* of a record's length; a number of more is left to Python */
+
+typedef struct {
+    const char *at;
+    Py_ssize_t size;
+} Text;
+
+typedef struct {
+    Text suffix;
+    PyObject *name;
+} Field;
+
+/* What the run is given, and how far it has come. */
+typedef struct {
+    const char *bytes;      /* the chunk */
+    Py_ssize_t fit;         /* members have to end before this */
+    long long base;         /* offset of the chunk in the archive */
+    long long most, most_extended;
+    PyTypeObject *type;     /* Sample */
+    newfunc make;           /* its tp_new */
+    PyObject *no_args;
+    PyObject *origin;       /* the descriptor of its slot */
+    descrsetfunc set_origin;
+    PyObject *template, *shard, *seen, *samples;
+    PyObject *key_name;     /* "__key__" */
+    PyObject *sample;       /* that is open; NULL for none */
+    Text key;               /* of that sample */
+    int inherited;          /* the open sample was begun before the run, and may be marked as bad */
+    int remember, untrack;
+    long long ordinal;
+    Field fields[FIELDS];
+    int known;
+} Run;
+
+/* A member that the run may take. */
+typedef struct {
+    Text name;
+    const char *payload;
+    Py_ssize_t size, following;
+} Member;
+
+typedef enum { FAILED = -1, ODD, CUT, TAKEN } Outcome;
+
+/* Octal digits that end in a NUL or in spaces, as nearly all writers have them; -1 for other forms. */
+static long long
+octal(const char *field, int width)
+{
+    long long value = 0;
+    int i = 0;
+    for (; i < width && field[i] >= '0' && field[i] <= '7'; i++)
+        value = value * 8 + (field[i] - '0');
+    if (i == 0)
+        return -1;
+    for (; i < width && field[i] != '\0'; i++)
+        if (field[i] != ' ')
+            return -1;
+    return value;
+}
+
+static int
+checksum_matches(const char *block)
+{
+    unsigned total = 8 * ' ';
+    for (int i = 0; i < 148; i++)
+        total += (unsigned char)block[i];
+    for (int i = 156; i < BLOCK; i++)
+        total += (unsigned char)block[i];
+    return octal(block + 148, 8) == (long long)total;
+}
+
+static int
+begins_with(Text text, const char *prefix)
+{
+    Py_ssize_t size = (Py_ssize_t)strlen(prefix);
+    return text.size >= size && memcmp(text.at, prefix, (size_t)size) == 0;
+}
+
+static int
+same(Text a, Text b)
+{
+    return a.size == b.size && memcmp(a.at, b.at, (size_t)a.size) == 0;
+}
+
+/* Looks for `path` in the records of a PAX header. False if they are in any way odd, or bear on the payload. */
+static int
+read_records(Text body, Text *path)
+{
+    Py_ssize_t pos = 0;
+    while (pos < body.size && body.at[pos] != '\0') {
+        Py_ssize_t length = 0, start = pos;
+        while (pos < body.size && pos - start < MOST_DIGITS && body.at[pos] >= '0' && body.at[pos] <= '9')
+            length = length * 10 + (body.at[pos++] - '0');
+        if (pos == start || pos >= body.size || body.at[pos] != ' ' || length > body.size - start)
+            return 0;
+        pos++;
+        Py_ssize_t stop = start + length;
+        if (stop <= pos || body.at[stop - 1] != '\n')
+            return 0;
+        Text keyword = {body.at + pos, 0};
+        const char *equals = memchr(keyword.at, '=', (size_t)(stop - 1 - pos));
+        if (equals == NULL)
+            return 0;
+        keyword.size = equals - keyword.at;
+        if (same(keyword, (Text){"path", 4})) {
+            *path = (Text){equals + 1, body.at + stop - 1 - (equals + 1)};
+            if (path->size == 0)
+                return 0;
+        }
+        else if (same(keyword, (Text){"size", 4}) || begins_with(keyword, "GNU.sparse.") || begins_with(keyword, "SCHILY.realsize")
+                 || begins_with(keyword, "SUN.holesdata"))
+            return 0;
+        pos = stop;
+    }
+    return 1;
+}
+
+/* The size that a sound header of that type states; -1 if it is none, or states more than `most`. */
+static long long
+size_of(const char *block, char type, long long most)
+{
+    if (block[156] != type || !checksum_matches(block))
+        return -1;
+    long long size = octal(block + 124, 12);
+    return size > most ? -1 : size;
+}
+
+/* Reads the headers of the member at `pos`. */
+static Outcome
+read_member(const Run *run, Py_ssize_t pos, Member *member)
+{
+    Text path = {NULL, 0};
+    if (run->fit - pos < BLOCK)
+        return CUT;
+    const char *block = run->bytes + pos;
+    if (block[156] == 'x') {
+        long long size = size_of(block, 'x', run->most_extended);
+        if (size < 0)
+            return ODD;
+        if (size > run->fit - pos - BLOCK)
+            return CUT;
+        if (!read_records((Text){block + BLOCK, (Py_ssize_t)size}, &path))
+            return ODD;
+        pos += BLOCK + (Py_ssize_t)((size + BLOCK - 1) / BLOCK * BLOCK);
+        if (run->fit - pos < BLOCK)
+            return CUT;
+        block = run->bytes + pos;
+    }
+    long long size = size_of(block, '0', run->most);
+    if (size < 0 || block[345] != '\0')
+        return ODD;
+    pos += BLOCK;
+    if (size > run->fit - pos || (size + BLOCK - 1) / BLOCK * BLOCK > run->fit - pos)
+        return CUT;
+    if (path.at == NULL) {
+        const char *nul = memchr(block, '\0', 100);
+        path = (Text){block, nul == NULL ? 100 : nul - block};
+    }
+    *member = (Member){path, run->bytes + pos, (Py_ssize_t)size, pos + (Py_ssize_t)((size + BLOCK - 1) / BLOCK * BLOCK)};
+    return TAKEN;
+}
+
+/* The first dot of the last component, if it ends a key that is not empty. False for what has rules of its own: names and
+   suffixes that begin like reserved ones, empty suffixes, and those whose lower case is not that of ASCII. */
+static int
+split(Text name, Text *key, Text *suffix)
+{
+    if (begins_with(name, "__"))
+        return 0;
+    Py_ssize_t start = name.size;
+    while (start > 0 && name.at[start - 1] != '/')
+        start--;
+    const char *dot = memchr(name.at + start, '.', (size_t)(name.size - start));
+    if (dot == NULL || dot == name.at + start)
+        return 0;
+    *key = (Text){name.at, dot - name.at};
+    *suffix = (Text){dot + 1, name.at + name.size - (dot + 1)};
+    if (suffix->size == 0 || suffix->at[0] == '_')
+        return 0;
+    for (Py_ssize_t i = 0; i < suffix->size; i++)
+        if ((unsigned char)suffix->at[i] >= 128)
+            return 0;
+    return 1;
+}
+
+/* The suffix in lower case: a new reference. */
+static PyObject *
+field_of(Run *run, Text suffix)
+{
+    char lower[LONGEST];
+    for (int i = 0; i < run->known; i++)
+        if (same(run->fields[i].suffix, suffix))
+            return Py_NewRef(run->fields[i].name);
+    if (suffix.size > LONGEST) {
+        PyObject *whole = PyUnicode_FromStringAndSize(suffix.at, suffix.size);
+        PyObject *name = whole == NULL ? NULL : PyObject_CallMethod(whole, "lower", NULL);
+        Py_XDECREF(whole);
+        return name;
+    }
+    for (Py_ssize_t i = 0; i < suffix.size; i++)
+        lower[i] = suffix.at[i] >= 'A' && suffix.at[i] <= 'Z' ? (char)(suffix.at[i] + 32) : suffix.at[i];
+    PyObject *name = PyUnicode_FromStringAndSize(lower, suffix.size);
+    if (name != NULL && run->known < FIELDS)
+        run->fields[run->known++] = (Field){suffix, Py_NewRef(name)};
+    return name;
+}
+
+/* Whether a key is new; it is remembered then, while there is room. Negative on failure. */
+static int
+is_new(Run *run, PyObject *key)
+{
+    if (!run->remember) {
+        int found = PySet_Contains(run->seen, key);
+        return found < 0 ? -1 : !found;
+    }
+    Py_ssize_t before = PySet_Size(run->seen);
+    return PySet_Add(run->seen, key) < 0 ? -1 : PySet_Size(run->seen) > before;
+}
+
+/* A sample with its key and origin, and no fields yet. */
+static PyObject *
+make_sample(Run *run, PyObject *key, Py_ssize_t pos)
+{
+    PyObject *sample = run->make(run->type, run->no_args, NULL);
+    PyObject *ordinal = PyLong_FromLongLong(run->ordinal), *offset = PyLong_FromLongLong(run->base + pos);
+    PyObject *origin = PyTuple_New(3);
+    int failed = sample == NULL || ordinal == NULL || offset == NULL || origin == NULL;
+    if (failed) {
+        Py_XDECREF(ordinal);
+        Py_XDECREF(offset);
+    }
+    else {
+        PyTuple_SetItem(origin, 0, Py_NewRef(run->shard));
+        PyTuple_SetItem(origin, 1, ordinal);
+        PyTuple_SetItem(origin, 2, offset);
+        failed = run->set_origin(run->origin, sample, origin) < 0 || PyDict_Update(sample, run->template) < 0
+                 || PyDict_SetItem(sample, run->key_name, key) < 0;
+    }
+    if (!failed && run->untrack) {
+        /* Neither can be part of a cycle: the collector has nothing to look for. A dict that is given a container is tracked
+           again by itself. */
+        PyObject_GC_UnTrack(origin);
+        PyObject_GC_UnTrack(sample);
+    }
+    Py_XDECREF(origin);
+    if (failed)
+        Py_CLEAR(sample);
+    return sample;
+}
+
+/* Gives the open sample out, unless it is marked as bad. */
+static int
+close_sample(Run *run)
+{
+    int bad = 0, failed = 0;
+    if (run->sample == NULL)
+        return 0;
+    if (run->inherited) {
+        PyObject *mark = PyDict_GetItemString(run->sample, "__bad__");
+        bad = mark == NULL ? 0 : PyObject_IsTrue(mark);
+    }
+    if (bad < 0 || (!bad && PyList_Append(run->samples, run->sample) < 0))
+        failed = -1;
+    run->inherited = 0;
+    Py_CLEAR(run->sample);
+    return failed;
+}
+
+/* Begins the sample of a key, if that is new. */
+static Outcome
+open_sample(Run *run, Text key, Py_ssize_t pos)
+{
+    PyObject *name = PyUnicode_DecodeUTF8(key.at, key.size, "surrogateescape");
+    int new = name == NULL ? -1 : is_new(run, name);
+    PyObject *sample = new > 0 ? make_sample(run, name, pos) : NULL;
+    Py_XDECREF(name);
+    if (new == 0)
+        return ODD;
+    if (sample == NULL || close_sample(run) < 0) {
+        Py_XDECREF(sample);
+        return FAILED;
+    }
+    run->sample = sample;
+    run->key = key;
+    run->ordinal++;
+    return TAKEN;
+}
+
+/* Takes the member at `pos` into its sample. */
+static Outcome
+take_member(Run *run, Py_ssize_t pos, const Member *member)
+{
+    Text key, suffix;
+    if (!split(member->name, &key, &suffix))
+        return ODD;
+    PyObject *field = field_of(run, suffix);
+    if (field == NULL)
+        return FAILED;
+    Outcome outcome = TAKEN;
+    if (run->sample == NULL || !same(run->key, key))
+        outcome = open_sample(run, key, pos);
+    else {
+        int there = PyDict_Contains(run->sample, field);
+        if (there != 0)
+            outcome = there < 0 ? FAILED : ODD;
+    }
+    if (outcome == TAKEN) {
+        PyObject *data = PyBytes_FromStringAndSize(member->payload, member->size);
+        if (data == NULL || PyDict_SetItem(run->sample, field, data) < 0)
+            outcome = FAILED;
+        Py_XDECREF(data);
+    }
+    Py_DECREF(field);
+    return outcome;
+}
+
+/* Takes members from `pos` on. Returns how the run ended, and leaves there where. */
+static Outcome
+take_members(Run *run, Py_ssize_t *pos)
+{
+    for (;;) {
+        Member member;
+        Outcome outcome = read_member(run, *pos, &member);
+        if (outcome == TAKEN)
+            outcome = take_member(run, *pos, &member);
+        if (outcome != TAKEN)
+            return outcome;
+        *pos = member.following;
+    }
+}
+
+/* What of `Sample` is called directly, and whose sample is open. The key's bytes are those of `owner`. */
+static int
+prepare(Run *run, PyObject *type, PyObject *sample, PyObject **owner)
+{
+    run->type = (PyTypeObject *)type;
+    run->make = (newfunc)PyType_GetSlot(run->type, Py_tp_new);
+    run->no_args = PyTuple_New(0);
+    run->key_name = PyUnicode_FromString("__key__");
+    run->origin = PyObject_GetAttrString(type, "_origin");
+    if (run->make == NULL || run->no_args == NULL || run->key_name == NULL || run->origin == NULL)
+        return -1;
+    run->set_origin = (descrsetfunc)PyType_GetSlot(Py_TYPE(run->origin), Py_tp_descr_set);
+    run->remember = PySet_Size(run->seen) < 1 << 17;
+    run->untrack = Py_Version < 0x030E0000; /* from 3.14 on a dict is not tracked again by what it is given */
+    if (sample == Py_None)
+        return 0;
+    run->sample = Py_NewRef(sample);
+    run->inherited = 1;
+    PyObject *key = PyObject_GetItem(sample, run->key_name);
+    *owner = key == NULL ? NULL : PyUnicode_AsEncodedString(key, "utf-8", "surrogateescape");
+    Py_XDECREF(key);
+    char *at;
+    if (*owner == NULL || PyBytes_AsStringAndSize(*owner, &at, &run->key.size) < 0)
+        return -1;
+    run->key.at = at;
+    return 0;
+}
+
+PyDoc_STRVAR(take_run_doc,
+"take_run(chunk, pos, fit, base, most, most_extended, type, template, shard, ordinal, sample, seen, samples)\n"
+"--\n\n"
+"Takes members of chunk[pos:fit]. Returns where it ended, whether that was at something odd, ordinal, and open sample.");
+
+static PyObject *
+take_run(PyObject *module, PyObject *args)
+{
+    Run run = {0};
+    Py_buffer chunk;
+    Py_ssize_t pos, begin;
+    PyObject *type, *sample, *owner = NULL, *result = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*nnLLLOOOLOOO", &chunk, &pos, &run.fit, &run.base, &run.most, &run.most_extended, &type,
+                          &run.template, &run.shard, &run.ordinal, &sample, &run.seen, &run.samples))
+        return NULL;
+    run.bytes = chunk.buf;
+    if (run.fit > chunk.len)
+        run.fit = chunk.len;
+    begin = pos;
+    if (prepare(&run, type, sample, &owner) == 0) {
+        Outcome outcome = take_members(&run, &pos);
+        if (outcome != FAILED)
+            result = Py_BuildValue("nOLO", pos, outcome == ODD && pos > begin ? Py_True : Py_False, run.ordinal,
+                                   run.sample == NULL ? Py_None : run.sample);
+    }
+    for (int i = 0; i < run.known; i++)
+        Py_DECREF(run.fields[i].name);
+    Py_XDECREF(run.no_args);
+    Py_XDECREF(run.key_name);
+    Py_XDECREF(run.origin);
+    Py_XDECREF(run.sample);
+    Py_XDECREF(owner);
+    PyBuffer_Release(&chunk);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"take_run", take_run, METH_VARARGS, take_run_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_scan",
+    .m_doc = "The accelerator: runs of plain members straight to samples.",
+    .m_size = 0,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC
+PyInit__scan(void)
+{
+    return PyModuleDef_Init(&definition);
+}

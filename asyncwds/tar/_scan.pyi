@@ -1,0 +1,3 @@
+from asyncwds.tar.scanner import Scanner
+
+take_run: Scanner
