@@ -99,6 +99,17 @@ def read_webdataset(world: World, tally: Tally) -> None:
         tally.add(sample)
 
 
+def read_spdl(world: World, tally: Tally) -> None:
+    """The members of `world["urls"]` by SPDL, which does not group them: two by two, under the names that they have as fields."""
+    from spdl.io import iter_tarfile
+
+    for path in world["urls"]:
+        with open(path, "rb") as file:  # noqa: PTH123 - as its documentation has it
+            members = iter_tarfile(file)
+            for (_, first), (_, second) in zip(members, members, strict=True):
+                tally.add({"a": bytes(first), "b": bytes(second)})
+
+
 def read(world: World, tally: Tally) -> None:
     """Every sample of `world["urls"]`, undecoded, through `for`."""
     import asyncwds as wds
