@@ -19,10 +19,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from asyncwds.formatting.escaping import printable
 from asyncwds.settings.cache import Cache
+from asyncwds.storage.cache.entries import Entry, find_entries
 from asyncwds.storage.cache.locks import has_alone, lock_file
 from asyncwds.storage.cache.names import INDEX
 from asyncwds.storage.cache.records import Record, Whole, as_json, read_record
@@ -33,15 +33,6 @@ LEFTOVER = 24 * 3600 * 10**9
 
 MANY, SPARE = 1000, 64
 """In a cache of many shards, one in so many [bytes] more than needed is freed: to look at all of them for each is too slow."""
-
-
-class Entry(NamedTuple):
-    """Something that takes room: a shard, or a download (`part`)."""
-
-    used: int
-    name: str
-    size: int
-    part: bool
 
 
 class CacheFolder:
@@ -178,7 +169,7 @@ class CacheFolder:
 
     def entries(self) -> list[Entry]:
         """All shards and downloads, the one that was not used for longest first."""
-        return sorted(self._entries(""))
+        return sorted(find_entries(self.root))
 
     def clear(self) -> int:
         """Removes everything that is not being downloaded. Returns how much that was [bytes]."""
@@ -189,23 +180,6 @@ class CacheFolder:
                     self._remove(lock, entry)
                     freed += entry.size
         return freed
-
-    def _entries(self, folder: str) -> Iterator[Entry]:
-        # 0.1 s for 10,000 shards; with pathlib it were five times that.
-        try:
-            found = list(os.scandir(f"{self._index}/{folder}"))
-        except FileNotFoundError:
-            return
-        for file in found:
-            stem, _, kind = file.name.rpartition(".")
-            name = folder + stem
-            with suppress(FileNotFoundError):  # another process has removed it
-                if file.is_dir():
-                    yield from self._entries(f"{folder}{file.name}/")
-                elif kind == "json":
-                    yield Entry(file.stat().st_mtime_ns, name, _size(f"{self.root}/{name}"), part=False)
-                elif kind == "part":
-                    yield Entry(file.stat().st_mtime_ns, name, file.stat().st_size, part=True)
 
     def _tidy(self, wanted: int) -> int:
         """Removes leftovers, and then what it takes to have room for so many [bytes]. Returns what is left [bytes]."""
@@ -254,13 +228,6 @@ class CacheFolder:
     def say(self, what: str) -> None:
         if self._verbose:
             sys.stderr.write(f"# asyncwds cache {printable(what)}\n")
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 - as fast as it goes
-    except FileNotFoundError:
-        return 0
 
 
 def _read_sum(lock: int) -> int:
