@@ -23,11 +23,12 @@ from asyncwds.runtime.closing import run_to_completion
 from asyncwds.runtime.counters import Counters
 from asyncwds.storage.base import Answer, Body, Chunk, Fetcher, ObjectRange
 from asyncwds.storage.body import crop
+from asyncwds.storage.cache.download_files import boot
 from asyncwds.storage.cache.intervals import Intervals
 from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.leases import Claim
 from asyncwds.storage.cache.names import url_hash
-from asyncwds.storage.cache.partial_file import END, HEADER, LOOK, Partial, boot
+from asyncwds.storage.cache.partial_file import END, HEADER, LOOK, Partial
 from asyncwds.storage.cache.recorder import Recorder
 
 _TRY = 0.1  # [s] between two tries to lock what others fetch: they may have died
