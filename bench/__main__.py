@@ -25,6 +25,7 @@ NAMES = (
     "bridge",
     "writing",
     "writing_small",
+    "plans",
     "start_up",
     "hand_over",
 )

@@ -48,7 +48,7 @@ def sources(
     return Sources(Access(http, storage=_settings(expanded, options)), cache_settings(cache))
 
 
-def _headers_by_server(urls: list[str], headers: tuple[str, ...]) -> dict[str, dict[str, str]]:
+def _headers_by_server(urls: Iterable[str], headers: tuple[str, ...]) -> dict[str, dict[str, str]]:
     if not headers:
         return {}
     servers = {"/".join(url.split("/", 3)[:3]) + "/" for url in urls if scheme_of(url) in ("http", "https")}
@@ -65,7 +65,7 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _settings(urls: list[str], options: dict[str, Any]) -> dict[str, Settings]:
+def _settings(urls: Iterable[str], options: dict[str, Any]) -> dict[str, Settings]:
     """By scheme, for all kinds of buckets that have such settings: a list of shards may name others than its own."""
     if not options:
         return {}

@@ -20,7 +20,8 @@ from asyncwds.samples import Sample
 from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
-from asyncwds.shards.plan import split_by_node
+from asyncwds.shards.splitters import split_by_node
+from asyncwds.shards.url_list import UrlList
 from asyncwds.shards.urls import expand
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.listing import listed
@@ -94,8 +95,9 @@ def open_samples(
     or their stores keep, unless `verify` is False. Leaving the context closes everything, also in the middle.
     """
     checks.instance("place", place, WorkerInfo, optional=True)
+    expanded = expand(urls)
     source = Source(
-        urls=tuple(expand(urls)),
+        urls=expanded,
         seed=checks.whole("seed", seed),
         shardshuffle=shardshuffle,
         nodesplitter=split_by_node,
@@ -109,15 +111,15 @@ def open_samples(
         verify=verify,
         strict=strict,
     )
-    return _open_samples(source, checks.whole("epoch", epoch), place or WorkerInfo())
+    return _open_samples(source, expanded, checks.whole("epoch", epoch), place or WorkerInfo())
 
 
 @asynccontextmanager
-async def _open_samples(source: Source, epoch: int, place: WorkerInfo) -> AsyncIterator[Samples]:
+async def _open_samples(source: Source, urls: UrlList, epoch: int, place: WorkerInfo) -> AsyncIterator[Samples]:
     counters = Counters()
     if source.fetcher is None:
-        found = await listed(source.urls, source.access)
-        source = replace(source, urls=tuple(found.urls), records=found.records)
+        found = await listed(urls, source.access)
+        source = replace(source, urls=found.urls, records=found.records)
     try:
         async with source.open(epoch, place, counters) as stream:
             yield Samples(source, stream, counters)

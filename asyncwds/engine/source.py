@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -22,8 +22,9 @@ from asyncwds.settings.access import Access
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.manifests import ShardRecord
-from asyncwds.shards.plan import Draw, Splitter, plan, single_node_only, split_by_worker
+from asyncwds.shards.plan import Draw, Splitter, plan
 from asyncwds.shards.shard import Shard
+from asyncwds.shards.splitters import single_node_only, split_by_worker
 from asyncwds.storage.base import Fetcher
 
 NO_SAMPLES = (
@@ -47,7 +48,7 @@ class Source:
     `verify` compares shards with the checksums that manifests list, or that their stores keep.
     """
 
-    urls: tuple[str, ...]
+    urls: Sequence[str]
     seed: int = 0
     shardshuffle: int = 0
     draw: Draw | None = None

@@ -33,6 +33,7 @@ from asyncwds.settings.cache import Cache, cache_arguments, cache_of
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.shards.plan import Splitter
 from asyncwds.shards.splitters import single_node_only, split_by_worker, splits_by_itself
+from asyncwds.shards.url_list import UrlList
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.listing import Listing, look_up
 from asyncwds.storage.schemes import as_access
@@ -139,9 +140,9 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
             self.create_url_iterator(args)
         elif folder is not None:
             self.append(make_spool_list(folder, args.mode))
-        found, draw = (Listing([], {}), None) if listed else find_shards(urls, resampled, lookup)
+        found, draw = (Listing(UrlList(), {}), None) if listed else find_shards(urls, resampled, lookup)
         source = Source(
-            urls=tuple(found.urls),
+            urls=found.urls,
             records=found.records,
             seed=self.seed,
             shardshuffle=0 if resampled else SHARDSHUFFLE if shardshuffle is True else _shardshuffle(shardshuffle),

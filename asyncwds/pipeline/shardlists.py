@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -24,8 +25,9 @@ from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.seeds import checked_seed, make_seed
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
+from asyncwds.shards.url_list import Expanded, UrlList, unexpanded
 from asyncwds.shards.urls import Urls, shorten_urls
-from asyncwds.storage.listing import expand_and_list
+from asyncwds.storage.listing import expand_and_list, look_up
 
 ENDLESS = sys.maxsize
 
@@ -40,33 +42,37 @@ class SimpleShardList:
     Raises SpecError for urls that make no sense, and when nothing matches a pattern.
     """
 
+    urls: Expanded = Expanded()
+
     def __init__(self, urls: Urls, seed: int | bool | None = None) -> None:
-        self.urls = expand_and_list(urls)
+        self.urls = look_up(urls).urls
         own = time.time_ns() if seed is True else None if seed is False else seed
         self.seed = checked_seed("SimpleShardList", own)
         self._epoch = 0
 
     def __len__(self) -> int:
-        return len(self.urls)
+        return len(unexpanded(self))
 
     def __iter__(self) -> Iterator[Item]:
-        return iter(self._order(self._epoch))
+        return self._order(self._epoch)
 
-    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> list[Item]:  # noqa: ARG002 - the interface
+    def bound(self, seed: int, epoch: int, place: WorkerInfo) -> Iterator[Item]:  # noqa: ARG002 - the interface
         """The shards of an epoch, alike at every place."""
         return self._order(self._epoch + epoch)
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
 
-    def _order(self, epoch: int) -> list[Item]:
-        urls = list(self.urls)
-        if self.seed is not None:
-            Random(self.seed + epoch).shuffle(urls)  # noqa: S311 - an order, no secret
-        return [{"url": url} for url in urls]
+    def _order(self, epoch: int) -> Iterator[Item]:
+        urls = unexpanded(self)
+        if self.seed is None:
+            return ({"url": url} for url in urls)
+        indexes = array("q", range(len(urls)))
+        Random(self.seed + epoch).shuffle(indexes)  # noqa: S311 - an order, no secret
+        return ({"url": urls[index]} for index in indexes)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({shorten_urls(self.urls)}, seed={self.seed})"
+        return f"{type(self).__name__}({shorten_urls(unexpanded(self))}, seed={self.seed})"
 
 
 @TorchIterable.register
@@ -78,6 +84,8 @@ class ResampledShards:
     `max_urls` bounds what is taken of an iterable. $WDS_SHOW_SEED=1 writes the seed to stderr.
     """
 
+    urls: Expanded = Expanded()
+
     def __init__(  # noqa: PLR0917 - WebDataset's
         self,
         urls: Urls,
@@ -88,8 +96,8 @@ class ResampledShards:
         max_urls: int = 1_000_000,
         empty_check: bool = True,
     ) -> None:
-        self.urls = expand_source(urls, max_urls)
-        if empty_check and not self.urls:
+        self.urls = _look_up_source(urls, max_urls)
+        if empty_check and not unexpanded(self):
             raise SpecError("ResampledShards has no shards to draw from")
         checks.function("ResampledShards: worker_seed", worker_seed, optional=True, takes=0)
         checks.flag("ResampledShards: deterministic", deterministic)
@@ -122,12 +130,13 @@ class ResampledShards:
         if os.environ.get("WDS_SHOW_SEED", "0") == "1":
             sys.stderr.write(f"# ResampledShards seed {seed!r}\n")
         rng = Random(seed)  # noqa: S311 - an order, no secret
-        urls, last = self.urls, len(self.urls) - 1
+        urls = unexpanded(self)
+        last = len(urls) - 1
         # WebDataset's draw is randint; `last` is -1 only where an empty list was allowed.
         return ({"url": urls[rng.randint(0, last)]} for _ in range(self.nshards if urls else 0))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({shorten_urls(self.urls)}, seed={self.seed}, deterministic={self.deterministic})"
+        return f"{type(self).__name__}({shorten_urls(unexpanded(self))}, seed={self.seed}, deterministic={self.deterministic})"
 
 
 ResampledShardList = ResampledShards
@@ -188,10 +197,14 @@ expand_urls = expand_and_list
 
 def expand_source(source: Urls, max_urls: int = 1_000_000_000) -> list[str]:
     """The urls that a pattern or a list of patterns stands for; of another iterable, at most `max_urls` entries are taken."""
+    return list(_look_up_source(source, max_urls))
+
+
+def _look_up_source(source: Urls, max_urls: float) -> UrlList:
     checks.real("max_urls", max_urls, 1)
     if isinstance(source, str | os.PathLike):
-        return expand_and_list(source)
+        return look_up(source).urls
     if not isinstance(source, Iterable):
         raise SpecError(f"urls must be a string, a Path or a list of these, not {type(source).__name__}")
     entries = source if isinstance(source, list) else list(islice(source, int(max_urls)))
-    return expand_and_list(entries) if entries else []
+    return look_up(entries).urls if entries else UrlList()

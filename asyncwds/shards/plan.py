@@ -6,7 +6,8 @@ epochs; only their order changes. In epoch 0 the order is the one that WebDatase
 A splitter is a callable from the stream of shards to those that it keeps. A shard is `{"url": url, "index": i}` there,
 `i` being its position in the full list of urls. What is yielded may be these, also with the url of a mirror in place of
 their own, or urls of the list. If the splitter has an argument `place` that is not bound yet (no default, or None), it is
-called as `splitter(shards, place=place)`, and else as `splitter(shards)`, as WebDataset does.
+called as `splitter(shards, place=place)`, and else as `splitter(shards)`, as WebDataset does. Our own splitters and the
+shuffle take indexes: a url is made when its shard is to be read.
 
 Before the splits, a draw may take the place of the list: shards with replacement, or so many of each of several sets.
 """
@@ -14,7 +15,8 @@ Before the splits, a draw may take the place of the list: shards with replacemen
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -24,6 +26,7 @@ from typing import Any, TypeVar
 from asyncwds.errors import SpecError
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.shards.shard import Shard
+from asyncwds.shards.splitters import kept_by
 
 T = TypeVar("T")
 Splitter = Callable[..., Iterable[Any]]
@@ -49,31 +52,17 @@ def plan(
     Raises SpecError (from `single_node_only` at once) if a splitter refuses the place or yields what is no shard of the list.
     """
     indexes = range(len(urls)) if draw is None else draw(len(urls), seed, epoch, place)
+    rng = Random(seed + epoch)  # noqa: S311 - an order, no secret
+    splitters = [splitter for splitter in (nodesplitter, workersplitter) if splitter is not None]
+    while splitters and (kept := kept_by(splitters[0], place)) is not None:
+        indexes = indexes[kept] if isinstance(indexes, Sequence) else islice(indexes, kept.start, kept.stop, kept.step)
+        del splitters[0]
+    if not splitters:
+        return (Shard(urls[index], index) for index in shuffle_items(indexes, shardshuffle, INITIAL, rng, array("q")))
     items: Iterable[Any] = ({"url": urls[index], "index": index} for index in indexes)
-    for splitter in (nodesplitter, workersplitter):
-        if splitter is not None:
-            items = _split(splitter, items, place)
-    return shuffle_items(_shards(items, urls), shardshuffle, INITIAL, Random(seed + epoch))  # noqa: S311 - an order, no secret
-
-
-def single_node_only(shards: Iterable[T], *, place: WorkerInfo) -> Iterable[T]:
-    """The default nodesplitter: all shards, and a SpecError where there is more than one node, which would read the same."""
-    if place.world_size > 1:
-        raise SpecError(
-            f"there are {place.world_size} nodes, and all would read the same shards: pass nodesplitter=split_by_node,"
-            " or nodesplitter=None if that is what you want"
-        )
-    return shards
-
-
-def split_by_node(shards: Iterable[T], *, place: WorkerInfo) -> Iterable[T]:
-    """Every `world_size`-th shard, beginning with number `rank`."""
-    return islice(shards, place.rank, None, place.world_size)
-
-
-def split_by_worker(shards: Iterable[T], *, place: WorkerInfo) -> Iterable[T]:
-    """Every `num_workers`-th shard, beginning with number `worker`."""
-    return islice(shards, place.worker, None, place.num_workers)
+    for splitter in splitters:
+        items = _split(splitter, items, place)
+    return shuffle_items(_shards(items, urls), shardshuffle, INITIAL, rng)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,48 +91,52 @@ class Sampled:
 
     groups: tuple[Group, ...]
 
-    def __call__(self, count: int, seed: int, epoch: int, place: WorkerInfo) -> list[int]:  # noqa: ARG002 - the interface
+    def __call__(self, count: int, seed: int, epoch: int, place: WorkerInfo) -> Sequence[int]:  # noqa: ARG002 - the interface
         rng = Random(seed + epoch)  # noqa: S311 - an order, no secret
-        indexes: list[int] = []
+        indexes = array("q")
         start = 0
         for group in self.groups:
-            indexes += _draw_indexes(range(start, start + group.count), group, rng)
+            indexes.extend(_draw_indexes(range(start, start + group.count), group, rng))
             start += group.count
         rng.shuffle(indexes)
         return indexes
 
 
-def _draw_indexes(indexes: Sequence[int], group: Group, rng: Random) -> list[int]:
+def _draw_indexes(indexes: Sequence[int], group: Group, rng: Random) -> Iterable[int]:
     if group.resample is not None:
         return rng.choices(indexes, k=group.resample)
-    chosen = list(indexes)
+    chosen = array("q", indexes)
     if group.choose is not None:
         rng.shuffle(chosen)
         del chosen[group.choose :]
     return chosen
 
 
-def shuffle_items(items: Iterable[T], size: int, initial: int, rng: Random, held: list[T] | None = None) -> Iterator[T]:
+def shuffle_items(items: Iterable[T], size: int, initial: int, rng: Random, held: MutableSequence[T] | None = None) -> Iterator[T]:
     """WebDataset's shuffle, draw for draw: uniform draws from a buffer of up to `size` items.
 
     The first item comes once `initial` are in the buffer; until it is full, two items go in for each one that comes out.
     `held` is the buffer: with what one held between two items, and its random numbers, another one goes on as that would have.
+    An array holds numbers in a quarter of a list's memory.
     """
     source = iter(items)
     initial = min(initial, size)
-    buffer: list[T] = [] if held is None else held
+    buffer: MutableSequence[T] = [] if held is None else held
     while len(buffer) + 1 < size and (pair := list(islice(source, 2))):
-        buffer += pair
+        buffer.extend(pair)
         if len(buffer) >= initial:
             yield pick(buffer, rng)
-    for item in source:
-        buffer.append(item)
-        yield pick(buffer, rng)
+    draw = rng.randrange
+    for item in source:  # as if it were appended, and one picked
+        index = draw(len(buffer) + 1)
+        if index < len(buffer):
+            item, buffer[index] = buffer[index], item  # noqa: PLW2901 - an exchange
+        yield item
     while buffer:
         yield pick(buffer, rng)
 
 
-def pick(buffer: list[T], rng: Random) -> T:
+def pick(buffer: MutableSequence[T], rng: Random) -> T:
     """Takes a random item out of the buffer; the last one moves to its place."""
     index = rng.randrange(len(buffer))
     last = buffer.pop()

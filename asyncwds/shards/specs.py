@@ -14,17 +14,18 @@ datasets:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from braceexpand import braceexpand
-
 from asyncwds.errors import SpecError
 from asyncwds.runtime.security import require_local
+from asyncwds.shards.braces import Braces
+from asyncwds.shards.likeness import in_folder
 from asyncwds.shards.plan import Group, Sampled
-from asyncwds.shards.urls import is_command
+from asyncwds.shards.url_list import UrlList, join_lists, url_list
+from asyncwds.shards.urls import is_command, parse_pattern
 
 _TOP = {"prefix", "datasets", "buckets"}
 _DATASET = {"buckets", "name", "shards", "resample", "choose"}
@@ -35,13 +36,13 @@ class MSSource:
     """One of the data sets: `perepoch` shards without, or `resample` with replacement in an epoch, or all where both are None."""
 
     name: str
-    urls: tuple[str, ...]
+    urls: Sequence[str]
     perepoch: int | None = None
     resample: int | None = None
 
 
-def all_urls(sources: list[MSSource]) -> list[str]:
-    return [url for source in sources for url in source.urls]
+def all_urls(sources: list[MSSource]) -> UrlList:
+    return join_lists(source.urls for source in sources)
 
 
 def sampled(sources: list[MSSource]) -> Sampled:
@@ -89,18 +90,26 @@ def _source(dataset: Any, spec: Mapping[str, Any], where: str) -> MSSource:
     patterns = [patterns] if isinstance(patterns, str) else patterns
     if not isinstance(patterns, list) or not patterns:
         raise SpecError(f"{where} must have `shards`")
-    urls: list[str] = []
+    found: list[str | Braces] = []
     for pattern in patterns:
         if in_list and is_command(str(pattern)):
-            urls.append(pattern)
-        else:  # urls, or paths as they were given
-            urls += [prefix + os.path.join(bucket, shard) for shard in braceexpand(_expanded(pattern))]  # noqa: PTH118
+            found.append(pattern)
+        else:
+            found += _in_bucket(prefix, bucket, parse_pattern(_expanded(pattern)))
+    urls = url_list(found)
     choose, resample = _number(dataset, "choose", where), _number(dataset, "resample", where)
     if choose is not None and resample is not None:
         raise SpecError(f"{where} has both `choose` and `resample`")
     if choose is not None and choose > len(urls):
         raise SpecError(f"{where} is to choose {choose} of {len(urls)} shards")
-    return MSSource(str(dataset.get("name", f"@{bucket}")), tuple(urls), choose, resample)
+    return MSSource(str(dataset.get("name", f"@{bucket}")), urls, choose, resample)
+
+
+def _in_bucket(prefix: str, bucket: str, pattern: Braces) -> list[str | Braces]:
+    """Urls, or paths as they were given."""
+    if kept := in_folder(bucket, pattern):
+        return [kept.with_head(prefix + kept.head)]
+    return [prefix + os.path.join(bucket, pattern.at(number)) for number in range(pattern.count)]  # noqa: PTH118
 
 
 def _bucket(buckets: Any, where: str) -> str:

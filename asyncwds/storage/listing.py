@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -15,9 +16,11 @@ from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Access, Storage
+from asyncwds.shards.braces import Braces
 from asyncwds.shards.folders import is_manifest, no_shards, only_shards, without_others
 from asyncwds.shards.globs import Glob, fits, fits_name, glob_of, literal_start
 from asyncwds.shards.manifests import ShardRecord, records_of
+from asyncwds.shards.url_list import UrlList, each_url, url_list
 from asyncwds.shards.urls import Urls, expand, local_path, scheme_of
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.object_store import Lister
@@ -29,6 +32,8 @@ T = TypeVar("T")
 FOLDERS_AT_ONCE = 16
 LARGEST_MANIFEST = 256 * MiB
 _WILDCARDS = frozenset("*?[")
+# Most urls have none of this, and need no closer look, which takes 5 µs.
+_MAY_STAND_FOR_OTHERS = re.compile(r"[*?\[#\s]|/\Z|\.json\Z", re.IGNORECASE)
 
 
 def expand_and_list(urls: Urls, access: Access | None = None) -> list[str]:
@@ -37,13 +42,13 @@ def expand_and_list(urls: Urls, access: Access | None = None) -> list[str]:
     Blocks; the requests are made by a loop in a thread of its own, so that it does not matter whether one runs in this thread.
     Raises SpecError also where nothing fits a pattern, and FetchError if it cannot be looked up.
     """
-    return look_up(urls, access).urls
+    return list(look_up(urls, access).urls)
 
 
 class Listing(NamedTuple):
     """The urls of shards in order, and what manifests know of them, by url."""
 
-    urls: list[str]
+    urls: UrlList
     records: dict[str, ShardRecord]
 
 
@@ -51,17 +56,29 @@ def look_up(urls: Urls, access: Access | None = None) -> Listing:
     """As `expand_and_list`, with what is known of the shards."""
     expanded = expand(urls)
     access = access or Access()
-    if not any(_is_looked_up(url, access.storage) for url in expanded):
+    if not _stand_for_others(expanded, access.storage):
         return Listing(expanded, {})
     return run_on_own_loop(partial(listed, expanded, access))
 
 
-def _is_looked_up(url: str, storage: Storage) -> bool:
-    return (".json" in url.lower() and is_manifest(url)) or _pattern(url, storage) is not None
+def _stand_for_others(urls: UrlList, storage: Storage) -> bool:
+    """Whether some are patterns, folders or manifests. The urls of a pattern with braces are all alike, but for their settings."""
+    return any(
+        _MAY_STAND_FOR_OTHERS.search(url) and (is_manifest(url) or _pattern(url, storage) is not None)
+        for piece in urls.pieces
+        for url in ([piece.at(0)] if isinstance(piece, Braces) and not _differ(piece, storage) else each_url(piece))
+    )
 
 
-async def listed(urls: Sequence[str], access: Access) -> Listing:
+def _differ(pattern: Braces, storage: Storage) -> bool:
+    """Whether settings are given for some of its urls only."""
+    return any(prefix.startswith(pattern.head) and prefix != pattern.head for prefix in storage)
+
+
+async def listed(urls: UrlList, access: Access) -> Listing:
     """The urls, with patterns, folders and manifests replaced by what they stand for, in order; raises as `expand_and_list`."""
+    if not _stand_for_others(urls, access.storage):
+        return Listing(urls, {})
     found = await _matching(urls, access)
     fetcher = open_storage(access, Counters())
     try:
@@ -71,7 +88,7 @@ async def listed(urls: Sequence[str], access: Access) -> Listing:
         await fetcher.aclose()
     records = {url: records_of(text, url) for url, text in zip(manifests, texts, strict=True)}
     shards = [shard for url in found for shard in ([each.url for each in records[url]] if url in records else [url])]
-    return Listing(shards, {each.url: each for some in records.values() for each in some})
+    return Listing(url_list(shards), {each.url: each for some in records.values() for each in some})
 
 
 async def _read(fetcher: Fetcher, url: str) -> bytes:

@@ -10,7 +10,8 @@ from webdataset.shardlists import expand_urls
 
 from asyncwds import WorkerInfo
 from asyncwds.shards import expand
-from asyncwds.shards.plan import plan, split_by_node, split_by_worker
+from asyncwds.shards.plan import plan
+from asyncwds.shards.splitters import split_by_node, split_by_worker
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ from asyncwds.shards.plan import plan, split_by_node, split_by_worker
 )
 def test_patterns(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WDS_ROOT", "gs://bucket/{x,y}")
-    assert expand(pattern) == expand_urls(pattern)
+    assert list(expand(pattern)) == expand_urls(pattern)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 400), st.integers(0, 300), st.sampled_from([(0, 1), (0, 2), (1, 3)]))

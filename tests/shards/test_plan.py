@@ -6,6 +6,7 @@ from functools import partial
 from itertools import count, islice
 from random import Random
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError
-from asyncwds.shards import Shard
-from asyncwds.shards.plan import plan, shuffle_items, single_node_only, split_by_node, split_by_worker
+from asyncwds.shards import Shard, expand
+from asyncwds.shards.plan import Group, Resampled, Sampled, plan, shuffle_items
+from asyncwds.shards.splitters import single_node_only, split_by_node, split_by_worker
 
 URLS = [f"s-{index:03}.tar" for index in range(23)]
 
@@ -33,6 +35,35 @@ def test_the_places_share_the_shards(shards: int, world: int, workers: int, shuf
     read = [indices(urls, place, epoch, shardshuffle=shuffle) for place in places]
     assert Counter(index for part in read for index in part) == Counter(range(shards))
     assert max(map(len, read)) - min(map(len, read)) <= 2
+
+
+ALONE, SPLIT = WorkerInfo(), WorkerInfo(1, 2, 1, 3)
+GROUPS = Sampled((Group(600, choose=200), Group(100, resample=50), Group(300)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count", "digest"),
+    [
+        ({"place": ALONE}, 1000, 1673084071),
+        ({}, 167, 268657500),
+        ({"place": ALONE, "shardshuffle": 1000}, 1000, 2716440972),
+        ({"shardshuffle": 10, "epoch": 0}, 167, 3107416848),
+        ({"place": ALONE, "seed": 2**40}, 1000, 874375072),
+        ({"place": ALONE, "draw": Resampled()}, 1000, 3008430276),
+        ({"draw": Resampled()}, 1000, 4043971251),
+        ({"place": ALONE, "draw": GROUPS}, 550, 1924874861),
+        ({"draw": GROUPS}, 92, 2936406873),
+        ({"workersplitter": lambda shards: islice(shards, 0, None, 2)}, 250, 3451913327),
+    ],
+)
+@pytest.mark.parametrize("urls", [expand("s-{0000..0999}.tar"), [f"s-{number:04}.tar" for number in range(1000)]])
+def test_orders_are_as_recorded(urls: Any, arguments: dict[str, Any], count: int, digest: int) -> None:
+    """With lists of urls, before patterns were kept as they are: a seed stands for one order, in all releases."""
+    defaults = {"place": SPLIT, "seed": 3, "epoch": 2, "shardshuffle": 100}
+    defaults |= {"nodesplitter": split_by_node, "workersplitter": split_by_worker}
+    shards = list(islice(plan(urls, **defaults | arguments), 1000))
+    assert all(shard.url == urls[shard.index] for shard in shards)
+    assert (len(shards), crc32(" ".join(str(shard.index) for shard in shards).encode())) == (count, digest)
 
 
 def test_the_node_is_split_before_the_worker() -> None:
