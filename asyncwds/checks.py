@@ -21,7 +21,6 @@ from asyncwds.formatting.reprs import show_value
 
 ASYNCHRONOUS = (CoroutineType, AsyncGeneratorType)
 _INSTEAD = "await it in the loop over the dataset (`async for sample in dataset`), or give a function that blocks"
-_NOBODY_AWAITS = f", which nothing here awaits: {_INSTEAD}"
 
 
 def whole(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
@@ -54,6 +53,15 @@ def count(name: str, value: Any) -> int | None:
     if value is None or (not isinstance(value, bool) and value == -1):
         return None
     return whole(f"{name} (-1 is without end)", value, 1)
+
+
+def workers(name: str, value: Any) -> None:
+    """A number of workers, "auto", or None for none."""
+    if value is None or (isinstance(value, str) and value == "auto"):
+        return
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise _wrong(name, value, "a whole number of at least 1, 'auto' or None")
+    whole(name, value, 1)
 
 
 def flag(name: str, value: Any) -> None:
@@ -118,22 +126,34 @@ def require(condition: bool, message: str) -> None:
         raise SpecError(message)
 
 
-def function(name: str, value: Any, *, optional: bool = False, takes: int | None = None) -> None:
-    """Something to call, with `takes` arguments where that can be told; no asynchronous function, whose results nobody awaits."""
+def function(
+    name: str,
+    value: Any,
+    *,
+    optional: bool = False,
+    takes: int | None = None,
+    named: Collection[str] = (),
+    awaited: bool = False,
+    instead: str = _INSTEAD,
+) -> None:
+    """Something to call, with `takes` arguments, and `named` ones, where that can be told.
+
+    No asynchronous function, unless its results are awaited: `instead` says what to do. An asynchronous generator never.
+    """
     if optional and value is None:
         return
     if not callable(value):
         raise _wrong(name, value, "a function" + _or_none(optional))
-    if is_asynchronous(value):
-        raise SpecError(f"{name} must be a plain function, and {show_value(value)} is asynchronous{_NOBODY_AWAITS}")
-    if takes is not None and not can_take(value, takes):
+    if is_asynchronous(value) and not (awaited and gives_coroutine(value)):
+        raise SpecError(f"{name} must be a plain function, and {show_value(value)} is asynchronous{_nobody_awaits(instead)}")
+    if takes is not None and not can_take(value, takes, named):
         raise SpecError(
             f"{name} is called with {plural(takes, 'argument')}, which {show_value(value)} does not take; "
             "functools.partial gives a function more, and a lambda leaves some out"
         )
 
 
-def can_take(value: Any, arguments: int) -> bool:
+def can_take(value: Any, arguments: int, named: Collection[str] = ()) -> bool:
     """Whether it can be called with so many arguments by position. True wherever that is not certain.
 
     Certain is what Python's own functions declare, classes and objects by theirs. What a decorator says of another function
@@ -144,21 +164,21 @@ def can_take(value: Any, arguments: int) -> bool:
             return True
         kind: Any = value
         if kind.__new__ is not object.__new__:
-            return _declares(kind.__new__, arguments + 1)
-        return _declares(kind.__init__, arguments + 1) if kind.__init__ is not object.__init__ else arguments == 0
+            return _declares(kind.__new__, arguments + 1, named)
+        return _declares(kind.__init__, arguments + 1, named) if kind.__init__ is not object.__init__ else arguments == 0
     if isinstance(value, FunctionType | MethodType | partial):
-        return _declares(value, arguments)
-    return _declares(type(value).__call__, arguments + 1)
+        return _declares(value, arguments, named)
+    return _declares(type(value).__call__, arguments + 1, named)
 
 
-def _declares(function: Any, arguments: int) -> bool:
+def _declares(function: Any, arguments: int, named: Collection[str]) -> bool:
     inner = function
     while isinstance(inner, partial | MethodType):
         inner = inner.func if isinstance(inner, partial) else inner.__func__
     if not isinstance(inner, FunctionType) or hasattr(function, "__signature__") or hasattr(inner, "__signature__"):
         return True
     try:
-        signature(function, follow_wrapped=False).bind(*[None] * arguments)
+        signature(function, follow_wrapped=False).bind(*[None] * arguments, **dict.fromkeys(named))
     except TypeError:
         return False
     except ValueError:
@@ -172,7 +192,12 @@ def is_asynchronous(function: Any) -> bool:
     return any(iscoroutinefunction(method) or isasyncgenfunction(method) for method in methods)
 
 
-def refuse_coroutine(name: str, *results: Any) -> None:
+def gives_coroutine(function: Any) -> bool:
+    """Whether it is an asynchronous function whose result is to be awaited."""
+    return any(iscoroutinefunction(method) for method in (function, getattr(type(function), "__call__", None)))  # noqa: B004 - as above
+
+
+def refuse_coroutine(name: str, *results: Any, instead: str = _INSTEAD) -> None:
     """For what functions returned that looked plain, as a lambda does that calls an asynchronous one."""
     refused = ""
     for result in results:
@@ -182,7 +207,11 @@ def refuse_coroutine(name: str, *results: Any) -> None:
         elif isinstance(result, AsyncGeneratorType):
             refused = refused or "an asynchronous generator"
     if refused:
-        raise SpecError(f"the function of {name} returned {refused}{_NOBODY_AWAITS}")
+        raise SpecError(f"the function of {name} returned {refused}{_nobody_awaits(instead)}")
+
+
+def _nobody_awaits(instead: str) -> str:
+    return f", which nothing here awaits: {instead}"
 
 
 def is_true(name: str, result: Any) -> bool:

@@ -51,6 +51,10 @@ class LoopThread:
     def is_of_this_process(self) -> bool:
         return self._pid == os.getpid()
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
+
     def start_for(self, owner: object, shut_down: Callable[[], None]) -> weakref.finalize[..., Any]:
         """Starts the thread. `shut_down`, which has to call `join`, is called once: by the result, or for an owner dropped."""
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.

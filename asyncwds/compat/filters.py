@@ -119,7 +119,7 @@ def _associate(data: Data, associator: Any, **kw: Any) -> Items:
     return fields.associate(associator, **kw)(data)
 
 
-def _map_dict(data: Data, handler: Handler = reraise_exception, **kw: Callable[[Any], Any]) -> Items:
+def _map_dict(data: Data, handler: Handler = reraise_exception, **kw: Any) -> Items:
     return fields.map_dict(handler, **kw)(data)
 
 

@@ -1,4 +1,4 @@
-"""Work beside the loop: processes that run a whole pipeline, and hand batches over through shared memory."""
+"""Work beside the consumer: calls ahead in threads and on loops, and processes that hand batches over through shared memory."""
 
 import lazy_loader
 

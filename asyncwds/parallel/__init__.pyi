@@ -4,8 +4,15 @@ from .arguments import INSTEAD as INSTEAD
 from .loader import Loader as Loader
 from .messages import KEPT as KEPT
 from .messages import Batch as Batch
+from .ordered import BYTES_AHEAD as BYTES_AHEAD
+from .ordered import OrderedCalls as OrderedCalls
 from .packing import Packed as Packed
 from .pinning import find_pages as find_pages
 from .segments import Ring as Ring
 from .segments import require_room as require_room
+from .sizing import Seen as Seen
+from .sizing import choose_workers as choose_workers
+from .sizing import group_size as group_size
+from .sizing import payload_bytes as payload_bytes
 from .slots import Slots as Slots
+from .tuner import WorkerTuner as WorkerTuner

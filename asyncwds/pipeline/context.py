@@ -60,6 +60,7 @@ class RunContext:
     counters        of the iteration
     resources       what to interrupt, and to close at the end
     checks          called at the end of the pass; each raises if a stage was left with nothing but errors
+    stage           its name in statistics
     same_for_all    orders are alike in all ranks and workers, which share out the items behind this stage
     """
 
@@ -69,11 +70,12 @@ class RunContext:
     counters: Counters = field(default_factory=Counters)
     resources: Resources = field(default_factory=Resources)
     checks: list[Callable[[], None]] = field(default_factory=list)
+    stage: str = ""
     same_for_all: bool = False
 
-    def of_stage(self, seed: int, *, same_for_all: bool) -> RunContext:
+    def of_stage(self, stage: str, seed: int, *, same_for_all: bool) -> RunContext:
         """The same for one of the stages."""
-        return replace(self, seed=seed, same_for_all=same_for_all)
+        return replace(self, stage=stage, seed=seed, same_for_all=same_for_all)
 
     def rng(self, own_seed: int | None = None) -> Random:
         """Draws of a stage. Its own seed gives WebDataset's in epoch 0, at every place, and others in each later epoch; without

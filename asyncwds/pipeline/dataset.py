@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from asyncwds.pipeline.dataset_shards import (
     take_as_they_are,
 )
 from asyncwds.pipeline.fluid import FluidInterface
+from asyncwds.pipeline.item_functions import NumberOfWorkers
 from asyncwds.pipeline.item_types import ItemT_co, StageFunction
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.run import Description
@@ -39,6 +40,7 @@ from asyncwds.storage.listing import Listing, look_up
 from asyncwds.storage.schemes import as_access
 
 if TYPE_CHECKING:
+    from asyncwds.pipeline.item_types import SeededFunction
     from asyncwds.pipeline.stages.collation import Collation
 
 U = TypeVar("U")
@@ -174,14 +176,29 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         def compose(self, stage: StageFunction[ItemT_co, U], /) -> WebDataset[U]: ...
         @overload
         def compose(self, *args: Any) -> WebDataset[Any]: ...
-        def map(self, f: Callable[[ItemT_co], U | None], handler: Handler = ...) -> WebDataset[U]: ...
+        @overload  # type: ignore[no-overload-impl]
+        def map(
+            self, f: Callable[[ItemT_co], Awaitable[U | None]], handler: Handler = ..., *, workers: int | Literal["auto"]
+        ) -> WebDataset[U]: ...
+        @overload
+        def map(
+            self, f: SeededFunction[ItemT_co, Awaitable[U | None]], handler: Handler = ..., *, workers: int | Literal["auto"]
+        ) -> WebDataset[U]: ...
+        @overload
+        def map(
+            self, f: Callable[[ItemT_co], U | None], handler: Handler = ..., *, workers: NumberOfWorkers = ...
+        ) -> WebDataset[U]: ...
+        @overload
+        def map(
+            self, f: SeededFunction[ItemT_co, U | None], handler: Handler = ..., *, workers: NumberOfWorkers = ...
+        ) -> WebDataset[U]: ...
         @overload  # type: ignore[no-overload-impl, override]
         def to_tuple(self, a: str | Sequence[str], b: str | Sequence[str], /, **options: Any) -> WebDataset[tuple[Any, Any]]: ...
         @overload
         def to_tuple(self, *args: str | Sequence[str], **options: Any) -> WebDataset[tuple[Any, ...]]: ...
         def extract_keys(self, *patterns_: str | Sequence[str], **options: Any) -> WebDataset[tuple[Any, ...]]: ...  # type: ignore[override]
         def map_tuple(  # type: ignore[override]
-            self, *args: Callable[[Any], Any] | None, handler: Handler = ...
+            self, *args: Callable[..., Any] | None, handler: Handler = ..., workers: NumberOfWorkers = ...
         ) -> WebDataset[tuple[Any, ...]]: ...
         @overload  # type: ignore[no-overload-impl, override]
         def batched(

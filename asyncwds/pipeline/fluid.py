@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import Any, Generic, Self, cast
 
+from asyncwds.pipeline.item_functions import NumberOfWorkers
 from asyncwds.pipeline.item_types import ItemT_co
 from asyncwds.pipeline.stages import batches, crops, fields, inspecting, patterns, sampling, tuples
 from asyncwds.pipeline.stages.cached import Cached
@@ -19,7 +20,6 @@ from asyncwds.pipeline.stages.rename import rename
 from asyncwds.pipeline.stages.select import Select
 from asyncwds.pipeline.stages.shuffle import detshuffle, shuffle
 from asyncwds.pipeline.stages.slice import Slice
-from asyncwds.pipeline.stages.to_device import to_device
 from asyncwds.pipeline.stages.xdecode import xdecode
 from asyncwds.runtime.handlers import Handler, reraise_exception
 
@@ -76,10 +76,16 @@ class FluidInterface(Generic[ItemT_co]):
         only: str | Iterable[str] | None = None,
         partial: bool = False,
         handler: Handler = reraise_exception,
+        workers: NumberOfWorkers = None,
         **options: Any,
     ) -> Self:
-        """Decodes fields by extension; "rgb8", "torchrgb", "pil" and the like say what images become."""
-        return self._then(decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler, **options))
+        """Decodes fields by extension; "rgb8", "torchrgb", "pil" and the like say what images become.
+
+        With `workers`, so many samples are decoded at once, in threads, and come in the same order; "auto" is as many as the loop
+        over the dataset can use.
+        """
+        stage = decode(*args, pre=pre, post=post, only=only, partial=partial, handler=handler, workers=workers, **options)
+        return self._then(stage)
 
     def decode_crop(
         self,
@@ -114,13 +120,20 @@ class FluidInterface(Generic[ItemT_co]):
         """Decodes fields by patterns of their names, with functions of a stream: `xdecode(("*.jpg", f), json=json.load)`."""
         return self._then(xdecode(*args, **options))
 
-    def map(self, f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Self:
-        """Applies a function to each sample; one for which it returns None is dropped."""
-        return self._then(Map(f, handler))
+    def map(self, f: Callable[..., Any], handler: Handler = reraise_exception, *, workers: NumberOfWorkers = None) -> Self:
+        """Applies a function to each sample; one for which it returns None is dropped.
 
-    def map_dict(self, handler: Handler = reraise_exception, **functions: Callable[[Any], Any]) -> Self:
-        """`map_dict(jpg=resize, cls=int)`: replaces fields by functions of their values."""
-        return self._then(fields.map_dict(handler, **functions))
+        With `workers`, so many calls are made at once, in threads or, of an `async def`, on a loop; "auto" is as many as the loop
+        over the dataset can use. Results come in the same order. A function with an argument `rng` gets a `random.Random` of the
+        sample's own, made of seed, epoch and the sample's origin.
+        """
+        return self._then(Map(f, handler, workers))
+
+    def map_dict(
+        self, handler: Handler = reraise_exception, *, workers: NumberOfWorkers = None, **functions: Callable[..., Any]
+    ) -> Self:
+        """`map_dict(jpg=resize, cls=int)`: replaces fields by functions of their values. `workers` and `rng` as for `map`."""
+        return self._then(fields.map_dict(handler, workers=workers, **functions))
 
     def rename(self, handler: Handler = reraise_exception, keep: bool = True, **names: str) -> Self:
         """`rename(image="jpg;png")`: the first of the fields that is there gets the new name."""
@@ -144,9 +157,11 @@ class FluidInterface(Generic[ItemT_co]):
         """`extract_keys("*.jpg;*.png", "cls")`: tuples of the fields that match."""
         return self._then(patterns.extract_keys(*patterns_, **options))
 
-    def map_tuple(self, *args: Callable[[Any], Any] | None, handler: Handler = reraise_exception) -> Self:
-        """Applies one function to each element; None leaves it."""
-        return self._then(tuples.map_tuple(*args, handler=handler))
+    def map_tuple(
+        self, *args: Callable[..., Any] | None, handler: Handler = reraise_exception, workers: NumberOfWorkers = None
+    ) -> Self:
+        """Applies one function to each element; None leaves it. `workers` and `rng` as for `map`."""
+        return self._then(tuples.map_tuple(*args, handler=handler, workers=workers))
 
     # -- batches
 
@@ -176,10 +191,6 @@ class FluidInterface(Generic[ItemT_co]):
     def unlisted(self) -> Self:
         """Lists of samples → samples."""
         return self._then(batches.unlisted())
-
-    def to_device(self, device: Any, ahead: int = 2) -> Self:
-        """Tensors of batches on a device, each copied `ahead` batches before its use, on a stream of its own; nothing on "cpu"."""
-        return self._then(to_device(device, ahead))
 
     # -- looking on, and keeping
 

@@ -15,7 +15,7 @@ from asyncwds.bridges.loop_thread import OTHER_PROCESS
 from asyncwds.engine.source import Source
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.pipeline.adapt import adapt_all, first_needed, last_reader, last_splitter
-from asyncwds.pipeline.clock import StageClock
+from asyncwds.pipeline.clock import StageClock, stage_name
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.lineage import Trace
 from asyncwds.pipeline.protocol import Stream
@@ -135,9 +135,10 @@ class Run:
                 continue
             # Two unseeded shuffles in one pipeline must not pick alike.
             seed = context.seed + max(0, number - 1)
-            stream = stage.open(stream, context.of_stage(seed, same_for_all=number < splitter))
+            described = self._description.stages[number]
+            stream = stage.open(stream, context.of_stage(stage_name(described), seed, same_for_all=number < splitter))
             if number >= timed_from:
-                stream = passing(partial(clock.measured, number=number, stage=self._description.stages[number]), stream)
+                stream = passing(partial(clock.measured, number=number, stage=described), stream)
         return passing(clock.watched, stream)
 
     @contextmanager

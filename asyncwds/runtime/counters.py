@@ -100,6 +100,7 @@ class Counters:
     waited: float = 0.0  # the consumer found nothing ready
     waits: Times = field(default_factory=dict)  # the same, by what it waited for
     waiting_now: tuple[float, Progress] | None = None  # since when it waits, and what there was then
+    parallel: dict[str, int] = field(default_factory=dict)  # workers that a stage has now, by its name
     stages: dict[int, StageTime] = field(default_factory=dict)  # by their place in the pipeline
     starved: float = 0.0  # the engine had nothing to parse
     undecided: float = 0.0  # the engine did not know yet which shard is next
@@ -146,4 +147,11 @@ class Counters:
         counts = {name: getattr(self, name) for name in COUNTS}
         waiting = 0.0 if self.waiting_for is None else until - self.waiting_since
         times = self._times(seconds)
-        return Stats(**counts, seconds=seconds, waiting=waiting, times=times, first_bytes=tuple(self.first_bytes))
+        return Stats(
+            **counts,
+            seconds=seconds,
+            waiting=waiting,
+            times=times,
+            parallel=dict(self.parallel),
+            first_bytes=tuple(self.first_bytes),
+        )

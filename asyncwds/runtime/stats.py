@@ -33,13 +33,15 @@ class Stats:
 
     `times` says where the consumer's time went, and its values add up to `seconds`: waiting for the "network", for the "disk"
     (files of this machine, the cache's among them), for a "source" (commands, functions, standard input), for "shards" (to know
-    which is next) or for the "parser"; in each stage, by its name; and with the "consumer". Of `workers` of a DataLoader all
-    numbers are sums, but `seconds`.
+    which is next) or for the "parser"; in each stage, by its name; and with the "consumer". `parallel` has the number of threads or
+    coroutines, of each stage with `workers=`, also where it is "auto". Of `workers` of a DataLoader all numbers are sums, but
+    `seconds`.
     """
 
     seconds: float = 0.0
     workers: int = 0
     times: Times = field(default_factory=dict)
+    parallel: dict[str, int] = field(default_factory=dict)
     samples: int = 0
     bytes: int = 0
     local: int = 0
@@ -104,7 +106,8 @@ class Stats:
         if limit == "nothing yet":
             return limit
         within = f"{self.seconds:.1f} s" + (f" in {plural(self.workers, 'worker')}" if self.workers else "")
-        return f"{limit}-bound: {self._rate(limit)}; of {within} {shares(self.times)}"
+        parallel = "".join([f"; {name} x {number}" for name, number in self.parallel.items()])
+        return f"{limit}-bound: {self._rate(limit)}; of {within} {shares(self.times)}{parallel}"
 
     def _rate(self, limit: str) -> str:
         lanes = max(1, self.in_flight_peak)
@@ -124,7 +127,7 @@ class Stats:
         return f"{self.samples_per_second:.0f} samples/s" if self.samples else f"{self.times[limit]:.1f} s"
 
 
-COUNTS = {each.name for each in fields(Stats)} - {"seconds", "workers", "times", "waiting", "first_bytes"}
+COUNTS = {each.name for each in fields(Stats)} - {"seconds", "workers", "times", "waiting", "first_bytes", "parallel"}
 """What `Counters` has too."""
 
 
@@ -137,10 +140,16 @@ def summed(many: Sequence[Stats], *, seconds: float, workers: int) -> Stats:
         seconds=seconds,
         workers=workers,
         times=in_order(added(*[stats.times for stats in many])),
+        parallel=_totals([stats.parallel for stats in many]),
         first_bytes=tuple([seconds for stats in many for seconds in stats.first_bytes]),
         waiting_for=waiting.waiting_for,
         waiting=waiting.waiting,
     )
+
+
+def _totals(many: Sequence[dict[str, int]]) -> dict[str, int]:
+    names = dict.fromkeys([name for counts in many for name in counts])
+    return {name: sum(counts.get(name, 0) for counts in many) for name in names}
 
 
 def mixed(members: Sequence[Stats]) -> Stats:

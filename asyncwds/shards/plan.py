@@ -150,8 +150,10 @@ def _split(splitter: Splitter, items: Iterable[Any], place: WorkerInfo) -> Itera
     return splitter(iter(items), place=place) if takes_place(splitter) else splitter(iter(items))
 
 
-def takes_place(splitter: Callable[..., Any]) -> bool:
+def takes_place(splitter: object) -> bool:
     """Whether there is an argument `place` that is not bound yet."""
+    if not callable(splitter):
+        return False  # the message of inspect's error would have all items of a list in it
     try:
         parameter = inspect.signature(splitter).parameters.get("place")
     except (ValueError, TypeError):  # some of Python's own callables (`list`) have no signature; others are no callables

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import Any, assert_type
 
 import asyncwds as wds
@@ -43,6 +44,30 @@ def stages_that_change_no_type(dataset: wds.WebDataset[wds.Sample]) -> None:
     assert_type(dataset.select(bool).rename(image="jpg;png").map_dict(cls=int), wds.WebDataset[wds.Sample])
     assert_type(dataset.slice(10).repeat(2).with_epoch(100), wds.WebDataset[wds.Sample])
     assert_type(dataset.stats(), wds.Stats)
+
+
+async def fetched(sample: wds.Sample) -> bytes | None:
+    return sample.get("jpg")
+
+
+def augmented(sample: wds.Sample, *, rng: Random) -> float:
+    return rng.random()
+
+
+async def augmented_later(sample: wds.Sample, rng: Random) -> float:
+    return rng.random()
+
+
+def stages_with_workers(dataset: wds.WebDataset[wds.Sample]) -> None:
+    assert_type(dataset.decode("rgb8", workers="auto"), wds.WebDataset[wds.Sample])
+    assert_type(dataset.map(label, workers=4), wds.WebDataset[int])
+    assert_type(dataset.map(fetched, workers=2), wds.WebDataset[bytes])
+    assert_type(dataset.map(augmented), wds.WebDataset[float])
+    assert_type(dataset.map(augmented, workers="auto"), wds.WebDataset[float])
+    assert_type(dataset.map(augmented_later, workers=8), wds.WebDataset[float])
+    assert_type(dataset.map_dict(cls=int, workers=2), wds.WebDataset[wds.Sample])
+    assert_type(dataset.to_tuple("jpg", "cls").map_tuple(None, int, workers=2), wds.WebDataset[tuple[Any, ...]])
+    dataset.map(label, workers="all")  # type: ignore[call-overload]
 
 
 def label(sample: wds.Sample) -> int | None:
@@ -162,8 +187,5 @@ def batches_of_other_processes(dataset: wds.WebDataset[wds.Sample]) -> None:
     assert_type(wds.loader(dataset), wds.Loader[wds.Sample])
     for sample in wds.loader(dataset, num_workers=2, start_method="fork"):
         assert_type(sample, wds.Sample)
-    assert_type(dataset.to_device("cuda", ahead=1), wds.WebDataset[wds.Sample])
-    wds.to_device("cuda:1")(wds.loader(dataset))
-    wds.collate(ragged={"ids": "values"}, pad_to={"labels": 128})
     for number in wds.loader([1, 2], processes=2, prefetch=3, pin_memory=False):
         assert_type(number, int)

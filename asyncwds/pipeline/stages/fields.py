@@ -7,13 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from random import Random
 from typing import Any, ClassVar
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.item_calls import open_calls, require_state
+from asyncwds.pipeline.item_functions import (
+    INSTEAD,
+    ItemFunction,
+    NumberOfWorkers,
+    await_with,
+    call_with,
+    function_of_values,
+    item_function,
+    require_function,
+)
+from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
 from asyncwds.pipeline.stages.field_names import getfirst, require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
@@ -58,33 +71,51 @@ class MapDict:
     """Replaces fields by functions of their values."""
 
     one_to_one: ClassVar[bool] = True
-    functions: tuple[tuple[str, Callable[[Any], Any]], ...]
+    functions: tuple[tuple[str, Callable[..., Any]], ...]
     handler: Handler = reraise_exception
+    workers: NumberOfWorkers = None
 
     def __post_init__(self) -> None:
+        checks.workers("map_dict: workers", self.workers)
         if not self.functions:
             raise SpecError("map_dict takes functions by the names of fields: map_dict(cls=int)")
         for name, f in self.functions:
-            checks.function(f"map_dict: {name}", f, takes=1)
+            require_function(f"map_dict: {name}", f, self.workers)
         checks.function("map_dict: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return run_alone(self, source)
 
-    def open(self, source: Stream, context: RunContext) -> Stream:
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:
         name = f"map_dict({', '.join(name for name, _ in self.functions)})"
 
         def check(mapped: Any) -> None:
-            checks.refuse_coroutine(name, *[mapped[field] for field, _ in self.functions])
+            checks.refuse_coroutine(name, *[mapped[field] for field, _ in self.functions], instead=INSTEAD)
 
-        return open_loop(apply_each(self._mapped, check), source, context, name, self.handler)
+        return open_calls(partial(apply_each, check=check), self._function(), source, context, name, self.handler, self.workers)
 
-    def _mapped(self, sample: Any) -> Any:
-        require_dict(sample, "map_dict")
-        mapped = sample.copy()
-        for name, f in self.functions:
-            mapped[name] = f(mapped[name] if name in mapped else getfirst(mapped, (name,)))
-        return mapped
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
+        require_state(state)
+        return self.open(source, context)
+
+    def _function(self) -> ItemFunction:
+        functions = [(name, item_function(f)) for name, f in self.functions]
+
+        def plain(sample: Any, rng: Random | None = None) -> Any:
+            require_dict(sample, "map_dict")
+            mapped = sample.copy()
+            for name, f in functions:
+                mapped[name] = call_with(f, mapped[name] if name in mapped else getfirst(mapped, (name,)), rng)
+            return mapped
+
+        async def awaiting(sample: Any, rng: Random | None = None) -> Any:
+            require_dict(sample, "map_dict")
+            mapped = sample.copy()
+            for name, f in functions:
+                mapped[name] = await await_with(f, mapped[name] if name in mapped else getfirst(mapped, (name,)), rng)
+            return mapped
+
+        return function_of_values([f for _, f in functions], plain, awaiting)
 
 
 def associate(associator: Associator, handler: Handler = reraise_exception) -> Associate:
@@ -92,6 +123,9 @@ def associate(associator: Associator, handler: Handler = reraise_exception) -> A
     return Associate(associator, handler)
 
 
-def map_dict(handler: Handler = reraise_exception, **functions: Callable[[Any], Any]) -> MapDict:
-    """`map_dict(jpg=resize, cls=int)`: replaces fields by functions of their values. A sample that lacks one is a SampleError."""
-    return MapDict(tuple(functions.items()), handler)
+def map_dict(handler: Handler = reraise_exception, *, workers: NumberOfWorkers = None, **functions: Callable[..., Any]) -> MapDict:
+    """`map_dict(jpg=resize, cls=int)`: replaces fields by functions of their values. A sample that lacks one is a SampleError.
+
+    With `workers`, so many samples are worked on at once.
+    """
+    return MapDict(tuple(functions.items()), handler, workers)

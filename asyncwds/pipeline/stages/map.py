@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from asyncwds import checks
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.stage_run import StageRun, function_name, open_loop, run_alone
+from asyncwds.pipeline.item_calls import open_calls, require_state
+from asyncwds.pipeline.item_functions import INSTEAD, NumberOfWorkers, item_function, require_function
+from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
+from asyncwds.pipeline.stage_run import StageRun, function_name, run_alone
 from asyncwds.runtime.handlers import Handler, reraise_exception
 
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Replaces each sample by `f(sample)`; None drops it."""
+    """Replaces each sample by `f(sample)`; None drops it. With `workers`, so many calls are made at once, ahead of the consumer."""
 
-    f: Callable[[Any], Any]
+    f: Callable[..., Any]
     handler: Handler = reraise_exception
+    workers: NumberOfWorkers = None
 
     def __post_init__(self) -> None:
-        checks.function("map: f", self.f, takes=1)
+        checks.workers("map: workers", self.workers)
+        require_function("map: f", self.f, self.workers)
         checks.function("map: handler", self.handler, takes=1)
 
     @property
@@ -32,31 +37,43 @@ class Map:
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return run_alone(self, source)
 
-    def open(self, source: Stream, context: RunContext) -> Stream:
-        return open_loop(self._mapped, source, context, f"map({function_name(self.f)})", self.handler)
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:
+        name = f"map({function_name(self.f)})"
+        loop = partial(partial, _mapped)
+        return open_calls(loop, item_function(self.f), source, context, name, self.handler, self.workers)
 
-    def _mapped(self, items: Iterator[Any], run: StageRun) -> Iterator[Any]:
-        f = self.f
-        for sample in items:
-            run.item = sample
-            try:
-                result = f(sample)
-            except Exception as error:  # noqa: BLE001 - user code; the handler decides
-                if run.goes_on(error):
-                    continue
-                return
-            if result is not None:
-                yield result if result is sample else keyed(sample, result)
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
+        require_state(state)
+        return self.open(source, context)
+
+
+def _mapped(f: Callable[[Any], Any], items: Iterator[Any], run: StageRun) -> Iterator[Any]:
+    for sample in items:
+        run.item = sample
+        try:
+            result = f(sample)
+        except Exception as error:  # noqa: BLE001 - user code; the handler decides
+            if run.goes_on(error):
+                continue
+            return
+        if result is not None:
+            yield result if result is sample else keyed(sample, result)
 
 
 def keyed(sample: Any, result: Any) -> Any:
     """What `map` makes of a function's result: a dict made from a sample inherits its key, unless it has one."""
     if not isinstance(result, dict):
-        checks.refuse_coroutine("map", result)
+        checks.refuse_coroutine("map", result, instead=INSTEAD)
     elif isinstance(sample, dict) and "__key__" in sample:
         result.setdefault("__key__", sample["__key__"])
     return result
 
 
-def map(f: Callable[[Any], Any], handler: Handler = reraise_exception) -> Map:  # noqa: A001 - WebDataset's name
-    return Map(f, handler)
+def map(  # noqa: A001 - WebDataset's name
+    f: Callable[..., Any], handler: Handler = reraise_exception, *, workers: NumberOfWorkers = None
+) -> Map:
+    """Applies a function to each sample; one for which it returns None is dropped.
+
+    With `workers`, so many calls are made at once.
+    """
+    return Map(f, handler, workers)

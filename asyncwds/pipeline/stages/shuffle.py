@@ -12,7 +12,7 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.lineage import Trace, trace_of
+from asyncwds.pipeline.lineage import Trace, origins_of, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream
@@ -102,17 +102,10 @@ class ShuffleRun:
 
     def state(self) -> JsonValue:
         """The random numbers to come, and the origins of what is in the buffer. Raises SpecError where these are not known."""
-        return {"rng": list(self._rng.getstate()), "held": [_origins(self._traces(held)) for held in self._buffer]}
+        return {"rng": list(self._rng.getstate()), "held": [origins_of(self._traces(held)) for held in self._buffer]}
 
     def _traces(self, held: Held) -> tuple[Trace, ...]:
         return trace_of(held, self._source) if isinstance(held, Sample) else held[1]
-
-
-def _origins(traces: tuple[Trace, ...]) -> list[JsonValue]:
-    """[shard, ordinal, offset] of each sample that an item was made of."""
-    if not traces or any(origin is None for _, _, origin in traces):
-        raise SpecError("a shuffle can tell what it holds only where that was made of samples of shards")
-    return [list(origin or ()) for _, _, origin in traces]
 
 
 def _stream(run: ShuffleRun, source: Stream) -> ResumableStream:

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from random import Random
 from typing import Any, ClassVar
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.item_calls import open_calls, require_state
+from asyncwds.pipeline.item_functions import (
+    INSTEAD,
+    ItemFunction,
+    NumberOfWorkers,
+    await_with,
+    call_with,
+    function_of_values,
+    item_function,
+    require_function,
+)
+from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import apply_each, function_name, open_loop, run_alone
 from asyncwds.pipeline.stages.field_names import Names, alternatives, getfirst, is_field, require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
@@ -60,35 +73,57 @@ class MapTuple:
     """Applies the functions to a tuple's values in turn. None, or no function, leaves a value; functions too many are ignored."""
 
     one_to_one: ClassVar[bool] = True
-    functions: tuple[Callable[[Any], Any] | None, ...]
+    functions: tuple[Callable[..., Any] | None, ...]
     handler: Handler = reraise_exception
+    workers: NumberOfWorkers = None
 
     def __post_init__(self) -> None:
+        checks.workers("map_tuple: workers", self.workers)
         for f in self.functions:
-            checks.function("map_tuple: each argument", f, optional=True, takes=1)
+            require_function("map_tuple: each argument", f, self.workers, optional=True)
         checks.function("map_tuple: handler", self.handler, takes=1)
 
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return run_alone(self, source)
 
-    def open(self, source: Stream, context: RunContext) -> Stream:
-        functions = [(index, f) for index, f in enumerate(self.functions) if f is not None]
-
-        def applied(sample: Any) -> tuple[Any, ...]:
-            if not isinstance(sample, (tuple, list)):
-                raise SpecError(f"map_tuple needs tuples or lists, not {type(sample).__name__}; to_tuple belongs before it")
-            values = list(sample)
-            for index, f in functions:
-                if index < len(values):
-                    values[index] = f(values[index])
-            return tuple(values)
-
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:
+        functions = [(index, item_function(f)) for index, f in enumerate(self.functions) if f is not None]
         name = f"map_tuple({', '.join([function_name(f) for f in self.functions])})"
 
         def check(values: Any) -> None:
-            checks.refuse_coroutine(name, *[values[index] for index, _ in functions if index < len(values)])
+            results = [values[index] for index, _ in functions if index < len(values)]
+            checks.refuse_coroutine(name, *results, instead=INSTEAD)
 
-        return open_loop(apply_each(applied, check), source, context, name, self.handler)
+        function = _of_elements(functions)
+        return open_calls(partial(apply_each, check=check), function, source, context, name, self.handler, self.workers)
+
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
+        require_state(state)
+        return self.open(source, context)
+
+
+def _of_elements(functions: Sequence[tuple[int, ItemFunction]]) -> ItemFunction:
+    def plain(sample: Any, rng: Random | None = None) -> tuple[Any, ...]:
+        values = _values(sample)
+        for index, f in functions:
+            if index < len(values):
+                values[index] = call_with(f, values[index], rng)
+        return tuple(values)
+
+    async def awaiting(sample: Any, rng: Random | None = None) -> tuple[Any, ...]:
+        values = _values(sample)
+        for index, f in functions:
+            if index < len(values):
+                values[index] = await await_with(f, values[index], rng)
+        return tuple(values)
+
+    return function_of_values([f for _, f in functions], plain, awaiting)
+
+
+def _values(sample: Any) -> list[Any]:
+    if not isinstance(sample, (tuple, list)):
+        raise SpecError(f"map_tuple needs tuples or lists, not {type(sample).__name__}; to_tuple belongs before it")
+    return list(sample)
 
 
 def transform_with(sample: Sequence[Any], transformers: Sequence[Callable[[Any], Any] | None] | None) -> Sequence[Any]:
@@ -126,5 +161,8 @@ def to_tuple(
     return ToTuple(names, handler, missing_is_error, missing_is_error if none_is_error is None else none_is_error)
 
 
-def map_tuple(*functions: Callable[[Any], Any] | None, handler: Handler = reraise_exception) -> MapTuple:
-    return MapTuple(functions, handler)
+def map_tuple(
+    *functions: Callable[..., Any] | None, handler: Handler = reraise_exception, workers: NumberOfWorkers = None
+) -> MapTuple:
+    """Applies one function to each element; None leaves it. With `workers`, so many tuples are worked on at once."""
+    return MapTuple(functions, handler, workers)

@@ -1,0 +1,78 @@
+"""How many items make a task, how large they are, and how many workers feed the consumer; pure functions of what was measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+TASK_SECONDS = 0.002  # a task costs 20 to 50 us to hand over
+MOST_IN_TASK = 64
+WAITS = 0.05  # of its time: a consumer that waits longer is not fed
+GAIN = 1.1  # in items/s, below which more workers are of no use: they share the interpreter, or a disk
+SPARE = 1.25  # workers over those that were busy all the time, before some are dismissed
+AT_ONCE = 64  # coroutines, at most, where the number is found and not given
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A period in which so many workers ran: [s] on the clock, that the consumer waited, that items took all together; items/s."""
+
+    workers: int
+    elapsed: float
+    waited: float
+    worked: float
+    rate: float
+
+
+def group_size(seconds: float | None) -> int:
+    """Items of a task, where one takes so long."""
+    if seconds is None:
+        return 1
+    return max(1, min(MOST_IN_TASK, int(TASK_SECONDS / max(seconds, 1e-9))))
+
+
+def choose_workers(seen: Seen, before: Seen | None, most: int) -> int:
+    """The number that feeds the consumer and no more. `before` is the period with fewer workers, if some were just added.
+
+    A consumer that does not wait took all there was in (elapsed - waited), so that is how fast it would take more.
+    """
+    if before is not None and seen.workers > before.workers and seen.rate < GAIN * before.rate:
+        return before.workers
+    if seen.waited > WAITS * seen.elapsed:
+        wanted = ceil(seen.worked / max(seen.elapsed - seen.waited, 1e-9))
+        return min(most, max(seen.workers + 1, min(wanted, 2 * seen.workers)))
+    return max(1, min(seen.workers, ceil(SPARE * seen.worked / seen.elapsed)))
+
+
+def available_cores() -> int:
+    """Those that this process may run on."""
+    count = getattr(os, "process_cpu_count", None)  # from Python 3.13 on; it follows -X cpu_count
+    if count is not None:
+        return count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def payload_bytes(item: Any) -> int:
+    """[bytes] of what is in an item, as far as can be seen: bytes, text, arrays, images, and containers of such."""
+    kind = type(item)
+    if kind is bytes or kind is str or kind is bytearray:
+        return len(item)
+    if isinstance(item, dict | list | tuple):
+        return _sum(item.values() if isinstance(item, dict) else item)
+    nbytes = getattr(item, "nbytes", None)
+    if isinstance(nbytes, int):
+        return nbytes
+    if hasattr(item, "getbands"):  # Pillow's
+        return int(item.width * item.height * len(item.getbands()))
+    return 0
+
+
+def _sum(values: Iterable[Any]) -> int:
+    total = 0
+    for value in values:
+        kind = type(value)
+        total += len(value) if kind is bytes or kind is str else payload_bytes(value)
+    return total

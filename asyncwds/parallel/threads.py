@@ -1,0 +1,92 @@
+"""Threads that work on tasks: for functions that release the interpreter, as decoders do."""
+
+from __future__ import annotations
+
+import os
+import threading
+from queue import SimpleQueue
+from time import monotonic, perf_counter
+from typing import Any
+from weakref import finalize
+
+from asyncwds.parallel.sizing import payload_bytes
+from asyncwds.parallel.tasks import Failure, Function, Task
+from asyncwds.runtime.closing import clean_up_undisturbed
+
+JOIN_TIMEOUT = 30.0  # [s] that a close waits for calls under way, which nothing can interrupt
+
+
+class WorkerThreads:
+    """They are daemons, and are waited for all the same: by whoever closes, by garbage collection, and at interpreter exit."""
+
+    def __init__(self, function: Function) -> None:
+        self.done: SimpleQueue[Task | BaseException | None] = SimpleQueue()
+        self._todo: SimpleQueue[Task | None] = SimpleQueue()
+        self._function = function
+        self._threads: list[threading.Thread] = []
+        self._number = 0
+        self._stopped = False
+        self._pid = os.getpid()
+
+    def start_for(self, owner: object, number: int) -> finalize[..., Any]:
+        # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
+        finalizer = finalize(owner, self._shut_down)
+        clean_up_undisturbed()
+        self.resize(number)
+        return finalizer
+
+    def resize(self, number: int) -> None:
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        while self._number < number:
+            thread = threading.Thread(target=self._work, name="asyncwds worker", daemon=True)
+            self._threads.append(thread)
+            self._number += 1
+            thread.start()
+        while self._number > number:
+            self._number -= 1
+            self._todo.put(None)  # whoever takes it ends
+
+    def submit(self, task: Task) -> None:
+        self._todo.put(task)
+
+    def stop(self) -> None:
+        self._stopped = True
+        for _ in self._threads:
+            self._todo.put(None)
+        self.done.put(None)
+
+    def _shut_down(self) -> None:
+        if self._pid != os.getpid():  # a forked child, where there are no such threads
+            return
+        self.stop()
+        until = monotonic() + JOIN_TIMEOUT
+        for thread in self._threads:
+            # The collector may run a finalizer on any thread, these included; Ctrl-C may have come before one was started.
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join(max(0.0, until - monotonic()))
+
+    # -- on the threads
+
+    def _work(self) -> None:
+        while not self._stopped and (task := self._todo.get()) is not None:
+            self._run(task)
+            self.done.put(task)
+            del task  # or the latest would be kept until there is another
+
+    def _run(self, task: Task) -> None:
+        began = perf_counter()
+        nbytes = 0
+        for entry in task.entries:
+            if self._stopped:
+                return
+            outcome = self._call(entry)
+            nbytes += payload_bytes(outcome)
+            task.outcomes.append(outcome)
+        task.result_bytes = nbytes
+        task.seconds = perf_counter() - began
+
+    def _call(self, entry: Any) -> Any:
+        try:
+            return self._function(entry)
+        except BaseException as error:  # noqa: BLE001 - it is the consumer's, who raises it when it is its turn
+            return Failure(error)
