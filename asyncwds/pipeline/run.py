@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.streams import NoItems, passing
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.forks import FORKS
 from asyncwds.runtime.worker_info import WorkerInfo
 
 
@@ -198,13 +198,13 @@ class Iteration(Iterator[Any]):
         self._items = islice(run.items(), progress.items, None) if progress.items else run.items()
         self._progress = progress
         self._after: Iterator[Any] = _NOTHING  # what it gives once it is closed
-        self._pid = os.getpid()
+        self._forks = FORKS.number
         if progress.ended:
             self.close()
 
     def __next__(self) -> Any:
-        # Checked for each item (40 ns), not only for each block: a child would give out the rest of the parent's block.
-        if self._pid != os.getpid():
+        # Checked for each item (30 ns), not only for each block: a child would give out the rest of the parent's block.
+        if self._forks != FORKS.number:
             raise BridgeError(OTHER_PROCESS)
         try:
             item = next(self._items)
