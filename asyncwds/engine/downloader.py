@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 
 from asyncwds.engine.connection_tuner import START, ConnectionTuner
-from asyncwds.engine.link_speed import LinkSpeed
+from asyncwds.engine.part_sizes import LinkSpeed
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.scheduler import LEAST_SPLIT, Scheduler
@@ -57,7 +57,6 @@ class Downloader:
 
     @cached_property
     def _late_parts(self) -> LateParts:
-        """Of no use to a reader that hardly ever waits."""
         return LateParts()
 
     # -- for the reader -------------------------------------------------------------------------------------------

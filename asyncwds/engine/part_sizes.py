@@ -1,4 +1,4 @@
-"""How large the next part is."""
+"""How large the next part is, and what a request costs on this link."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from asyncwds.runtime.units import KiB
 GROWTH = 6
 IN_FLIGHT = 0.85  # of the budget, at most
 STEP = 256 * KiB
+WEIGHT = 0.2  # of the latest part, in what a request costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,23 @@ class PartSizes:
 
     def _whole(self, size: int) -> int:
         return max(self.least, size - size % STEP)
+
+
+@dataclass(slots=True)
+class LinkSpeed:
+    """Moving averages over parts: the time from a request to its answer [s], and the rate of one connection [bytes/s]."""
+
+    first_byte: float = 0.0
+    rate: float = 0.0
+
+    def observe(self, waited: float, received: int, seconds: float) -> None:
+        """A part of so many bytes that was answered after `waited` [s] and came within `seconds`."""
+        weight = WEIGHT if self.rate else 1.0
+        self.first_byte += weight * (waited - self.first_byte)
+        if seconds > 0:
+            self.rate += weight * (received / seconds - self.rate)
+
+    @property
+    def answer_bytes(self) -> int:
+        """What a connection brings in the time that another one needs to answer [bytes]."""
+        return int(self.first_byte * self.rate)

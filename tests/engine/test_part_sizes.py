@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncwds.engine.link_speed import LinkSpeed
-from asyncwds.engine.part_sizes import PartSizes
+from asyncwds.engine.part_sizes import LinkSpeed, PartSizes
 from asyncwds.runtime import MiB
 
 SIZES = PartSizes(MiB, 8 * MiB)
