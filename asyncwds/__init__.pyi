@@ -88,12 +88,14 @@ from .pipeline.stages.lmdb_cached import LMDBCached as LMDBCached
 from .pipeline.stages.map import map as map
 from .pipeline.stages.patterns import extract_keys as extract_keys
 from .pipeline.stages.patterns import rename_keys as rename_keys
+from .pipeline.stages.ragged import Ragged as Ragged
 from .pipeline.stages.rename import rename as rename
 from .pipeline.stages.sampling import rsample as rsample
 from .pipeline.stages.select import select as select
 from .pipeline.stages.shuffle import detshuffle as detshuffle
 from .pipeline.stages.shuffle import shuffle as shuffle
 from .pipeline.stages.slice import slice as slice
+from .pipeline.stages.to_device import to_device as to_device
 from .pipeline.stages.tuples import map_tuple as map_tuple
 from .pipeline.stages.tuples import to_tuple as to_tuple
 from .pipeline.stages.tuples import transform_with as transform_with

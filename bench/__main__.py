@@ -15,6 +15,7 @@ from bench.harness import Question, ask, table
 NAMES = (
     "http_throughput",
     "small_samples",
+    "decode",
     "cloud_box",
     "cloud_shard",
     "s3",

@@ -157,6 +157,16 @@ def test_bench_as_json(shard):
     assert found["seconds"] > 0
 
 
+def test_bench_has_a_table_of_where_the_time_went(shard):
+    figures, table = asyncwds("bench", "--stages", shard).stdout.split("\n\n")
+    assert figures.splitlines()[-1].startswith("limit ")
+    rows = [line.split() for line in table.splitlines()]
+    seconds = [float(row[-3]) for row in rows]
+    assert {"consumer"} <= {row[0] for row in rows} <= {"consumer", "parser", "disk", "shards"}
+    assert seconds == sorted(seconds, reverse=True)
+    assert sum(float(row[-1].rstrip("%")) for row in rows) == pytest.approx(100, abs=0.5)
+
+
 def test_bench_says_what_it_read_and_what_limits(shard):
     done = asyncwds("bench", "--connections", "3", f"{shard}::{shard}")
     names = [line.split("  ")[0] for line in done.stdout.splitlines()]

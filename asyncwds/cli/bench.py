@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -15,9 +16,12 @@ from asyncwds.formatting.quantities import GB, MB, size
 @click.argument("urls", nargs=-1, required=True)
 @click.option("-c", "--connections", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given.")
 @click.option("-n", "--samples", type=click.IntRange(min=1), help="Stop after so many samples.")
+@click.option("--stages", is_flag=True, help="A table of where the time went.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON: numbers in bytes and seconds.")
 @reading_options
-def bench(urls: tuple[str, ...], *, connections: int | None, samples: int | None, as_json: bool, **options: Any) -> None:
+def bench(
+    urls: tuple[str, ...], *, connections: int | None, samples: int | None, stages: bool, as_json: bool, **options: Any
+) -> None:
     """Reads shards as fast as it can and says what limits that.
 
     URLS are as for `ls`.
@@ -51,7 +55,12 @@ def bench(urls: tuple[str, ...], *, connections: int | None, samples: int | None
         "limit": stats.limit,
         "times": stats.times,
     }
-    click.echo(json.dumps(found) if as_json else _lines(found, stats.summary()))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(_lines(found, stats.summary()))
+    if stages:
+        click.echo(_table(stats.times))
 
 
 def _lines(found: dict[str, Any], limit: str) -> str:
@@ -67,3 +76,10 @@ def _lines(found: dict[str, Any], limit: str) -> str:
             f"limit          {limit}",
         ]
     )
+
+
+def _table(times: Mapping[str, float]) -> str:
+    """Where the time went, most of it first: seconds, and the share of all."""
+    whole = sum(times.values()) or 1.0
+    rows = sorted(times.items(), key=lambda row: -row[1])
+    return "\n".join(["", *(f"{name:<14} {seconds:8.3f} s {seconds / whole:6.1%}" for name, seconds in rows)])

@@ -18,6 +18,8 @@ from .stages.composition import compose as compose
 from .stages.composition import compose2 as compose2
 from .stages.composition import identity as identity
 from .stages.composition import pipeline as pipeline
+from .stages.device_copies import copy_ahead as copy_ahead
+from .stages.device_copies import map_tensors as map_tensors
 from .stages.inspecting import Info as Info
 from .stages.inspecting import LogKeys as LogKeys
 from .stages.patterns import LAYOUTS as LAYOUTS

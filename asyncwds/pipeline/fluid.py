@@ -20,6 +20,7 @@ from asyncwds.pipeline.stages.rename import rename
 from asyncwds.pipeline.stages.select import Select
 from asyncwds.pipeline.stages.shuffle import detshuffle, shuffle
 from asyncwds.pipeline.stages.slice import Slice
+from asyncwds.pipeline.stages.to_device import to_device
 from asyncwds.pipeline.stages.xdecode import xdecode
 from asyncwds.runtime.handlers import Handler, reraise_exception
 
@@ -191,6 +192,10 @@ class FluidInterface(Generic[ItemT_co]):
     def unlisted(self) -> Self:
         """Lists of samples → samples."""
         return self._then(batches.unlisted())
+
+    def to_device(self, device: Any, ahead: int = 2) -> Self:
+        """Tensors of batches on a device, each copied `ahead` batches before its use, on a stream of its own; nothing on "cpu"."""
+        return self._then(to_device(device, ahead))
 
     # -- looking on, and keeping
 

@@ -187,5 +187,8 @@ def batches_of_other_processes(dataset: wds.WebDataset[wds.Sample]) -> None:
     assert_type(wds.loader(dataset), wds.Loader[wds.Sample])
     for sample in wds.loader(dataset, num_workers=2, start_method="fork"):
         assert_type(sample, wds.Sample)
+    assert_type(dataset.to_device("cuda", ahead=1), wds.WebDataset[wds.Sample])
+    wds.to_device("cuda:1")(wds.loader(dataset))
+    wds.collate(ragged={"ids": "values"}, pad_to={"labels": 128})
     for number in wds.loader([1, 2], processes=2, prefetch=3, pin_memory=False):
         assert_type(number, int)

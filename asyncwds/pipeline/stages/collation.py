@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any, Literal
 
+from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
+from asyncwds.pipeline.stages.ragged import Ragged, join_ragged
 from asyncwds.samples import whereabouts
 
 Collation = Callable[[list[Any]], Any]
-Ragged = Literal["raise", "list", "pad"]
+RaggedChoice = Literal["raise", "list", "pad", "values"]
 
 
 def default_collation_fn(samples: list[Any], combine_tensors: bool = True, combine_scalars: bool = True) -> Any:
@@ -41,6 +43,8 @@ def with_tensors(values: Any) -> Any:
 
     if isinstance(values, dict):
         return {name: with_tensors(value) for name, value in values.items()}
+    if isinstance(values, Ragged):
+        return Ragged(with_tensors(values.values), with_tensors(values.offsets))
     if isinstance(values, (list, tuple)):
         converted = [with_tensors(value) for value in values]
         if isinstance(values, list):
@@ -66,19 +70,27 @@ def dict2tuple(values: Mapping[int, Any]) -> tuple[Any, ...]:
 class Collate:
     """What `collate` gives."""
 
-    ragged: Ragged | Mapping[str, Ragged] = "raise"
+    ragged: RaggedChoice | Mapping[str, RaggedChoice] = "raise"
     pad_value: float | Mapping[str, float] = 0
+    pad_to: int | Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         for choice in self.ragged.values() if isinstance(self.ragged, Mapping) else [self.ragged]:
-            if choice not in {"raise", "list", "pad"}:
-                raise SpecError(f"ragged must be 'raise', 'list' or 'pad', not {choice!r}")
+            if choice not in {"raise", "list", "pad", "values"}:
+                raise SpecError(f"ragged must be 'raise', 'list', 'pad' or 'values', not {choice!r}")
+        for length in self.pad_to.values() if isinstance(self.pad_to, Mapping) else [self.pad_to or 1]:
+            checks.whole("collate: pad_to", length, 1)
+        if self.pad_to is not None and not isinstance(self.pad_to, Mapping) and not self._has_padding():
+            raise SpecError("collate: pad_to needs fields that are padded, by ragged='pad' or by field; or pad_to by field")
+
+    def _has_padding(self) -> bool:
+        return "pad" in (self.ragged.values() if isinstance(self.ragged, Mapping) else [self.ragged])
 
     def __call__(self, samples: list[Any]) -> Any:
         return _columns(samples, self._column)
 
     def _column(self, field: object, values: list[Any]) -> Any:
-        choice = self.ragged.get(str(field), "raise") if isinstance(self.ragged, Mapping) else self.ragged
+        choice = self._choice(str(field))
         if all(isinstance(value, dict) for value in values):
             ragged = len({frozenset(value) for value in values}) > 1
             if ragged and choice == "list":
@@ -87,23 +99,41 @@ class Collate:
         arrays = [_as_array(value) for value in values]
         if any(array is None for array in arrays):
             return _combined(field, values)
-        if choice == "raise" or len({tuple(array.shape) for array in arrays}) == 1:
+        if choice == "values":
+            return join_ragged(field, arrays, tensors=_are_tensors(field, arrays))
+        length = self._pad_to(str(field)) if choice == "pad" else None
+        if choice == "raise" or (length is None and len({tuple(array.shape) for array in arrays}) == 1):
             return _combined(field, arrays)
-        return values if choice == "list" else _padded(field, arrays, self._pad_value(str(field)))
+        return values if choice == "list" else _padded(field, arrays, self._pad_value(str(field)), length)
+
+    def _choice(self, field: str) -> RaggedChoice:
+        if isinstance(self.pad_to, Mapping) and field in self.pad_to:
+            return "pad"
+        return self.ragged.get(field, "raise") if isinstance(self.ragged, Mapping) else self.ragged
+
+    def _pad_to(self, field: str) -> int | None:
+        return self.pad_to.get(field) if isinstance(self.pad_to, Mapping) else self.pad_to
 
     def _pad_value(self, field: str) -> float:
         return self.pad_value.get(field, 0) if isinstance(self.pad_value, Mapping) else self.pad_value
 
 
-def collate(ragged: Ragged | Mapping[str, Ragged] = "raise", pad_value: float | Mapping[str, float] = 0) -> Collate:
+def collate(
+    ragged: RaggedChoice | Mapping[str, RaggedChoice] = "raise",
+    pad_value: float | Mapping[str, float] = 0,
+    pad_to: int | Mapping[str, int] | None = None,
+) -> Collate:
     """A collation for nested and ragged data: `batched(16, collation_fn=collate(ragged="pad", pad_value=0))`.
 
     As `default_collation_fn`, and besides fields that are dicts become dicts of columns, and lists and tuples of numbers count
     as arrays. Where the values of a field differ in shape, `ragged` says what becomes of them: "raise" raises SampleError,
     "list" leaves the list, "pad" fills each with `pad_value` at the end of every axis, up to the largest: [N, ...].
-    Both may be dicts by field: "0", "1", … of tuples, "meta.size" of nested dicts; fields not in them are "raise" and 0.
+    "values" makes a `Ragged` in any case: all values behind each other, and offsets. `pad_to` is the length of the first axis of
+    what is padded, the same in every batch; longer values are a SampleError.
+    All may be dicts by field: "0", "1", … of tuples, "meta.size" of nested dicts; fields not in them are "raise" and 0, and those
+    in `pad_to` are padded.
     """
-    return Collate(ragged, pad_value)
+    return Collate(ragged, pad_value, pad_to)
 
 
 def _columns(samples: list[Any], column: Callable[[Any, list[Any]], Any]) -> Any:
@@ -181,16 +211,20 @@ def _as_array(value: Any) -> Any:
     return array.astype(bool) if array.size == 0 else array if array.dtype.kind in "biufc" else None
 
 
-def _padded(field: object, arrays: list[Any], pad_value: float) -> Any:
-    """Arrays (or tensors) of one number of axes, each filled up to the largest: [N, ...]."""
+def _padded(field: object, arrays: list[Any], pad_value: float, length: int | None) -> Any:
+    """Arrays (or tensors) of one number of axes, each filled up to the largest, the first axis to a given length: [N, ...]."""
     tensors = _are_tensors(field, arrays)
     axes = max(len(array.shape) for array in arrays)
     # `[]` stands for no rows, of whatever shape.
     arrays = [array.reshape((0,) * axes) if 0 in array.shape else array for array in arrays]
     if any(len(array.shape) != axes for array in arrays):
         raise SampleError(f"field {field!r} has values of different numbers of axes in one batch")
-    shape = (len(arrays), *[max(sizes) for sizes in zip(*[array.shape for array in arrays], strict=True)])
-    filled = (_full_tensor if tensors else _full_array)(shape, arrays, pad_value)
+    shape = [len(arrays), *[max(sizes) for sizes in zip(*[array.shape for array in arrays], strict=True)]]
+    if length is not None:
+        if axes == 0 or shape[1] > length:
+            raise SampleError(f"field {field!r} has values of length {shape[1] if axes else None}, and pad_to is {length}")
+        shape[1] = length
+    filled = (_full_tensor if tensors else _full_array)(tuple(shape), arrays, pad_value)
     if filled is None:
         raise SampleError(f"field {field!r} cannot be padded with {pad_value!r}: its values are of type {arrays[0].dtype}")
     for row, array in zip(filled, arrays, strict=True):

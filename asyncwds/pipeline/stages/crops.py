@@ -11,7 +11,7 @@ from zlib import crc32
 
 from asyncwds import checks
 from asyncwds.codecs.crops import CenterCrop as CentralPart
-from asyncwds.codecs.crops import CropHandler, RandomCrop
+from asyncwds.codecs.crops import CropHandler, RandomCrop, require_crop_spec
 from asyncwds.codecs.decoders import Decoder
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
@@ -40,6 +40,7 @@ class DecodeCrop:
 
     def __post_init__(self) -> None:
         checks.function("decode_crop: handler", self.handler, takes=1)
+        require_crop_spec(self.spec)
         Decoder([self._images()], **self.options)
 
     def _images(self) -> CropHandler:
@@ -78,6 +79,7 @@ class CenterCrop:
 
     def __post_init__(self) -> None:
         checks.function("center_crop: handler", self.handler, takes=1)
+        require_crop_spec(self.spec)
         self._decode()
 
     def _decode(self) -> Callable[[Any], Any]:

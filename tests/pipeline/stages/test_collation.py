@@ -151,7 +151,7 @@ def test_a_stage_with_it_is_data() -> None:
 
 @pytest.mark.parametrize("choice", ["padded", None, {"a": "no"}])
 def test_choices_that_are_none(choice: Any) -> None:
-    with pytest.raises(SpecError, match="'raise', 'list' or 'pad'"):
+    with pytest.raises(SpecError, match="'raise', 'list', 'pad' or 'values'"):
         collate(ragged=choice)
 
 
