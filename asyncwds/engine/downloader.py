@@ -11,7 +11,7 @@ from asyncwds.engine.connection_tuner import START, ConnectionTuner
 from asyncwds.engine.part_sizes import LinkSpeed
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
-from asyncwds.engine.scheduler import LEAST_SPLIT, Scheduler
+from asyncwds.engine.scheduler import Scheduler
 from asyncwds.engine.stragglers import LOOK_EVERY, RESTARTS, Action, LateParts
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.closing import run_to_completion
@@ -90,7 +90,7 @@ class Downloader:
         scheduler.outside = self._outside()
         starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
         scheduler.ahead = self._ahead.observe(now, starved, resting=scheduler.resting)
-        scheduler.least_split = max(LEAST_SPLIT, 2 * self._link.answer_bytes)
+        scheduler.least_last_split = self._link.worth_a_request
         scheduler.connections = self._connections
         if self._tuner is not None:
             tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled, self._link.first_byte)

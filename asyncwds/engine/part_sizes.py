@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from asyncwds.runtime.units import KiB
@@ -10,6 +11,7 @@ GROWTH = 6
 IN_FLIGHT = 0.85  # of the budget, at most
 STEP = 256 * KiB
 WEIGHT = 0.2  # of the latest part, in what a request costs
+SHORT = 0.02  # [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,9 @@ class LinkSpeed:
             self.rate += weight * (received / seconds - self.rate)
 
     @property
-    def answer_bytes(self) -> int:
-        """What a connection brings in the time that another one needs to answer [bytes]."""
-        return int(self.first_byte * self.rate)
+    def worth_a_request(self) -> int:
+        """Bytes still to come on one connection of which another one had better bring half; any number while no part has come.
+
+        They take it longer than twice an answer, and longer than a read that is under way: a part of a file comes at once.
+        """
+        return int(self.rate * max(2 * self.first_byte, SHORT)) or sys.maxsize

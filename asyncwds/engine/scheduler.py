@@ -42,15 +42,15 @@ from asyncwds.runtime.units import MiB
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Answer, Chunk
 
-LEAST_SPLIT = MiB // 4  # [bytes] still to come that are worth another request, where an answer takes no time
+LEAST_SPLIT = MiB // 4  # [bytes] still to come that are worth another request
 LEAST_SHARE = 4  # a quarter of the budget is for parts in flight, however much the samples hold
 
 
 class Scheduler:
     """What is in flight and what is reserved; `rotation` has whose turn it is to be read.
 
-    `connections`, `ahead` and `least_split` may be changed at any time; parts already in flight run on. Parts have `part_bytes`, or
-    between `least_part` and that.
+    `connections`, `ahead` and `least_last_split` may be changed at any time; parts already in flight run on. Parts have
+    `part_bytes`, or between `least_part` and that.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Scheduler:
         self.budget = budget
         self.window = window
         self.sizes = PartSizes(least_part or part_bytes, part_bytes)
-        self.least_split = LEAST_SPLIT
+        self.least_last_split = sys.maxsize
         self.splits = 0
         self.reserved = 0
         self.outside = 0  # bytes that samples hold, complete or not
@@ -204,7 +204,8 @@ class Scheduler:
         """At the end of the plan, where connections have nothing else to do: half of the part that has most still to come."""
         if not self.rotation.exhausted or self._todo or not self._fetching:
             return None
-        return self.split(max(self._fetching, key=lambda part: part.missing or 0))
+        last = max(self._fetching, key=lambda part: part.missing or 0)
+        return self.split(last) if (last.missing or 0) >= self.least_last_split else None
 
     def split(self, part: Part) -> Part | None:
         """Cuts what is still to come of a part in two, and starts the second half; None if it is not worth it or has no connection.
@@ -212,7 +213,7 @@ class Scheduler:
         The part's task ends by itself at its new `stop`.
         """
         missing = part.missing
-        if missing is None or missing < self.least_split or self.in_flight >= self.connections:
+        if missing is None or missing < LEAST_SPLIT or self.in_flight >= self.connections:
             return None
         self.splits += 1
         return self._cut(part, missing // 2)

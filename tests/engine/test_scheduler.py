@@ -22,6 +22,7 @@ class World:
         self.scheduler = Scheduler(iter([Shard(f"s{i}", i) for i in range(len(objects))]), **settings)
         self.fixed = settings["connections"]
         self.part_bytes = settings["part_bytes"]
+        self.scheduler.least_last_split = 2
         self.arrival = settings.get("arrival", False)
         self.moving: dict[Part, int] = {}  # in flight → bytes sent so far; -1 before the answer
         self.opened: set[ShardRun] = set()
