@@ -16,6 +16,7 @@ NAMES = (
     "http_throughput",
     "small_samples",
     "decode",
+    "parallel_map",
     "cloud_box",
     "cloud_shard",
     "s3",
