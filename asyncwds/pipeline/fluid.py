@@ -97,13 +97,14 @@ class FluidInterface(Generic[ItemT_co]):
         spec: str = "rgb8",
         *,
         handler: Handler = reraise_exception,
+        workers: NumberOfWorkers = None,
         **options: Any,
     ) -> Self:
         """Decodes as `decode(spec)` does, and makes a random crop of each image, as torchvision's RandomResizedCrop and a flip.
 
         Only what a crop needs is decoded. The draws depend on the dataset's seed, the epoch and where the sample comes from.
         """
-        return self._then(crops.decode_crop(size, scale, ratio, flip, spec, handler=handler, **options))
+        return self._then(crops.decode_crop(size, scale, ratio, flip, spec, handler=handler, workers=workers, **options))
 
     def center_crop(
         self,
@@ -112,10 +113,11 @@ class FluidInterface(Generic[ItemT_co]):
         spec: str = "rgb8",
         *,
         handler: Handler = reraise_exception,
+        workers: NumberOfWorkers = None,
         **options: Any,
     ) -> Self:
         """Decodes as `decode(spec)` does, and makes of each image its middle, resized to a shorter side of `resize` before."""
-        return self._then(crops.center_crop(size, resize, spec, handler=handler, **options))
+        return self._then(crops.center_crop(size, resize, spec, handler=handler, workers=workers, **options))
 
     def xdecode(self, *args: Any, **options: Any) -> Self:
         """Decodes fields by patterns of their names, with functions of a stream: `xdecode(("*.jpg", f), json=json.load)`."""

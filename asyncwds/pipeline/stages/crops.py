@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from random import Random
 from typing import Any, ClassVar
-from zlib import crc32
 
 from asyncwds import checks
 from asyncwds.codecs.crops import CenterCrop as CentralPart
@@ -16,11 +14,11 @@ from asyncwds.codecs.decoders import Decoder
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.lineage import Trace
-from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.stage_run import StageRun, apply_each, open_loop, run_alone
+from asyncwds.pipeline.item_calls import open_calls, require_state
+from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers
+from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
+from asyncwds.pipeline.stage_run import apply_each, run_alone
 from asyncwds.runtime.handlers import Handler, reraise_exception
-from asyncwds.runtime.seeds import item_rng
 
 Pair = tuple[float, float]
 
@@ -36,9 +34,11 @@ class DecodeCrop:
     flip: float = 0.5
     spec: str = "rgb8"
     handler: Handler = reraise_exception
+    workers: NumberOfWorkers = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        checks.workers("decode_crop: workers", self.workers)
         checks.function("decode_crop: handler", self.handler, takes=1)
         require_crop_spec(self.spec)
         Decoder([self._images()], **self.options)
@@ -52,18 +52,19 @@ class DecodeCrop:
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return run_alone(self, source)
 
-    def open(self, source: Stream, context: RunContext) -> Stream:
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:
         images = self._images()
         decoder = Decoder([images], **self.options)
 
-        def decode(sample: Any, rng: Random) -> Any:
+        def decode(sample: Any, *, rng: Random) -> Any:
             return decoder.with_handler(images, replace(images, seed=rng.getrandbits(64))).decode(sample)
 
-        def crops(items: Iterator[Any], run: StageRun) -> Iterator[Any]:
-            draw = partial(item_rng, context.seed, context.epoch)
-            return apply_each(lambda sample: decode(sample, draw(_origin(run.lineage()))))(items, run)
+        function = ItemFunction(decode, seeded=True)
+        return open_calls(apply_each, function, source, context, "decode_crop", self.handler, self.workers)
 
-        return open_loop(crops, source, context, "decode_crop", self.handler)
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
+        require_state(state)
+        return self.open(source, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,11 @@ class CenterCrop:
     resize: int | None = None
     spec: str = "rgb8"
     handler: Handler = reraise_exception
+    workers: NumberOfWorkers = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        checks.workers("center_crop: workers", self.workers)
         checks.function("center_crop: handler", self.handler, takes=1)
         require_crop_spec(self.spec)
         self._decode()
@@ -91,8 +94,13 @@ class CenterCrop:
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return run_alone(self, source)
 
-    def open(self, source: Stream, context: RunContext) -> Stream:
-        return open_loop(apply_each(self._decode()), source, context, "center_crop", self.handler)
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:
+        function = ItemFunction(self._decode())
+        return open_calls(apply_each, function, source, context, "center_crop", self.handler, self.workers)
+
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
+        require_state(state)
+        return self.open(source, context)
 
 
 def decode_crop(
@@ -103,6 +111,7 @@ def decode_crop(
     spec: str = "rgb8",
     *,
     handler: Handler = reraise_exception,
+    workers: NumberOfWorkers = None,
     **options: Any,
 ) -> DecodeCrop:
     """Decodes as `decode(spec)` does, and makes a random crop of `size` [pixels], or (height, width), of each image.
@@ -110,9 +119,9 @@ def decode_crop(
     A crop has a part of `scale` of the image's area and a `ratio` of width to height, both drawn as torchvision's RandomResizedCrop
     does, and is turned left to right in `flip` of the cases. Only what a crop needs is decoded. The draws depend on the dataset's
     seed, the epoch and where the sample comes from, and on nothing else; several images of a sample get the same.
-    `options` are those of `decode`.
+    With `workers`, so many samples are worked on at once. `options` are those of `decode`.
     """
-    return DecodeCrop(size, scale, ratio, flip, spec, handler, options)
+    return DecodeCrop(size, scale, ratio, flip, spec, handler, workers, options)
 
 
 def center_crop(
@@ -121,20 +130,15 @@ def center_crop(
     spec: str = "rgb8",
     *,
     handler: Handler = reraise_exception,
+    workers: NumberOfWorkers = None,
     **options: Any,
 ) -> CenterCrop:
     """Decodes as `decode(spec)` does, and makes of each image its middle of `size` [pixels], or (height, width).
 
     With `resize` [pixels] it is the middle of the image with a shorter side of so many. What is beyond an image is black.
-    `options` are those of `decode`.
+    With `workers`, so many samples are worked on at once. `options` are those of `decode`.
     """
-    return CenterCrop(size, resize, spec, handler, options)
-
-
-def _origin(traces: tuple[Trace, ...]) -> tuple[int, ...]:
-    """Shard, ordinal and offset; of samples that came from no shard their key, if they have one."""
-    _, key, origin = traces[0] if len(traces) == 1 else (None, None, None)
-    return origin or (() if key is None else (crc32(str(key).encode("utf-8", "surrogatepass")),))
+    return CenterCrop(size, resize, spec, handler, workers, options)
 
 
 def _size(name: str, value: Any) -> tuple[int, int]:
