@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import leave_out
 
 from asyncwds.engine import ReadOptions
 from asyncwds.shards import Shard
@@ -46,7 +47,8 @@ def takes(scan, data, **limits):
     samples = []
     grouper = Grouper("u", 2)
     run = grouper.runs(scan, **{"max_member_bytes": 1000, "max_header_bytes": 1000, **limits})
-    assert run is not None, "these tests need a C compiler"
+    if run is None:
+        leave_out("the accelerator is missing: it is compiled where there are a C compiler and the headers of Python")
     stopped, odd = run(data, 0, len(data), 0, [])
     return stopped, odd, samples + grouper.feed([]) + grouper.finish()
 
