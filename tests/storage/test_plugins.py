@@ -156,7 +156,7 @@ def test_a_package_that_is_broken_is_named(scheme: str, message: str) -> None:
         lambda url: keys(wds.WebDataset(url)),
         wds.gopen,
         wds.TarWriter,
-        expand_and_list,
+        lambda url: expand_and_list(url.replace("a.tar", "*.tar")),
     ):
         with pytest.raises(SpecError, match=message):
             use(f"{scheme}://b/a.tar")
