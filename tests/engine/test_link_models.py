@@ -32,6 +32,7 @@ async def read(model: LinkModel, prefetch: Prefetch, *, shards: int, size: int, 
     return seconds, early, counters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first_byte", "rate"), LINKS)
 def test_auto_is_near_the_best_of_fixed_settings_and_stays_within_the_buffer(first_byte, rate):
     model = LinkModel(first_byte, rate, chunk_bytes=MiB)

@@ -11,10 +11,10 @@ import signal
 import sys
 import time
 from contextlib import aclosing, closing
-from pathlib import Path
 
 import numpy as np
 import pytest
+from shared_memory import left_since, shared_files
 
 import asyncwds as wds
 from asyncwds.errors import BridgeError, NotFoundError, SharedMemoryError, SpecError, WorkerDiedError
@@ -48,10 +48,6 @@ def shown(batch):
 
 def forked(data, *args, **options):
     return wds.loader(data, *args, start_method="fork", **options)
-
-
-def shared_files():
-    return sorted(Path("/dev/shm").iterdir()) if Path("/dev/shm").is_dir() else []
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
@@ -126,7 +122,7 @@ def test_values_of_all_kinds_cross_and_slots_grow(folder, tmp_path):
             for mine, theirs in zip(loader, Fields(20), strict=True):
                 assert_same(mine, theirs)
         assert list(tmp_path.iterdir()) == []
-        assert shared_files() == before
+        assert left_since(before) == set()
         assert mine["chw"].strides == theirs["chw"].strides
         assert mine["chw"].ctypes.data % 64 == 0
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from shared_memory import left_since, shared_files
 
 PROGRAM = """
 import sys, time, threading
@@ -76,10 +77,6 @@ def is_running(pid):
     return False
 
 
-def shared_files(*folders):
-    return [sorted(Path(folder).iterdir()) for folder in ("/dev/shm", *folders)]
-
-
 @pytest.mark.parametrize(
     ("method", "kind", "shared"),
     [("spawn", "Endless", True), ("fork", "Endless", False), ("fork", "Busy", True), ("forkserver", "Busy", False)],
@@ -91,7 +88,7 @@ def test_processes_end_when_the_one_that_iterates_is_killed(program, tmp_path, m
     started = Started(program, method, kind, folder if shared else "")
     os.kill(started.process.pid, signal.SIGKILL)
     assert started.finish() == (-signal.SIGKILL, "")
-    assert shared_files(folder) == before
+    assert left_since(before, folder) == set()
 
 
 @pytest.mark.parametrize("kind", ["Endless", "Busy"])
@@ -104,7 +101,7 @@ def test_a_process_that_is_killed_is_an_error_at_once(program, tmp_path, kind):
     assert errors.splitlines()[-1].startswith(
         f"asyncwds.errors.WorkerDiedError: loader process 1 (pid {started.workers[1]}) was killed by SIGKILL"
     )
-    assert shared_files(tmp_path) == before
+    assert left_since(before, tmp_path) == set()
 
 
 @pytest.mark.parametrize(("method", "kind"), [("spawn", "Busy"), ("fork", "Endless")])

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
+from shared_memory import left_since, shared_files
 from torch.utils.data import DataLoader
 
 import asyncwds as wds
@@ -184,9 +184,9 @@ def test_nothing_is_left_when_a_process_ends(urls, tmp_path):
     """
     (tmp_path / "program.py").write_text(textwrap.dedent(program))
     (tmp_path / "tmp").mkdir()
-    before = set(Path("/dev/shm").iterdir())
+    before = shared_files()
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     done = subprocess.run([sys.executable, tmp_path / "program.py"], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{SHARDS * SAMPLES}\n", "")
     assert not list((tmp_path / "tmp").iterdir())
-    assert not set(Path("/dev/shm").iterdir()) - before
+    assert left_since(before) == set()
