@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 
 from asyncwds.engine.connection_tuner import START, ConnectionTuner
-from asyncwds.engine.part_sizes import LinkSpeed
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.scheduler import Scheduler
@@ -20,6 +19,7 @@ from asyncwds.runtime.descriptors import advice, are_used_up, most_connections
 from asyncwds.storage.base import Body, Fetcher, ObjectRange
 from asyncwds.storage.layers.hedge import affords_extra
 
+WEIGHT = 0.2  # of the latest answer in the average of them
 HEAD_START = 0.008  # [s]: with 3 ms nothing is won, with 6 and more 15 ms
 
 
@@ -42,7 +42,7 @@ class Downloader:
         self._most = max(scheduler.rotation.slots or 1, most_connections())
         self._connections = min(scheduler.connections, self._most)
         self._tuner = ConnectionTuner(max(START, self._connections), self._connections) if tuned else None
-        self._link = LinkSpeed()
+        self._first_byte = 0.0  # [s] from a request to its answer, as a moving average
         self._ahead = ReadAhead()
         self._tasks: dict[Part, asyncio.Task[None]] = {}
         self._room: dict[Part, asyncio.Future[None]] = {}  # paused streams
@@ -90,10 +90,9 @@ class Downloader:
         scheduler.outside = self._outside()
         starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
         scheduler.ahead = self._ahead.observe(now, starved, resting=scheduler.resting)
-        scheduler.least_last_split = self._link.worth_a_request
         scheduler.connections = self._connections
         if self._tuner is not None:
-            tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled, self._link.first_byte)
+            tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled, self._first_byte)
             scheduler.connections = min(self._most, max(self._connections, tuned))
 
     async def wait_for(self, run: ShardRun | None) -> None:
@@ -188,14 +187,16 @@ class Downloader:
             async with self._fetcher.open(wanted, buffer=buffer) as body:
                 self._scheduler.answered(part, body.answer)
                 self.schedule()
-                answered = self._now()
+                self._observe_answer(self._now() - asked)
                 await self._receive(part, body)
-            self._link.observe(answered - asked, part.received, self._now() - answered)
             self._scheduler.completed(part)
         except WdsError as error:
             self._scheduler.failed(part, error)
         except Exception as error:  # noqa: BLE001 - a fetcher's bug: it must reach the consumer, not end a task unseen
             self._scheduler.failed(part, _unexpected(error, run.shard.url))
+
+    def _observe_answer(self, seconds: float) -> None:
+        self._first_byte += (WEIGHT if self._first_byte else 1.0) * (seconds - self._first_byte)
 
     async def _receive(self, part: Part, body: Body) -> None:
         """Bytes [part.start, part.stop) of a body; one that came without ranges begins at 0 and goes to the end."""

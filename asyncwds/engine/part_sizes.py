@@ -1,8 +1,7 @@
-"""How large the next part is, and what a request costs on this link."""
+"""How large the next part is."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 from asyncwds.runtime.units import KiB
@@ -10,8 +9,6 @@ from asyncwds.runtime.units import KiB
 GROWTH = 6
 IN_FLIGHT = 0.85  # of the budget, at most
 STEP = 256 * KiB
-WEIGHT = 0.2  # of the latest part, in what a request costs
-SHORT = 0.02  # [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +33,3 @@ class PartSizes:
 
     def _whole(self, size: int) -> int:
         return max(self.least, size - size % STEP)
-
-
-@dataclass(slots=True)
-class LinkSpeed:
-    """Moving averages over parts: the time from a request to its answer [s], and the rate of one connection [bytes/s]."""
-
-    first_byte: float = 0.0
-    rate: float = 0.0
-
-    def observe(self, waited: float, received: int, seconds: float) -> None:
-        """A part of so many bytes that was answered after `waited` [s] and came within `seconds`."""
-        weight = WEIGHT if self.rate else 1.0
-        self.first_byte += weight * (waited - self.first_byte)
-        if seconds > 0:
-            self.rate += weight * (received / seconds - self.rate)
-
-    @property
-    def worth_a_request(self) -> int:
-        """Bytes still to come on one connection of which another one had better bring half; any number while no part has come.
-
-        They take it longer than twice an answer, and longer than a read that is under way: a part of a file comes at once.
-        """
-        return int(self.rate * max(2 * self.first_byte, SHORT)) or sys.maxsize

@@ -19,8 +19,7 @@ Three rules bound memory and cannot deadlock:
 3. The part that the reader needs next may start whatever the budget says.
 
 A part that is slow while the reader waits for it can be `split`: its second half, or all that is still to come if it has
-stalled, goes to another connection. At the end of the plan, where nothing else is left to start, connections that are free take
-halves of the parts that have most still to come.
+stalled, goes to another connection.
 
 A stream without ranges reserves one part's size and pauses when as many bytes wait in it; so it can hold its
 connection for ever. Rule 1 keeps a connection for the shard that is read (its first part started before any part
@@ -49,7 +48,7 @@ LEAST_SHARE = 4  # a quarter of the budget is for parts in flight, however much 
 class Scheduler:
     """What is in flight and what is reserved; `rotation` has whose turn it is to be read.
 
-    `connections`, `ahead` and `least_last_split` may be changed at any time; parts already in flight run on. Parts have
+    `connections` and `ahead` may be changed at any time; parts already in flight run on. Parts have
     `part_bytes`, or between `least_part` and that.
     """
 
@@ -70,13 +69,12 @@ class Scheduler:
         self.budget = budget
         self.window = window
         self.sizes = PartSizes(least_part or part_bytes, part_bytes)
-        self.least_last_split = sys.maxsize
         self.splits = 0
+        self.in_flight = 0
         self.reserved = 0
         self.outside = 0  # bytes that samples hold, complete or not
         self.held = 0  # parts started and not read to their end
         self.paused = 0  # streams in flight that wait for the reader
-        self._fetching: set[Part] = set()  # in flight, whatever has become of them
         self._buffers = Buffers(part_bytes, budget // part_bytes)
         self._usual = 0  # size [bytes] of the shard whose answer came last, if it has ranges
         self._todo: list[ShardRun] = []  # the startable ones, in plan order
@@ -91,16 +89,9 @@ class Scheduler:
         while True:
             needed = self._needed()
             run = needed or self._next_run()
-            if run is not None and (self._fits(run) or needed):
-                started.append(self._start(run))
-            elif run is None and (half := self._split_last()):
-                started.append(half)
-            else:
+            if run is None or not (self._fits(run) or needed):
                 return started
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._fetching)
+            started.append(self._start(run))
 
     def _part_bytes(self, run: ShardRun | None) -> int:
         """The size [bytes] of a shard's next part; that of a new shard's first one if it is None."""
@@ -191,7 +182,7 @@ class Scheduler:
     def _count_in(self, part: Part) -> None:
         self.reserved += part.reserved
         self.held += 1
-        self._fetching.add(part)
+        self.in_flight += 1
 
     def _deserves_a_buffer(self, run: ShardRun, part: Part) -> bool:
         """A buffer is as large as parts can be, and takes as much of the budget: too much for a small part."""
@@ -199,13 +190,6 @@ class Scheduler:
         if part.stop is None or self.reserved + room > self.allowed or part.stop - part.start > room:
             return False
         return (part.stop - part.start if run.total is not None else min(self._usual, part.stop - part.start)) * 2 > room
-
-    def _split_last(self) -> Part | None:
-        """At the end of the plan, where connections have nothing else to do: half of the part that has most still to come."""
-        if not self.rotation.exhausted or self._todo or not self._fetching:
-            return None
-        last = max(self._fetching, key=lambda part: part.missing or 0)
-        return self.split(last) if (last.missing or 0) >= self.least_last_split else None
 
     def split(self, part: Part) -> Part | None:
         """Cuts what is still to come of a part in two, and starts the second half; None if it is not worth it or has no connection.
@@ -278,7 +262,7 @@ class Scheduler:
 
     def released(self, part: Part) -> None:
         """A part's task has ended, and with it the use of its connection. Until then it may write to its buffer."""
-        self._fetching.discard(part)
+        self.in_flight -= 1
         part.in_flight = False
         if part.state in (PartState.READ, PartState.DROPPED):
             self._recycle_buffer(part)

@@ -22,7 +22,6 @@ class World:
         self.scheduler = Scheduler(iter([Shard(f"s{i}", i) for i in range(len(objects))]), **settings)
         self.fixed = settings["connections"]
         self.part_bytes = settings["part_bytes"]
-        self.scheduler.least_last_split = 2
         self.arrival = settings.get("arrival", False)
         self.moving: dict[Part, int] = {}  # in flight → bytes sent so far; -1 before the answer
         self.opened: set[ShardRun] = set()
@@ -48,12 +47,10 @@ class World:
         assert self.scheduler.in_flight == 0
 
     def start(self) -> None:
-        stops = {part: part.stop for part in self.moving}
         for part in self.scheduler.startable():
             assert part not in self.moving
             self.opened.add(part.run)
             self.moving[part] = -1
-        self.splits += sum(part.stop != stop for part, stop in stops.items())
         self.scheduler.paused = sum(part.full for part in self.moving)
 
     def check(self) -> None:
