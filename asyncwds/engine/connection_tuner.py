@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 START = 16
-LOWEST = 1
 HIGHEST = 64
 INTERVAL = 0.5  # [s]: some ten answers of a bucket with 50 ms to first byte
 SHORTEST = 0.1  # [s]
@@ -25,10 +24,10 @@ UNUSED = 4  # intervals without a wait, until there are fewer
 
 @dataclass(slots=True)
 class ConnectionTuner:
-    """`observe` may be called as often as one likes; it decides once in an interval."""
+    """`observe` may be called as often as one likes; it decides once in an interval. There are never fewer than `lowest`."""
 
     connections: int = START
-    lowest: int = LOWEST
+    lowest: int = 1
     _since: float | None = None
     _bytes: int = 0
     _starved: float = 0.0
@@ -57,7 +56,7 @@ class ConnectionTuner:
     def _decide(self, rate: float, waited: float, throttled: bool) -> None:
         self._unused = 0 if waited > 0.01 else self._unused + 1
         if throttled:
-            self.connections = max(LOWEST, self.connections // 2)
+            self.connections = max(self.lowest, self.connections // 2)
             self._before, self._rest, self._climbing, self._needed = None, REST, False, 0
         elif self._before is not None:
             self._judge(rate, waited > 0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 
 from asyncwds.engine.connection_tuner import START, ConnectionTuner
 from asyncwds.engine.parts import Part, PartState, ShardRun
@@ -49,15 +49,12 @@ class Downloader:
         self._awaited: ShardRun | None = None
         self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
         self._waiting_since: float | None = None
+        self._late_parts = LateParts()
         self._watching: asyncio.TimerHandle | None = None
         self._first: asyncio.TimerHandle | None = None
         self._next: asyncio.Handle | None = None
         self._closed = False
         self._broken: Exception | None = None
-
-    @cached_property
-    def _late_parts(self) -> LateParts:
-        return LateParts()
 
     # -- for the reader -------------------------------------------------------------------------------------------
 
@@ -93,7 +90,7 @@ class Downloader:
         scheduler.connections = self._connections
         if self._tuner is not None:
             tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled, self._first_byte)
-            scheduler.connections = min(self._most, max(self._connections, tuned))
+            scheduler.connections = min(self._most, tuned)
 
     async def wait_for(self, run: ShardRun | None) -> None:
         """Returns when more of a shard may have come; None for any. Raises what went wrong in here, if something did."""

@@ -96,8 +96,7 @@ class Scheduler:
     def _part_bytes(self, run: ShardRun | None) -> int:
         """The size [bytes] of a shard's next part; that of a new shard's first one if it is None."""
         reading = self.rotation.reading
-        begun = run is not None and run in reading
-        ahead = run.ahead * len(reading) if run is not None and begun else self.reserved
+        ahead = run.ahead * len(reading) if run is not None and run in reading else self.reserved
         return self.sizes.next(ahead, self.connections, self.budget)
 
     @property
