@@ -142,6 +142,7 @@ def test_a_cache_that_is_named(shard, tmp_path):
         (["ls", "--header", "A: b", "a.tar"], "none"),
         (["ls", "--profile", "x", "gs://b/a.tar"], "--profile is not for gs: urls"),
         (["bench", "--anonymous", "http://h/a.tar"], "only buckets take that"),
+        (["bench", "--interleave", "2", "a.tar"], "how --shuffle is done"),
         (["ls", "-0", "--json", "a.tar"], "-0 goes with neither"),
     ],
 )
@@ -165,6 +166,42 @@ def test_bench_has_a_table_of_where_the_time_went(shard):
     assert {"consumer"} <= {row[0] for row in rows} <= {"consumer", "parser", "disk", "shards"}
     assert seconds == sorted(seconds, reverse=True)
     assert sum(float(row[-1].rstrip("%")) for row in rows) == pytest.approx(100, abs=0.5)
+
+
+@pytest.fixture
+def ten_shards(tmp_path):
+    for shard in range(10):
+        samples = [{"__key__": f"{shard}-{n}", "txt": "x" * 100} for n in range(50)]
+        (tmp_path / f"{shard}.tar").write_bytes(make_shard(samples))
+    return tmp_path / "{0..9}.tar"
+
+
+def test_bench_says_how_well_each_setting_shuffles(ten_shards):
+    both = ("--shuffle", "0", "--shuffle", "500", "--interleave", "1", "--interleave", "5")
+    done = asyncwds("bench", "--json", *both, ten_shards)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    in_turn, rotated, full, rotated_and_full = rows
+    assert [(row["buffer"], row["interleave"]) for row in rows] == [(0, 1), (0, 5), (500, 1), (500, 5)]
+    assert {row["samples"] for row in rows} == {500}
+    assert in_turn["same_shard"] == pytest.approx(490 / 499)
+    assert in_turn["apart"] == 1
+    assert in_turn["distance"] == pytest.approx(1 / 500)
+    assert in_turn["buffered"] == 0
+    assert rotated["same_shard"] < in_turn["same_shard"]
+    for row in (full, rotated_and_full):  # a buffer that holds everything gives a random order
+        assert row["same_shard"] == pytest.approx(row["same_shard_random"], abs=0.05)
+        assert row["distance"] == pytest.approx(row["distance_random"], abs=0.06)
+        assert row["shards_in_window"] == pytest.approx(row["shards_in_window_random"], abs=0.5)
+        assert row["buffered"] == 500 * 100
+
+
+def test_bench_shows_shuffles_in_words(ten_shards):
+    lines = asyncwds("bench", "--shuffle", "50", "--shards-in-order", ten_shards).stdout.splitlines()
+    assert lines[0] == "shards in order, buffer 50, interleave 1"
+    assert [line.split()[0] for line in lines[1:]] == ["same", "distance", "batch", "holds"]
+    assert "5.0 kB in the buffer" in lines[-1]
+    alone = asyncwds("bench", "--shuffle", "50", "-n", "1", ten_shards).stdout.splitlines()
+    assert alone[1].strip() == "fewer than two samples"
 
 
 def test_bench_says_what_it_read_and_what_limits(shard):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from asyncwds.cli.options import reading_options
 from asyncwds.formatting.quantities import GB, MB, size
+
+if TYPE_CHECKING:
+    from asyncwds.pipeline.dataset import WebDataset
 
 
 @click.command()
@@ -17,21 +20,59 @@ from asyncwds.formatting.quantities import GB, MB, size
 @click.option("-c", "--connections", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given.")
 @click.option("-n", "--samples", type=click.IntRange(min=1), help="Stop after so many samples.")
 @click.option("--stages", is_flag=True, help="A table of where the time went.")
+@click.option(
+    "--shuffle",
+    "buffers",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="Say how well a shuffle with a buffer of so many samples mixes the shards. May be given several times.",
+)
+@click.option(
+    "--interleave",
+    "interleaves",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Read so many shards in rotation. Several, with --shuffle: each of them with each buffer.",
+)
+@click.option("--shards-in-order", is_flag=True, help="With --shuffle: don't shuffle the shards themselves.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON: numbers in bytes and seconds.")
 @reading_options
 def bench(
-    urls: tuple[str, ...], *, connections: int | None, samples: int | None, stages: bool, as_json: bool, **options: Any
+    urls: tuple[str, ...],
+    *,
+    connections: int | None,
+    samples: int | None,
+    stages: bool,
+    buffers: tuple[int, ...],
+    interleaves: tuple[int, ...],
+    shards_in_order: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Reads shards as fast as it can and says what limits that.
+    """Reads shards as fast as it can and says what limits that; or, with --shuffle, how well they are shuffled.
 
     URLS are as for `ls`.
     """
+    from asyncwds.cli.reading import dataset, sources  # noqa: PLC0415 - heavy
+    from asyncwds.cli.shuffles import as_numbers, as_text, measure_settings, shuffle_settings  # noqa: PLC0415 - heavy
+
+    read_from = sources(urls, **options)
+    if buffers:
+        settings = shuffle_settings(buffers, interleaves, shards=not shards_in_order)
+        for row in measure_settings(settings, urls, read_from, connections, samples):
+            click.echo(json.dumps(as_numbers(row)) if as_json else as_text(row))
+        return
+    if interleaves or shards_in_order:
+        raise click.UsageError("--interleave and --shards-in-order say how --shuffle is done, and there is none")
+    _bench_speed(dataset(urls, read_from, connections), samples, stages=stages, as_json=as_json)
+
+
+def _bench_speed(shards: WebDataset, samples: int | None, *, stages: bool, as_json: bool) -> None:
     import resource  # noqa: PLC0415 - used here only
     from time import monotonic  # noqa: PLC0415 - used here only
 
-    from asyncwds.cli.reading import dataset, progress, sources  # noqa: PLC0415 - heavy
+    from asyncwds.cli.reading import progress  # noqa: PLC0415 - heavy
 
-    shards = dataset(urls, sources(urls, **options), connections)
     if samples is not None:
         shards = shards.slice(samples)
     began, first = monotonic(), None

@@ -82,14 +82,23 @@ def _names(settings: Any) -> set[str]:
     return {each.name for each in fields(settings)}
 
 
-def dataset(urls: Iterable[str], sources: Sources, connections: int | None = None) -> WebDataset:
-    """The samples in the order of the urls."""
+def dataset(
+    urls: Iterable[str],
+    sources: Sources,
+    connections: int | None = None,
+    interleave: int = 1,
+    *,
+    shuffle_shards: bool = False,
+) -> WebDataset:
+    """The samples of the shards in the order of the urls, or shuffled, always in the same way."""
     from asyncwds.pipeline.dataset import WebDataset  # noqa: PLC0415 - heavy
+    from asyncwds.settings.prefetch import Prefetch  # noqa: PLC0415 - heavy
 
     return WebDataset(
         list(urls),
-        shardshuffle=False,
-        prefetch=connections,
+        shardshuffle=shuffle_shards,
+        seed=0,
+        prefetch=Prefetch(connections=connections or "auto", interleave=interleave),
         empty_check=False,
         http=sources.access.http,
         storage=sources.access.storage or None,

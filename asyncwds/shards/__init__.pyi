@@ -13,6 +13,7 @@ from .likeness import in_folder as in_folder
 from .manifests import ShardRecord as ShardRecord
 from .plan import pick as pick
 from .shard import Shard as Shard
+from .shuffle_quality import measure_shuffle as measure_shuffle
 from .url_list import UrlList as UrlList
 from .urls import expand as expand
 from .urls import local_path as local_path
