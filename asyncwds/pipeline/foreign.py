@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from asyncwds.pipeline.context import Resources
-from asyncwds.pipeline.lineage import REMEMBERED, Trace, joined, trace_of
+from asyncwds.pipeline.lineage import REMEMBERED, SampleTrace, joined, trace_of
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_errors import is_noted, note_place
 
@@ -27,8 +27,8 @@ class ForeignRun:
         self._source = source
         self._item: Any = _NOTHING  # what it took last, unless that is noted
         self._fresh = False  # whether it has given nothing since
-        self._earlier: list[tuple[Trace, ...]] = []  # of what it took before that, since it gave something
-        self._given: list[tuple[Trace, ...]] = []  # the same for what it gave last
+        self._earlier: list[tuple[SampleTrace, ...]] = []  # of what it took before that, since it gave something
+        self._given: list[tuple[SampleTrace, ...]] = []  # the same for what it gave last
         self._passing: Exception | None = None  # an error of the source, on its way through the stage
 
     def taken(self, items: Iterator[Any]) -> Iterator[Any]:
@@ -64,10 +64,10 @@ class ForeignRun:
             self._passing = None  # with its traceback it would keep what an iterator that is dropped has open
             raise
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         return self._traces(self._given)
 
-    def _traces(self, earlier: list[tuple[Trace, ...]]) -> tuple[Trace, ...]:
+    def _traces(self, earlier: list[tuple[SampleTrace, ...]]) -> tuple[SampleTrace, ...]:
         latest = () if self._item is _NOTHING else trace_of(self._item, self._source)
         return joined([*earlier, latest])
 
@@ -85,7 +85,7 @@ class HeadRun:
         self._resources.hold_if_it_can_be(self._items)
         return self._items
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         """Datasets and mixes of ours know it."""
-        lineage: Callable[[], tuple[Trace, ...]] | None = getattr(self._items, "lineage", None)
+        lineage: Callable[[], tuple[SampleTrace, ...]] | None = getattr(self._items, "lineage", None)
         return () if lineage is None else lineage()

@@ -21,7 +21,7 @@ from asyncwds.parallel.tasks import Failure, Workers
 from asyncwds.parallel.threads import WorkerThreads
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers
-from asyncwds.pipeline.lineage import Trace, origins_of, trace_of
+from asyncwds.pipeline.lineage import SampleTrace, origins_of, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import Loop, open_loop
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream, close_generator
@@ -32,7 +32,7 @@ from asyncwds.samples import Sample
 Draw = Callable[[tuple[int, ...]], Random]
 
 # A sample, which tells by itself where it came from, or another item with that, and the numbers that its draws are made of.
-Entry = Sample | tuple[Any, tuple[Trace, ...], tuple[int, ...]]
+Entry = Sample | tuple[Any, tuple[SampleTrace, ...], tuple[int, ...]]
 
 
 CallLoop = Callable[[Callable[[Any], Any]], Loop]
@@ -86,7 +86,7 @@ class Entries:
                 traces = trace_of(item, source)
                 yield item, traces, self._numbers(traces)
 
-    def _numbers(self, traces: tuple[Trace, ...]) -> tuple[int, ...]:
+    def _numbers(self, traces: tuple[SampleTrace, ...]) -> tuple[int, ...]:
         """Of what was not made of samples of shards, its number here."""
         origins = [origin for _, _, origin in traces if origin is not None]
         if not origins or len(origins) < len(traces):
@@ -127,7 +127,7 @@ class ParallelCalls:
         self._number = workers or 1
         self._ordered: OrderedCalls | None = None
         self._items: Iterator[Any] = iter(())
-        self._traces: tuple[Trace, ...] = ()
+        self._traces: tuple[SampleTrace, ...] = ()
         self._interrupted = False
 
     def __iter__(self) -> Iterator[Any]:
@@ -175,7 +175,7 @@ class ParallelCalls:
         finally:
             del outcome  # which the error's traceback would lead to
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         return self._traces
 
     def state(self) -> JsonValue:
@@ -183,7 +183,7 @@ class ParallelCalls:
         held = self._ordered.held() if self._ordered is not None else []
         return {"held": [origins_of(self._traces_of(entry)) for entry in held]}
 
-    def _traces_of(self, entry: Entry) -> tuple[Trace, ...]:
+    def _traces_of(self, entry: Entry) -> tuple[SampleTrace, ...]:
         return trace_of(entry, self._source) if isinstance(entry, Sample) else entry[1]
 
     def interrupt(self) -> None:

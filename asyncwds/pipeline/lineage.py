@@ -17,12 +17,12 @@ SHOWN = 3  # samples and shards that a note names
 REMEMBERED = 4096  # samples that a function of a user's may take for one item, and still be known to have taken
 
 
-Trace = tuple[str | None, str | None, tuple[int, int, int] | None]
+SampleTrace = tuple[str | None, str | None, tuple[int, int, int] | None]
 """A sample by the url of its shard, its key, and its `Origin` as a tuple (a NamedTuple takes 0.1 us more); None is not known."""
-_UNKNOWN: Trace = (None, None, None)
+_UNKNOWN: SampleTrace = (None, None, None)
 
 
-def trace_of(item: Any, source: Stream) -> tuple[Trace, ...]:
+def trace_of(item: Any, source: Stream) -> tuple[SampleTrace, ...]:
     """What an item is made of that came from the source just now."""
     if type(item) is tuple:
         return source.lineage()
@@ -37,25 +37,25 @@ def trace_of(item: Any, source: Stream) -> tuple[Trace, ...]:
     return behind
 
 
-def sample_trace(sample: Sample) -> Trace | None:
+def sample_trace(sample: Sample) -> SampleTrace | None:
     try:
         return sample["__url__"], sample["__key__"], sample._origin  # noqa: SLF001 - an Origin would take 0.2 us more
     except (KeyError, AttributeError):  # one of the users' making
         return None
 
 
-def joined(traces: Iterable[tuple[Trace, ...]]) -> tuple[Trace, ...]:
+def joined(traces: Iterable[tuple[SampleTrace, ...]]) -> tuple[SampleTrace, ...]:
     return tuple([trace for each in traces for trace in each])
 
 
-def origins_of(traces: tuple[Trace, ...]) -> list[JsonValue]:
+def origins_of(traces: tuple[SampleTrace, ...]) -> list[JsonValue]:
     """For a state: [shard, ordinal, offset] of each sample that an item was made of. Raises SpecError where that is not known."""
     if not traces or any(origin is None for _, _, origin in traces):
         raise SpecError("a stage can tell what it holds only where that was made of samples of shards")
     return [list(origin or ()) for _, _, origin in traces]
 
 
-def describe_traces(traces: tuple[Trace, ...]) -> str:
+def describe_traces(traces: tuple[SampleTrace, ...]) -> str:
     """For a message: `sample 'a' of train-0.tar at offset 512`, or the first of several; "" where nothing is known."""
     keys = [repr(key) for _, key, _ in traces if key is not None]
     if not keys:

@@ -8,7 +8,7 @@ from typing import Any
 
 from asyncwds.pipeline.adapt import adapt_head, follows_pass
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.lineage import Trace
+from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.streams import NoItems, close_generator, opened
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.seeds import make_seed
@@ -31,9 +31,9 @@ class Mixed(Iterator[Any]):
         except Exception as error:  # noqa: BLE001 - raised again
             raise error.with_traceback(users_frames(error))  # noqa: B904 - it is the same error
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         """As the member knows it that gave the latest item."""
-        lineage: Callable[[], tuple[Trace, ...]] | None = getattr(self._latest.member, "lineage", None)
+        lineage: Callable[[], tuple[SampleTrace, ...]] | None = getattr(self._latest.member, "lineage", None)
         return () if lineage is None else lineage()
 
     def interrupt(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.context import RunContext
-    from asyncwds.pipeline.lineage import Trace
+    from asyncwds.pipeline.lineage import SampleTrace
 
 JsonValue: TypeAlias = bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"] | None
 
@@ -21,7 +21,7 @@ class Stream(Iterator[Any], Protocol):
     def interrupt(self) -> None:
         """Called from another thread: a `next` that waits raises BridgeError."""
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         """The samples that the latest item was made of, as far as that is known."""
 
 

@@ -16,7 +16,7 @@ from asyncwds.errors import BridgeError, SpecError
 from asyncwds.pipeline.adapt import adapt_all, first_needed, last_reader, last_splitter
 from asyncwds.pipeline.clock import StageClock, stage_name
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.lineage import Trace
+from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.streams import NoItems, passing
 from asyncwds.pipeline.tracebacks import users_frames
@@ -105,7 +105,7 @@ class Run:
         items = repeated(self._one_pass, self._description.passes)
         return items if self._description.items is None else islice(items, self._description.items)
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         """The samples that the latest item was made of."""
         return self._stream.lineage()
 
@@ -232,7 +232,7 @@ class Iteration(Iterator[Any]):
         if self._after is not _NOTHING:
             _refuse()
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         """The samples that the latest item was made of."""
         return self._run.lineage()
 

@@ -8,7 +8,7 @@ is all: in a pipeline the stage gets a handler that also counts, so that what wa
 from __future__ import annotations
 
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.lineage import Trace, describe_traces
+from asyncwds.pipeline.lineage import SampleTrace, describe_traces
 from asyncwds.runtime.handlers import Handler, ask
 
 
@@ -34,7 +34,7 @@ def note(error: Exception, stage: str, sample: object) -> None:
     error.add_note(f"in stage {stage}" + (f", sample {key!r}" if key is not None else ""))
 
 
-def note_place(error: Exception, stage: str, traces: tuple[Trace, ...]) -> None:
+def note_place(error: Exception, stage: str, traces: tuple[SampleTrace, ...]) -> None:
     """Says in the error which stage worked on which samples of which shards."""
     error.add_note(", ".join(filter(None, [f"in stage {stage}", describe_traces(traces)])))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from asyncwds.errors import EmptyEpochError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.lineage import Trace, joined, trace_of
+from asyncwds.pipeline.lineage import SampleTrace, joined, trace_of
 from asyncwds.pipeline.protocol import Stage, Stream
 from asyncwds.pipeline.stage_errors import goes_on, note_place
 from asyncwds.pipeline.streams import StageStream, stream_over
@@ -78,7 +78,7 @@ class StageRun:
     def __init__(self, name: str, handler: Handler, source: Stream, outcome: Outcome) -> None:
         self.name = name
         self.item: Any = None
-        self._traces: list[tuple[Trace, ...]] = []  # of the items of a batch that don't tell by themselves
+        self._traces: list[tuple[SampleTrace, ...]] = []  # of the items of a batch that don't tell by themselves
         self._handler = handler
         self._source = source
         self._outcome = outcome
@@ -109,7 +109,7 @@ class StageRun:
             note(lineage() if type(item) is tuple else trace_of(item, source))
         return batch
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         item = self.item
         if type(item) is Sample:
             try:  # `sample_trace`, without the call: batches and shuffles of tuples ask for each item (0.4 -> 0.25 us)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from asyncwds.pipeline.context import Resources
-from asyncwds.pipeline.lineage import Trace
+from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.protocol import JsonValue
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class NoItems:
     def __next__(self) -> Any:
         raise StopIteration
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         return ()
 
 
@@ -40,7 +40,7 @@ class StageStream:
         self,
         make: Callable[[], Iterator[Any]],
         source: Any,
-        lineage: Callable[[], tuple[Trace, ...]] | None = None,
+        lineage: Callable[[], tuple[SampleTrace, ...]] | None = None,
         *,
         closes: bool = True,
     ) -> None:

@@ -12,7 +12,7 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.lineage import Trace, origins_of, trace_of
+from asyncwds.pipeline.lineage import SampleTrace, origins_of, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream
@@ -65,7 +65,7 @@ class Shuffle:
 
 # A sample, which tells by itself where it came from, or another item and that. A pair for each sample would be one more object
 # for the garbage collector to look at, as long as the buffer holds it.
-Held = Sample | tuple[Any, tuple[Trace, ...]]
+Held = Sample | tuple[Any, tuple[SampleTrace, ...]]
 
 
 class ShuffleRun:
@@ -97,14 +97,14 @@ class ShuffleRun:
             else:
                 yield item, trace_of(item, source)
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         return self._traces(self._latest)
 
     def state(self) -> JsonValue:
         """The random numbers to come, and the origins of what is in the buffer. Raises SpecError where these are not known."""
         return {"rng": list(self._rng.getstate()), "held": [origins_of(self._traces(held)) for held in self._buffer]}
 
-    def _traces(self, held: Held) -> tuple[Trace, ...]:
+    def _traces(self, held: Held) -> tuple[SampleTrace, ...]:
         return trace_of(held, self._source) if isinstance(held, Sample) else held[1]
 
 

@@ -11,7 +11,7 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.lineage import Trace
+from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.pipeline.stages.device_copies import copy_ahead, open_stream
@@ -45,8 +45,8 @@ class _Copies:
     def __init__(self, stage: ToDevice, source: Stream) -> None:
         self._stage = stage
         self._source = source
-        self._held: deque[tuple[Trace, ...]] = deque()
-        self._latest: tuple[Trace, ...] = ()
+        self._held: deque[tuple[SampleTrace, ...]] = deque()
+        self._latest: tuple[SampleTrace, ...] = ()
 
     def items(self) -> Iterator[Any]:
         stream = open_stream(self._stage.device)
@@ -60,7 +60,7 @@ class _Copies:
             self._held.append(self._source.lineage())
             yield batch
 
-    def lineage(self) -> tuple[Trace, ...]:
+    def lineage(self) -> tuple[SampleTrace, ...]:
         return self._latest
 
 
