@@ -6,12 +6,14 @@ So must the samples, errors and all that shows between two chunks be with and wi
 import importlib.util
 import io
 import random
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,16 @@ def _cut(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
             return
         yield data[start : start + size]
         start += size
+
+
+def _single_bytes(data: bytes) -> Iterator[int]:
+    """1 for each byte, but one piece for the middle of what is all one byte and not zero: payload, where all cuts are alike."""
+    start = 0
+    for run in re.finditer(rb"([^\0])\1{255,}", data):
+        yield from repeat(1, run.start() + 100 - start)
+        yield run.end() - run.start() - 200
+        start = run.end() - 100
+    yield from repeat(1, len(data) - start)
 
 
 def _read(chunks: Iterable[bytes], **options: Any) -> Outcome:
@@ -107,7 +119,7 @@ def parse(scan: Scanner | None) -> Parse:
         whole = _read([data], **options)
         source = random.Random(len(data))
         ways: dict[str, Iterable[int]] = {
-            "bytes": (1 for _ in data),
+            "bytes": _single_bytes(data),
             "blocks": (512 for _ in data),
             "nearly blocks": (511 for _ in data),
             "random": (source.choice((0, 1, 7, 100, 511, 512, 513, 1024, 3000, 10_000)) for _ in range(len(data) + 10)),
