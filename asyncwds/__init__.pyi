@@ -100,6 +100,7 @@ from .pipeline.stages.tuples import map_tuple as map_tuple
 from .pipeline.stages.tuples import to_tuple as to_tuple
 from .pipeline.stages.tuples import transform_with as transform_with
 from .pipeline.stages.xdecode import xdecode as xdecode
+from .runtime.batch_memory import batch_array as batch_array
 from .runtime.handlers import ignore_and_continue as ignore_and_continue
 from .runtime.handlers import ignore_and_stop as ignore_and_stop
 from .runtime.handlers import reraise_exception as reraise_exception

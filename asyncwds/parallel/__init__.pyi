@@ -1,6 +1,7 @@
 # What others use of this room; `__init__.py` makes the lazy names from it.
 
 from .arguments import INSTEAD as INSTEAD
+from .lending import LendingSlots as LendingSlots
 from .loader import Loader as Loader
 from .messages import KEPT as KEPT
 from .messages import Batch as Batch

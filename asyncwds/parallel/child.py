@@ -16,6 +16,7 @@ from asyncwds.parallel import failures
 from asyncwds.parallel.lifeline import end_with_parent
 from asyncwds.parallel.outbox import Outbox, OutboxClosed
 from asyncwds.parallel.segments import Ring
+from asyncwds.runtime.batch_memory import LENDER
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def work(job: Job, messages: Connection, commands: Connection, inherited: list[C
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)  # as DataLoader does: its pool would take the cores that the training is to have
     outbox = Outbox(messages, commands, job.prefetch, job.ring)
+    LENDER.set(outbox.slots)
     first: list[Callable[[], Any]] = [] if job.initialize is None else [partial(job.initialize, job.worker)]
     with suppress(OutboxClosed):  # nobody wants more
         while outbox.begin():

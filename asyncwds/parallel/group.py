@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import wait
 from typing import Any
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS
@@ -19,7 +19,7 @@ from asyncwds.parallel.pinning import find_pages
 from asyncwds.parallel.segments import Ring
 from asyncwds.parallel.worker import Worker, end_workers, start_worker
 
-LOOK = 0.1  # [s] between two looks of a consumer who waits whether it was interrupted
+LOOK = 100  # [ms] between two looks of a consumer who waits whether it was interrupted
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,9 @@ class Iteration:
         self._active = active
         self._in_order = in_order
         self._interrupted = False
+        self._poll = select.poll()  # kept, since to make one for each batch takes longer than to ask it
+        for worker in active:
+            self._poll.register(worker.process.sentinel, select.POLLIN)
 
     def interrupt(self) -> None:
         """From another thread: a `next` that waits raises BridgeError."""
@@ -112,7 +115,9 @@ class Iteration:
                 if isinstance(message, Batch):
                     self._active.append(worker)
                     yield worker.take(message)
-                elif message.failure is not None:
+                    continue
+                self._poll.unregister(worker.process.sentinel)  # it may end now
+                if message.failure is not None:
                     raise failures.unpickled(message.failure)
         finally:
             self._group.stop(self._run)
@@ -128,15 +133,25 @@ class Iteration:
     def _wait(self) -> Worker:
         """The process whose turn it is, when it has a message. Raises WorkerDiedError if any of them has ended."""
         asked = [self._active[0]] if self._in_order else list(self._active)
-        waited_for = [*[worker.messages for worker in asked], *[worker.process.sentinel for worker in self._active]]
         while True:
             self._group.require_current(self._run)
             if self._interrupted:
                 raise BridgeError("the iteration was closed while it waited")
-            ready = wait(waited_for, LOOK)
+            ready = self._ready(asked)
             for worker in self._active:
                 if worker.process.sentinel in ready:
                     raise worker.death()
             for worker in asked:
-                if worker.messages in ready:
+                if worker.messages.fileno() in ready:
                     return worker
+
+    def _ready(self, asked: list[Worker]) -> set[int]:
+        """Descriptors of processes that have ended, and of those asked that have a message."""
+        descriptors = [worker.messages.fileno() for worker in asked]
+        for descriptor in descriptors:
+            self._poll.register(descriptor, select.POLLIN)
+        try:
+            return {descriptor for descriptor, _ in self._poll.poll(LOOK)}
+        finally:
+            for descriptor in descriptors:
+                self._poll.unregister(descriptor)

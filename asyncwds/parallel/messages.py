@@ -6,10 +6,10 @@ Commands go by a pipe of their own, since they are also sent when the collector 
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
 from enum import IntEnum
 from multiprocessing.connection import Connection
 from struct import Struct
+from typing import NamedTuple
 
 from asyncwds.parallel.packing import Place
 
@@ -45,9 +45,11 @@ def receive_command(connection: Connection) -> tuple[Op, int]:
     return Op(op), number
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """In a slot. Where `is_new`, the descriptor of its segment follows."""
+class Batch(NamedTuple):
+    """In a slot. Where `is_new`, the descriptor of its segment follows.
+
+    A tuple, since the training waits while it is unpickled: a frozen dataclass takes 20 us more, and 60 with cold caches.
+    """
 
     run: int
     slot: int
@@ -55,8 +57,7 @@ class Batch:
     is_new: bool
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """Of an iteration; `failure` is what `failures.pickled` made of the error that ended it."""
 
     run: int

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import Any, ParamSpec, TypeVar
 
+from asyncwds.parallel.lending import LendingSlots, Segment
 from asyncwds.parallel.messages import Batch, End, Op, receive_command, send_message
-from asyncwds.parallel.packing import Packed
-from asyncwds.parallel.segments import Ring, capacity_for, check_room, create_segment
+from asyncwds.parallel.packing import Packed, Place
+from asyncwds.parallel.segments import Ring
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,10 +28,7 @@ class Outbox:
         self._messages = messages
         self._commands = commands
         self._prefetch = prefetch
-        self._ring = ring
-        self._free = list(range(ring.slots))[::-1]  # the one that was used last comes next: so few are ever made
-        self._segments: dict[int, mmap.mmap] = {}
-        self._unsent: dict[int, int] = {}  # descriptors of segments that the other side has not been given
+        self.slots = LendingSlots(ring, self._obey_if_told)
         self._wanted: int | None = None  # the iteration to work on
         self._begun: int | None = None
         self._has_ended = False
@@ -46,18 +43,14 @@ class Outbox:
 
     def deliver(self, item: Any) -> bool:
         """False where nobody wants more of this iteration. Raises SharedMemoryError, and what pickling raises."""
-        packed = Packed(item)
-        while not self._free:  # what frees one is under way
-            self._obey()
-        slot = self._free.pop()
-        self._write(slot, packed)
+        segment, places = self.slots.fill(Packed(item), self._obey)
         while self._commands.poll() or (self._is_wanted() and not self._credit):
             self._obey()
         if not self._is_wanted():
-            self._free.append(slot)
+            self.slots.give_back(segment.number)
             return False
         self._credit -= 1
-        self._send(slot, packed)
+        self._send(segment, places)
         return True
 
     def finish(self, failure: bytes | None = None) -> None:
@@ -68,30 +61,22 @@ class Outbox:
     def _is_wanted(self) -> bool:
         return self._wanted == self._begun and not self._has_ended
 
-    def _write(self, slot: int, packed: Packed) -> None:
-        import numpy as np  # noqa: PLC0415 - heavy
-
-        segment = self._segments.get(slot)
-        if segment is None or len(segment) < packed.nbytes:
-            segment = self._replace(slot, capacity_for(packed.nbytes))
-        packed.write(np.frombuffer(segment, np.uint8))
-
-    def _replace(self, slot: int, nbytes: int) -> mmap.mmap:
-        if not self._segments:
-            check_room(nbytes, self._ring)
-        if slot in self._unsent:
-            os.close(self._unsent.pop(slot))
-        self._segments.pop(slot, None)
-        self._unsent[slot], self._segments[slot] = create_segment(nbytes, self._ring)
-        return self._segments[slot]
-
-    def _send(self, slot: int, packed: Packed) -> None:
-        descriptor = self._unsent.pop(slot, None)
-        message = Batch(self._begun or 0, slot, packed.places, is_new=descriptor is not None)
-        _unless_closed(send_message, self._messages, message)
+    def _send(self, segment: Segment, places: list[Place]) -> None:
+        descriptor, segment.unsent = segment.unsent, None
+        _unless_closed(send_message, self._messages, Batch(self._begun or 0, segment.number, places, descriptor is not None))
         if descriptor is not None:
             _unless_closed(send_handle, self._messages, descriptor, os.getppid())
             os.close(descriptor)
+
+    def _obey_if_told(self) -> bool:
+        """Does what was commanded, if something was. Where the other side has ended, `deliver` and `begin` find that."""
+        try:
+            if self._commands.poll():
+                self._obey()
+                return True
+        except (OSError, OutboxClosed):
+            pass
+        return False
 
     def _obey(self) -> None:
         """Waits for a command, and does it."""
@@ -104,7 +89,7 @@ class Outbox:
             case Op.TAKE:
                 self._credit += 1
             case Op.FREE:
-                self._free.append(number)
+                self.slots.give_back(number)
             case Op.QUIT:
                 self._has_ended = True
 

@@ -8,43 +8,66 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any
+
+from asyncwds.runtime.batch_memory import LEAST
 
 ALIGNMENT = 64  # [bytes] a cache line, and what vector instructions like best
 
 Place = tuple[int, int]  # offset and length [bytes]
+NOTHING: Mapping[int, int] = MappingProxyType({})
 
 
 class Packed:
     """A batch on its way to a block: what goes where."""
 
     def __init__(self, item: Any) -> None:
+        import numpy as np  # noqa: PLC0415 - heavy
+
         self._parts: list[Any] = []
         stream = BytesIO()
         _Pickler(stream, protocol=5, buffer_callback=self._parts.append).dump(item)
-        self._parts = [buffer.raw() for buffer in self._parts]
-        self._parts.append(stream.getbuffer())
-        self.places = placed([part.nbytes for part in self._parts])
-        offset, length = self.places[-1]
-        self.nbytes = offset + length
+        self._parts = [np.frombuffer(buffer.raw(), np.uint8) for buffer in self._parts]
+        self._parts.append(np.frombuffer(stream.getbuffer(), np.uint8))
+        self.nbytes = self.end()
 
-    def write(self, block: Any) -> None:
-        """Copies it to a block, an array of bytes."""
-        import numpy as np  # noqa: PLC0415 - heavy
+    def parts_in(self, block: Any) -> Mapping[int, int]:
+        """Which parts stand in a block already, an array of bytes: their numbers, and where they begin."""
+        begin = _address(block)
+        offsets = {number: _address(part) - begin for number, part in enumerate(self._parts) if part.nbytes >= LEAST}
+        return {number: offset for number, offset in offsets.items() if 0 <= offset < len(block)}
 
-        for part, (offset, length) in zip(self._parts, self.places, strict=True):
-            block[offset : offset + length] = np.frombuffer(part, np.uint8)
+    def end(self, there: Mapping[int, int] = NOTHING, used: int = 0) -> int:
+        """[bytes] of a block that it needs."""
+        offset, length = self._placed(there, used)[-1]
+        return offset + length
+
+    def copy_to(self, block: Any, there: Mapping[int, int] = NOTHING, used: int = 0) -> list[Place]:
+        """Copies to a block what is not `there`, behind the first `used` bytes. Where all parts are; the last is the pickle."""
+        places = self._placed(there, used)
+        for number, (offset, length) in enumerate(places):
+            if number not in there:
+                block[offset : offset + length] = self._parts[number]
+        return places
+
+    def _placed(self, there: Mapping[int, int], offset: int) -> list[Place]:
+        found = []
+        for number, part in enumerate(self._parts):
+            found.append((there.get(number, offset), part.nbytes))
+            offset += 0 if number in there else aligned(part.nbytes)
+        return found
 
 
-def placed(lengths: Sequence[int]) -> list[Place]:
-    """Where parts of these lengths stand in one block."""
-    found, offset = [], 0
-    for length in lengths:
-        found.append((offset, length))
-        offset += -(-length // ALIGNMENT) * ALIGNMENT
-    return found
+def aligned(length: int) -> int:
+    return -(-length // ALIGNMENT) * ALIGNMENT
+
+
+def _address(array: Any) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def unpack(block: Any, places: Sequence[Place]) -> Any:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
+from functools import partial
 from typing import Any
-from weakref import finalize
+from weakref import ref
 
 from asyncwds.parallel.messages import KEPT, Batch
 from asyncwds.parallel.packing import unpack
@@ -24,7 +25,7 @@ class Slots:
         self._free = free
         self._pages = pages
         self._mapped: dict[int, _Mapping] = {}
-        self._kept: set[int] = set()
+        self._kept: dict[int, ref[Any]] = {}  # slots that the consumer has; the references tell when the last view is gone
         self._copied: list[tuple[int, Any]] = []  # slots whose bytes the GPU may still be copying, with the event of its end
 
     def map(self, slot: int, segment: mmap.mmap) -> None:
@@ -45,9 +46,8 @@ class Slots:
             self._free(message.slot)
             return unpack(block, message.places)
         lent = self._mapped[message.slot].lend()
-        self._kept.add(message.slot)
         # numpy's views of views refer to what is no array, and keep that: this is gone when the last of them is.
-        finalize(lent, self._give_back, message.slot).atexit = False
+        self._kept[message.slot] = ref(lent, partial(self._give_back, message.slot))
         return unpack(np.frombuffer(lent, np.uint8), message.places)
 
     def drop(self, message: Batch) -> None:
@@ -59,7 +59,7 @@ class Slots:
             mapping.close()
         self._mapped.clear()
 
-    def _give_back(self, slot: int) -> None:
+    def _give_back(self, slot: int, _: object) -> None:
         if self._pages is not None and (mapping := self._mapped.get(slot)) is not None and mapping.is_registered:
             self._copied.append((slot, self._pages.mark()))
         else:
@@ -74,7 +74,7 @@ class Slots:
                 self._copied.append((slot, event))
 
     def _release(self, slot: int) -> None:
-        self._kept.discard(slot)
+        self._kept.pop(slot, None)
         self._free(slot)
 
 

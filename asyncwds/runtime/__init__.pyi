@@ -1,5 +1,6 @@
 # What others use of this room; `__init__.py` makes the lazy names from it.
 
+from .batch_memory import LENDER as LENDER
 from .blocking import BlockingPool as BlockingPool
 from .blocking import run_on_own_loop as run_on_own_loop
 from .closing import run_to_completion as run_to_completion

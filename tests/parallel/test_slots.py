@@ -43,8 +43,8 @@ def filled(value, size=100):
     """A segment with a batch, and the message that it is there."""
     packed = Packed(np.full(size, value))
     segment = mmap.mmap(-1, 1 << 16)
-    packed.write(np.frombuffer(segment, np.uint8))
-    return segment, packed.places
+    places = packed.copy_to(np.frombuffer(segment, np.uint8))
+    return segment, places
 
 
 @pytest.fixture

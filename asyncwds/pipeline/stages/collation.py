@@ -11,6 +11,8 @@ from typing import Any, Literal
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.pipeline.stages.ragged import Ragged, join_ragged
+from asyncwds.pipeline.stages.stacking import stack
+from asyncwds.runtime.batch_memory import batch_array
 from asyncwds.samples import whereabouts
 
 Collation = Callable[[list[Any]], Any]
@@ -171,7 +173,7 @@ def _combined(field: object, values: list[Any], combine_tensors: bool = True, co
     shapes = sorted({tuple(value.shape) for value in values})
     if len(shapes) > 1:
         raise SampleError(f"field {field!r} has different shapes in one batch: {', '.join(map(str, shapes))}")
-    return sys.modules["torch"].stack(values) if tensors else np.stack(values)
+    return stack(values, tensors=tensors)
 
 
 def _tensor_type() -> Any:
@@ -238,7 +240,11 @@ def _full_array(shape: tuple[int, ...], arrays: list[Any], value: float) -> Any:
     dtype = np.result_type(*arrays)
     with np.errstate(invalid="ignore"):
         one = np.array(value).astype(dtype)
-    return np.full(shape, one) if _holds(one.item(), value) else None
+    if not _holds(one.item(), value):
+        return None
+    filled = batch_array(shape, dtype)
+    filled[...] = one
+    return filled
 
 
 def _full_tensor(shape: tuple[int, ...], arrays: list[Any], value: float) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncwds.errors import SampleError
+from asyncwds.pipeline.stages.stacking import concatenate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +45,8 @@ def join_ragged(field: object, arrays: list[Any], *, tensors: bool) -> Ragged:
     (row,) = rows or {()}
     parts = [array.reshape(0, *row) if 0 in array.shape else array for array in arrays]
     lengths = [0, *[len(part) for part in parts]]
+    joined = concatenate(parts, tensors=tensors)
     if not tensors:
-        return Ragged(np.concatenate(parts), np.cumsum(lengths, dtype=np.int64))
+        return Ragged(joined, np.cumsum(lengths, dtype=np.int64))
     torch = sys.modules["torch"]
-    return Ragged(torch.cat(parts), torch.tensor(lengths, dtype=torch.int64).cumsum(0))
+    return Ragged(joined, torch.tensor(lengths, dtype=torch.int64).cumsum(0))

@@ -1,0 +1,62 @@
+"""Arrays and tensors of many samples as one of a batch, in memory that is lent for batches where there is some."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from asyncwds.runtime.batch_memory import LENDER, batch_array
+
+
+def stack(values: list[Any], *, tensors: bool) -> Any:
+    """[N, ...] of values of one shape."""
+    out = _room(values, (len(values), *values[0].shape), tensors=tensors)
+    if tensors:
+        return sys.modules["torch"].stack(values, out=out)
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    return np.stack(values, out=out)
+
+
+def concatenate(values: list[Any], *, tensors: bool) -> Any:
+    """Values that differ in their first axis only, behind each other."""
+    out = _room(values, (sum(len(value) for value in values), *values[0].shape[1:]), tensors=tensors)
+    if tensors:
+        return sys.modules["torch"].cat(values, out=out)
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    return np.concatenate(values, out=out)
+
+
+def _room(values: list[Any], shape: tuple[int, ...], *, tensors: bool) -> Any:
+    """An array or tensor to write to; None where nobody lends any, or where numpy or torch must find out of what kind it is."""
+    if LENDER.get() is None:
+        return None
+    return _room_for_tensors(values, shape) if tensors else _room_for_arrays(values, shape)
+
+
+def _room_for_arrays(values: list[Any], shape: tuple[int, ...]) -> Any:
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    dtype = values[0].dtype
+    if dtype.kind not in "biufc" or not dtype.isnative:
+        return None
+    # What lies in another order of axes keeps that when numpy makes the array.
+    alike = all(type(value) is np.ndarray and value.dtype == dtype and value.flags.c_contiguous for value in values)
+    return batch_array(shape, dtype) if alike else None
+
+
+def _room_for_tensors(values: list[Any], shape: tuple[int, ...]) -> Any:
+    torch = sys.modules["torch"]
+    dtype = values[0].dtype
+    if not all(type(value) is torch.Tensor and value.dtype == dtype and _is_plain(value, torch) for value in values):
+        return None
+    nbytes = values[0].element_size() * torch.Size(shape).numel()
+    return torch.from_numpy(batch_array(nbytes, "uint8")).view(dtype).view(shape)
+
+
+def _is_plain(tensor: Any, torch: Any) -> bool:
+    """Whether `out=` takes what is made of it, to the same end as without."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.requires_grad:
+        return False
+    return tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
