@@ -108,6 +108,7 @@ from .runtime.handlers import warn_and_continue as warn_and_continue
 from .runtime.handlers import warn_and_stop as warn_and_stop
 from .runtime.security import enforce_security as enforce_security
 from .runtime.stats import Stats as Stats
+from .runtime.tracing import Trace as Trace
 from .runtime.worker_info import WorkerInfo as WorkerInfo
 from .samples import Origin as Origin
 from .samples import Sample as Sample

@@ -12,6 +12,7 @@ import termios
 from contextlib import suppress
 
 import pytest
+from trace_format import of, read_trace
 
 from asyncwds.testing import FaultServer, make_shard
 
@@ -41,6 +42,16 @@ def test_ls_lists_samples_fields_and_sizes(shard):
     assert lines[:4] == ["k0\ttxt:0\tcls:1", "k1\ttxt:1\tcls:1", "k2\ttxt:2\tcls:1", "k3\ttxt:3\tcls:1"]
     assert lines[4] == "4 samples in 1 shard"
     assert lines[5].split() == ["cls", "4", "x", "1", "B", "=", "4", "B"]
+
+
+def test_bench_writes_a_trace(shard, tmp_path):
+    with FaultServer(shard.parent) as server:
+        done = asyncwds("bench", "--trace", tmp_path / "out.json", server.url("a.tar"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(of(read_trace(tmp_path / "out.json"), "X", "GET")) == 1
+    refused = asyncwds("bench", "--trace", tmp_path / "out.json", "--shuffle", "10", shard)
+    assert refused.returncode == 2
+    assert "--trace" in refused.stderr
 
 
 def test_ls_over_http_with_several_urls(shard):

@@ -13,9 +13,11 @@ by whoever stops early, by garbage collection, and at interpreter exit. It holds
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Protocol
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS, LoopFactory, LoopThread
@@ -23,6 +25,7 @@ from asyncwds.engine.parts import FAST_STEP, STEP
 from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.recorder import CONSUMER, READER
 
 
 class BlockSource(Protocol):
@@ -50,6 +53,10 @@ async def gathered(block: Block, source: BlockSource, nbytes: int) -> Block:
     return block
 
 
+def _described(block: Block) -> dict[str, int]:
+    return {"samples": len(block.samples), "bytes": block.nbytes}
+
+
 class _End:
     """The last thing in the queue; `error` is what ended the stream, if it was not the end of the data."""
 
@@ -72,6 +79,7 @@ class _Channel:
         self.handed = 0  # blocks
         self.asked = 0  # times that the consumer asked for one
         self.waiting = False
+        self.arrows: deque[int] = deque()  # in a trace, of the blocks in the queue
         self._open_source = open_source
         self._window = window
         self._room: asyncio.Future[None] | None = None
@@ -91,6 +99,8 @@ class _Channel:
                 block = await gathered(first, source, min(most, self._window // 4)) if self.put else first
                 self._count_given(block.nbytes - first.nbytes)
                 await self._wait_for_room(block.nbytes)
+                if self.counters.trace is not None:
+                    self.arrows.append(self.counters.trace.hand_over(READER, "block", **_described(block)))
                 self.queue.put(block)
                 await asyncio.sleep(0)  # or a long run of blocks that are ready would keep the sockets waiting
 
@@ -99,6 +109,10 @@ class _Channel:
         self.counters.given += nbytes
 
     async def _wait_for_room(self, nbytes: int) -> None:
+        if self._fits(nbytes):
+            self.put += nbytes
+            return
+        began = perf_counter()
         while not self._fits(nbytes):
             self._room = asyncio.get_running_loop().create_future()
             self.waiting = True
@@ -108,6 +122,8 @@ class _Channel:
             await self._room
         self.waiting = False
         self.put += nbytes
+        if self.counters.trace is not None:
+            self.counters.trace.span(READER, "wait for the consumer", began, perf_counter())
 
     def _fits(self, nbytes: int) -> bool:
         """A block larger than the window passes when nothing else is outstanding."""
@@ -162,6 +178,8 @@ class Bridge:
             if block.error is not None:
                 raise block.error
             raise StopIteration
+        if self._channel.arrows and self._counters.trace is not None:
+            self._counters.trace.arrive(CONSUMER, "block", self._channel.arrows.popleft(), **_described(block))
         self._last = block.nbytes
         self._counters.samples += len(block.samples)
         return block

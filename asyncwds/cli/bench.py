@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from asyncwds.formatting.quantities import GB, MB, size
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.dataset import WebDataset
+    from asyncwds.runtime.tracing import Trace
 
 
 @click.command()
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("-c", "--connections", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given.")
 @click.option("-n", "--samples", type=click.IntRange(min=1), help="Stop after so many samples.")
 @click.option("--stages", is_flag=True, help="A table of where the time went.")
+@click.option("--trace", "trace_file", type=click.Path(dir_okay=False), help="Write what was done when to this file, for Perfetto.")
 @click.option(
     "--shuffle",
     "buffers",
@@ -43,6 +46,7 @@ def bench(
     connections: int | None,
     samples: int | None,
     stages: bool,
+    trace_file: str | None,
     buffers: tuple[int, ...],
     interleaves: tuple[int, ...],
     shards_in_order: bool,
@@ -58,13 +62,22 @@ def bench(
 
     read_from = sources(urls, **options)
     if buffers:
+        if trace_file is not None:
+            raise click.UsageError("--trace is of one reading, and --shuffle does several")
         settings = shuffle_settings(buffers, interleaves, shards=not shards_in_order)
         for row in measure_settings(settings, urls, read_from, connections, samples):
             click.echo(json.dumps(as_numbers(row)) if as_json else as_text(row))
         return
     if interleaves or shards_in_order:
         raise click.UsageError("--interleave and --shards-in-order say how --shuffle is done, and there is none")
-    _bench_speed(dataset(urls, read_from, connections), samples, stages=stages, as_json=as_json)
+    with nullcontext() if trace_file is None else _tracing(trace_file):
+        _bench_speed(dataset(urls, read_from, connections), samples, stages=stages, as_json=as_json)
+
+
+def _tracing(path: str) -> Trace:
+    from asyncwds.runtime.tracing import Trace  # noqa: PLC0415 - used here only
+
+    return Trace(path)
 
 
 def _bench_speed(shards: WebDataset, samples: int | None, *, stages: bool, as_json: bool) -> None:

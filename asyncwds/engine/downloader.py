@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from asyncwds.engine.connection_tuner import START, ConnectionTuner
+from asyncwds.engine.part_trace import PartTrace
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.scheduler import Scheduler
@@ -50,6 +51,7 @@ class Downloader:
         self._arrived: asyncio.Future[None] | None = None  # set by the task that brings what the reader waits for
         self._waiting_since: float | None = None
         self._late_parts = LateParts()
+        self._trace = None if counters.trace is None else PartTrace(counters.trace)
         self._watching: asyncio.TimerHandle | None = None
         self._first: asyncio.TimerHandle | None = None
         self._next: asyncio.Handle | None = None
@@ -140,6 +142,8 @@ class Downloader:
     # -- starting and ending --------------------------------------------------------------------------------------
 
     def _start(self, part: Part) -> None:
+        if self._trace is not None:
+            self._trace.start(part)
         name = f"fetch {part.run.shard.index} from {part.start}"
         task = asyncio.create_task(self._fetch(part), name=name)
         # A callback and not a `finally` in the task: a task cancelled before its first step never enters its body.
@@ -148,6 +152,8 @@ class Downloader:
 
     def _finished(self, part: Part, task: asyncio.Task[None]) -> None:
         del self._tasks[part]
+        if self._trace is not None:
+            self._trace.finish(part)
         with self._breaking():
             if not task.cancelled():
                 task.result()
@@ -172,6 +178,8 @@ class Downloader:
         counters.in_flight_peak = max(counters.in_flight_peak, scheduler.in_flight)
         counters.buffered = scheduler.reserved + scheduler.outside
         counters.buffered_peak = max(counters.buffered_peak, counters.buffered)
+        if self._trace is not None:
+            self._trace.measure(counters, resting=scheduler.resting, reserved=scheduler.reserved, allowed=scheduler.allowed)
 
     # -- one part -------------------------------------------------------------------------------------------------
 
@@ -185,6 +193,8 @@ class Downloader:
                 self._scheduler.answered(part, body.answer)
                 self.schedule()
                 self._observe_answer(self._now() - asked)
+                if self._trace is not None:
+                    self._trace.answer(part)
                 await self._receive(part, body)
             self._scheduler.completed(part)
         except WdsError as error:
@@ -252,10 +262,16 @@ class Downloader:
         match action:
             case Action.SPLIT if rest := self._scheduler.split(part):
                 self._start(rest)
+                self._note_help(part, "split")
             case Action.RESTART if self._affords_restart() and (rest := self._scheduler.restart(part)):
                 self._counters.restarts += 1
                 self._start(rest)
                 self._tasks[part].cancel()
+                self._note_help(part, "restart")
+
+    def _note_help(self, part: Part, action: str) -> None:
+        if self._trace is not None:
+            self._trace.help(part, action)
 
     def _affords_restart(self) -> bool:
         return affords_extra(self._counters, self._counters.requests, RESTARTS)

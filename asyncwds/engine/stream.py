@@ -15,13 +15,16 @@ from asyncwds.engine.downloader import Downloader
 from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import Block, Reader, ReadOptions
 from asyncwds.engine.scheduler import Scheduler
-from asyncwds.errors import ChecksumError
+from asyncwds.errors import ChecksumError, redact
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.recorder import READER
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Distrusting, Fetcher
 from asyncwds.tar.grouping import size_of
+
+WORTH_A_SPAN = 10e-6  # [s]: shorter ones found nothing to unpack
 
 
 @dataclass(slots=True)
@@ -77,8 +80,11 @@ class BlockStream:
                 return None
             began = perf_counter()
             await self._downloader.wait_for(None if self._arrival else run)
+            ended = perf_counter()
             if run is None:
-                self._counters.undecided += perf_counter() - began
+                self._counters.undecided += ended - began
+            if self._counters.trace is not None:
+                self._counters.trace.span(READER, "wait for shards" if run is None else "wait for bytes", began, ended)
         return block
 
     def more_shards(self) -> None:
@@ -91,7 +97,12 @@ class BlockStream:
         while (run := self._rotation.current()) is not None:
             began = perf_counter()
             block = self._advance_any() if self._arrival else self._advance(run)
-            self._counters.parsed += perf_counter() - began
+            ended = perf_counter()
+            self._counters.parsed += ended - began
+            if self._counters.trace is not None and ended - began > WORTH_A_SPAN:
+                samples, nbytes = (0, 0) if block is None else (len(block.samples), block.nbytes)
+                shard = redact(run.shard.url)
+                self._counters.trace.span(READER, "unpack", began, ended, shard=shard, samples=samples, bytes=nbytes)
             if block is None or block.samples or block.error is not None:
                 return block
         return None

@@ -12,15 +12,17 @@ from weakref import finalize
 
 from asyncwds.bridges.loop_thread import LoopThread
 from asyncwds.parallel.sizing import payload_bytes
-from asyncwds.parallel.tasks import Failure, Task
+from asyncwds.parallel.tasks import Failure, Task, TaskTrace
 
 
 class WorkerCoroutines:
     """They run in the loop's thread alone, so many at a time in the order in which they came."""
 
-    def __init__(self, function: Callable[[Any], Awaitable[Any]]) -> None:
+    def __init__(self, function: Callable[[Any], Awaitable[Any]], trace: TaskTrace | None = None) -> None:
         self.done: SimpleQueue[Task | BaseException | None] = SimpleQueue()
         self._function = function
+        self._trace = trace
+        self._free: list[int] = []  # numbers of coroutines that have ended
         self._todo: deque[Task] = deque()
         self._number = 0
         self._told = False  # the loop, that there is something to do
@@ -58,7 +60,8 @@ class WorkerCoroutines:
     def _begin(self) -> None:
         self._told = False  # before it looks: what is submitted from here on tells it again
         while self._todo and len(self._running) < self._number:
-            running = asyncio.ensure_future(self._run(self._todo.popleft()))
+            number = self._free.pop() if self._free else len(self._running)
+            running = asyncio.ensure_future(self._run(self._todo.popleft(), number))
             self._running.add(running)
             running.add_done_callback(self._ended)
 
@@ -66,12 +69,15 @@ class WorkerCoroutines:
         self._running.discard(running)
         self._begin()
 
-    async def _run(self, task: Task) -> None:
+    async def _run(self, task: Task, number: int) -> None:
         began = perf_counter()
         for entry in task.entries:
             task.outcomes.append(await self._call(entry))
         task.result_bytes = payload_bytes(task.outcomes)
         task.seconds = perf_counter() - began
+        if self._trace is not None:
+            self._trace(number, began, task)
+        self._free.append(number)
         self.done.put(task)
 
     async def _call(self, entry: Any) -> Any:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing import get_context
+from time import perf_counter
 from typing import Any
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS
@@ -18,6 +19,8 @@ from asyncwds.parallel.messages import Batch, End, ring_size
 from asyncwds.parallel.pinning import find_pages
 from asyncwds.parallel.segments import Ring
 from asyncwds.parallel.worker import Worker, end_workers, start_worker
+from asyncwds.runtime.recorder import CONSUMER
+from asyncwds.runtime.tracing import recorder_for
 
 LOOK = 100  # [ms] between two looks of a consumer who waits whether it was interrupted
 
@@ -101,6 +104,7 @@ class Iteration:
         self._poll = select.poll()  # kept, since to make one for each batch takes longer than to ask it
         for worker in active:
             self._poll.register(worker.process.sentinel, select.POLLIN)
+        self._trace = recorder_for("loader")
 
     def interrupt(self) -> None:
         """From another thread: a `next` that waits raises BridgeError."""
@@ -125,8 +129,11 @@ class Iteration:
 
     def _next_message(self) -> tuple[Worker, Batch | End]:
         while True:
+            began = perf_counter()
             worker = self._wait()
             message = worker.receive(self._run)
+            if self._trace is not None:
+                self._trace.span(CONSUMER, f"wait for {worker.process.name}", began, perf_counter())
             if message is not None:
                 return worker, message
 

@@ -54,3 +54,5 @@ class Workers(Protocol):
 
 
 Function = Callable[[Any], Any]
+TaskTrace = Callable[[int, float, Task], None]
+"""Told by a worker, of which there is one of that number at a time, that it has done a task, and when it began [s]."""

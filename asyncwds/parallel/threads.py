@@ -10,7 +10,7 @@ from typing import Any
 from weakref import finalize
 
 from asyncwds.parallel.sizing import payload_bytes
-from asyncwds.parallel.tasks import Failure, Function, Task
+from asyncwds.parallel.tasks import Failure, Function, Task, TaskTrace
 from asyncwds.runtime.closing import clean_up_undisturbed
 
 JOIN_TIMEOUT = 30.0  # [s] that a close waits for calls under way, which nothing can interrupt
@@ -19,10 +19,11 @@ JOIN_TIMEOUT = 30.0  # [s] that a close waits for calls under way, which nothing
 class WorkerThreads:
     """They are daemons, and are waited for all the same: by whoever closes, by garbage collection, and at interpreter exit."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, trace: TaskTrace | None = None) -> None:
         self.done: SimpleQueue[Task | BaseException | None] = SimpleQueue()
         self._todo: SimpleQueue[Task | None] = SimpleQueue()
         self._function = function
+        self._trace = trace
         self._threads: list[threading.Thread] = []
         self._number = 0
         self._stopped = False
@@ -84,6 +85,8 @@ class WorkerThreads:
             task.outcomes.append(outcome)
         task.result_bytes = nbytes
         task.seconds = perf_counter() - began
+        if self._trace is not None:
+            self._trace(threading.get_ident(), began, task)
 
     def _call(self, entry: Any) -> Any:
         try:

@@ -20,6 +20,7 @@ from asyncwds.formatting.reprs import first_field, method_name
 from asyncwds.pipeline.stage import FilterFunction
 from asyncwds.pipeline.stages.map import Map
 from asyncwds.runtime.counters import Counters, StageTime
+from asyncwds.runtime.recorder import CONSUMER, Recorder
 from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.torch_iterable import TorchIterable
 
@@ -42,8 +43,9 @@ class StageClock:
         return self._timed(items, self._counters.stages.setdefault(number, StageTime(stage_name(stage))))
 
     def watched(self, items: Iterator[Any]) -> Iterator[Any]:
-        """What the pipeline gives: nothing is measured here, but pipelines without stages publish too."""
-        return items if self._publish is None else self._timed(items, StageTime(""))
+        """What the pipeline gives: nothing is measured here, but pipelines without stages publish too, and are traced."""
+        asked = self._publish is not None or self._counters.trace is not None
+        return self._timed(items, StageTime("")) if asked else items
 
     def _timed(self, items: Iterator[Any], time: StageTime) -> Iterator[Any]:
         return chain.from_iterable(_Timed(items, time, self._counters, self._tick).runs())
@@ -81,10 +83,19 @@ class _Timed:
                 return
             untimed = min(step, int(step / STEPS[0] * UNTIMED_SECONDS * count / (self._ended - opened)))
             self._tick(self._ended)
+            if counters.trace is not None:
+                self._record(counters.trace, 1 + untimed)
             if untimed:
                 time.inclusive += untimed * (time.inclusive - before)
                 yield islice(items, untimed)
             count += 1 + untimed
+
+    def _record(self, trace: Recorder, items: int) -> None:
+        """The item that was timed, for so many; or how long the consumer had it, who asks for the next now."""
+        if self._time.name:
+            trace.span(CONSUMER, self._time.name, self._began, self._ended, items=items)
+        else:
+            trace.span(CONSUMER, "your loop", self._ended, perf_counter(), items=items)
 
     def _arrive(self, item: Any) -> Any:
         self._ended = now = perf_counter()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -17,7 +18,7 @@ from asyncwds.formatting.reprs import show_value
 from asyncwds.parallel.coroutines import WorkerCoroutines
 from asyncwds.parallel.ordered import OrderedCalls
 from asyncwds.parallel.sizing import AT_ONCE, MOST_IN_TASK, available_cores
-from asyncwds.parallel.tasks import Failure, Workers
+from asyncwds.parallel.tasks import Failure, Task, Workers
 from asyncwds.parallel.threads import WorkerThreads
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers
@@ -26,6 +27,7 @@ from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import Loop, open_loop
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream, close_generator
 from asyncwds.runtime.handlers import Handler
+from asyncwds.runtime.recorder import Recorder
 from asyncwds.runtime.seeds import item_rng
 from asyncwds.samples import Sample
 
@@ -117,6 +119,22 @@ class SeededCalls:
         return self._call(self._entry)
 
 
+class TaskRows:
+    """What workers of a stage do, in a trace: a row for each."""
+
+    def __init__(self, recorder: Recorder, stage: str) -> None:
+        self._recorder = recorder
+        self._stage = stage
+        self._rows: dict[int, str] = {}
+        self._numbers = count(1)
+
+    def add(self, worker: int, began: float, task: Task) -> None:
+        row = self._rows.get(worker)
+        if row is None:
+            row = self._rows[worker] = f"{self._stage} {next(self._numbers)}"
+        self._recorder.span(row, self._stage, began, began + task.seconds, items=task.items)
+
+
 class ParallelCalls:
     """Calls ahead by workers, which start when the first item is asked for. Between the source of a stage and its loop."""
 
@@ -151,7 +169,8 @@ class ParallelCalls:
     def _start(self) -> OrderedCalls:
         function, context = self._function, self._context
         call = partial(call_for, function, partial(item_rng, context.seed, context.epoch))
-        workers: Workers = WorkerCoroutines(call) if function.asynchronous else WorkerThreads(call)
+        trace = None if context.counters.trace is None else TaskRows(context.counters.trace, context.stage).add
+        workers: Workers = WorkerCoroutines(call, trace) if function.asynchronous else WorkerThreads(call, trace)
         cores = max(1, available_cores() // context.worker_info.num_workers)
         return OrderedCalls(
             workers,

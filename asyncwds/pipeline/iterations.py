@@ -16,6 +16,7 @@ from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.run import Description, Iteration, Progress, Run
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.stats import Stats
+from asyncwds.runtime.tracing import recorder_for
 
 
 class Iterations:
@@ -30,7 +31,7 @@ class Iterations:
 
     def start(self, description: Description) -> Run:
         epoch, place = self._epochs.begin()
-        self._counters = Counters()
+        self._counters = Counters(recorder_for(f"epoch {epoch}", place))
         slot = self._epochs.slot(place)
         publish = None if slot is None else partial(worker_stats.publish, slot, self._counters, place, epoch)
         return Run(description, epoch, place, self._counters, publish)

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from asyncwds.runtime.bottleneck import CONSUMER, DISK, NETWORK, PARSER, SHARDS, SOURCE, Times, in_order, own_times
+from asyncwds.runtime.bottleneck import CONSUMER, DISK, NETWORK, PARSER, SHARDS, SOURCE, Times, in_order, largest, own_times
 from asyncwds.runtime.stats import COUNTS, Stats
+
+if TYPE_CHECKING:
+    from asyncwds.runtime.recorder import Recorder
 
 
 class Progress(NamedTuple):
@@ -72,6 +75,7 @@ class StageTime:
 class Counters:
     """Running counts of one iteration; times in [s] on the monotonic clock, sizes in [bytes]."""
 
+    trace: Recorder | None = None  # who is told what happens and when, where somebody records that
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
     samples: int = 0
@@ -125,7 +129,10 @@ class Counters:
             seconds = perf_counter() - began
             self.waiting_now = None
             self.waited += seconds
-            self.waits = _with(self.waits, split_wait(seconds, before, self.progress()))
+            waits = split_wait(seconds, before, self.progress())
+            self.waits = _with(self.waits, waits)
+            if self.trace is not None:
+                self.trace.span("consumer", f"wait for {largest(waits)}", began, began + seconds)
 
     def end(self) -> None:
         """Stops the clock, the first time that it is called."""

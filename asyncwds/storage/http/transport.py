@@ -22,6 +22,7 @@ from asyncwds.storage.http.connections import Connector, RequestLimits, close_se
 from asyncwds.storage.http.direct_receive import READ_BUFFER, left_behind
 from asyncwds.storage.http.request_body import RequestBody, body_of
 from asyncwds.storage.http.request_options import RequestOptions, http_url, redirect_target, without_login
+from asyncwds.storage.http.request_trace import begin_request, note_answer
 from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, Signer, StoreRequest, StoreResponse
 
@@ -107,6 +108,7 @@ class Transport:
         self.counters.held_back += slot.waited
         open_now.callback(slot.leave)
         body = body_of(request, self.retry) if request.source or request.body else None
+        span = None if self.counters.trace is None else begin_request(self.counters.trace, request, hop, open_now)
         try:
             http, page = await self._attempt(request, hop, headers, body, open_now)
         except WdsError:
@@ -115,6 +117,8 @@ class Transport:
             if isinstance(error, (TimeoutError, aiohttp.ClientConnectionError)):
                 self.look_up_again(hop)
             raise self._failure(error, request, hop, body) from error
+        if span is not None:
+            note_answer(span, http)
         if body is not None and not body.is_given:
             hang_up(http)
             if is_success(request, http.status):

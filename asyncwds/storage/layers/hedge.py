@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 
+from asyncwds.errors import redact
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.recorder import READER
 from asyncwds.settings.access import Retry
 from asyncwds.storage.base import Body, Fetcher, ObjectRange
 
@@ -83,6 +85,8 @@ class Hedged:
         if not self._late.affords_second():
             return None
         self._counters.hedges += 1
+        if self._counters.trace is not None:
+            self._counters.trace.mark(READER, "second request", url=redact(wanted.url), start=wanted.start)
         self._late.asked += 1
         return _Attempt(self._fetcher.open(wanted))  # without the buffer: two must not write to it
 

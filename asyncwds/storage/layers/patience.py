@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from asyncwds.errors import FetchError, ThrottledError, redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.recorder import READER
 from asyncwds.settings.access import Retry
 from asyncwds.storage.layers.notices import SLOW, Notices
 
@@ -156,6 +157,8 @@ class Patience:
             now = self._now()
             host.put_off(now, now + pause)
             self._notices.again(host.name, pause, failed)
+            if self._counters.trace is not None:
+                self._counters.trace.mark(READER, "retry", host=host.name, error=str(failed), pause=pause)
             await self._sleep(pause)
             try:
                 return await self._attempt(host, step, now + pause, patience)
