@@ -107,6 +107,7 @@ def _bench_speed(shards: WebDataset, samples: int | None, *, stages: bool, as_js
         "throttled": stats.throttled,
         "connections": stats.in_flight_peak,
         "limit": stats.limit,
+        "reasons": stats.reasons,
         "times": stats.times,
     }
     if as_json:
@@ -128,6 +129,7 @@ def _lines(found: dict[str, Any], limit: str) -> str:
             f"first sample   after {found['first_sample_seconds']:.3f} s",
             f"requests       {asked}",
             f"limit          {limit}",
+            *[f"{name:<14} {reason}" for name, reason in found["reasons"].items()],
         ]
     )
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asyncwds.formatting.quantities import MB
+
 START = 16
 HIGHEST = 64
 INTERVAL = 0.5  # [s]: some ten answers of a bucket with 50 ms to first byte
@@ -28,6 +30,7 @@ class ConnectionTuner:
 
     connections: int = START
     lowest: int = 1
+    why: str = "that is what it begins with"
     _since: float | None = None
     _bytes: int = 0
     _starved: float = 0.0
@@ -58,10 +61,12 @@ class ConnectionTuner:
         if throttled:
             self.connections = max(self.lowest, self.connections // 2)
             self._before, self._rest, self._climbing, self._needed = None, REST, False, 0
+            self.why = "the server asked for fewer requests"
         elif self._before is not None:
             self._judge(rate, waited > 0.1)
         elif waited > 0.1 and self.connections < self._needed:
             self.connections = self._needed
+            self.why = "the reader waits again, and did not with so many"
         elif self._unused >= UNUSED:
             self._step_down()
         elif self._rest > 0:
@@ -75,13 +80,19 @@ class ConnectionTuner:
         connections, rate_before = self._before
         self._before = None
         if rate >= GAIN * rate_before:
+            self.why = f"they bring {_megabytes(rate)}, {connections} brought {_megabytes(rate_before)}"
             if waiting and self.connections < HIGHEST:
                 self._step_up(rate)
         elif waiting:
+            self.why = (
+                f"{self.connections} brought {_megabytes(rate)} and these {_megabytes(rate_before)}; "
+                f"more are kept where they bring {100 * (GAIN - 1):.0f} % more"
+            )
             self.connections, self._rest, self._climbing = connections, REST, False
 
     def _step_up(self, rate: float) -> None:
         self._before = (self.connections, rate)
+        self.why = f"the reader waits: do they bring more than the {_megabytes(rate)} of {self.connections}?"
         more = self.connections if self._climbing else max(1, self.connections // 2)
         self.connections = min(HIGHEST, self.connections + more)
 
@@ -89,3 +100,8 @@ class ConnectionTuner:
         self._unused = 0
         self._needed = max(self._needed, self.connections)
         self.connections = max(self.lowest, self.connections * 3 // 4)
+        self.why = "the reader does not wait: consumer or parser are slower"
+
+
+def _megabytes(rate: float) -> str:
+    return f"{rate / MB:.0f} MB/s"

@@ -43,6 +43,9 @@ class Downloader:
         self._most = max(scheduler.rotation.slots or 1, most_connections())
         self._connections = min(scheduler.connections, self._most)
         self._tuner = ConnectionTuner(max(START, self._connections), self._connections) if tuned else None
+        self._explained: tuple[int, str] | None = None
+        if not tuned:
+            self._explain("that was given")
         self._first_byte = 0.0  # [s] from a request to its answer, as a moving average
         self._ahead = ReadAhead()
         self._tasks: dict[Part, asyncio.Task[None]] = {}
@@ -93,6 +96,15 @@ class Downloader:
         if self._tuner is not None:
             tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled, self._first_byte)
             scheduler.connections = min(self._most, tuned)
+            if self._explained != (scheduler.connections, self._tuner.why):
+                self._explained = scheduler.connections, self._tuner.why
+                self._explain(self._tuner.why)
+
+    def _explain(self, why: str) -> None:
+        scheduler = self._scheduler
+        limit = "" if scheduler.connections < self._most else "; this process has file descriptors for no more"
+        self._counters.reasons["connections"] = f"{scheduler.connections}: {why}{limit}"
+        self._counters.reasons["parts"] = scheduler.sizes.explain(scheduler.connections, scheduler.budget)
 
     async def wait_for(self, run: ShardRun | None) -> None:
         """Returns when more of a shard may have come; None for any. Raises what went wrong in here, if something did."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asyncwds.formatting.quantities import size
 from asyncwds.runtime.units import KiB
 
 GROWTH = 6
@@ -30,6 +31,16 @@ class PartSizes:
     def most_for(self, connections: int, budget: int) -> int:
         """So that all connections work, with some of the budget [bytes] left to parts that are complete before earlier ones."""
         return self._whole(min(self.most, int(budget * IN_FLIGHT) // connections))
+
+    def explain(self, connections: int, budget: int) -> str:
+        """How large parts are, and why."""
+        most = self.most_for(connections, budget)
+        if self.least == self.most:
+            return f"{size(most)}: that was given"
+        where = f"from {size(self.least)}, beside the reader, to {size(most)}"
+        if most < self.most:
+            return f"{where}: of larger ones {connections} would not fit in the {size(budget)} for parts"
+        return f"{where}: the most, however few connections there are"
 
     def _whole(self, size: int) -> int:
         return max(self.least, size - size % STEP)

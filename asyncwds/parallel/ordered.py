@@ -31,8 +31,8 @@ SMOOTHING = 0.2  # weight of the latest task in means
 class OrderedCalls:
     """Iterates over the entries of a source; `outcome` is that of the latest one.
 
-    `number` of workers is given, or found: at most `most`; `resized` is told. Errors of the source come behind the entries before
-    them. Raises BridgeError where it was interrupted.
+    `number` of workers is given, or found: at most `most`; `resized` is told, and why. Errors of the source come behind the entries
+    before them. Raises BridgeError where it was interrupted.
     """
 
     def __init__(  # noqa: PLR0917 - what it is made of
@@ -41,7 +41,7 @@ class OrderedCalls:
         source: Iterator[Any],
         number: int | Literal["auto"],
         most: int,
-        resized: Callable[[int], None],
+        resized: Callable[[int, str], None],
         most_in_task: int = MOST_IN_TASK,
     ) -> None:
         self.outcome: Any = None
@@ -59,7 +59,7 @@ class OrderedCalls:
         self._seconds: float | None = None  # mean of an item
         self._result_bytes: float | None = None  # mean of an item's
         self._stopped = False
-        resized(self._number)
+        resized(self._number, "that was given" if self._tuner is None else self._tuner.why)
         self._shut_down = workers.start_for(self, self._number)
 
     def __iter__(self) -> Iterator[Any]:
@@ -107,7 +107,7 @@ class OrderedCalls:
         if self._tuner is not None and self._tuner.look():
             self._number = self._tuner.number
             self._workers.resize(self._number)
-            self._resized(self._number)
+            self._resized(self._number, self._tuner.why)
         return True
 
     def _hand_over(self) -> None:

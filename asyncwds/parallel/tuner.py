@@ -17,6 +17,7 @@ class WorkerTuner:
 
     def __init__(self, most: int, clock: Callable[[], float] = perf_counter) -> None:
         self.number = 1
+        self.why = "that is what it begins with"
         self._most = most
         self._clock = clock
         self._before: Seen | None = None
@@ -38,16 +39,18 @@ class WorkerTuner:
         self._worked += seconds
 
     def look(self) -> bool:
-        """Whether the number is another one now."""
+        """Whether the number is another one now. Then there is another `why`, too."""
         elapsed = self._clock() - self._began
         if elapsed < self._length or self._tasks < TASKS * self.number:
             return False
         seen = Seen(self.number, elapsed, self._waited, self._worked, self._items / elapsed)
-        chosen = choose_workers(seen, self._before, self._most if self._rest <= 0 else self.number)
+        chosen, why = choose_workers(seen, self._before, self._most if self._rest <= 0 else self.number)
         if self._before is not None and chosen == self._before.workers:
             self._rest = REST
         self._rest -= 1
         self._before = seen if chosen > self.number else None
         changed, self.number = chosen != self.number, chosen
+        if changed:
+            self.why = why
         self._begin(FIRST_LOOK if changed else LOOK)
         return changed

@@ -181,8 +181,10 @@ class ParallelCalls:
             1 if function.asynchronous else MOST_IN_TASK,
         )
 
-    def _note(self, number: int) -> None:
-        self._context.counters.parallel[self._context.stage] = number
+    def _note(self, number: int, why: str) -> None:
+        counters, stage = self._context.counters, self._context.stage
+        counters.parallel[stage] = number
+        counters.reasons[stage] = f"{number}: {why}"
 
     def result(self, _: Any) -> Any:
         """Of the item that was given last."""

@@ -38,7 +38,7 @@ def publish(slot: memoryview, counters: Counters, place: WorkerInfo, epoch: int)
     report = Report(counters.started, epoch, place.num_workers, _shortened(counters.snapshot()))
     data = json.dumps(asdict(report)).encode()
     if _HEAD.size + len(data) > HALF:  # names as long as that: the rest goes without them
-        data = json.dumps(asdict(replace(report, stats=replace(report.stats, times={}, parallel={})))).encode()
+        data = json.dumps(asdict(replace(report, stats=replace(report.stats, times={}, parallel={}, reasons={})))).encode()
     halves = _halves(slot)
     number = 1 + max(_HEAD.unpack_from(half)[0] for half in halves)
     half = halves[number % 2]
@@ -50,7 +50,8 @@ def _shortened(stats: Stats) -> Stats:
     times = {name[:_LONGEST_NAME]: round(seconds, 6) for name, seconds in stats.times.items()}
     parallel = {name[:_LONGEST_NAME]: number for name, number in stats.parallel.items()}
     first_bytes = tuple([round(seconds, 6) for seconds in stats.first_bytes[-_FIRST_BYTES:]])
-    return replace(stats, times=times, parallel=parallel, first_bytes=first_bytes)
+    reasons = {name[:_LONGEST_NAME]: reason for name, reason in stats.reasons.items()}
+    return replace(stats, times=times, parallel=parallel, reasons=reasons, first_bytes=first_bytes)
 
 
 def read(slot: memoryview) -> Report | None:

@@ -105,6 +105,7 @@ class Counters:
     waits: Times = field(default_factory=dict)  # the same, by what it waited for
     waiting_now: tuple[float, Progress] | None = None  # since when it waits, and what there was then
     parallel: dict[str, int] = field(default_factory=dict)  # workers that a stage has now, by its name
+    reasons: dict[str, str] = field(default_factory=dict)  # why there are so many connections and workers, and parts that large
     stages: dict[int, StageTime] = field(default_factory=dict)  # by their place in the pipeline
     starved: float = 0.0  # the engine had nothing to parse
     undecided: float = 0.0  # the engine did not know yet which shard is next
@@ -160,5 +161,6 @@ class Counters:
             waiting=waiting,
             times=times,
             parallel=dict(self.parallel),
+            reasons=dict(self.reasons),
             first_bytes=tuple(self.first_bytes),
         )

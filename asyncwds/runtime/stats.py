@@ -34,14 +34,16 @@ class Stats:
     `times` says where the consumer's time went, and its values add up to `seconds`: waiting for the "network", for the "disk"
     (files of this machine, the cache's among them), for a "source" (commands, functions, standard input), for "shards" (to know
     which is next) or for the "parser"; in each stage, by its name; and with the "consumer". `parallel` has the number of threads or
-    coroutines, of each stage with `workers=`, also where it is "auto". Of `workers` of a DataLoader all numbers are sums, but
-    `seconds`.
+    coroutines, of each stage with `workers=`, also where it is "auto". `reasons` says in words why there are so many "connections",
+    why "parts" are that large, and why these stages have so many workers. Of `workers` of a DataLoader all numbers are sums, but
+    `seconds`, and reasons are those of one.
     """
 
     seconds: float = 0.0
     workers: int = 0
     times: Times = field(default_factory=dict)
     parallel: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     samples: int = 0
     bytes: int = 0
     local: int = 0
@@ -93,7 +95,8 @@ class Stats:
 
     def __repr__(self) -> str:
         counts = f"samples={self.samples}, bytes={self.bytes}, requests={self.requests}, retries={self.retries}"
-        return f"<Stats {counts}, seconds={self.seconds:.3g}: {self.summary()}>"
+        reasons = "".join([f"; {name} {reason}" for name, reason in self.reasons.items()])
+        return f"<Stats {counts}, seconds={self.seconds:.3g}: {self.summary()}{reasons}>"
 
     def _repr_html_(self) -> str:
         return html_table(asdict(self))
@@ -127,7 +130,7 @@ class Stats:
         return f"{self.samples_per_second:.0f} samples/s" if self.samples else f"{self.times[limit]:.1f} s"
 
 
-COUNTS = {each.name for each in fields(Stats)} - {"seconds", "workers", "times", "waiting", "first_bytes", "parallel"}
+COUNTS = {each.name for each in fields(Stats)} - {"seconds", "workers", "times", "waiting", "first_bytes", "parallel", "reasons"}
 """What `Counters` has too."""
 
 
@@ -141,6 +144,7 @@ def summed(many: Sequence[Stats], *, seconds: float, workers: int) -> Stats:
         workers=workers,
         times=in_order(added(*[stats.times for stats in many])),
         parallel=_totals([stats.parallel for stats in many]),
+        reasons={name: reason for stats in reversed(many) for name, reason in stats.reasons.items()},
         first_bytes=tuple([seconds for stats in many for seconds in stats.first_bytes]),
         waiting_for=waiting.waiting_for,
         waiting=waiting.waiting,

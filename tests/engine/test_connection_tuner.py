@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import inf
+
+import pytest
 
 from asyncwds.engine.connection_tuner import HIGHEST, INTERVAL, START, ConnectionTuner
 
@@ -63,3 +66,27 @@ def test_at_the_beginning_it_decides_as_soon_as_a_step_can_show():
         received += tuner.connections * 40e6 * 0.01
         now += 0.01
     assert now < 0.5
+
+
+@pytest.mark.parametrize(
+    ("intervals", "most", "options", "connections", "why"),
+    [
+        (1, inf, {}, 32, "the reader waits: do they bring more than the 640 MB/s of 16?"),
+        (3, inf, {}, 64, "they bring 2560 MB/s, 32 brought 1280 MB/s"),
+        (3, 650e6, {}, 16, "32 brought 650 MB/s and these 640 MB/s; more are kept where they bring 5 % more"),
+        (1, inf, {"throttled": lambda connections: 1}, 8, "the server asked for fewer requests"),
+        (
+            6,
+            inf,
+            {"waiting": lambda interval: 0.0},
+            12,
+            "the reader does not wait: consumer or parser are slower",
+        ),
+        (7, inf, {"waiting": lambda interval: float(interval >= 6)}, 16, "the reader waits again, and did not with so many"),
+    ],
+)
+def test_it_says_why(intervals, most, options, connections, why):
+    tuner = ConnectionTuner()
+    drive(tuner, lambda connections: min(connections * 40e6, most), intervals=intervals, **options)
+    assert (tuner.connections, tuner.why) == (connections, why)
+    assert ConnectionTuner().why == "that is what it begins with"

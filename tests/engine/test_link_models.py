@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -15,8 +16,10 @@ from asyncwds.testing import LinkModel, SimulatedLink, run_in_virtual_time
 LINKS = [(0.0, 20e6), (0.0, None), (0.01, 100e6), (0.05, 40e6), (0.2, 20e6), (0.2, None)]
 
 
-async def read(model: LinkModel, prefetch: Prefetch, *, shards: int, size: int, slow: float = 0.0) -> tuple[float, float, Counters]:
-    """Time [s] until all was there, and until 10 MB were; `slow` [s] is what the consumer does with each MiB."""
+async def read(
+    model: LinkModel, prefetch: Prefetch, *, shards: int, size: int, slow: float = 0.0, slow_until: int = sys.maxsize
+) -> tuple[float, float, Counters]:
+    """Time [s] until all was there, and until 10 MB were; `slow` [s] is what the consumer does with each of the first MiB."""
     counters = Counters()
     link = SimulatedLink(model, size, counters)
     options = ReadOptions(max_member_bytes=GiB, raw=True, verify=False)
@@ -25,7 +28,7 @@ async def read(model: LinkModel, prefetch: Prefetch, *, shards: int, size: int, 
     while (block := await stream.next_block()) is not None:
         received += block.nbytes
         early = early or (clock.time() if received >= 10e6 else 0.0)
-        await asyncio.sleep(block.nbytes / MiB * slow)
+        await asyncio.sleep(block.nbytes / MiB * slow if received < slow_until else 0.0)
     seconds = clock.time()
     await stream.aclose()
     assert received == shards * size
@@ -65,6 +68,35 @@ def test_connections_go_down_while_the_consumer_is_slow_and_the_rate_is_its_own(
     seconds, _, counters = run_in_virtual_time(read(model, Prefetch(), shards=8, size=256 * MiB, slow=0.02))
     assert seconds < 1.05 * 2048 * 0.02
     assert counters.connections < 16
+    assert counters.reasons["connections"].startswith(f"{counters.connections}: the reader does not wait")
+
+
+def test_connections_are_back_when_the_consumer_is_fast_again():
+    model = LinkModel(0.05, 40e6, chunk_bytes=MiB)
+    slow_until = 1024 * MiB
+    _, _, counters = run_in_virtual_time(read(model, Prefetch(), shards=16, size=256 * MiB, slow=0.02, slow_until=slow_until))
+    assert counters.connections > 16
+    assert counters.buffered_peak <= 256 * MiB
+
+
+@pytest.mark.parametrize(
+    ("prefetch", "parts"),
+    [
+        (Prefetch(), "from 1.0 MB, beside the reader, to 2.9 MB: of larger ones 64 would not fit in the 234.9 MB for parts"),
+        (
+            Prefetch(connections=4),
+            "from 1.0 MB, beside the reader, to 8.4 MB: the most, however few connections there are",
+        ),
+        (Prefetch(connections=4, part_bytes=2 * MiB), "2.1 MB: that was given"),
+    ],
+)
+def test_reasons_are_given_in_words(prefetch, parts):
+    _, _, counters = run_in_virtual_time(read(LinkModel(0.05, 40e6, chunk_bytes=MiB), prefetch, shards=8, size=256 * MiB))
+    assert counters.reasons["parts"] == parts
+    chosen, why = counters.reasons["connections"].split(": ", 1)
+    assert int(chosen) == counters.connections
+    assert why == "that was given" if prefetch.connections == 4 else why.startswith("they bring ")
+    assert counters.reasons["connections"] in repr(counters.snapshot())
 
 
 def test_two_runs_are_the_same():

@@ -31,7 +31,20 @@ def test_a_task_takes_about_two_milliseconds(seconds: float | None, items: int) 
     ],
 )
 def test_the_number_of_workers_is_what_feeds_the_consumer(seen: Seen, before: Seen | None, chosen: int) -> None:
-    assert choose_workers(seen, before, most=12) == chosen
+    assert choose_workers(seen, before, most=12).workers == chosen
+
+
+def test_the_choice_is_explained() -> None:
+    said = [choose_workers(seen, before, most=12).why for seen, before in EXPLAINED]
+    assert said == list(EXPLAINED.values())
+
+
+EXPLAINED = {
+    (Seen(2, 1.0, 0.5, 2.0, 10), None): "the consumer waited for 50 % of its time with 2",
+    (Seen(8, 1.0, 0.9, 8.0, 10), None): "the consumer waited for 90 % of its time with 8, and 12 are the most",
+    (Seen(8, 1.0, 0.0, 2.0, 10), None): "the consumer waited for 0 % of its time, and 2.0 of 8 were busy",
+    (Seen(4, 1.0, 0.9, 4.0, 10.5), Seen(2, 1.0, 0.9, 2.0, 10)): "4 did 10.5 items/s and these 10: more are of no use",
+}
 
 
 def simulate(tuner: WorkerTuner, now: list[float], consumer: float, item: float, scales: int, seconds: float) -> list[int]:
