@@ -8,7 +8,9 @@ from asyncwds.formatting.quantities import size
 from asyncwds.runtime.units import KiB
 
 GROWTH = 6
-IN_FLIGHT = 0.85  # of the budget, at most
+# Of the budget, at most. With 0.85, 64 connections of 100 MB/s with 200 ms to first byte reach 0.89 of the best setting, with this
+# 0.93; with 1.0 links without delay lose 1 %.
+IN_FLIGHT = 0.92
 STEP = 256 * KiB
 
 

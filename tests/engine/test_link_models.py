@@ -82,7 +82,7 @@ def test_connections_are_back_when_the_consumer_is_fast_again():
 @pytest.mark.parametrize(
     ("prefetch", "parts"),
     [
-        (Prefetch(), "from 1.0 MB, beside the reader, to 2.9 MB: of larger ones 64 would not fit in the 234.9 MB for parts"),
+        (Prefetch(), "from 1.0 MB, beside the reader, to 3.1 MB: of larger ones 64 would not fit in the 234.9 MB for parts"),
         (
             Prefetch(connections=4),
             "from 1.0 MB, beside the reader, to 8.4 MB: the most, however few connections there are",

@@ -17,7 +17,7 @@ BUDGET = 224 * MiB
         (0, 16, MiB),  # what the reader comes to next
         (8 * MiB, 16, 3 * MiB),
         (100 * MiB, 16, 8 * MiB),
-        (100 * MiB, 64, 2.75 * MiB),  # all of them within the budget
+        (100 * MiB, 64, 3 * MiB),  # all of them within the budget
         (100 * MiB, 1000, MiB),  # no smaller
     ],
 )
