@@ -5,6 +5,7 @@ import asyncio
 import gc
 import importlib.util
 import inspect
+import multiprocessing
 import signal
 import sys
 import threading
@@ -34,6 +35,10 @@ hypothesis.settings.load_profile("no time limits")
 # Spawned processes import test modules under the names that pytest gives them (`tests.test_…`). At the end of the path,
 # so that the installed wheel is found before the sources.
 sys.path.append(str(Path(__file__).parent.parent))
+
+# Processes that a fork server starts share its imports; a spawned one takes seconds to import torch. The server starts when the
+# first test asks for it.
+multiprocessing.set_forkserver_preload(["numpy", "aiohttp", "torch.utils.data"])
 
 # Not in every environment of tox.ini: the extras, and the peers to compare with.
 EXTRAS = {

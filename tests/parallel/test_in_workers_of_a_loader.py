@@ -1,4 +1,4 @@
-"""Stages with workers in the worker processes of a DataLoader, forked and spawned, and behind a WebLoader."""
+"""Stages with workers in the worker processes of a DataLoader, forked and started anew, and behind a WebLoader."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def doubled(value: float) -> float:
     return 2 * value
 
 
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_the_same_items_as_without(tmp_path: Path, method: str) -> None:
     for number in range(2):
         made = make_shard([{"__key__": f"{number}{n:02}", "cls": str(n)} for n in range(20)])

@@ -29,13 +29,13 @@ def datasets(tmp_path: Any) -> list[wds.WebDataset]:
     return [wds.WebDataset(f"{tmp_path}/{name}{{0..3}}.tar", seed=1).map(key_of) for name in "ab"]
 
 
-@pytest.mark.parametrize(("context", "workers"), [("fork", 2), pytest.param("spawn", 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("context", "workers"), [("fork", 2), ("forkserver", 1)])
 @pytest.mark.parametrize("kind", [wds.RoundRobin, wds.RandomMix])
 def test_every_sample_comes_once(kind: Any, datasets: list[wds.WebDataset], context: str, workers: int) -> None:
     mix = kind(datasets, longest=True)
     expected = sorted(f"{name}{shard}{n}" for name in "ab" for shard in range(4) for n in range(5))
     loader = DataLoader(mix, batch_size=None, num_workers=workers, multiprocessing_context=context)
-    # With "spawn", Python leaves a process running that watches over what all others share.
+    # With "forkserver", Python leaves a process running that watches over what all others share.
     with leaks() if context == "fork" else nullcontext():
         assert sorted(loader) == sorted(DataLoader(mix, batch_size=None)) == expected
 

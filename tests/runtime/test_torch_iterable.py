@@ -62,6 +62,7 @@ def test_no_module_imports_torch_but_the_one_that_stands_for_it(tmp_path):
 
 @pytest.mark.parametrize("first", ["", "import torch\n", "import torch.utils.data\n"])
 def test_all_kinds_are_iterable_datasets_whichever_is_imported_first(tmp_path, first):
+    """And the table of arguments is in what `help` shows."""
     program = f"""{first}{MADE}
 from torch.utils.data import IterableDataset
 for name in {KINDS}:
@@ -71,8 +72,9 @@ for dataset in datasets:
     assert isinstance(dataset, IterableDataset), dataset
 assert not issubclass(wds.ShardWriter, IterableDataset)
 assert len(list(datasets[0] + datasets[0])) == 8
+help(wds.WebDataset)
 """
-    run(program, tmp_path)
+    assert "shardshuffle    shuffle the shards in a buffer" in run(program, tmp_path)
 
 
 def test_looking_for_the_module_without_importing_it_changes_nothing(tmp_path):
@@ -85,20 +87,3 @@ from torch.utils.data import IterableDataset
 assert isinstance(datasets[0], IterableDataset)
 """
     run(program, tmp_path)
-
-
-@pytest.mark.slow
-def test_a_loader_with_spawned_workers_reads_a_dataset_made_before_torch_was_imported(tmp_path):
-    program = f"""{MADE}
-if __name__ == "__main__":
-    made = datasets[0]
-    from torch.utils.data import DataLoader
-    loader = DataLoader(made, num_workers=1, batch_size=None, multiprocessing_context="spawn")
-    assert [sample["__key__"] for sample in loader] == [sample["__key__"] for sample in made]
-"""
-    run(program, tmp_path)
-
-
-def test_help_has_the_table_of_arguments(tmp_path):
-    shown = run("import asyncwds as wds, torch; help(wds.WebDataset)", tmp_path)
-    assert "shardshuffle    shuffle the shards in a buffer" in shown

@@ -60,7 +60,7 @@ def test_every_sample_comes_once(shards, workers):
 
 @pytest.mark.parametrize(
     ("context", "workers"),
-    [("fork", 2), pytest.param("forkserver", 1, marks=pytest.mark.slow), pytest.param("spawn", 1, marks=pytest.mark.slow)],
+    [("fork", 2), ("forkserver", 1), pytest.param("spawn", 1, marks=pytest.mark.slow)],
 )
 def test_every_way_to_start_workers(shards, context, workers):
     dataset = wds.WebDataset(shards).map(key_of)
@@ -69,14 +69,14 @@ def test_every_way_to_start_workers(shards, context, workers):
     assert sorted(keys(loader)) == ALL
 
 
-@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("context", ["fork", "forkserver"])
 def test_workers_read_by_a_scheme_of_another_package(shards, tmp_path, context):
     (tmp_path / "b").symlink_to(tmp_path)
     dataset = wds.WebDataset("foo://b/s*.tar", storage=Foo(str(tmp_path))).map(key_of)
     assert sorted(keys(loader_over(dataset, num_workers=2, multiprocessing_context=context))) == ALL
 
 
-@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("context", ["fork", "forkserver"])
 def test_persistent_workers_read_every_sample_in_each_epoch_in_another_order(shards, context):
     dataset = wds.WebDataset(shards, shardshuffle=100, seed=1).shuffle(20).map(key_of)
     loader = loader_over(dataset, num_workers=2, persistent_workers=True, multiprocessing_context=context)

@@ -47,9 +47,9 @@ def loader(data, **options) -> DataLoader:
     [
         ("fork", 2, False),
         ("fork", 2, True),
-        pytest.param("spawn", 1, False, marks=pytest.mark.slow),
-        pytest.param("spawn", 2, True, marks=pytest.mark.slow),
-        pytest.param("forkserver", 1, False, marks=pytest.mark.slow),
+        ("forkserver", 1, False),
+        ("forkserver", 2, True),
+        pytest.param("spawn", 1, True, marks=pytest.mark.slow),
     ],
 )
 def test_workers_follow_the_epochs_of_a_plain_dataloader(shards, context, workers, persistent):
@@ -101,9 +101,8 @@ def rank(data: Any, number: int, results: Any) -> None:
     results.put((number, [list(data), list(workers), list(workers)]))
 
 
-@pytest.mark.slow
 def test_ranks_that_were_given_one_dataset_count_for_themselves(shards):
-    ways = multiprocessing.get_context("spawn")
+    ways = multiprocessing.get_context("forkserver")
     results = ways.SimpleQueue()
     data = dataset(shards)
     ranks = [ways.Process(target=rank, args=(data, number, results)) for number in range(2)]
@@ -137,7 +136,7 @@ def grouped(shards: str, rank: int, store: str, results: Any) -> None:
 @pytest.mark.slow
 def test_spawned_workers_know_the_rank_of_their_parent(shards, tmp_path):
     """They are in no process group, and `init_process_group` sets no variables."""
-    ways = multiprocessing.get_context("spawn")
+    ways = multiprocessing.get_context("forkserver")
     results = ways.SimpleQueue()
     ranks = [ways.Process(target=grouped, args=(shards, rank, f"{tmp_path}/store", results)) for rank in range(2)]
     for process in ranks:
@@ -206,7 +205,7 @@ def test_a_length_where_it_was_given_and_no_other(shards):
         data.with_length(-1)
 
 
-@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("context", ["fork", "forkserver"])
 @pytest.mark.filterwarnings("ignore:Length of IterableDataset")
 def test_a_dataset_with_a_length_goes_to_workers(shards, context):
     sized = dataset(shards).with_length(len(ALL))
