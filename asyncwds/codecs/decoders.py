@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple, NoReturn
 from asyncwds import checks
 from asyncwds.codecs import field_loaders
 from asyncwds.codecs.images import checked_min_size, imagehandler
+from asyncwds.codecs.undecodable import undecodable
 from asyncwds.compression.fields import MAX_UNPACKED, unpack_field
 from asyncwds.compression.kinds import SUFFIXES
 from asyncwds.errors import DecodeError, SpecError
@@ -249,13 +250,6 @@ default_pre_handlers = [gzfilter]
 default_post_handlers = [basichandlers]
 default_decoder = Decoder()
 DecodingError = DecodeError
-
-
-def undecodable(sample: Any, field: str, cause: Exception) -> DecodeError:
-    error = DecodeError(f"field {field!r} cannot be decoded: {type(cause).__name__}: {cause}", **whereabouts(sample))
-    error.field = field
-    error.sample = sample
-    return error
 
 
 def _refuse(sample: Any, field: str) -> NoReturn:

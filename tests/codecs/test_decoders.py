@@ -312,3 +312,12 @@ def test_a_decoder_pickles_and_prints(encoded: Callable[..., bytes]) -> None:
     assert np.array_equal(decoded.pop("png"), imagehandler("rgb8")(".png", sample["png"]))
     assert decoded == {"__key__": "k", "foo": 2, "txt": "x", "cls": b"3"}
     assert "rgb8" in repr(decoder)
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [(b"", "it has 0 bytes"), (b"<!DOCTYPE html><p>Not found", r"it has 27 bytes, which begin with b'<!DOCTYPE html><'")],
+)
+def test_the_error_says_what_is_in_the_field(payload, said):
+    with pytest.raises(DecodeError, match=said):
+        Decoder([imagehandler("rgb8")])({"__key__": "a", "jpg": payload})

@@ -172,7 +172,11 @@ def _combined(field: object, values: list[Any], combine_tensors: bool = True, co
     tensors = _are_tensors(field, values)
     shapes = sorted({tuple(value.shape) for value in values})
     if len(shapes) > 1:
-        raise SampleError(f"field {field!r} has different shapes in one batch: {', '.join(map(str, shapes))}")
+        listed = ", ".join(map(str, shapes))
+        raise SampleError(
+            f"field {field!r} has different shapes in one batch: {listed}; make them alike before, as with decode_crop, "
+            f"or say what becomes of them: batched(n, collation_fn=wds.collate(ragged='pad' or 'list' or 'values'))"
+        )
     return stack(values, tensors=tensors)
 
 

@@ -9,8 +9,8 @@ from io import BytesIO
 from typing import IO, Any, ClassVar, Literal
 
 from asyncwds import checks
-from asyncwds.codecs.decoders import undecodable
 from asyncwds.codecs.field_loaders import text_loads, unpickle_loads
+from asyncwds.codecs.undecodable import undecodable
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream

@@ -1,0 +1,27 @@
+"""The error of a field that cannot be decoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asyncwds.errors import DecodeError
+from asyncwds.formatting.quantities import plural
+from asyncwds.samples import whereabouts
+
+SHOWN_BYTES = 16
+
+
+def undecodable(sample: Any, field: str, cause: Exception) -> DecodeError:
+    what = f"field {field!r} cannot be decoded: {type(cause).__name__}: {cause}"
+    error = DecodeError(f"{what}{_content(sample[field])}", **whereabouts(sample))
+    error.field = field
+    error.sample = sample
+    return error
+
+
+def _content(value: Any) -> str:
+    """What there is in place of what should be: mostly an error page, or nothing at all."""
+    if not isinstance(value, bytes):
+        return ""
+    beginning = f", which begin with {value[:SHOWN_BYTES]!r}" if value else ""
+    return f"; it has {plural(len(value), 'byte')}{beginning}"
