@@ -51,3 +51,39 @@ def test_a_tensor_keeps_its_slot():
     with wds.loader(data, start_method="fork") as loader:
         kept = [tensor[3:7] for tensor in loader]
     assert [tensor.tolist() for tensor in kept] == [[number] * 4 for number in range(20)]
+
+
+class Stacked:
+    """Tensors of samples, of which `batched` makes those of batches."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def __iter__(self):
+        yield from wds.batched(8)({"x": self.change(torch.full((40, 500), number)), "n": number} for number in range(40))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensor: tensor,
+        lambda tensor: tensor.bfloat16(),
+        lambda tensor: tensor > 3,
+        lambda tensor: tensor.float().requires_grad_(True),
+        lambda tensor: tensor.float() if tensor[0, 0] % 2 else tensor,
+        lambda tensor: tensor.T,
+        lambda tensor: tensor.to(torch.complex64).conj(),
+        lambda tensor: tensor[:0],
+    ],
+    ids=["int64", "bfloat16", "bool", "gradient", "two types", "transposed", "conjugated", "empty"],
+)
+def test_batches_of_tensors_are_the_same_as_here(change):
+    with wds.loader(Stacked(change), start_method="fork") as loader:
+        for ours, theirs in zip(loader, Stacked(change), strict=True):
+            assert (ours["x"].dtype, ours["x"].shape, ours["x"].requires_grad) == (
+                theirs["x"].dtype,
+                theirs["x"].shape,
+                theirs["x"].requires_grad,
+            )
+            assert torch.equal(ours["x"], theirs["x"])
+            assert ours["n"].tolist() == theirs["n"].tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from asyncwds.runtime.batch_memory import LENDER, batch_array
+from asyncwds.runtime.batch_memory import LEAST, LENDER, batch_array
 
 
 def stack(values: list[Any], *, tensors: bool) -> Any:
@@ -52,7 +52,7 @@ def _room_for_tensors(values: list[Any], shape: tuple[int, ...]) -> Any:
     if not all(type(value) is torch.Tensor and value.dtype == dtype and _is_plain(value, torch) for value in values):
         return None
     nbytes = values[0].element_size() * torch.Size(shape).numel()
-    return torch.from_numpy(batch_array(nbytes, "uint8")).view(dtype).view(shape)
+    return torch.from_numpy(batch_array(nbytes, "uint8")).view(dtype).view(shape) if nbytes >= LEAST else None
 
 
 def _is_plain(tensor: Any, torch: Any) -> bool:
