@@ -36,14 +36,23 @@ class Report:
 def publish(slot: memoryview, counters: Counters, place: WorkerInfo, epoch: int) -> None:
     """Writes what a worker has counted so far to its slot."""
     report = Report(counters.started, epoch, place.num_workers, _shortened(counters.snapshot()))
-    data = json.dumps(asdict(report)).encode()
-    if _HEAD.size + len(data) > HALF:  # names as long as that: the rest goes without them
-        data = json.dumps(asdict(replace(report, stats=replace(report.stats, times={}, parallel={}, reasons={})))).encode()
+    data = _fitting(report)
     halves = _halves(slot)
     number = 1 + max(_HEAD.unpack_from(half)[0] for half in halves)
     half = halves[number % 2]
     half[_HEAD.size : _HEAD.size + len(data)] = data
     _HEAD.pack_into(half, 0, number, len(data), crc32(data))
+
+
+def _fitting(report: Report) -> bytes:
+    """As much as there is room for: names may be long."""
+    stats = report.stats
+    data = b""
+    for shorter in (stats, replace(stats, reasons={}), replace(stats, reasons={}, times={}, parallel={})):
+        data = json.dumps(asdict(replace(report, stats=shorter))).encode()
+        if _HEAD.size + len(data) <= HALF:
+            break
+    return data
 
 
 def _shortened(stats: Stats) -> Stats:

@@ -46,6 +46,12 @@ def test_reports_that_are_too_long_go_without_the_stages(slot):
     assert (read(slot).stats.samples, read(slot).stats.times) == (2, {})
 
 
+def test_reasons_go_first_where_there_is_no_room(slot):
+    report(slot, samples=2, stages={1: StageTime("map(f)", 1.0)}, reasons={"map(f)": f"2: {'x' * 2000}"})
+    found = read(slot).stats
+    assert (found.samples, found.times["map(f)"], found.reasons) == (2, 1.0, {})
+
+
 def test_the_latest_iteration_is_the_sum_of_its_workers():
     slots = [memoryview(bytearray(SLOT_BYTES)) for _ in range(4)]
     assert latest(slots) is None
