@@ -12,26 +12,46 @@ from asyncwds.errors import WdsError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB, MiB
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.base import Chunk, Fetcher, ObjectRange
+from asyncwds.storage.base import Answer, Chunk, Fetcher, ObjectRange
+from asyncwds.tar.building import RECORD
+from asyncwds.tar.headers import BLOCK
 
-FIRST = 64 * KiB
-BEHIND_PAYLOAD = 8 * KiB  # the next header, and what is small in its sample
+FIRST = 16 * KiB
+BEHIND_PAYLOAD = 8 * KiB  # the next header, and what is small in its sample, where it is not known how far that reaches
+LATEST = 8  # payloads by which it is known
 LARGEST = 4 * MiB
 WORTH_A_REQUEST = 64 * KiB  # [bytes] payloads are read where less than this is left to pass over
 
 
-class _Contents:
-    """What is read of one shard: `position` [bytes] is that of what comes next, `stop` the end of the range that is asked for."""
+class Contents:
+    """What is read of one shard: `position` [bytes] is that of what comes next, `stop` the end of the range that is asked for.
+
+    `blocks` have its samples, with an `Extent` for each field, and errors. `answer` is the latest.
+    """
 
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
         self.position = 0
         self.stop = FIRST
-        self.identity: str | None = None
+        self.answer: Answer | None = None
         self.blocks: list[Block] = []
         self.failed = False
         self._size = FIRST
+        self._passed: int | None = None  # where the payload ends that was passed over last
+        self._between: deque[int] = deque(maxlen=LATEST)  # [bytes] from the end of one to where the next begins
         self._reader: ShardReader | None = None
+
+    @property
+    def identity(self) -> str | None:
+        return None if self.answer is None else self.answer.identity
+
+    @property
+    def total(self) -> int | None:
+        return None if self.answer is None else self.answer.total
+
+    @property
+    def compressed(self) -> bool:
+        return self._reader is not None and self._reader.compressed
 
     def take(self, chunk: Chunk, total: int | None) -> None:
         self.position += len(chunk)
@@ -44,10 +64,24 @@ class _Contents:
             passed = min(reader.passable, total - self.position)
             reader.pass_over(passed)
             self.position += passed
-            self._size = BEHIND_PAYLOAD
+            self._size = self._reach(reader.payload)
+            self._passed = self.position
         else:
-            self._size = min(2 * self._size, LARGEST)  # many small members stand here
+            self._size = min(max(2 * self._size, BEHIND_PAYLOAD), LARGEST)  # many small members stand here
         self.stop = self.position + reader.passable + self._size
+        if total is not None and total - self.stop < BEHIND_PAYLOAD + RECORD:
+            self.stop = total  # with the end mark
+
+    def _reach(self, payload: int) -> int:
+        """How much [bytes] to ask for behind a payload, for the header of the next one that is passed over.
+
+        As much as it took before, a block more where that varies: of samples of 110 KB 1.4 % are fetched, where 8 KiB for each
+        would be 8 %.
+        """
+        if self._passed is not None:
+            self._between.append(payload - self._passed)
+        most, least = max(self._between, default=BEHIND_PAYLOAD), min(self._between, default=BEHIND_PAYLOAD)
+        return most if most == least else most + BLOCK
 
     def finish(self, total: int | None) -> None:
         if not self.failed:
@@ -68,7 +102,7 @@ class _Contents:
 
 
 class HeaderStream:
-    """The samples of shards in order, with the sizes [bytes] of their fields as values. One consumer, as for `BlockStream`.
+    """The samples of shards in order, with the `Extent` of each field as its value. One consumer, as for `BlockStream`.
 
     `at_once` shards are read at a time, each by one request after the other. Compressed shards and sources without ranges
     are read whole.
@@ -79,21 +113,29 @@ class HeaderStream:
         self._fetcher = fetcher
         self._counters = counters
         self._at_once = at_once
-        self._tasks: deque[asyncio.Task[list[Block]]] = deque()
+        self._tasks: deque[asyncio.Task[Contents]] = deque()
         self._blocks: deque[Block] = deque()
 
     async def next_block(self) -> Block | None:
         while not self._blocks:
-            while len(self._tasks) < self._at_once and (shard := next(self._shards, None)) is not None:
-                self._tasks.append(asyncio.create_task(self._read(shard)))
-            if not self._tasks:
+            contents = await self.next_contents()
+            if contents is None:
                 return None
-            self._blocks.extend(await self._tasks[0])
-            self._tasks.popleft()
+            self._blocks.extend(contents.blocks)
         return self.ready_block()
 
     def ready_block(self) -> Block | None:
         return self._blocks.popleft() if self._blocks else None
+
+    async def next_contents(self) -> Contents | None:
+        """In place of blocks: all of the next shard."""
+        while len(self._tasks) < self._at_once and (shard := next(self._shards, None)) is not None:
+            self._tasks.append(asyncio.create_task(self._read(shard)))
+        if not self._tasks:
+            return None
+        contents = await self._tasks[0]
+        self._tasks.popleft()
+        return contents
 
     async def aclose(self) -> None:
         for task in self._tasks:
@@ -103,17 +145,17 @@ class HeaderStream:
         finally:
             await self._fetcher.aclose()
 
-    async def _read(self, shard: Shard) -> list[Block]:
-        contents = _Contents(shard)
+    async def _read(self, shard: Shard) -> Contents:
+        contents = Contents(shard)
         try:
             while not await self._read_range(contents):
                 pass
         except WdsError as error:
             contents.fail(error)
         self._counters.shards += not contents.failed
-        return contents.blocks
+        return contents
 
-    async def _read_range(self, contents: _Contents) -> bool:
+    async def _read_range(self, contents: Contents) -> bool:
         """Returns whether it was the last one."""
         wanted = ObjectRange(contents.shard.url, contents.position, contents.stop, contents.identity)
         async with self._fetcher.open(wanted) as body:
@@ -124,7 +166,7 @@ class HeaderStream:
                 ahead = max(0, ahead - len(chunk))
                 if contents.failed:
                     return True
-        contents.identity = answer.identity
+        contents.answer = answer
         end = contents.stop if answer.total is None else answer.total
         cut = contents.position < end  # by the range if the size is known, else by the end of the object
         if answer.ranged and cut != (answer.total is None):

@@ -39,10 +39,11 @@ class ReadOptions:
     """How members become samples: which are read, under which names, and how large they may be.
 
     `local_paths` adds `__local_path__` to samples of local shards. `raw` reads no tar: the samples are the chunks as they come.
-    `headers_only` gives fields their sizes [bytes] as values.
+    `headers_only` gives fields the `Extent` of their bytes as values.
     `verify` compares an object with the checksum of the whole that its store keeps, as its bytes come; or with what `listed`
     gives for its url, if that is not None.
     `strict` leaves out samples whose key had been there before another one.
+    `listing` is called with what each shard has that was read to its end.
     """
 
     max_member_bytes: int
@@ -55,9 +56,19 @@ class ReadOptions:
     verify: bool = True
     listed: Callable[[str], str | None] = _unlisted
     strict: bool = False
+    listing: Callable[[ShardListing], object] | None = None
 
     def reader(self, shard: Shard, total: int | None, local_path: str | None) -> Reader:
         return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self)
+
+
+class ShardListing(NamedTuple):
+    """All samples of a shard: key, ordinal, offset [bytes] of the first header, and of each field name and size [bytes]."""
+
+    url: str
+    size: int | None
+    identity: str | None
+    samples: list[tuple[str, int, int, tuple[tuple[str, int], ...]]]
 
 
 class Reader(Protocol):
@@ -164,6 +175,15 @@ class ShardReader:
         """Bytes of the object behind those fed so far that need not be read."""
         parser = self._parser
         return 0 if parser is None or self._decompressor.compressed else parser.next_needed - parser.offset
+
+    @property
+    def payload(self) -> int:
+        """Where in the archive the latest payload begins [bytes], where only headers are read."""
+        return 0 if self._parser is None else self._parser.payload
+
+    @property
+    def compressed(self) -> bool:
+        return self._decompressor.compressed
 
     def pass_over(self, nbytes: int) -> None:
         """In place of `feed`, for bytes that are `passable`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from asyncwds import checks
 from asyncwds.engine.interleave import announce
-from asyncwds.engine.reader import Block, ReadOptions
+from asyncwds.engine.reader import Block, ReadOptions, ShardListing
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
 from asyncwds.engine.tolerance import tolerated
@@ -46,6 +46,7 @@ class Source:
     `verbose` writes a line to stderr for each shard that is begun.
     `cache` keeps what comes from either, unless it is local. `records` are what manifests know of shards, by url.
     `verify` compares shards with the checksums that manifests list, or that their stores keep.
+    `listing` is called with what each shard has that was read to its end.
     """
 
     urls: Sequence[str]
@@ -67,6 +68,7 @@ class Source:
     fetcher: Callable[[], Fetcher] | None = None
     cache: Cache | None = None
     records: Mapping[str, ShardRecord] = field(default_factory=dict)
+    listing: Callable[[ShardListing], object] | None = None
 
     def __post_init__(self) -> None:
         checks.whole_fields(self, 0, "shardshuffle")
@@ -112,6 +114,7 @@ class Source:
             verify=self.verify,
             listed=self._listed,
             strict=self.strict,
+            listing=self.listing,
         )
         shards = announce(shards, fetcher)
         stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)

@@ -12,8 +12,9 @@ from time import perf_counter
 
 from asyncwds.engine.checksum_reader import with_checksum
 from asyncwds.engine.downloader import Downloader
+from asyncwds.engine.listing_reader import ListingReader
 from asyncwds.engine.parts import ShardRun
-from asyncwds.engine.reader import Block, Reader, ReadOptions
+from asyncwds.engine.reader import Block, Reader, ReadOptions, ShardReader
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.errors import ChecksumError, redact
 from asyncwds.runtime.counters import Counters
@@ -174,6 +175,8 @@ class BlockStream:
         reading = self._readings.get(run)
         if reading is None:
             reader = self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url))
+            if self._options.listing is not None and isinstance(reader, ShardReader):
+                reader = ListingReader(run, reader, self._options.listing)
             reading = self._readings[run] = _Reading(self._with_checksum(run, reader))
         return reading
 

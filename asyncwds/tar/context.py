@@ -20,8 +20,23 @@ from asyncwds.tar.headers import SumCache
 from asyncwds.tar.sparse import Sparse, add_block, expand_sparse, from_header, from_records
 
 Member = tuple[str, Any, int]
-"""Name, payload as bytes (its size [bytes], where only headers are read), offset [bytes] of the first header (which may be an
+"""Name, payload as bytes (its `Extent`, where only headers are read), offset [bytes] of the first header (which may be an
 extended one)."""
+
+
+class Extent(int):
+    """Size [bytes] of a member that was passed over; its payload is [start, stop) [bytes] of the archive, without its holes."""
+
+    start: int
+    stop: int
+    name: str
+
+    @classmethod
+    def of(cls, size: int, start: int, stop: int, name: str) -> Extent:
+        extent = cls(size)
+        extent.start, extent.stop, extent.name = start, stop, name
+        return extent
+
 
 TakeRun = Callable[[bytes | memoryview, int, int, int, list[Member]], tuple[int, bool]]
 """Called with a chunk, where in it headers of a member begin, where members have to end, the chunk's offset [bytes] in the archive,

@@ -17,7 +17,7 @@ from asyncwds.compression.foreign import foreign
 from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError, WdsError
 from asyncwds.settings.prefetch import MAX_HEADER_BYTES
 from asyncwds.tar import headers
-from asyncwds.tar.context import Context, Member, Refused, TakeRun
+from asyncwds.tar.context import Context, Extent, Member, Refused, TakeRun
 from asyncwds.tar.headers import BLOCK, SIZE
 from asyncwds.tar.payload import OpenPayload
 
@@ -37,7 +37,8 @@ class TarParser:
                       and the parser cannot be used after it.
     max_member_bytes  a wanted member that declares more [bytes], its holes included, is an error, before memory is taken
     max_header_bytes  so is an extended header that declares more
-    headers_only      members have the size [bytes] of their payload in its place; `pass_over` spares the reading of it
+    headers_only      members have the `Extent` of their payload in its place; `pass_over` spares the reading of it
+    offset            where in the archive the bytes begin that are fed, at the first header of a member
     take_run          takes plain members for itself, see `TakeRun`: they are not among those that `feed` returns
     """
 
@@ -52,10 +53,13 @@ class TarParser:
         max_header_bytes: int = MAX_HEADER_BYTES,
         headers_only: bool = False,
         take_run: TakeRun | None = None,
+        offset: int = 0,
     ) -> None:
         self.error: TarError | None = None
-        self.offset = 0
-        """Bytes fed so far."""
+        self.offset = offset
+        """Where in the archive the bytes end that were fed so far."""
+        self.payload = 0
+        """Where the payload begins of the entry that was read last, if only headers are read."""
         self.cut_member: str | None = None
         """The name of the member that the archive ended in, or that cannot be taken."""
         self._url = url
@@ -266,7 +270,9 @@ class TarParser:
             raise TruncatedTarError(message, url=self._url, offset=base + pos)
         name = self._context.member
         if wanted and self._headers_only and name is not None:
-            members.append((name, self._context.with_holes(size), self._context.first))
+            self.payload = base + start
+            extent = Extent.of(self._context.with_holes(size), base + start, base + stop, name)
+            members.append((name, extent, self._context.first))
             return stop + padding
         if not wanted:
             return stop + padding
