@@ -47,6 +47,13 @@ from .compat.tariterators import tarfile_to_samples as tarfile_to_samples
 from .engine.open_samples import Samples as Samples
 from .engine.open_samples import open_samples as open_samples
 from .engine.schemes import gopen_schemes as gopen_schemes
+from .index.access import RandomAccess as RandomAccess
+from .index.access import ShuffledSamples as ShuffledSamples
+from .index.files import load_index as load_index
+from .index.files import save_index as save_index
+from .index.index import Index as Index
+from .index.index import ShardIndex as ShardIndex
+from .index.making import make_index as make_index
 from .parallel.loader import Loader as Loader
 from .parallel.loader import loader as loader
 from .pipeline.datapipeline import DataPipeline as DataPipeline

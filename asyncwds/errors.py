@@ -10,6 +10,7 @@ WdsError                       url, offset, key say where, as far as known
 │  ├─ ShortBodyError           the body ended before its announced end
 │  ├─ ChecksumError            the bytes are not those that were stored
 │  └─ ChangedError             the object was replaced while it was read
+│     └─ StaleIndexError       a shard is another one than its index is of
 ├─ TarError                    the bytes are no sound tar archive       (is a tarfile.ReadError)
 │  ├─ TruncatedTarError        the archive ends before its end mark
 │  └─ TarHeaderError           a header fails its checksum or makes no sense
@@ -20,6 +21,7 @@ WdsError                       url, offset, key say where, as far as known
 │  ├─ RepeatedKeyError         members of a sample stand apart
 │  ├─ DecodeError              a field's bytes could not be decoded
 │  └─ EncodeError              a field's value could not be written as bytes
+├─ NoSuchSampleError           no sample has this number or key         (is a KeyError, and an IndexError)
 ├─ CacheError                  the local cache cannot be used           (is an OSError)
 ├─ SharedMemoryError           no room for a loader's batches           (is an OSError)
 └─ BridgeError                 an iterator used after a fork, or closed (is a RuntimeError)
@@ -164,6 +166,16 @@ class ChangedError(FetchError):
     """The object's identity (ETag, size, modification time) changed between two requests: it was replaced."""
 
 
+class StaleIndexError(ChangedError):
+    """A shard is another one than its index was made of: its ETag, its size, or what stands where a sample should be.
+
+    `indexed` and `found` are what the index says, and what was found.
+    """
+
+    indexed: str | None = None
+    found: str | None = None
+
+
 class TarError(WdsError, tarfile.ReadError):
     """The bytes are no sound tar archive."""
 
@@ -233,6 +245,10 @@ class EncodeError(SampleError):
     """A field's value could not be written as bytes; `field` is its name, the cause is `__cause__`."""
 
     field: str | None = None
+
+
+class NoSuchSampleError(WdsError, KeyError, IndexError):
+    """An index has no sample of this number, or none with this key."""
 
 
 class CacheError(WdsError, OSError):

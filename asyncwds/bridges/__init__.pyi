@@ -4,4 +4,5 @@ from .async_iterator import BATCH_ITEMS as BATCH_ITEMS
 from .async_iterator import BATCHES_AHEAD as BATCHES_AHEAD
 from .async_iterator import ThreadedIterator as ThreadedIterator
 from .block_bridge import Bridge as Bridge
+from .loop_calls import LoopCalls as LoopCalls
 from .threaded_source import Feed as Feed

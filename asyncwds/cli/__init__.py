@@ -16,6 +16,7 @@ from asyncwds import __version__
 from asyncwds.cli.bench import bench
 from asyncwds.cli.cache import list_cache
 from asyncwds.cli.demo import demo
+from asyncwds.cli.index import make_index
 from asyncwds.cli.ls import list_samples
 from asyncwds.errors import WdsError
 from asyncwds.formatting.escaping import printable
@@ -52,5 +53,5 @@ def main() -> None:
     """Streams WebDataset shards from disks, web servers and buckets with many requests in flight."""
 
 
-for command in (list_samples, bench, list_cache, demo):
+for command in (list_samples, bench, make_index, list_cache, demo):
     main.add_command(command)

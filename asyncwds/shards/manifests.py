@@ -11,6 +11,10 @@
 
 A url that is a relative path is relative to the manifest, so that both can move together. A manifest that comes from elsewhere
 names no local files, and none names commands.
+
+The lists of two others are read too: wids' (`{"wids_version": 1, "shardlist": [{"url": …, "nsamples": …, "filesize": …}]}`, with a
+`base` for its urls, and lists of the same form in `datasets`), and open_clip's `sizes.json` (`{"train-0.tar": 2, …}`), beside which
+its shards are.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import Any
 from urllib.parse import quote
 
 from asyncwds.errors import SpecError
+from asyncwds.shards.folders import is_shard_name
 from asyncwds.shards.urls import local_path, scheme_of
 
 FORMAT = "asyncwds-manifest-1"
@@ -43,12 +48,52 @@ def records_of(text: bytes, manifest: str) -> list[ShardRecord]:
         found = json.loads(text)
     except ValueError as error:
         raise SpecError(f"the manifest is no JSON: {error}", url=manifest) from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("shards"), list):
+    shards = _listed(found, manifest)
+    if shards is None:
         message = f'this JSON is no list of shards: the manifest that ShardWriter(manifest=...) writes has "format": "{FORMAT}"'
         raise SpecError(message, url=manifest)
-    if not found["shards"]:
+    if not shards:
         raise SpecError("the manifest lists no shards", url=manifest)
-    return [_record(shard, manifest) for shard in found["shards"]]
+    return [_record(shard, manifest) for shard in shards]
+
+
+def _listed(found: Any, manifest: str) -> list[Any] | None:
+    """The shards of a list of any of the forms, as the entries of ours; None for what has none of them."""
+    if not isinstance(found, dict):
+        return None
+    if found.get("format") == FORMAT:
+        shards = found.get("shards")
+        return shards if isinstance(shards, list) else None
+    if "wids_version" in found:
+        return _listed_by_wids(found, manifest)
+    if found and all(is_shard_name(name) and _is_count(samples) for name, samples in found.items()):
+        return [{"url": name, "samples": samples, "bytes": 0} for name, samples in found.items()]
+    return None
+
+
+def _listed_by_wids(found: dict[str, Any], manifest: str) -> list[Any]:
+    if found["wids_version"] != 1:
+        raise SpecError(f"of wids' lists version 1 is known, not {found['wids_version']!r}", url=manifest)
+    lists = [found, *(part for part in _list_in(found, "datasets", manifest) if isinstance(part, dict))]
+    if any("source_url" in part for part in lists):
+        raise SpecError("lists of wids that other urls have are not followed: give those urls to the dataset", url=manifest)
+    return [_of_wids(shard, part.get("base")) for part in lists for shard in _list_in(part, "shardlist", manifest)]
+
+
+def _list_in(found: dict[str, Any], name: str, manifest: str) -> list[Any]:
+    shards = found.get(name, [])
+    if not isinstance(shards, list):
+        raise SpecError(f"`{name}` must be a list in a list of wids", url=manifest)
+    return shards
+
+
+def _of_wids(shard: Any, base: Any) -> Any:
+    if not isinstance(shard, dict) or not isinstance(shard.get("url"), str):
+        return shard
+    url = shard["url"]
+    if isinstance(base, str) and local_path(url) is not None and not url.startswith("/"):
+        url = f"{base.rstrip('/')}/{url}"
+    return {"url": url, "samples": shard.get("nsamples"), "bytes": shard.get("filesize", 0)}
 
 
 def _record(shard: Any, manifest: str) -> ShardRecord:
@@ -56,14 +101,26 @@ def _record(shard: Any, manifest: str) -> ShardRecord:
     url, samples, nbytes, sha256 = (shard.get(name) for name in ("url", "samples", "bytes", "sha256"))
     if not (isinstance(url, str) and url and _is_count(samples) and _is_count(nbytes) and isinstance(sha256, str | None)):
         raise SpecError(f"a shard of the manifest must have url, samples and bytes, not {str(shard)[:200]}", url=manifest)
-    return ShardRecord(_resolve_beside(url, manifest), samples, nbytes, sha256)
+    return ShardRecord(resolve_beside(url, manifest), samples, nbytes, sha256)
 
 
 def _is_count(number: Any) -> bool:
     return type(number) is int and number >= 0
 
 
-def _resolve_beside(url: str, manifest: str) -> str:
+def relative_to(url: str, manifest: str) -> str:
+    """A url as it stands in a manifest: a path in the manifest's folder is relative to it, any other is absolute."""
+    path, beside = local_path(url), local_path(manifest)
+    if path is None or beside is None:
+        return url
+    folder = os.path.dirname(os.path.abspath(beside))  # noqa: PTH100, PTH120 - no links resolved
+    full = os.path.abspath(path)  # noqa: PTH100 - as above
+    inside = os.path.relpath(full, folder)
+    return full if inside.startswith(os.pardir) else inside
+
+
+def resolve_beside(url: str, manifest: str) -> str:
+    """The url that stands in a manifest for a shard. Raises SpecError for commands, and files outside of a folder elsewhere."""
     path, beside = local_path(url), local_path(manifest)
     if path is None:
         if scheme_of(url) in ("pipe", "-"):

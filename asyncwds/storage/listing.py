@@ -83,7 +83,7 @@ async def listed(urls: UrlList, access: Access) -> Listing:
     fetcher = open_storage(access, Counters())
     try:
         manifests = [url for url in found if is_manifest(url)]
-        texts = await _together(_read(fetcher, url) for url in manifests)
+        texts = await run_together(_read(fetcher, url) for url in manifests)
     finally:
         await fetcher.aclose()
     records = {url: records_of(text, url) for url, text in zip(manifests, texts, strict=True)}
@@ -111,7 +111,7 @@ async def _matching(urls: Sequence[str], access: Access) -> list[str]:
     async with AsyncExitStack() as open_now:
         matches = partial(_matches, _Listers(access, open_now))
         patterns = [_pattern(url, access.storage) for url in urls]
-        found = iter(await _together(matches(pattern) for pattern in patterns if pattern is not None))
+        found = iter(await run_together(matches(pattern) for pattern in patterns if pattern is not None))
         return [
             match
             for url, pattern in zip(urls, patterns, strict=True)
@@ -197,7 +197,7 @@ class _Walk:
         matching = [url for url in here if fits_name(self._path(url, folder).removesuffix("/"), names[0])]
         if len(names) == 1:
             return [url for url in matching if not url.endswith("/")]
-        below = await _together(self.below(url, names[1:]) for url in matching if url.endswith("/"))
+        below = await run_together(self.below(url, names[1:]) for url in matching if url.endswith("/"))
         return [url for found in below for url in found]
 
     async def _list(self, prefix: str, *, deep: bool) -> list[str]:
@@ -210,7 +210,18 @@ class _Walk:
         return unquote(path) if self._escaped else path
 
 
-async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def run_some_at_a_time(work: Iterable[Coroutine[Any, Any, T]], most: int) -> list[T]:
+    """As `run_together`, so many at a time."""
+    limit = asyncio.Semaphore(most)
+
+    async def run(each: Coroutine[Any, Any, T]) -> T:
+        async with limit:
+            return await each
+
+    return await run_together(run(each) for each in work)
+
+
+async def run_together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """All results in order. Where one fails, the others are cancelled."""
     tasks = [asyncio.create_task(each) for each in work]
     try:

@@ -1,0 +1,70 @@
+"""`asyncwds index`: makes indexes of shards, and makes others of them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asyncwds.cli.options import reading_options
+from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.quantities import plural, size
+
+if TYPE_CHECKING:
+    from asyncwds.index.index import Index
+    from asyncwds.settings.access import Access
+
+FORMATS = ["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "sizes"]
+
+
+@click.command("index")
+@click.argument("urls", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", metavar="URL", help="The file to write, or with a slash at the end the folder of those for each shard."
+)
+@click.option("-f", "--format", "form", type=click.Choice(FORMATS), default="asyncwds", help="Another library's in place of ours.")
+@click.option("--convert", is_flag=True, help="URLS are those of indexes, of any of the formats, and not of shards.")
+@reading_options
+def make_index(urls: tuple[str, ...], *, output: str | None, form: Any, convert: bool, **options: Any) -> None:
+    """Makes the index of shards: which samples they have, and where.
+
+    URLS are as for `ls`. Of what can be read in ranges only the headers are fetched. Without -o the index of each shard is written
+    beside it, or with --cache into the cache; what a format has once for a data set, into the folder of the shards.
+    """
+    from asyncwds.cli.reading import sources  # noqa: PLC0415 - heavy
+    from asyncwds.index.files import load_by, write_index  # noqa: PLC0415 - heavy
+
+    where = sources(urls, **options)
+    if output is None and where.cache is not None and form == "asyncwds":
+        from asyncwds.index.finding import cache_folder  # noqa: PLC0415 - heavy
+
+        output = cache_folder(where.cache)
+    if output is not None and os.path.isdir(output) and not output.endswith("/"):  # noqa: PTH112 - it may be a URL
+        output += "/"
+    index = load_by(urls, where.access) if convert else _index_with_progress(urls, where.access)
+    files = write_index(index, output, form, where.access)
+    click.echo(f"{plural(len(index), 'sample')} in {plural(len(index.shards), 'shard')}")
+    for url in files if len(files) == 1 else []:
+        click.echo(printable(url))
+    if len(files) > 1:
+        click.echo(plural(len(files), "file"))
+
+
+def _index_with_progress(urls: tuple[str, ...], access: Access) -> Index:
+    from tqdm import tqdm  # noqa: PLC0415 - heavy
+
+    from asyncwds.cli.bars import warnings_in  # noqa: PLC0415 - as above
+    from asyncwds.index.making import index_shards  # noqa: PLC0415 - as above
+    from asyncwds.runtime.counters import Counters  # noqa: PLC0415 - as above
+    from asyncwds.storage.listing import expand_and_list  # noqa: PLC0415 - as above
+
+    found = expand_and_list(urls, access)
+    counters = Counters()
+    with tqdm(total=len(found), desc="index", unit=" shards", disable=None, leave=False) as bar, warnings_in(bar):
+
+        def show(_: object) -> None:
+            bar.set_postfix_str(f"{size(counters.bytes)} fetched", refresh=False)
+            bar.update()
+
+        return index_shards(found, access, counters, show)

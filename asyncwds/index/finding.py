@@ -1,0 +1,68 @@
+"""The index of shards for which none is given: where it is kept, or by their headers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+
+from asyncwds.errors import FetchError
+from asyncwds.index.encoding import encode
+from asyncwds.index.exporting import index_url
+from asyncwds.index.files import read_index, write_files
+from asyncwds.index.index import Index, ShardIndex
+from asyncwds.index.making import AT_ONCE, index_shards
+from asyncwds.runtime.blocking import run_on_own_loop
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Access
+from asyncwds.settings.cache import Cache
+from asyncwds.storage.base import Fetcher
+from asyncwds.storage.listing import run_some_at_a_time
+from asyncwds.storage.registry import open_storage
+
+IN_CACHE = ".asyncwds-indexes/"
+
+
+def find_index(urls: Sequence[str], access: Access, cache: Cache | None) -> Index:
+    """Of each shard: what a cache has, else what is beside it, else what its headers say, which a cache then keeps.
+
+    Blocks. Raises SpecError for a file that is damaged, and what reading the shards would.
+    """
+    folder = None if cache is None else cache_folder(cache)
+    found = run_on_own_loop(partial(_find, urls, access, folder))
+    missing = [url for url, shard in zip(urls, found, strict=True) if shard is None]
+    if missing:
+        made = {shard.url: shard for shard in index_shards(missing, access, Counters(), _nothing).shards}
+        found = [shard or made[url] for url, shard in zip(urls, found, strict=True)]
+        if folder is not None:
+            places = {url: index_url(url, folder=folder) for url in missing}
+            files = {place: encode(Index((made[url],)), place) for url, place in places.items()}
+            run_on_own_loop(partial(write_files, files, access))
+    return Index(tuple([shard for shard in found if shard is not None]))
+
+
+def cache_folder(cache: Cache) -> str:
+    """Where a cache has indexes."""
+    return os.path.join(os.path.abspath(os.path.expanduser(cache.dir)), IN_CACHE)  # noqa: PTH100, PTH111, PTH118 - with its slash
+
+
+def _nothing(_: ShardIndex) -> None:
+    """For what is told of each shard."""
+
+
+async def _find(urls: Sequence[str], access: Access, folder: str | None) -> list[ShardIndex | None]:
+    fetcher = open_storage(access, Counters())
+    try:
+        return await run_some_at_a_time([_find_one(fetcher, url, folder) for url in urls], AT_ONCE)
+    finally:
+        await fetcher.aclose()
+
+
+async def _find_one(fetcher: Fetcher, url: str, folder: str | None) -> ShardIndex | None:
+    for place in [index_url(url, folder=folder)] * (folder is not None) + [index_url(url)]:
+        try:
+            found = await read_index(fetcher, place)
+        except FetchError:  # there is none; or its server says so otherwise
+            continue
+        return found.for_urls([url]).shards[0]
+    return None

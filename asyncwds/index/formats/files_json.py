@@ -1,0 +1,51 @@
+"""JSON beside each shard, as webshart and hfutils (cheesechaser) have it: `train-0.json` for `train-0.tar`.
+
+    {"filesize": 10240, "files": {"a.jpg": {"offset": 512, "length": 1200}, …}}
+
+Offset and length [bytes] are those of the payload. hfutils calls the length `size`; what else stands there is not read: hashes,
+width and height, captions.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from asyncwds.errors import SpecError
+from asyncwds.index.formats.members import ListedMember, columns_from, members_of, renamed
+from asyncwds.index.index import Index, ShardIndex
+
+SUFFIX = ".json"
+
+
+def is_files_json(found: Any) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("files"), dict)
+
+
+def decode(found: Any, url: str) -> Index:
+    """Raises SpecError for what is no such JSON."""
+    size = found.get("filesize")
+    if not isinstance(size, int | None):
+        raise SpecError("this list of files is damaged: filesize must be a number", url=url)
+    try:
+        members = [_member(name, entry) for name, entry in found["files"].items()]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpecError(f"this list of files is damaged: {error}", url=url) from error
+    columns = columns_from(sorted(members, key=lambda member: member.offset), url)
+    return Index((ShardIndex.of(renamed(url, (SUFFIX,), ".tar"), columns, size),))
+
+
+def encode(shard: ShardIndex, length: Literal["length", "size"]) -> bytes:
+    """Of names that come again in a shard the first is listed."""
+    files: dict[str, dict[str, int]] = {}
+    for _, members in members_of(shard):
+        for member in members:
+            files.setdefault(member.name, {"offset": member.offset, length: member.size})
+    return json.dumps({"filesize": shard.size, "files": files}).encode()
+
+
+def _member(name: str, entry: Any) -> ListedMember:
+    size = entry["length"] if "length" in entry else entry["size"]
+    if type(entry["offset"]) is not int or type(size) is not int:
+        raise TypeError(f"offset and length of {name[:200]!r} must be numbers")
+    return ListedMember(name, entry["offset"], size)

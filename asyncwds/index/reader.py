@@ -1,0 +1,161 @@
+"""Reads samples whose places are known: of local files at once, of all else by ranges, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from asyncwds.bridges.loop_calls import LoopCalls
+from asyncwds.engine.schemes import OWN, gopen_schemes, storage
+from asyncwds.errors import ChangedError, StaleIndexError
+from asyncwds.index.index import Index
+from asyncwds.index.local_files import LocalFiles
+from asyncwds.index.parsing import SampleParser, stale
+from asyncwds.index.spans import Span, Wanted, join_close
+from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.forks import FORKS
+from asyncwds.runtime.units import MiB
+from asyncwds.samples import Sample
+from asyncwds.settings.access import Access
+from asyncwds.settings.cache import Cache
+from asyncwds.shards.urls import local_path, rewritten
+from asyncwds.storage.base import Fetcher, ObjectRange
+from asyncwds.storage.listing import run_together
+
+LARGEST_SPAN = 8 * MiB
+
+
+@dataclass(frozen=True)
+class Places:
+    """How samples are read by their places.
+
+    connections  requests at a time
+    gap          samples that lie at most so many [bytes] apart in a shard come by one request
+    """
+
+    access: Access
+    fetcher: Callable[[], Fetcher] | None
+    cache: Cache | None
+    connections: int
+    gap: int
+
+
+class SampleReader:
+    """The samples of an index, by their numbers. What it has open is a process's own: after a fork, or a pickle, it begins anew."""
+
+    def __init__(self, index: Index, places: Places, parser: SampleParser) -> None:
+        self.index = index
+        self._places = places
+        self._parser = parser
+        self.counters = Counters()
+        self._files = LocalFiles()
+        self._calls: LoopCalls[Fetcher] | None = None
+        self._forks = FORKS.number
+        self._paths = [self._local_path(shard.url) for shard in index.shards]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"index": self.index, "places": self._places, "parser": self._parser}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def read(self, numbers: Sequence[int]) -> list[Sample]:
+        """The samples in the order of their numbers, each of which is in [0, len(index)).
+
+        Raises StaleIndexError where a shard is not what it was, and what reading a shard raises.
+        """
+        return self.start(numbers)()
+
+    def start(self, numbers: Sequence[int]) -> Callable[[], list[Sample]]:
+        """The same, without waiting for what is fetched: what is returned does, and reads what is local."""
+        self._begin_in_this_process()
+        local: list[tuple[Wanted, str]] = []
+        remote: list[Wanted] = []
+        for place, number in enumerate(numbers):
+            shard, row = self.index.locate(number)
+            wanted = Wanted(shard, *self.index.shards[shard].columns.span(row), place, row)
+            path = self._paths[shard]
+            if path is None:
+                remote.append(wanted)
+            else:
+                local.append((wanted, path))
+        spans = join_close(remote, self._places.gap, LARGEST_SPAN)
+        return partial(self._finish, local, spans, self._fetch(spans) if spans else list)
+
+    def _finish(self, local: list[tuple[Wanted, str]], spans: list[Span], fetched: Callable[[], list[bytes]]) -> list[Sample]:
+        found: dict[int, Sample] = {}
+        for wanted, path in local:
+            data = self._files.read(path, self.index.shards[wanted.shard], wanted.start, wanted.stop)
+            found[wanted.place] = self._parse(wanted, data, path)
+        for span, data in zip(spans, fetched(), strict=True):
+            for wanted in span.samples:
+                found[wanted.place] = self._parse(wanted, data[wanted.start - span.start : wanted.stop - span.start], None)
+        return [found[place] for place in range(len(found))]
+
+    def close(self) -> None:
+        """Closes files and connections. It can be used again."""
+        calls, self._calls = self._calls, None
+        if calls is not None and self._forks == FORKS.number:
+            calls.close()
+        self._files = LocalFiles()
+
+    def _begin_in_this_process(self) -> None:
+        if self._forks != FORKS.number:  # descriptors may be shared, a loop may not
+            self._calls, self._files, self._forks = None, LocalFiles(), FORKS.number
+
+    def _local_path(self, url: str) -> str | None:
+        places = self._places
+        others = places.fetcher is not None or (places.cache is not None and places.cache.local)
+        if others or gopen_schemes.get("file") is not OWN.get("file") or gopen_schemes.get("") is not OWN.get(""):
+            return None
+        return local_path(rewritten(url))
+
+    def _parse(self, wanted: Wanted, data: bytes, path: str | None) -> Sample:
+        return self._parser.parse(data, self.index.shards[wanted.shard], wanted.shard, wanted.row, path)
+
+    def _fetch(self, spans: list[Span]) -> Callable[[], list[bytes]]:
+        if self._calls is None:
+            self._calls = LoopCalls(partial(_open_fetcher, self._places, self.counters))
+        return self._calls.start(partial(self._fetch_spans, spans))
+
+    async def _fetch_spans(self, spans: list[Span], fetcher: Fetcher) -> list[bytes]:
+        limit = asyncio.Semaphore(self._places.connections)
+        return await run_together(self._fetch_span(span, fetcher, limit) for span in spans)
+
+    async def _fetch_span(self, span: Span, fetcher: Fetcher, limit: asyncio.Semaphore) -> bytes:
+        shard = self.index.shards[span.shard]
+        async with limit:
+            try:
+                async with fetcher.open(ObjectRange(shard.url, span.start, span.stop, shard.identity)) as body:
+                    if None not in (shard.size, body.answer.total) and shard.size != body.answer.total:
+                        raise stale(shard, None, f"{shard.size} bytes", f"{body.answer.total} bytes")
+                    begin = span.start - body.answer.start
+                    data = b"".join([bytes(chunk) async for chunk in body])
+                    return data[begin : begin + span.stop - span.start]
+            except StaleIndexError:
+                raise
+            except ChangedError as error:
+                found = await _identity(fetcher, shard.url)
+                raise stale(shard, None, f"the ETag {shard.identity}", found) from error
+
+
+async def _identity(fetcher: Fetcher, url: str) -> str:
+    async with fetcher.open(ObjectRange(url, 0, 1)) as body:
+        return f"the ETag {body.answer.identity} of {body.answer.total} bytes"
+
+
+@asynccontextmanager
+async def _open_fetcher(places: Places, counters: Counters) -> AsyncIterator[Fetcher]:
+    fetcher = places.fetcher() if places.fetcher is not None else storage(places.access, counters)
+    if places.cache is not None:
+        from asyncwds.storage.cache.fetcher import Cached  # noqa: PLC0415 - 15 ms that most do without
+
+        fetcher = Cached(fetcher, places.cache, counters, patience=places.access.retry.stall_timeout)
+    try:
+        yield fetcher
+    finally:
+        await fetcher.aclose()

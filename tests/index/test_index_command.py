@@ -1,0 +1,49 @@
+"""`asyncwds index`, as a user runs it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from asyncwds import load_index
+from asyncwds.testing import FaultServer, make_samples, make_shard
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(2):
+        (tmp_path / f"s{number}.tar").write_bytes(make_shard(make_samples(3, prefix=f"{number}-", seed=number)))
+    return tmp_path
+
+
+def index(*arguments, folder):
+    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "index", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, cwd=folder)
+    assert done.stderr == "" or done.returncode
+    return done
+
+
+def test_indexes_beside_shards_in_one_file_and_in_a_folder(folder):
+    assert index("s{0,1}.tar", folder=folder).stdout == "6 samples in 2 shards\n2 files\n"
+    assert (folder / "s1.tar.wdsindex").exists()
+    assert index("s{0,1}.tar", "-o", "all.wdsindex", folder=folder).stdout == "6 samples in 2 shards\nall.wdsindex\n"
+    assert len(load_index(folder / "all.wdsindex")) == 6
+    index("s{0,1}.tar", "-o", "kept/", folder=folder)
+    assert len(load_index(folder / "kept")) == 6
+    index("s{0,1}.tar", "--cache", "cache", folder=folder)
+    assert len(load_index(folder / "cache/.asyncwds-indexes")) == 6
+
+
+def test_other_formats_of_shards_elsewhere_and_of_indexes(folder):
+    with FaultServer(folder) as server:
+        assert index(server.url("s0.tar"), "-f", "wids", "-o", "list.json", folder=folder).returncode == 0
+        assert load_index(folder / "list.json").shards[0].url == server.url("s0.tar")
+    index("s{0,1}.tar", "-f", "energon", folder=folder)
+    assert index("--convert", ".nv-meta/index.sqlite", "-f", "wds2idx", folder=folder).returncode == 0
+    assert (folder / "s1.idx").read_text().startswith("v1.2 3\n")
+
+
+def test_what_cannot_be_written_is_one_line(folder):
+    done = index("s0.tar", "-f", "wds2idx", "-o", "one.idx", folder=folder)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "with a slash" in done.stderr
