@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from asyncwds import checks
 from asyncwds.engine.source import Source
 from asyncwds.pipeline.datapipeline import DataPipeline
+from asyncwds.pipeline.dataset_index import load_given_index, make_access, open_reader, with_counts, with_kept_indexes
 from asyncwds.pipeline.dataset_shards import (
     SPOOL_MODES,
     find_shards,
@@ -28,6 +29,7 @@ from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.run import Description
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.seeds import dataset_seed
+from asyncwds.runtime.units import KiB
 from asyncwds.samples import Sample
 from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.settings.cache import Cache, cache_arguments, cache_of
@@ -40,6 +42,9 @@ from asyncwds.storage.listing import Listing, look_up
 from asyncwds.storage.schemes import as_access
 
 if TYPE_CHECKING:
+    from asyncwds.index.access import RandomAccess
+    from asyncwds.index.index import Index
+    from asyncwds.index.reader import SampleReader
     from asyncwds.pipeline.item_types import SeededFunction
     from asyncwds.pipeline.stages.collation import Collation
 
@@ -81,6 +86,8 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
     verify          compare shards with the checksums that a manifest lists or their stores keep, as the bytes come: one that
                     differs is a ChecksumError behind its samples
     strict          what stands behind the end of a shard, and a key that comes again in it, is an error and no ShardWarning
+    index           `Index`, or path or URL of a file with one, or several such: for `len()`, and for samples by number and key
+    keep_index      keep the index of each shard that is read to its end: in the cache, or beside local shards
 
     The object describes: it holds no thread, loop or socket, can be pickled and printed, and methods that add stages return
     new ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its
@@ -117,6 +124,8 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         fetcher: Callable[[], Fetcher] | None = None,
         verify: bool = True,
         strict: bool = False,
+        index: str | PathLike[str] | Index | Sequence[str | PathLike[str]] | None = None,
+        keep_index: bool = False,
     ) -> None:
         checks.one_of("mode", mode, (None, "resampled", *SPOOL_MODES))
         checks.flag("resampled", resampled)
@@ -163,11 +172,56 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
             fetcher=fetcher,
             verify=verify,
         )
+        checks.flag("keep_index", keep_index)
+        if keep_index:
+            source = with_kept_indexes(source)
+        self._index = None
+        if index is not None:
+            checks.require(not listed, "an index is for a list of shards, and not for a folder in which they come and go")
+            self._index = load_given_index(index, source.urls, access)
+            source = with_counts(source, self._index)
         for stage in (
             make_sharing_stages(source) if own_list and folder is None else ()
         ):  # what is claimed of a folder is no other process's
             self.append(stage)
         self.append(TarSamples(source) if listed else source)
+
+    _index: Index | None
+    _reader: tuple[Any, tuple[int, int], SampleReader] | None = None  # with what it is for
+
+    def random_access(self, *, connections: int = 32, gap: int = 64 * KiB) -> RandomAccess:
+        """The items by number or key: a map-style dataset for torch's DataLoader. Each goes through the stages by itself.
+
+        connections   requests at a time
+        gap           samples at most so many [bytes] apart in a shard come by one request
+
+        Without `index` that of each shard is looked for in the cache and beside the shard, and else made of its headers. Raises
+        SpecError where there can be none, and what reading the shards would.
+        """
+        checks.whole("random_access: connections", connections, 1)
+        checks.whole("random_access: gap", gap, 0)
+        head, *stages = self.pipeline
+        if self._reader is None or self._reader[0] is not head or self._reader[1] != (connections, gap):
+            self._reader = head, (connections, gap), open_reader(head, self._index, connections, gap)
+        return make_access(self._reader[2], stages, self.seed)
+
+    def sample(self, wanted: int | str) -> ItemT_co:
+        """The item of one sample, by its number or its key; see `random_access`. Raises NoSuchSampleError."""
+        return self.random_access()[wanted]  # type: ignore[no-any-return]
+
+    @overload
+    def __getitem__(self, wanted: int | str) -> ItemT_co: ...
+    @overload
+    def __getitem__(self, wanted: slice) -> list[ItemT_co]: ...
+    def __getitem__(self, wanted: Any) -> Any:
+        """As `sample`; a slice gives a list, for which samples are fetched together."""
+        return self.random_access()[wanted]
+
+    def close(self) -> None:
+        """As of all pipelines; files and connections for random access too."""
+        super().close()
+        if self._reader is not None:
+            self._reader[2].close()
 
     if TYPE_CHECKING:
         # What the items become, which `FluidInterface` can't say of a class that it doesn't know; hence the ignores.
