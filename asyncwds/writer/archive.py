@@ -6,7 +6,7 @@ import hashlib
 import tarfile
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from asyncwds.compression.kinds import KINDS, SUFFIXES
 from asyncwds.errors import SampleError
@@ -14,6 +14,9 @@ from asyncwds.runtime.units import MiB
 from asyncwds.tar.building import ending, size_with_end
 from asyncwds.tar.headers import BLOCK
 from asyncwds.writer.entries import Entry
+
+if TYPE_CHECKING:
+    from asyncwds.index.index import ShardIndex
 
 CHUNK = MiB
 """How much [bytes] is written at a time, about."""
@@ -46,10 +49,11 @@ class Archive:
 
     kind          compression, or None
     hashed        keeps a SHA-256 of what is taken
+    indexed       keeps what an index is made of
     check_names   an entry with the key of the one before is a SampleError: read back, the two would be one sample
     """
 
-    def __init__(self, kind: str | None, *, hashed: bool, check_names: bool) -> None:
+    def __init__(self, kind: str | None, *, hashed: bool, check_names: bool, indexed: bool = False) -> None:
         self.samples = 0
         self.payload = 0  # [bytes] of fields
         self.position = 0  # [bytes] of the archive so far, before compression
@@ -59,6 +63,7 @@ class Archive:
         self._pending_bytes = 0
         self._compressor = None if kind is None else KINDS[SUFFIXES[kind]].compressor()
         self._hash = hashlib.sha256() if hashed else None
+        self._heads = array("Q") if indexed else None  # [bytes] of headers before each member
         self._check_names = check_names
         self._last_key: str | None = None
 
@@ -96,6 +101,21 @@ class Archive:
         self.members.names += entry.names
         self.members.sizes.extend(entry.sizes)
         self.samples += entry.key is not None
+        if self._heads is not None:
+            self._heads.extend([len(header) for header in entry.pieces[::3]])
+
+    def index(self, url: str) -> ShardIndex | None:
+        """What is in it, once it has ended; None unless it is `indexed`."""
+        if self._heads is None:
+            return None
+        from asyncwds.index.columns import columns_of  # noqa: PLC0415 - it brings numpy
+        from asyncwds.index.index import ShardIndex  # noqa: PLC0415 - as above
+        from asyncwds.index.recording import rows_written  # noqa: PLC0415 - as above
+
+        rows = list(rows_written(self.members.names, self.members.sizes, self._heads))
+        if self._compressor is not None:
+            return ShardIndex(url, len(rows), self.taken)
+        return ShardIndex.of(url, columns_of(rows), self.taken)
 
     def take(self) -> Iterator[bytes]:
         """What has come since the last call, as it goes into the file. To be used up before the next call."""

@@ -23,6 +23,7 @@ from asyncwds.storage.sink import Sink, ThreadedUpload, Upload
 from asyncwds.storage.sinks import open_sinks
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
+from asyncwds.writer.indexes import BESIDE, index_beside, index_bytes, index_target
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes
 from asyncwds.writer.options import Options
 from asyncwds.writer.shards import Shards, add_note, shown_property, warn_of_loss
@@ -55,6 +56,7 @@ class AsyncShardWriter:
         opener: Callable[[str], IO[bytes]] | None = None,
         *,
         manifest: str | os.PathLike[str] | None = None,
+        index: str | os.PathLike[str] | bool = False,
         http: Http | None = None,
         retry: Retry | None = None,
         storage: Storage | Settings | None = None,
@@ -76,6 +78,7 @@ class AsyncShardWriter:
         self._shards = Shards(pattern, maxcount, maxsize, start_shard)
         self._shards.next_name()  # now rather than with the first sample
         self._manifest = None if manifest is None else os.fspath(manifest)
+        self._index = index_target(index)
         self._thread = BlockingPool("writer")
         self._sinks: Sink = open_sinks(as_access(http, retry, storage), self._thread)
         self._turn = asyncio.Lock()
@@ -124,20 +127,23 @@ class AsyncShardWriter:
             await self._finish()
 
     async def close(self) -> None:
-        """Completes the last shard and writes the manifest. Idempotent; does nothing after a write that failed."""
+        """Completes the last shard and writes manifest and index. Idempotent; does nothing after a write that failed."""
         async with self._turn:
             if self._closed:
                 return
             try:
                 await self._finish()
                 if self._manifest is not None:
-                    await self._write_manifest(self._manifest)
+                    await self._write_file(self._manifest, manifest_bytes(self._manifest, self.records))
+                if self._index not in (None, BESIDE):
+                    await self._write_file(self._index, index_bytes(self._shards.indexes, self._index))
             finally:
                 await self._abort()  # of what is not complete, after an error
 
     async def _begin(self) -> _Begun:
         name = self._shards.next_name()
-        archive = self._options.archive(None if self.opener else name, hashed=self._manifest is not None)
+        wanted = {"hashed": self._manifest is not None, "indexed": self._index is not None}
+        archive = self._options.archive(None if self.opener else name, **wanted)
         if self.opener is None:
             upload = await self._open(name)
         else:
@@ -163,6 +169,8 @@ class AsyncShardWriter:
         self._begun = None
         begun.warning.detach()
         name = self._shards.ended(begun.archive)
+        if self._index == BESIDE:
+            await self._write_file(*index_beside(self._shards.indexes[-1]))
         if self.post is not None:
             with add_note(f"in the post hook, for {name}"):
                 await self._call(self.post, name)
@@ -203,10 +211,10 @@ class AsyncShardWriter:
         output = await self._thread.run(open_with, url, opener)
         return ThreadedUpload(output, self._thread, output.kill)
 
-    async def _write_manifest(self, url: str) -> None:
+    async def _write_file(self, url: str, data: bytes) -> None:
         upload = await self._open(url)
         try:
-            await upload.write(manifest_bytes(url, self.records))
+            await upload.write(data)
             await upload.commit()
         except BaseException:
             await upload.abort()

@@ -66,10 +66,11 @@ class Options:
         headers = Headers(user=self.user, group=self.group, mode=self.mode, mtime=self.mtime, format=_FORMATS[self.format])
         return Packer(make_encoder(self.encoder), headers, keep_meta=self.keep_meta, check_names=self.check_names)
 
-    def archive(self, target: object, *, hashed: bool = False) -> Archive:
+    def archive(self, target: object, *, hashed: bool = False, indexed: bool = False) -> Archive:
         """An archive to be written to `target`, whose name, if it is one, may tell the compression."""
         name = os.fspath(target) if isinstance(target, str | os.PathLike) else None
-        return Archive(suffix_to_write(self.compress, _path(name)), hashed=hashed, check_names=self.check_names)
+        kind = suffix_to_write(self.compress, _path(name))
+        return Archive(kind, hashed=hashed, check_names=self.check_names, indexed=indexed)
 
 
 def _path(name: Any) -> str | None:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncwds import checks
 from asyncwds.errors import SpecError, redact
@@ -16,6 +16,9 @@ from asyncwds.formatting.escaping import printable
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.manifest import ShardRecord
+
+if TYPE_CHECKING:
+    from asyncwds.index.index import ShardIndex
 
 _LOG = logging.getLogger("asyncwds.writer")
 
@@ -44,6 +47,7 @@ class Shards:
         self.size = 0  # [bytes] of their fields
         self.total = 0  # samples in all
         self.records: list[ShardRecord] = []
+        self.indexes: list[ShardIndex] = []
 
     def next_name(self) -> str:
         """Raises SpecError for a pattern without a place for the number."""
@@ -73,6 +77,8 @@ class Shards:
         """Enters the latest shard among those that are complete. Returns its name."""
         assert self.fname is not None
         self.records.append(ShardRecord(self.fname, archive.samples, archive.taken, archive.sha256))
+        if (index := archive.index(self.fname)) is not None:
+            self.indexes.append(index)
         return self.fname
 
 

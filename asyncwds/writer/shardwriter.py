@@ -13,6 +13,7 @@ from asyncwds.storage.local.output import Output, StreamOutput
 from asyncwds.storage.schemes import as_access
 from asyncwds.writer.archivefile import ArchiveFile, open_output
 from asyncwds.writer.entries import Entry
+from asyncwds.writer.indexes import BESIDE, index_beside, index_bytes, index_target
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes
 from asyncwds.writer.options import Options
 from asyncwds.writer.shards import Shards, add_note, shown_property
@@ -42,6 +43,7 @@ class ShardWriter:
     verbose       log each shard that is begun, at level INFO to the logger `asyncwds.writer`
     opener        called with a name, returns a binary file to write to, which the writer closes
     manifest      path or URL of a JSON file that lists all shards with samples, bytes and SHA-256; written at the end
+    index         True writes an index beside each shard, a path or URL one of all of them at the end
     http, retry, storage   as for `WebDataset`
     kw            further arguments of `TarWriter`
 
@@ -65,6 +67,7 @@ class ShardWriter:
         opener: Callable[[str], IO[bytes]] | None = None,
         *,
         manifest: str | os.PathLike[str] | None = None,
+        index: str | os.PathLike[str] | bool = False,
         http: Http | None = None,
         retry: Retry | None = None,
         storage: Storage | Settings | None = None,
@@ -84,12 +87,13 @@ class ShardWriter:
         self._packer = self._options.packer()
         self._shards = Shards(pattern, maxcount, maxsize, start_shard)
         self._manifest = None if manifest is None else os.fspath(manifest)
+        self._index = index_target(index)
         kind = type(self)
         self._steered = (kind.next_stream, kind.write) != (ShardWriter.next_stream, ShardWriter.write)
         if kind.next_stream is ShardWriter.next_stream:
             self._shards.next_name()  # now rather than with the first sample
-        elif manifest is not None:
-            raise SpecError("no manifest can be made of shards that a next_stream of one's own begins")
+        elif manifest is not None or self._index is not None:
+            raise SpecError("no manifest or index can be made of shards that a next_stream of one's own begins")
         self._access = as_access(http, retry, storage)
         self._closed = False
 
@@ -171,12 +175,14 @@ class ShardWriter:
             raise
         self.tarstream = None
         name = self.fname if file is None else self._shards.ended(file.archive)
+        if self._index == BESIDE:
+            self._write_file(*index_beside(self._shards.indexes[-1]))
         if self.post is not None and name is not None:
             with add_note(f"in the post hook, for {name}"):
                 self.post(name)
 
     def close(self) -> None:
-        """Completes the last shard and writes the manifest. Idempotent; does nothing after a write that failed."""
+        """Completes the last shard and writes manifest and index. Idempotent; does nothing after a write that failed."""
         if self._closed:
             return
         try:
@@ -184,11 +190,14 @@ class ShardWriter:
         finally:
             self._closed = True
         if self._manifest is not None:
-            self._write_manifest(self._manifest)
+            self._write_file(self._manifest, manifest_bytes(self._manifest, self.records))
+        if self._index not in (None, BESIDE):
+            self._write_file(self._index, index_bytes(self._shards.indexes, self._index))
 
     def _begin(self) -> ArchiveFile:
         name = self._shards.next_name()
-        archive = self._options.archive(None if self.opener else name, hashed=self._manifest is not None)
+        wanted = {"hashed": self._manifest is not None, "indexed": self._index is not None}
+        archive = self._options.archive(None if self.opener else name, **wanted)
         if self.opener is None:
             output = self._open_shard(name, archive.mark if self._options.writes_in_place else None)
         else:
@@ -206,10 +215,10 @@ class ShardWriter:
         elif stream is not None:
             stream.close()
 
-    def _write_manifest(self, url: str) -> None:
+    def _write_file(self, url: str, data: bytes) -> None:
         output = self._open_shard(url)
         try:
-            output.write(manifest_bytes(url, self.records))
+            output.write(data)
             output.commit()
         except BaseException:
             output.abort()
