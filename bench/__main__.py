@@ -30,6 +30,7 @@ NAMES = (
     "plans",
     "start_up",
     "hand_over",
+    "index",
 )
 
 
