@@ -115,7 +115,7 @@ class ByScheme:
         if opener is not None:
             self._opened = self._opened or OpenerFetcher(self._counters)
             return self._opened.open(url, opener)
-        return self._own.open(replace(wanted, url=url), buffer=buffer)
+        return self._own.open(wanted if url == wanted.url else replace(wanted, url=url), buffer=buffer)
 
     def foresees(self, url: str) -> bool:
         """As `asyncwds.storage.base.AcceptsHints`."""

@@ -6,6 +6,8 @@ from .blocking import run_on_own_loop as run_on_own_loop
 from .closing import run_to_completion as run_to_completion
 from .counters import Counters as Counters
 from .counters import StageTime as StageTime
+from .deadlines import Deadlines as Deadlines
+from .deadlines import TimeLimit as TimeLimit
 from .security import secure_mode as secure_mode
 from .security import weights_only as weights_only
 from .security import why_refused as why_refused

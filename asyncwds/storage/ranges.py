@@ -77,7 +77,9 @@ def check_answer(wanted: ObjectRange, status: int, headers: Mapping[str, str], m
     if span.start != wanted.start:
         message = f"the server sent a range from byte {span.start} where {wanted.start} was asked for"
         raise FetchError(message, url=wanted.url, offset=wanted.start, retryable=True)
-    end = _least(wanted.stop, span.stop if span.total is None else span.total)
+    end = span.stop if span.total is None else span.total
+    if wanted.stop is not None:
+        end = min(wanted.stop, end)
     return Promise(Answer(span.start, span.total, metadata.identity, ranged=True, checksum=metadata.checksum), end)
 
 
@@ -106,10 +108,6 @@ def _weak(identity: str | None) -> str | None:
     return None if identity is None else identity.removeprefix("W/")
 
 
-def _least(*offsets: int | None) -> int | None:
-    return min((offset for offset in offsets if offset is not None), default=None)
-
-
 def _span(wanted: ObjectRange, headers: Mapping[str, str]) -> _Span | None:
     value = headers.get("Content-Range")
     if value is None:
@@ -125,7 +123,7 @@ def _span(wanted: ObjectRange, headers: Mapping[str, str]) -> _Span | None:
 
 
 def _check_encoding(wanted: ObjectRange, headers: Mapping[str, str]) -> None:
-    value = headers.get("Content-Encoding", "")
-    if not _PASSED_ENCODINGS.issuperset(part.strip().lower() for part in value.split(",")):
+    value = headers.get("Content-Encoding")
+    if value and not _PASSED_ENCODINGS.issuperset(part.strip().lower() for part in value.split(",")):
         message = f"the server sent Content-Encoding {value!r} unasked; store the shard without it, or compressed with gzip or zstd"
         raise FetchError(message, url=wanted.url, offset=wanted.start)

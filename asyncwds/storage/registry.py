@@ -54,9 +54,9 @@ class _Storage:
 
     def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
         url = wanted.url
-        if reason := why_refused(scheme_of(url)):
-            raise SpecError(f"{scheme_of(url)}: urls are not opened, because {reason}", url=url)
         if self._latest is None or self._latest[0] != url:
+            if reason := why_refused(scheme_of(url)):
+                raise SpecError(f"{scheme_of(url)}: urls are not opened, because {reason}", url=url)
             self._latest = url, self._fetcher_for(url)
         return self._latest[1].open(wanted, buffer=buffer)
 

@@ -1,61 +1,38 @@
-"""The bytes of one HTTP answer: `HttpBody`; and when a connection counts as stalled: `StallClock`."""
+"""The bytes of one HTTP answer: `HttpBody`."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from functools import partial
 from typing import Self
 
-import aiohttp
-
 from asyncwds.errors import FetchError, FetchTimeoutError, ShortBodyError
-from asyncwds.runtime.counters import Counters
-from asyncwds.settings.access import Retry
 from asyncwds.storage.base import Answer, Chunk, ObjectRange
+from asyncwds.storage.http.connections import StallClock, hang_up
 from asyncwds.storage.http.direct_receive import Receiver, left_behind, read_much, takes_over
 from asyncwds.storage.http.translate import FOREIGN, translate
+from asyncwds.storage.http.transport import Exchange, Transport
 from asyncwds.storage.ranges import Promise
-
-
-def hang_up(response: aiohttp.ClientResponse) -> None:
-    """Gives the connection up, unless the answer was read to its end: then it is back in the pool already.
-
-    Aborted, not closed: TLS would wait for the other side to agree, while that goes on sending what nobody wants.
-    """
-    connection = response.connection
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
-    response.close()
 
 
 class HttpBody:
     """The bytes of one answer: ShortBodyError if they are fewer than promised; what is more is cut off.
 
     With a buffer, and where the end is known, it takes from aiohttp what that has read already and receives the rest itself.
-    `failed` is called before an error is raised.
     """
 
     def __init__(
-        self,
-        wanted: ObjectRange,
-        response: aiohttp.ClientResponse,
-        promise: Promise,
-        retry: Retry,
-        counters: Counters,
-        *,
-        buffer: memoryview | None,
-        failed: Callable[[], None],
+        self, wanted: ObjectRange, exchange: Exchange, promise: Promise, transport: Transport, buffer: memoryview | None
     ) -> None:
+        response = exchange.http
         self._wanted = wanted
-        self._failed = failed
+        self._exchange = exchange
+        self._transport = transport
         self._answer, self._end = promise
         self._position = promise.answer.start
-        self._counters = counters
-        self._response = response
         self._content = response.content
         self._chunked = "Transfer-Encoding" in response.headers
         self._connection = response.connection and response.connection.protocol
-        self._clock = StallClock(retry, lambda: hang_up(response))
+        self._clock = StallClock(transport.retry, partial(hang_up, response), transport.deadlines)
         self._unread = b""
         self._receiver: Receiver | None = None
         if buffer is not None and promise.answer.ranged and promise.end is not None:
@@ -86,13 +63,14 @@ class HttpBody:
         if self._end is not None and self._position > self._end:
             chunk = chunk[: self._end - self._position]
             self._position = self._end
-        self._counters.bytes += len(chunk)
+        self._transport.counters.bytes += len(chunk)
         return chunk
 
     def close(self) -> None:
         self._clock.stop()
         if self._receiver is not None:
             self._receiver.close()
+        self._exchange.close()
 
     async def _next(self) -> Chunk:
         if self._unread:
@@ -111,8 +89,11 @@ class HttpBody:
         if not self._content.is_eof() and self._content.exception() is None:
             self._unread = self._content.read_nowait()
             begin = len(self._unread)
-            if begin < len(buffer) and takes_over(self._response, begin):
-                self._receiver = Receiver(self._response, buffer[begin:])
+            if begin < len(buffer) and takes_over(self._exchange.http, begin):
+                self._receiver = Receiver(self._exchange.http, buffer[begin:])
+
+    def _failed(self) -> None:
+        self._transport.look_up_again(self._exchange.http.url)
 
     def _check_end(self) -> None:
         if self._clock.stalled:
@@ -137,58 +118,3 @@ class HttpBody:
         self._failed()
         message = f"the connection stalled for {self._clock.window:g} s"
         return FetchTimeoutError(message, url=self._wanted.url, offset=self._position, retryable=True)
-
-
-class StallClock:
-    """Gives a connection up that brings fewer than `stall_bytes` while its reader waits for `stall_timeout` seconds.
-
-    Only waiting counts. A reader that is busy, or that leaves bytes where they are for back-pressure, is no fault of
-    the server. `give_up` has to make the wait fail; `stalled` then tells why it failed.
-
-    One timer for a whole body: aiohttp's own `sock_read` makes one for every chunk, which cost 10 % of a download's
-    CPU time, and a byte every few seconds satisfies it.
-    """
-
-    __slots__ = ("_enough", "_give_up", "_got", "_loop", "_since", "_suspected", "_timer", "_waited", "stalled", "window")
-
-    def __init__(self, retry: Retry, give_up: Callable[[], None]) -> None:
-        self.window = retry.stall_timeout
-        self._enough = retry.stall_bytes
-        self._give_up = give_up
-        self._loop = asyncio.get_running_loop()
-        self._since: float | None = None  # when the present wait began
-        self._waited = 0.0  # earlier waits since enough bytes came last
-        self._got = 0  # bytes in these waits
-        self._suspected = False
-        self.stalled = False
-        self._timer = self._loop.call_later(self.window, self._look)
-
-    def begin(self) -> None:
-        """The reader begins to wait."""
-        self._since = self._loop.time()
-
-    def end(self, size: int) -> None:
-        """The wait brought `size` bytes."""
-        self._got += size
-        if self._got >= self._enough:
-            self._waited, self._got, self._suspected = 0.0, 0, False
-        else:
-            self._waited = self._total()
-        self._since = None
-
-    def stop(self) -> None:
-        self._timer.cancel()
-
-    def _total(self) -> float:
-        return self._waited + (0.0 if self._since is None else self._loop.time() - self._since)
-
-    def _look(self) -> None:
-        left = self.window - self._total()
-        if left <= 0 and self._suspected:
-            self.stalled = True
-            self._give_up()
-            return
-        # After other code blocked the loop, this timer may run before bytes that came meanwhile are read: only a
-        # second look is evidence.
-        self._suspected = left <= 0
-        self._timer = self._loop.call_later(max(left, self.window / 10), self._look)

@@ -1,4 +1,5 @@
-"""HTTP connections: `RequestLimits`, how many requests a shared or metered server gets; and how they leave no socket behind.
+"""HTTP connections: when one counts as stalled (`StallClock`), how many requests a shared or metered server gets (`RequestLimits`),
+and how they leave no socket behind.
 
 Imports aiohttp.
 """
@@ -7,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
+
+from asyncwds.runtime.deadlines import Deadlines
+from asyncwds.settings.access import Retry
 
 
 class Connector(aiohttp.TCPConnector):
@@ -23,7 +28,7 @@ class Connector(aiohttp.TCPConnector):
     async def connect(self, *args: Any, **options: Any) -> Any:
         connection = await super().connect(*args, **options)
         transport = connection.transport
-        if transport is not None:
+        if transport is not None and connection.protocol not in self._transports:
             self._transports[connection.protocol] = transport, transport.get_extra_info("sslcontext") is not None
         return connection
 
@@ -45,6 +50,87 @@ async def close_session(session: aiohttp.ClientSession) -> None:
     if isinstance(connector, Connector):
         connector.abort()
     await asyncio.sleep(0)  # what was aborted closes its socket in the loop's next turn
+
+
+def hang_up(response: aiohttp.ClientResponse) -> None:
+    """Gives the connection up, unless the answer was read to its end: then it is back in the pool already.
+
+    Aborted, not closed: TLS would wait for the other side to agree, while that goes on sending what nobody wants.
+    """
+    connection = response.connection
+    if connection is None:
+        return
+    if connection.transport is not None:
+        connection.transport.abort()
+    response.close()
+
+
+class StallClock:
+    """Gives a connection up that brings fewer than `stall_bytes` while its reader waits for `stall_timeout` seconds.
+
+    Only waiting counts. A reader that is busy, or that leaves bytes where they are for back-pressure, is no fault of
+    the server. `give_up` has to make the wait fail; `stalled` then tells why it failed.
+
+    One deadline for a whole body: aiohttp's own `sock_read` makes a timer for every chunk, which cost 10 % of a download's
+    CPU time, and a byte every few seconds satisfies it.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_deadlines",
+        "_enough",
+        "_give_up",
+        "_got",
+        "_loop",
+        "_since",
+        "_suspected",
+        "_waited",
+        "stalled",
+        "window",
+    )
+
+    def __init__(self, retry: Retry, give_up: Callable[[], None], deadlines: Deadlines) -> None:
+        self.window = retry.stall_timeout
+        self._enough = retry.stall_bytes
+        self._give_up = give_up
+        self._loop = asyncio.get_running_loop()
+        self._since: float | None = None  # when the present wait began
+        self._waited = 0.0  # earlier waits since enough bytes came last
+        self._got = 0  # bytes in these waits
+        self._suspected = False
+        self.stalled = False
+        self._deadlines = deadlines
+        self._deadline = deadlines.add(self.window, self._look)
+
+    def begin(self) -> None:
+        """The reader begins to wait."""
+        self._since = self._loop.time()
+
+    def end(self, size: int) -> None:
+        """The wait brought `size` bytes."""
+        self._got += size
+        if self._got >= self._enough:
+            self._waited, self._got, self._suspected = 0.0, 0, False
+        else:
+            self._waited = self._total()
+        self._since = None
+
+    def stop(self) -> None:
+        self._deadlines.drop(self._deadline)
+
+    def _total(self) -> float:
+        return self._waited + (0.0 if self._since is None else self._loop.time() - self._since)
+
+    def _look(self) -> None:
+        left = self.window - self._total()
+        if left <= 0 and self._suspected:
+            self.stalled = True
+            self._give_up()
+            return
+        # After other code blocked the loop, this timer may run before bytes that came meanwhile are read: only a
+        # second look is evidence.
+        self._suspected = left <= 0
+        self._deadline = self._deadlines.add(max(left, self.window / 10), self._look)
 
 
 class RequestLimits:

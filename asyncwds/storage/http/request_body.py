@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
 
+from asyncwds.runtime.deadlines import Deadlines
 from asyncwds.runtime.units import KiB
 from asyncwds.settings.access import Retry
 from asyncwds.storage.base import Chunk
-from asyncwds.storage.http.body import StallClock
+from asyncwds.storage.http.connections import StallClock
 from asyncwds.storage.object_store import BodySource, StoreRequest
 
 _PIECE = 256 * KiB
@@ -27,11 +28,12 @@ class RequestBody:
     _clock: StallClock
     _limit: asyncio.Timeout
 
-    def __init__(self, source: BodySource, retry: Retry) -> None:
+    def __init__(self, source: BodySource, retry: Retry, deadlines: Deadlines) -> None:
         self.length = source.size if source.finished else None
         self.sent = 0  # bytes that the network has taken
         self._source = source
         self._retry = retry
+        self._deadlines = deadlines
         self._given = 0  # bytes that it has not taken yet
 
     @property
@@ -47,7 +49,7 @@ class RequestBody:
     def watch(self, limit: asyncio.Timeout) -> Iterator[None]:
         """Within it, `limit` ends when the network takes too few bytes, or no answer comes after the last one."""
         self._limit = limit
-        self._clock = StallClock(self._retry, lambda: self._expire(0))
+        self._clock = StallClock(self._retry, lambda: self._expire(0), self._deadlines)
         try:
             yield
         finally:
@@ -90,6 +92,6 @@ class _InMemory:
         return self._data[position : position + _PIECE]
 
 
-def body_of(request: StoreRequest, retry: Retry) -> RequestBody:
+def body_of(request: StoreRequest, retry: Retry, deadlines: Deadlines) -> RequestBody:
     """A new one for each attempt."""
-    return RequestBody(request.source or _InMemory(request.body), retry)
+    return RequestBody(request.source or _InMemory(request.body), retry, deadlines)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import aiohttp
 from yarl import URL
 
@@ -12,11 +10,9 @@ from asyncwds.runtime.recorder import Recorder, Span
 from asyncwds.storage.object_store import StoreRequest
 
 
-def begin_request(trace: Recorder, request: StoreRequest, hop: URL, open_now: ExitStack) -> Span:
-    """From now until `open_now` closes what was opened, the body above all."""
-    span = trace.begin("request", request.method, url=redact(str(hop)), range=request.headers.get("Range", ""))
-    open_now.callback(span.end)
-    return span
+def begin_request(trace: Recorder, request: StoreRequest, hop: URL) -> Span:
+    """From now until all is closed that was opened, the body above all."""
+    return trace.begin("request", request.method, url=redact(str(hop)), range=request.headers.get("Range", ""))
 
 
 def note_answer(span: Span, http: aiohttp.ClientResponse) -> None:

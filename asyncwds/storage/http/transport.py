@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import suppress
 from copy import copy
 from ipaddress import ip_address
-from typing import NamedTuple
 
 import aiohttp
 from yarl import URL
 
 from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, WdsError, redact
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.deadlines import Deadlines, TimeLimit
+from asyncwds.runtime.forks import FORKS
+from asyncwds.runtime.recorder import Span
 from asyncwds.runtime.units import KiB
 from asyncwds.settings.access import Http, Retry
-from asyncwds.storage.http.body import hang_up
-from asyncwds.storage.http.connections import Connector, RequestLimits, close_session
+from asyncwds.storage.http.connections import Connector, RequestLimits, RequestSlot, close_session, hang_up
 from asyncwds.storage.http.direct_receive import READ_BUFFER, left_behind
 from asyncwds.storage.http.request_body import RequestBody, body_of
 from asyncwds.storage.http.request_options import RequestOptions, http_url, redirect_target, without_login
@@ -28,15 +28,37 @@ from asyncwds.storage.object_store import RejectedRequest, SignedRequest, Signer
 
 MAX_REDIRECTS = 10
 MAX_SIGNED = 3  # times that one request is signed: as it is, for the right region, with new credentials
+_WITHOUT_BODY = frozenset({"GET", "HEAD"})
 _PAGE_BYTES = 64 * KiB  # of an answer that carries no data: error codes stand at its beginning
 
 
-class Exchange(NamedTuple):
-    """A request as it went out, and its answer at the end of all redirects. The body of a success is still to be read."""
+class Exchange:
+    """A request as it went out, and its answer at the end of all redirects. The body of a success is still to be read.
 
-    signed: SignedRequest
-    http: aiohttp.ClientResponse
-    response: StoreResponse
+    Whoever sent it closes it; what is no success is closed already.
+    """
+
+    __slots__ = ("_slot", "_span", "http", "response", "signed")
+
+    def __init__(
+        self,
+        signed: SignedRequest,
+        http: aiohttp.ClientResponse,
+        response: StoreResponse,
+        slot: RequestSlot | None,
+        span: Span | None,
+    ) -> None:
+        self.signed = signed
+        self.http = http
+        self.response = response
+        self._slot = slot
+        self._span = span
+
+    def close(self) -> None:
+        """Idempotent."""
+        hang_up(self.http)
+        _free(self._slot, self._span)
+        self._slot = self._span = None
 
 
 class Transport:
@@ -49,24 +71,26 @@ class Transport:
     def __init__(self, http: Http, retry: Retry, counters: Counters, *, logins: bool = True, keep_alive: bool = True) -> None:
         self.retry = retry
         self.counters = counters
+        self.deadlines = Deadlines()
         self._options = RequestOptions(http, logins=logins)
-        self._limits = RequestLimits(http.connections_per_host, http.requests_per_second)
+        limited = http.connections_per_host is not None or http.requests_per_second is not None
+        self._limits = RequestLimits(http.connections_per_host, http.requests_per_second) if limited else None
         self._keep_alive = keep_alive
         self._session: aiohttp.ClientSession | None = None
-        self._pid = 0  # of the process that made the session
+        self._forks = 0  # of the process that made the session
 
-    async def send(self, signer: Signer, request: StoreRequest, open_now: ExitStack) -> Exchange:
-        """Whatever was opened on the way is closed by `open_now`. Raises FetchError, but for no status of an answer."""
+    async def send(self, signer: Signer, request: StoreRequest) -> Exchange:
+        """Raises FetchError, but for no status of an answer."""
         signed = await _sign(signer, request, None)
         assert signed is not None
-        exchange = await self._follow(signer, request, signed, open_now)
+        exchange = await self._follow(signer, request, signed)
         for _ in range(MAX_SIGNED - 1):
             if is_success(request, exchange.response.status) or not signer.should_resign(exchange.response):
                 break
             again = await _sign(signer, request, RejectedRequest(exchange.signed, exchange.response))
             if again is None:
                 break
-            exchange = await self._follow(signer, request, again, open_now)
+            exchange = await self._follow(signer, request, again)
         return exchange
 
     def look_up_again(self, hop: URL) -> None:
@@ -82,62 +106,85 @@ class Transport:
             connector.clear_dns_cache(hop.host, hop.port)
 
     async def aclose(self) -> None:
-        if self._session is None or self._pid != os.getpid():
+        if self._session is None or self._forks != FORKS.number:
             return  # after a fork the sockets belong to the parent, as does the loop that would have to close them
         session, self._session = self._session, None
+        self.deadlines.close()
         await close_session(session)
 
-    async def _follow(self, signer: Signer, request: StoreRequest, signed: SignedRequest, open_now: ExitStack) -> Exchange:
-        hop = http_url(signed.url)
-        home = hop.origin()
+    async def _follow(self, signer: Signer, request: StoreRequest, signed: SignedRequest) -> Exchange:
+        hop = home = http_url(signed.url)
         for _ in range(MAX_REDIRECTS + 1):
             # What the store adds says who asks: it is for the host that the store names, wherever that redirects to.
-            headers = signed.headers if hop.origin() == home else request.headers
-            http, page = await self._hop(request, hop, headers, open_now)
-            exchange = Exchange(signed, http, StoreResponse(http.status, http.headers, page))
-            if not is_redirect(request, http.status) or signer.should_resign(exchange.response):
+            headers = signed.headers if hop is home or hop.origin() == home.origin() else request.headers
+            exchange = await self._hop(request, signed, hop, headers)
+            if not is_redirect(request, exchange.response.status) or signer.should_resign(exchange.response):
                 return exchange
-            hop = redirect_target(request.url, hop, http.headers.get("Location"))
+            hop = redirect_target(request.url, hop, exchange.response.headers.get("Location"))
         raise FetchError(f"more than {MAX_REDIRECTS} redirects", url=request.url)
 
-    async def _hop(
-        self, request: StoreRequest, hop: URL, headers: Mapping[str, str], open_now: ExitStack
-    ) -> tuple[aiohttp.ClientResponse, bytes]:
-        """One request: its answer, and its page unless the answer is good."""
-        slot = await self._limits.enter(None if request.source else f"{hop.host}:{hop.port}")
-        self.counters.held_back += slot.waited
-        open_now.callback(slot.leave)
-        body = body_of(request, self.retry) if request.source or request.body else None
-        span = None if self.counters.trace is None else begin_request(self.counters.trace, request, hop, open_now)
+    async def _hop(self, request: StoreRequest, signed: SignedRequest, hop: URL, headers: Mapping[str, str]) -> Exchange:
+        """One request. What is no success has been read, and is closed: what follows may go to another host."""
+        slot = None if self._limits is None else await self._wait_for_slot(self._limits, request, hop)
+        span = None if self.counters.trace is None else begin_request(self.counters.trace, request, hop)
         try:
-            http, page = await self._attempt(request, hop, headers, body, open_now)
+            http, page = await self._answer(request, hop, headers)
+        except BaseException:
+            _free(slot, span)
+            raise
+        if span is not None:
+            note_answer(span, http)
+        exchange = Exchange(signed, http, StoreResponse(http.status, http.headers, page), slot, span)
+        if not is_success(request, http.status):
+            exchange.close()
+        return exchange
+
+    async def _wait_for_slot(self, limits: RequestLimits, request: StoreRequest, hop: URL) -> RequestSlot:
+        slot = await limits.enter(None if request.source else f"{hop.host}:{hop.port}")
+        self.counters.held_back += slot.waited
+        return slot
+
+    async def _answer(self, request: StoreRequest, hop: URL, headers: Mapping[str, str]) -> tuple[aiohttp.ClientResponse, bytes]:
+        """The answer to one request, and its page unless the answer is good."""
+        body = body_of(request, self.retry, self.deadlines) if request.source or request.body else None
+        try:
+            http, page = await self._attempt(request, hop, headers, body)
         except WdsError:
             raise
         except FOREIGN as error:
             if isinstance(error, (TimeoutError, aiohttp.ClientConnectionError)):
                 self.look_up_again(hop)
             raise self._failure(error, request, hop, body) from error
-        if span is not None:
-            note_answer(span, http)
         if body is not None and not body.is_given:
             hang_up(http)
             if is_success(request, http.status):
                 message = "the server answered before it had the whole"
                 raise FetchError(message, url=request.url, offset=request.offset + body.sent, retryable=True)
-        if not is_success(request, http.status):
-            slot.leave()  # what follows may go to another host
         return http, page
 
     async def _attempt(
-        self, request: StoreRequest, hop: URL, headers: Mapping[str, str], body: RequestBody | None, open_now: ExitStack
+        self, request: StoreRequest, hop: URL, headers: Mapping[str, str], body: RequestBody | None
     ) -> tuple[aiohttp.ClientResponse, bytes]:
-        async with asyncio.timeout(self._patience if body is None else None) as limit:
-            with nullcontext() if body is None else body.watch(limit):
-                http = await self._request(request, hop, headers, body)
-                open_now.callback(hang_up, http)
-                if body is not None:
-                    body.expect_page()
-                return http, b"" if is_success(request, http.status) else await _read_page(http)
+        if body is None:
+            with TimeLimit(self.deadlines, self._patience):
+                return await self._ask(request, hop, headers, None)
+        async with asyncio.timeout(None) as limit:
+            with body.watch(limit):
+                return await self._ask(request, hop, headers, body)
+
+    async def _ask(
+        self, request: StoreRequest, hop: URL, headers: Mapping[str, str], body: RequestBody | None
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        http = await self._request(request, hop, headers, body)
+        if body is None and is_success(request, http.status):
+            return http, b""
+        try:
+            if body is not None:
+                body.expect_page()
+            return http, b"" if is_success(request, http.status) else await _read_page(http)
+        except BaseException:
+            hang_up(http)
+            raise
 
     async def _request(
         self, request: StoreRequest, hop: URL, headers: Mapping[str, str], body: RequestBody | None
@@ -147,7 +194,8 @@ class Transport:
         sent.update(headers)
         if request.source is not None:
             sent.setdefault("Content-Type", "application/octet-stream")
-        if body is None and request.method not in ("GET", "HEAD"):
+        is_plain = request.method in _WITHOUT_BODY
+        if body is None and not is_plain:
             sent.setdefault("Content-Length", "0")
         elif body is not None and body.length is not None:
             sent.setdefault("Content-Length", str(body.length))
@@ -159,7 +207,7 @@ class Transport:
             without_login(hop),
             data=body,
             headers=sent,
-            skip_auto_headers=("Content-Type",),  # signatures would have to cover it
+            skip_auto_headers=None if is_plain else ("Content-Type",),  # signatures would have to cover it
             allow_redirects=False,
             proxy=proxy,
             ssl=tls,
@@ -184,14 +232,14 @@ class Transport:
 
     def _ready(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._pid = os.getpid()
+            self._forks = FORKS.number
             self._session = aiohttp.ClientSession(
                 connector=Connector(force_close=not self._keep_alive),
                 timeout=aiohttp.ClientTimeout(connect=self.retry.connect_timeout),
                 auto_decompress=False,
                 read_bufsize=READ_BUFFER,
             )
-        elif self._pid != os.getpid():
+        elif self._forks != FORKS.number:
             raise BridgeError(
                 "these connections belong to the process that this one was forked from; make a new iterator or writer here"
             )
@@ -210,6 +258,13 @@ async def _sign(signer: Signer, request: StoreRequest, refused: RejectedRequest 
         raise about from error
 
 
+def _free(slot: RequestSlot | None, span: Span | None) -> None:
+    if slot is not None:
+        slot.leave()
+    if span is not None:
+        span.end()
+
+
 def _is_address(host: str) -> bool:
     with suppress(ValueError):
         return bool(ip_address(host))
@@ -222,7 +277,7 @@ def is_success(request: StoreRequest, status: int) -> bool:
 
 def is_redirect(request: StoreRequest, status: int) -> bool:
     # 303 asks for a GET, which is not what an upload wants.
-    return request.follow and (status in (301, 302, 307, 308) or (status == 303 and request.method in ("GET", "HEAD")))
+    return request.follow and (status in (301, 302, 307, 308) or (status == 303 and request.method in _WITHOUT_BODY))
 
 
 async def _read_page(http: aiohttp.ClientResponse) -> bytes:

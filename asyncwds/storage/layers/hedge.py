@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
+from types import TracebackType
 
 from asyncwds.errors import redact
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.deadlines import Deadlines, TimeLimit
 from asyncwds.runtime.recorder import READER
 from asyncwds.settings.access import Retry
 from asyncwds.storage.base import Body, Fetcher, ObjectRange
@@ -65,21 +67,15 @@ class Hedged:
         self._fetcher = fetcher
         self._counters = counters
         self._late = LateAnswers(retry, counters)
+        self._deadlines = Deadlines()
 
-    @asynccontextmanager
-    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[Body, None]:
+    def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
         self._late.asked += 1
         patience = self._late.patience()
-        if patience is None or not self._late.affords_second():
-            async with self._fetcher.open(wanted, buffer=buffer) as body:
-                yield body
-            return
-        race = _Race(self._fetcher.open(wanted, buffer=buffer), partial(self._second, wanted))
-        body = await race.enter(patience)
-        try:
-            yield body
-        finally:
-            await race.close()
+        first = self._fetcher.open(wanted, buffer=buffer)
+        if patience is None:
+            return first
+        return _Race(first, patience, partial(self._second, wanted), self._deadlines)
 
     def _second(self, wanted: ObjectRange) -> _Attempt | None:
         if not self._late.affords_second():
@@ -91,37 +87,48 @@ class Hedged:
         return _Attempt(self._fetcher.open(wanted))  # without the buffer: two must not write to it
 
     async def aclose(self) -> None:
+        self._deadlines.close()
         await self._fetcher.aclose()
 
 
 class _Race:
-    """A request, and another one where it is late. What comes first wins; a failure loses against an answer that is still to come.
+    """A request, and another one after `patience` [s]. What comes first wins; a failure loses against an answer still to come.
 
     The first runs in the task that waits for it, and not in one of its own, which would cost each request 60 µs.
     """
 
-    def __init__(self, first: AbstractAsyncContextManager[Body], begin_second: Callable[[], _Attempt | None]) -> None:
+    def __init__(
+        self,
+        first: AbstractAsyncContextManager[Body],
+        patience: float,
+        begin_second: Callable[[], _Attempt | None],
+        deadlines: Deadlines,
+    ) -> None:
         self._first: AbstractAsyncContextManager[Body] | None = first
+        self._patience = patience
         self._begin_second = begin_second
         self._second: _Attempt | None = None
-        self._limit = asyncio.timeout(None)  # of the first, over once the second has answered
+        self._deadlines = deadlines
+        self._limit = TimeLimit(deadlines)  # of the first, over once the second has answered
 
-    async def enter(self, patience: float) -> Body:
-        late = asyncio.get_running_loop().call_later(patience, self._is_late)
+    async def __aenter__(self) -> Body:
+        late = self._deadlines.add(self._patience, self._is_late)
         try:
             return await self._winner()
         except BaseException:
-            await self.close()
+            await self.__aexit__(None, None, None)
             raise
         finally:
-            late.cancel()
+            self._deadlines.drop(late)
 
-    async def close(self) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Frees whatever the requests have come to."""
         first, self._first = self._first, None
         try:
             if first is not None:
-                await first.__aexit__(None, None, None)
+                await first.__aexit__(kind, error, traceback)
         finally:
             if self._second is not None:
                 await self._second.close()
@@ -130,7 +137,7 @@ class _Race:
         assert self._first is not None
         first, self._first = self._first, None  # nothing is to be left until it is entered
         try:
-            async with self._limit:
+            with self._limit:
                 body = await first.__aenter__()
                 self._first = first
         except Exception:
@@ -149,8 +156,7 @@ class _Race:
 
     def _second_is_there(self, entering: asyncio.Task[Body]) -> None:
         if self._first is None and not entering.cancelled() and entering.exception() is None:
-            with suppress(RuntimeError):  # the first has ended in this turn of the loop
-                self._limit.reschedule(asyncio.get_running_loop().time())
+            self._limit.expire()
 
 
 class _Attempt:

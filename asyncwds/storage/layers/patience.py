@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -119,17 +119,9 @@ class Patience:
     def is_progress(self, nbytes: int) -> bool:
         return nbytes >= max(1, self._retry.stall_bytes)
 
-    @contextmanager
-    def slow_start_noticed(self, url: str) -> Iterator[None]:
-        """Around what should bring the first bytes of an iteration: a line is logged when none have come for a while."""
-        if self._counters.bytes:
-            yield
-            return
-        timer = asyncio.get_running_loop().call_later(SLOW, self._look_at_start, url)
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def notice_slow_start(self, url: str) -> asyncio.TimerHandle | None:
+        """Where a request should bring the first bytes of an iteration: a line is logged, unless the timer is cancelled before."""
+        return None if self._counters.bytes else asyncio.get_running_loop().call_later(SLOW, self._look_at_start, url)
 
     async def call(self, url: str, step: Callable[[], Awaitable[T]], limit: float | None = None) -> T:
         """What `step`, a request, returns in the end. Raises as `again`."""
@@ -227,7 +219,8 @@ class Patience:
             self._notices.back(host.name, self._now() - host.since)
         if self._counters.waiting_for is not None and self._counters.waiting_for == host.name:
             self._counters.waiting_for = None
-        host.answers()
+        if host.failures or not host.answered:
+            host.answers()
 
     def _fails(self, host: Host, error: FetchError, now: float) -> None:
         if isinstance(error, ThrottledError):  # which is an answer

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Self
 
 from asyncwds.errors import ChangedError, FetchError, ShortBodyError
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Retry
-from asyncwds.storage.base import Answer, Chunk, Fetcher, ObjectRange
+from asyncwds.storage.base import Answer, Body, Chunk, Fetcher, ObjectRange
 from asyncwds.storage.layers.patience import Clock, Patience, Sleep, Streak
 
 
@@ -29,31 +30,27 @@ class Retrying:
         self._fetcher = fetcher
         self._patience = Patience(retry, counters, sleep, now)
 
-    @asynccontextmanager
-    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[ResumedBody, None]:
-        async with AsyncExitStack() as source:
-            body = ResumedBody(self._fetcher, source, self._patience, wanted, buffer)
-            with self._patience.slow_start_noticed(wanted.url):
-                await body.begin()
-                yield body
+    def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> ResumedBody:
+        return ResumedBody(self._fetcher, self._patience, wanted, buffer)
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
 
 
 class ResumedBody:
-    """One body out of as many as it takes; `source` holds the one that is open."""
+    """One body out of as many as it takes, while its context is entered; `source` is the context of the one that is open."""
 
     _answer: Answer
     _chunks: AsyncIterator[Chunk]
 
-    def __init__(
-        self, fetcher: Fetcher, source: AsyncExitStack, patience: Patience, wanted: ObjectRange, buffer: memoryview | None
-    ) -> None:
+    def __init__(self, fetcher: Fetcher, patience: Patience, wanted: ObjectRange, buffer: memoryview | None) -> None:
         self._fetcher = fetcher
-        self._source = source
+        self._source: AbstractAsyncContextManager[Body] | None = None
+        self._slow_start: asyncio.TimerHandle | None = None
         self._patience = patience
         self._wanted = wanted
+        self._missing = wanted  # what is asked for next
+        self._stop = wanted.stop
         self._buffer = buffer
         self._position = wanted.start  # of the next byte to deliver
         self._surplus = 0  # bytes before `position` that the open body still has to give
@@ -64,23 +61,39 @@ class ResumedBody:
     def answer(self) -> Answer:
         return self._answer
 
-    async def begin(self) -> None:
+    async def __aenter__(self) -> Self:
+        self._slow_start = self._patience.notice_slow_start(self._wanted.url)
+        try:
+            await self._begin()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._slow_start is not None:
+            self._slow_start.cancel()
+        source, self._source = self._source, None
+        if source is not None:
+            await source.__aexit__(kind, error, traceback)
+
+    async def _begin(self) -> None:
         try:
             self._answer = await self._patience.first(self._wanted.url, self._open)
         except FetchError as error:
             self._answer = await self._patience.again(self._wanted.url, self._open, error, self._streak)
         self._position = self._answer.start
         # Without ranges the body is the whole object. With them at first and none later, only this body goes on too far.
-        stop = self._wanted.stop if self._answer.ranged else None
         if not self._answer.ranged:
-            self._buffer = None
-        self._wanted = ObjectRange(self._wanted.url, self._wanted.start, stop, self._wanted.identity or self._answer.identity)
+            self._buffer = self._stop = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Chunk:
-        if self._position in (self._wanted.stop, self._answer.total):
+        if self._position in (self._stop, self._answer.total):
             raise StopAsyncIteration
         try:
             chunk = await self._chunk()
@@ -88,8 +101,8 @@ class ResumedBody:
             chunk = await self._go_on(error)
         if not chunk:
             raise StopAsyncIteration
-        if self._wanted.stop is not None:
-            chunk = chunk[: self._wanted.stop - self._position]
+        if self._stop is not None:
+            chunk = chunk[: self._stop - self._position]
         self._position += len(chunk)
         return chunk
 
@@ -101,16 +114,20 @@ class ResumedBody:
         return await self._patience.again(self._wanted.url, self._resume, error, self._streak)
 
     async def _open(self) -> Answer:
-        await self._source.aclose()  # of what is left from the attempt before
+        if self._source is not None:  # what is left from the attempt before
+            source, self._source = self._source, None
+            await source.__aexit__(None, None, None)
         buffer = None if self._buffer is None else self._buffer[self._position - self._wanted.start :]
-        missing = ObjectRange(self._wanted.url, self._position, self._wanted.stop, self._wanted.identity)
-        opening = self._fetcher.open(missing, buffer=buffer)
-        body = await self._source.enter_async_context(opening)
+        opening = self._fetcher.open(self._missing, buffer=buffer)
+        body = await opening.__aenter__()
+        self._source = opening
         self._chunks = aiter(body)
         return body.answer
 
     async def _resume(self) -> Chunk:
         """The first bytes that a new body adds to those delivered; b"" if there are no more."""
+        identity = self._wanted.identity or self._answer.identity
+        self._missing = ObjectRange(self._wanted.url, self._position, self._stop, identity)
         answer = await self._open()
         if None not in (answer.total, self._answer.total) and answer.total != self._answer.total:
             raise self._error(ChangedError, f"the object's size changed from {self._answer.total} to {answer.total} bytes")

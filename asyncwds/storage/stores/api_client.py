@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from aiohttp import ClientResponse
-
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.closing import GIVING_UP
-from asyncwds.storage.http.body import StallClock, hang_up
+from asyncwds.storage.http.connections import StallClock, hang_up
 from asyncwds.storage.http.translate import FOREIGN, translate
-from asyncwds.storage.http.transport import Transport, is_success
+from asyncwds.storage.http.transport import Exchange, Transport, is_success
 from asyncwds.storage.layers.patience import Patience, Streak
 from asyncwds.storage.object_store import Signer, StoreRequest, StoreResponse
 
@@ -37,26 +34,30 @@ class ApiClient:
 
     async def attempt(self, request: StoreRequest) -> StoreResponse:
         """The same with a single attempt."""
-        with ExitStack() as open_now:
+        try:
+            exchange = await self._transport.send(self._signer, request)
             try:
-                exchange = await self._transport.send(self._signer, request, open_now)
-                response = exchange.response
-                if not is_success(request, response.status):
-                    raise self._signer.error_for(request, response)
-                return StoreResponse(response.status, response.headers, await self._read(exchange.http, open_now))
-            except WdsError:
-                raise
-            except FOREIGN as error:
-                raise translate(error, request.url, request.offset) from error
+                return await self._read(request, exchange)
+            finally:
+                exchange.close()
+        except WdsError:
+            raise
+        except FOREIGN as error:
+            raise translate(error, request.url, request.offset) from error
 
-    async def _read(self, http: ClientResponse, open_now: ExitStack) -> bytes:
+    async def _read(self, request: StoreRequest, exchange: Exchange) -> StoreResponse:
+        response, http = exchange.response, exchange.http
+        if not is_success(request, response.status):
+            raise self._signer.error_for(request, response)
         # Any byte is a sign of life: S3 sends blanks while it puts an object together.
-        clock = StallClock(replace(self._transport.retry, stall_bytes=1), lambda: hang_up(http))
-        open_now.callback(clock.stop)
+        clock = StallClock(replace(self._transport.retry, stall_bytes=1), lambda: hang_up(http), self._transport.deadlines)
         page = bytearray()
-        clock.begin()
-        async for chunk in http.content.iter_any():
-            page += chunk
-            clock.end(len(chunk))
+        try:
             clock.begin()
-        return bytes(page)
+            async for chunk in http.content.iter_any():
+                page += chunk
+                clock.end(len(chunk))
+                clock.begin()
+        finally:
+            clock.stop()
+        return StoreResponse(response.status, response.headers, bytes(page))

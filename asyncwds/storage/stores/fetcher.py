@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
-from functools import partial
-
-import aiohttp
+from collections.abc import Callable, Sequence
 
 from asyncwds.errors import ThrottledError, WdsError
 from asyncwds.runtime.counters import Counters
@@ -15,7 +11,7 @@ from asyncwds.settings.access import Http, Retry
 from asyncwds.storage.base import AcceptsHints, ObjectRange
 from asyncwds.storage.http.body import HttpBody
 from asyncwds.storage.http.translate import FOREIGN, translate
-from asyncwds.storage.http.transport import Transport
+from asyncwds.storage.http.transport import Exchange, Transport
 from asyncwds.storage.layers.stated_checksums import StatesChecksums
 from asyncwds.storage.object_store import ObjectStore, StoreRequest
 from asyncwds.storage.ranges import ObjectMetadata, Promise, check_answer, check_unsatisfied, range_headers
@@ -35,23 +31,9 @@ class HttpFetcher:
     ) -> None:
         self._transport = Transport(http, retry, counters, logins=make_store is WebStore)
         self.store = make_store(self._transport)
-        self._retry = retry
-        self._counters = counters
 
-    @asynccontextmanager
-    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[HttpBody, None]:
-        with ExitStack() as open_now:
-            try:
-                http, promise = await self._ask(wanted, open_now)
-            except WdsError as error:
-                self._counters.throttled += isinstance(error, ThrottledError)
-                raise
-            except FOREIGN as error:
-                raise translate(error, wanted.url, wanted.start) from error
-            failed = partial(self._transport.look_up_again, http.url)
-            body = HttpBody(wanted, http, promise, self._retry, self._counters, buffer=buffer, failed=failed)
-            open_now.callback(body.close)
-            yield body
+    def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> HttpRead:
+        return HttpRead(self._transport, self.store, wanted, buffer)
 
     def foresees(self, url: str) -> bool:
         """As `asyncwds.storage.base.AcceptsHints`, by the store."""
@@ -73,18 +55,49 @@ class HttpFetcher:
         finally:
             await self._transport.aclose()
 
-    async def _ask(self, wanted: ObjectRange, open_now: ExitStack) -> tuple[aiohttp.ClientResponse, Promise]:
-        """The answer at the end of all redirects. Whatever was opened on the way is closed by `open_now`."""
+
+class HttpRead:
+    """One range that is asked for, and read while the context is entered."""
+
+    __slots__ = ("_body", "_buffer", "_store", "_transport", "_wanted")
+    _body: HttpBody
+
+    def __init__(self, transport: Transport, store: ObjectStore, wanted: ObjectRange, buffer: memoryview | None) -> None:
+        self._transport = transport
+        self._store = store
+        self._wanted = wanted
+        self._buffer = buffer
+
+    async def __aenter__(self) -> HttpBody:
+        wanted, transport = self._wanted, self._transport
         began = time.monotonic()
         request = StoreRequest("GET", wanted.url, range_headers(wanted), offset=wanted.start)
-        signed, http, response = await self._transport.send(self.store, request, open_now)
-        metadata = self.store.metadata(signed, response.headers)
+        try:
+            exchange = await transport.send(self._store, request)
+            try:
+                self._body = HttpBody(wanted, exchange, self._check(request, exchange, began), transport, self._buffer)
+            except BaseException:
+                exchange.close()
+                raise
+        except WdsError as error:
+            transport.counters.throttled += isinstance(error, ThrottledError)
+            raise
+        except FOREIGN as error:
+            raise translate(error, wanted.url, wanted.start) from error
+        return self._body
+
+    async def __aexit__(self, *_: object) -> None:
+        self._body.close()
+
+    def _check(self, request: StoreRequest, exchange: Exchange, began: float) -> Promise:
+        wanted, response = self._wanted, exchange.response
+        metadata = self._store.metadata(exchange.signed, response.headers)
         if response.status in _GOOD:
-            self._counters.first_bytes.append(time.monotonic() - began)
-            return http, check_answer(wanted, response.status, response.headers, metadata)
+            self._transport.counters.first_bytes.append(time.monotonic() - began)
+            return check_answer(wanted, response.status, response.headers, metadata)
         if response.status == 416:
-            return http, check_unsatisfied(wanted, response.headers, response.page, metadata)
-        error = self.store.error_for(request, response)
+            return check_unsatisfied(wanted, response.headers, response.page, metadata)
+        error = self._store.error_for(request, response)
         if error.retryable:
-            self._transport.look_up_again(http.url)
+            self._transport.look_up_again(exchange.http.url)
         raise error

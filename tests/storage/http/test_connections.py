@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -54,11 +54,10 @@ def deaf_with_tls(tmp_path: Path) -> Iterator[tuple[str, Http]]:
 
 async def by_transport(url: str, http: Http) -> None:
     transport = Transport(http, Retry(), Counters())
-    with ExitStack() as open_now:
-        try:
-            await transport.send(WebStore(transport), StoreRequest("PUT", url, body=bytes(16 * MiB)), open_now)
-        finally:
-            await transport.aclose()
+    try:
+        await transport.send(WebStore(transport), StoreRequest("PUT", url, body=bytes(16 * MiB)))
+    finally:
+        await transport.aclose()
 
 
 async def by_sink(url: str, http: Http) -> None:

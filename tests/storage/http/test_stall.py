@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from asyncwds import Retry
-from asyncwds.storage.http.body import StallClock
+from asyncwds.runtime import Deadlines
+from asyncwds.storage.http.connections import StallClock
 
 WINDOW = 0.1
 
@@ -17,7 +18,7 @@ class Line:
 
     def __init__(self, stall_bytes: int) -> None:
         self.given_up = asyncio.Event()
-        self.clock = StallClock(Retry(stall_timeout=WINDOW, stall_bytes=stall_bytes), self.given_up.set)
+        self.clock = StallClock(Retry(stall_timeout=WINDOW, stall_bytes=stall_bytes), self.given_up.set, Deadlines())
 
     async def wait(self, seconds: float, size: int) -> None:
         """A reader's wait that takes so long and brings so many bytes."""
@@ -27,7 +28,7 @@ class Line:
 
 
 @pytest.fixture
-async def line() -> Iterator[Line]:
+async def line() -> AsyncIterator[Line]:
     line = Line(stall_bytes=100)
     yield line
     line.clock.stop()

@@ -15,7 +15,6 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -156,8 +155,8 @@ class AisStore:
         shown = {"Content-Length": str(len(request.body)), "Connection": "close"}
         announced = StoreRequest(request.method, request.url, shown, follow=False)
         gateway = FixedUrlSigner(self._address(request), self._find_auth, self.error_for)
-        with ExitStack() as open_now:
-            exchange = await self._transport.send(gateway, announced, open_now)
+        exchange = await self._transport.send(gateway, announced)
+        exchange.close()
         response = exchange.response
         if not 300 <= response.status < 400:
             raise self.error_for(announced, response)

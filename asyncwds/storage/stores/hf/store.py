@@ -16,7 +16,6 @@ import os
 import re
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -168,8 +167,8 @@ class HfStore:
         """Once: whoever made the request makes it again."""
         headers = {name: request.headers[name] for name in ("Range",) if ranged and name in request.headers}
         head = StoreRequest("HEAD", request.url, headers, follow=False, offset=request.offset)
-        with ExitStack() as open_now:
-            exchange = await self._transport.send(FixedUrlSigner(url, self._find_auth, self.error_for), head, open_now)
+        exchange = await self._transport.send(FixedUrlSigner(url, self._find_auth, self.error_for), head)
+        exchange.close()
         if not is_success(head, exchange.response.status):
             raise self.error_for(head, exchange.response)
         return exchange.response
