@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 from contextvars import copy_context
@@ -16,7 +15,8 @@ from asyncwds.runtime import LENDER
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12+ warns of forking with threads
 
-SHAPE = (4, 100, 200)  # 80,000 bytes: arrays below 64 KiB are copied
+SHAPE = (4, 100, 200)
+NBYTES = 80_000  # arrays below 64 KiB are copied
 
 
 class Consumer:
@@ -35,7 +35,7 @@ class Consumer:
         self.slots.give_back(self.has.pop(0).number)
 
     def lent(self, value):
-        array = self.slots.lend(np.prod(SHAPE))
+        array = self.slots.lend(NBYTES)
         assert array is not None
         array[:] = value
         return array
@@ -100,9 +100,9 @@ def test_a_slot_that_was_given_back_is_not_used_while_the_pipeline_refers_to_its
 def test_a_pipeline_that_keeps_its_batches_is_lent_no_more_and_they_stay_as_they_are(consumer):
     kept = []
     for value in range(10):
-        array = consumer.slots.lend(np.prod(SHAPE))
+        array = consumer.slots.lend(NBYTES)
         if array is None:
-            array = np.empty(np.prod(SHAPE), np.uint8)
+            array = np.empty(NBYTES, np.uint8)
         array[:] = value
         kept.append(array)
         segment, places = consumer.deliver(array)
@@ -113,7 +113,7 @@ def test_a_pipeline_that_keeps_its_batches_is_lent_no_more_and_they_stay_as_they
 
 def test_batches_that_a_stage_holds_are_not_overwritten(consumer):
     held = consumer.lent(1)
-    assert consumer.slots.lend(np.prod(SHAPE)) is None  # one batch at a time
+    assert consumer.slots.lend(NBYTES) is None  # one batch at a time
     for value in range(2, 9):
         segment, places = consumer.deliver(np.full(SHAPE, value, np.uint8))
         assert set(bytes_at(segment, places[0])) == {value}
@@ -237,16 +237,11 @@ def half(batches):
 def test_batches_are_the_same_as_here(stages):
     expected = [flat(batch) for batch in Pipeline(*stages)]
     with wds.loader(Pipeline(*stages), start_method="fork") as loader:
-        for _ in range(2):
-            found = []
-            for batch in loader:
-                found.append([np.array(leaf) for leaf in flat(batch)])
-                del batch
-    assert len(found) == len(expected)
-    for ours, theirs in zip(found, expected, strict=True):
+        epochs = [[[np.array(leaf) for leaf in flat(batch)] for batch in loader] for _ in range(2)]
+    assert [len(epoch) for epoch in epochs] == [len(expected)] * 2
+    for ours, theirs in zip(epochs[0] + epochs[1], expected * 2, strict=True):
         for one, other in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(one, other)
-    gc.collect()
 
 
 def flat(value):
