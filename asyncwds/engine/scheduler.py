@@ -97,6 +97,8 @@ class Scheduler:
         """The size [bytes] of a shard's next part; that of a new shard's first one if it is None."""
         reading = self.rotation.reading
         ahead = run.ahead * len(reading) if run is not None and run in reading else self.reserved
+        if run is not None and run.next_start is not None and self.connections == 1:
+            ahead = max(ahead, run.next_start)  # nobody else could bring a piece of it meanwhile
         return self.sizes.next(ahead, self.connections, self.budget)
 
     @property

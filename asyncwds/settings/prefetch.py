@@ -19,7 +19,8 @@ class Prefetch:
     buffer_bytes        bound [bytes] of everything fetched or reserved, and of samples that the consumer is not done with; where
                         two samples take more than three quarters of it, those and a quarter
     part_bytes          size [bytes] of one range request; "auto" is 1 MiB near the reader and up to 8 MiB behind
-                        that, less where the buffer is small or connections are many
+                        that, or behind the first of a shard where there is a single connection; less where the buffer is
+                        small or connections are many
     interleave          shards read in rotation, `interleave_samples` samples each turn
     order               "plan": what is yielded never depends on timing; "arrival": samples as they come, fastest with stragglers
     max_member_bytes    a member that declares more [bytes] than this, its holes included, is refused before memory is taken

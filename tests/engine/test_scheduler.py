@@ -177,6 +177,21 @@ def test_the_first_parts_of_several_shards_start_together():
     assert ranges(make().startable()) == [(0, 0, 10), (1, 0, 10), (2, 0, 10)]
 
 
+def test_a_single_connection_reads_parts_that_grow_with_what_came_before_them():
+    scheduler = make(1, connections=1, budget=1 << 30, part_bytes=8 << 20, least_part=1 << 20)
+    parts = []
+    for _ in range(4):
+        [part] = scheduler.startable()
+        scheduler.answered(part, Answer(part.start, 1 << 30, "id", ranged=True))
+        scheduler.received(part, bytes(part.stop - part.start))
+        scheduler.completed(part)
+        scheduler.released(part)
+        while scheduler.take(part.run) is not None:
+            pass
+        parts.append(part)
+    assert [(part.stop - part.start) >> 20 for part in parts] == [1, 6, 8, 8]
+
+
 def test_parts_of_the_first_shard_come_before_new_shards_once_its_size_is_known():
     scheduler = make(objects=9, connections=2)
     first, second = scheduler.startable()
