@@ -3,8 +3,9 @@
 Stages are plain iterators, and a user's stage may block for as long as it likes. So they run neither on the user's
 loop nor on the engine's, but here. Items cross in batches: as many as the iterator gives in `BATCH_SECONDS`, so that tiny
 samples share the price of a wake-up of the loop (50 to 110 µs if each paid its own), and slow large batches cross one
-by one. At most two batches are ahead of the consumer; that bounds memory without knowing the items' sizes. A consumer who has
-waited for a while takes what there is of a batch: the next item may be long in coming.
+by one. Within a batch the clock is looked at after each run of items, as many as come in `RUN_SECONDS`: a run passes through the
+interpreter's own iterators. At most two batches are ahead of the consumer; that bounds memory without knowing the items' sizes.
+A consumer who has waited for a while takes what there is of a batch: the next item may be long in coming.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, compress, islice
 from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
@@ -26,7 +28,9 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 BATCH_SECONDS = 0.002
-BATCH_ITEMS = 512
+BATCH_ITEMS = 1024
+RUN_SECONDS = 0.0001
+RUN_ITEMS = 64
 BATCHES_AHEAD = 2
 LOOK_SECONDS = 0.01  # between two looks of a consumer who waits at the batch that is being made
 EXIT_SECONDS = 5.0  # [s] that an interpreter at its end waits for a user's stage to return
@@ -54,9 +58,11 @@ class _Channel(Generic[T]):
         self.interrupt = interrupt
         self.loop = loop
         self.wanted = threading.Semaphore(BATCHES_AHEAD)
-        self.stopped = threading.Event()
+        self.exhausted = False
+        self.goes_on = [True] * RUN_ITEMS  # emptied to stop: then a run ends at its next item
         self.making: deque[T] = deque()  # the thread appends, the loop takes
         self.batches: deque[_Taken[T]] = deque()  # from here on used on the loop only
+        self._run_items = 1
         self.ended = False
         self.error: BaseException | None = None
         self.arrived: asyncio.Future[None] | None = None
@@ -68,34 +74,43 @@ class _Channel(Generic[T]):
         error: BaseException | None = None
         try:
             with closing(self.iterator):
-                while self._deliver_batch():
+                items = chain(self.iterator, self._note_end())
+                while self._deliver_batch(items):
                     pass
         except BaseException as failure:  # noqa: BLE001 - it belongs to the consumer, who raises it
             error = failure
         self._call(self._end, error)
 
-    def _deliver_batch(self) -> bool:
+    def _deliver_batch(self, items: Iterator[T]) -> bool:
         """False at the end of the iterator, or when nobody wants more."""
         self.wanted.acquire()
-        made, append = 0, self.making.append
-        until = monotonic() + BATCH_SECONDS
+        left, until = BATCH_ITEMS, monotonic() + BATCH_SECONDS
         try:
-            for item in self.iterator:
-                append(item)
-                made += 1
-                if made == BATCH_ITEMS or monotonic() >= until or self.stopped.is_set():
-                    return not self.stopped.is_set()
-            return False
+            while left and self.goes_on and not self.exhausted and (began := monotonic()) < until:
+                size = min(self._run_items, left)
+                self.making.extend(compress(islice(items, size), self.goes_on))
+                left -= size
+                self._set_run_items(monotonic() - began)
+            return bool(self.goes_on) and not self.exhausted
         finally:
-            # Items before an error are delivered before it.
-            if made:
-                self._call(self._arrive)
+            self._call(self._arrive)  # items before an error are delivered before it
+
+    def _set_run_items(self, seconds: float) -> None:
+        """Twice as many items in the next run, if the last one was short; fewer, if it took long."""
+        if seconds < RUN_SECONDS:
+            self._run_items = min(2 * self._run_items, RUN_ITEMS)
+        else:
+            self._run_items = max(1, int(self._run_items * RUN_SECONDS / seconds))
+
+    def _note_end(self) -> Iterator[T]:
+        self.exhausted = True
+        yield from ()
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
         try:
             self.loop.call_soon_threadsafe(function, *args)
         except RuntimeError:
-            self.stopped.set()  # the user's loop is closed: nobody is left to deliver to
+            self.goes_on.clear()  # the user's loop is closed: nobody is left to deliver to
 
     # -- on the loop
 
@@ -142,7 +157,7 @@ class _Channel(Generic[T]):
     # -- on any thread
 
     def stop(self) -> None:
-        self.stopped.set()
+        self.goes_on.clear()
         self.wanted.release()
         self.interrupt()
 

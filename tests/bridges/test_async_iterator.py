@@ -64,6 +64,25 @@ async def test_a_consumer_who_waits_gets_what_there_is_of_a_lot():
     assert [item async for item in iterator] == [2]
 
 
+async def test_closing_waits_for_one_item_where_items_became_slow():
+    """Items that came quickly come many between two looks at the clock; the first that is asked for after the stop is the last."""
+    go_on = threading.Event()
+
+    class Slower(Numbers):
+        def __next__(self) -> int:
+            if self.given == 1000:
+                go_on.wait(30)
+            return super().__next__()
+
+    numbers = Slower(float("inf"))
+    iterator = threaded(numbers)
+    for _ in range(1000):
+        await anext(iterator)
+    asyncio.get_running_loop().call_later(0.05, go_on.set)
+    await iterator.aclose()
+    assert numbers.given == 1001
+
+
 async def test_bounds_hold_also_when_lots_are_taken_early():
     numbers = Numbers(20 * BATCH_ITEMS)
     iterator = threaded(numbers)
