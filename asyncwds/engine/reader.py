@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from asyncwds.compression.decompress import Decompressor
 from asyncwds.errors import TrailingBytesError, WdsError
+from asyncwds.runtime.units import KiB
 from asyncwds.samples import Sample
 from asyncwds.settings.prefetch import MAX_HEADER_BYTES
 from asyncwds.shards.shard import Shard
@@ -15,6 +16,10 @@ from asyncwds.storage.base import Chunk
 from asyncwds.tar.grouping import Grouper, size_of
 from asyncwds.tar.parser import TarParser
 from asyncwds.tar.scanner import find_scanner
+
+# [bytes] of small members that are parsed and grouped together, so that they are still in the processor's caches then: 5.1 us a
+# sample of two members in Python, and 6.9 with 4 MiB at a time. The accelerator has no such lists between.
+WINDOW = 256 * KiB
 
 
 class Block(NamedTuple):
@@ -158,8 +163,11 @@ class ShardReader:
 
     def _grouped(self, chunk: Chunk, parser: TarParser) -> tuple[list[Sample], int]:
         """The samples that a chunk completes, and how much of what was held and came they are, all but what is held now."""
-        holes = parser.holes
-        samples = self._grouper.feed(parser.feed(chunk))
+        holes, begin = parser.holes, 0
+        while parser.members_are_small and len(chunk) - begin > WINDOW:
+            self._grouper.add(parser.feed(chunk[begin : begin + WINDOW]))
+            begin += WINDOW
+        samples = self._grouper.feed(parser.feed(chunk[begin:] if begin else chunk))
         name = parser.open_member
         if name is not None:
             samples += self._grouper.completed_by(name)  # or it would be held until that member has come, however large it is

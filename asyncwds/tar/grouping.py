@@ -147,6 +147,10 @@ class Grouper:
                 sample[field] = data
         return samples
 
+    def add(self, members: list[Member]) -> None:
+        """What they complete comes with the samples that the next `feed` returns."""
+        self._completed = self.feed(members)
+
     def _begin(self) -> list[Sample]:
         """Where samples are gathered until the end of a `feed`."""
         if self._completed is None:
@@ -163,7 +167,7 @@ class Grouper:
 
         def take_run(chunk: bytes | memoryview, pos: int, fit: int, base: int, members: list[Member]) -> tuple[int, bool]:
             if members:
-                self._completed = self.feed(members)
+                self.add(members)
                 members.clear()
             samples = self._begin()
             pos, goes_on, self._ordinal, self._sample = scan(

@@ -70,7 +70,8 @@ class TarParser:
         self._sizes = headers.SizeCache(max_member_bytes)
         self._headers_only = headers_only
         self._take_run = take_run
-        self._members_are_small = False  # those of the chunk before
+        self.members_are_small = False
+        """Those of the chunk before: chunks had better be so too."""
         self._scraps = b""
         self._open: OpenPayload | None = None
         self._skip = 0
@@ -136,7 +137,7 @@ class TarParser:
 
     def _parse(self, chunk: bytes | memoryview, members: list[Member]) -> None:
         scan = self._scan_headers if self._headers_only else self._scan if self._take_run is None else self._scan_runs
-        if self._members_are_small and type(chunk) is memoryview:
+        if self.members_are_small and type(chunk) is memoryview:
             chunk = bytes(chunk)
         begin = 0
         if self._scraps:
@@ -145,7 +146,7 @@ class TarParser:
             scan(self._scraps + chunk[:begin], 0, self.offset - len(self._scraps), members)
         if begin <= len(chunk):
             scan(chunk, self._resume(chunk, begin, members), self.offset, members)
-        self._members_are_small = len(members) * SMALL > len(chunk)
+        self.members_are_small = len(members) * SMALL > len(chunk)
 
     def _scan_headers(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:
         """As `_scan`, where only headers are read."""
