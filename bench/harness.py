@@ -113,12 +113,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Question:
-    """`columns` are the names of the figures to show; `prepare` makes the world, servers included, for as long as it is open."""
+    """`columns` are the names of the figures to show; `prepare` makes the world, servers included, for as long as it is open.
+
+    Timed runs hash one of `every` samples, see `Tally`.
+    """
 
     prepare: Callable[[Size], AbstractContextManager[World]]
     contenders: Mapping[str, Contender]
     columns: Sequence[str]
     targets: Sequence[Target] = ()
+    every: int = 1
 
 
 @dataclass(frozen=True)
