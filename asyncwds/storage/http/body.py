@@ -9,8 +9,9 @@ from asyncwds.errors import FetchError, FetchTimeoutError, ShortBodyError
 from asyncwds.storage.base import Answer, Chunk, ObjectRange
 from asyncwds.storage.http.connections import StallClock, hang_up
 from asyncwds.storage.http.direct_receive import Receiver, left_behind, read_much, takes_over
+from asyncwds.storage.http.exchange import Exchange
 from asyncwds.storage.http.translate import FOREIGN, translate
-from asyncwds.storage.http.transport import Exchange, Transport
+from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.ranges import Promise
 
 

@@ -15,11 +15,10 @@ from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, WdsError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.deadlines import Deadlines, TimeLimit
 from asyncwds.runtime.forks import FORKS
-from asyncwds.runtime.recorder import Span
-from asyncwds.runtime.units import KiB
 from asyncwds.settings.access import Http, Retry
 from asyncwds.storage.http.connections import Connector, RequestLimits, RequestSlot, close_session, hang_up
-from asyncwds.storage.http.direct_receive import READ_BUFFER, left_behind
+from asyncwds.storage.http.direct_receive import READ_BUFFER
+from asyncwds.storage.http.exchange import WITHOUT_BODY, Exchange, free, is_redirect, is_success, read_page
 from asyncwds.storage.http.request_body import RequestBody, body_of
 from asyncwds.storage.http.request_options import RequestOptions, http_url, redirect_target, without_login
 from asyncwds.storage.http.request_trace import begin_request, note_answer
@@ -28,37 +27,6 @@ from asyncwds.storage.object_store import RejectedRequest, SignedRequest, Signer
 
 MAX_REDIRECTS = 10
 MAX_SIGNED = 3  # times that one request is signed: as it is, for the right region, with new credentials
-_WITHOUT_BODY = frozenset({"GET", "HEAD"})
-_PAGE_BYTES = 64 * KiB  # of an answer that carries no data: error codes stand at its beginning
-
-
-class Exchange:
-    """A request as it went out, and its answer at the end of all redirects. The body of a success is still to be read.
-
-    Whoever sent it closes it; what is no success is closed already.
-    """
-
-    __slots__ = ("_slot", "_span", "http", "response", "signed")
-
-    def __init__(
-        self,
-        signed: SignedRequest,
-        http: aiohttp.ClientResponse,
-        response: StoreResponse,
-        slot: RequestSlot | None,
-        span: Span | None,
-    ) -> None:
-        self.signed = signed
-        self.http = http
-        self.response = response
-        self._slot = slot
-        self._span = span
-
-    def close(self) -> None:
-        """Idempotent."""
-        hang_up(self.http)
-        _free(self._slot, self._span)
-        self._slot = self._span = None
 
 
 class Transport:
@@ -130,7 +98,7 @@ class Transport:
         try:
             http, page = await self._answer(request, hop, headers)
         except BaseException:
-            _free(slot, span)
+            free(slot, span)
             raise
         if span is not None:
             note_answer(span, http)
@@ -181,7 +149,7 @@ class Transport:
         try:
             if body is not None:
                 body.expect_page()
-            return http, b"" if is_success(request, http.status) else await _read_page(http)
+            return http, b"" if is_success(request, http.status) else await read_page(http)
         except BaseException:
             hang_up(http)
             raise
@@ -194,7 +162,7 @@ class Transport:
         sent.update(headers)
         if request.source is not None:
             sent.setdefault("Content-Type", "application/octet-stream")
-        is_plain = request.method in _WITHOUT_BODY
+        is_plain = request.method in WITHOUT_BODY
         if body is None and not is_plain:
             sent.setdefault("Content-Length", "0")
         elif body is not None and body.length is not None:
@@ -258,32 +226,7 @@ async def _sign(signer: Signer, request: StoreRequest, refused: RejectedRequest 
         raise about from error
 
 
-def _free(slot: RequestSlot | None, span: Span | None) -> None:
-    if slot is not None:
-        slot.leave()
-    if span is not None:
-        span.end()
-
-
 def _is_address(host: str) -> bool:
     with suppress(ValueError):
         return bool(ip_address(host))
     return False
-
-
-def is_success(request: StoreRequest, status: int) -> bool:
-    return 200 <= status < 300 or (not request.follow and 300 <= status < 400)
-
-
-def is_redirect(request: StoreRequest, status: int) -> bool:
-    # 303 asks for a GET, which is not what an upload wants.
-    return request.follow and (status in (301, 302, 307, 308) or (status == 303 and request.method in _WITHOUT_BODY))
-
-
-async def _read_page(http: aiohttp.ClientResponse) -> bytes:
-    """The beginning of a page that is no data. Read to its end it also leaves the connection free for the next request."""
-    page = bytearray()
-    with suppress(aiohttp.ClientError):  # the status says enough
-        while len(page) < _PAGE_BYTES and (chunk := await http.content.readany()):
-            page += chunk
-    return bytes(page) + left_behind(http.content)

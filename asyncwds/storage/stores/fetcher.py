@@ -10,8 +10,9 @@ from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Http, Retry
 from asyncwds.storage.base import AcceptsHints, ObjectRange
 from asyncwds.storage.http.body import HttpBody
+from asyncwds.storage.http.exchange import Exchange
 from asyncwds.storage.http.translate import FOREIGN, translate
-from asyncwds.storage.http.transport import Exchange, Transport
+from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.stated_checksums import StatesChecksums
 from asyncwds.storage.object_store import ObjectStore, StoreRequest
 from asyncwds.storage.ranges import ObjectMetadata, Promise, check_answer, check_unsatisfied, range_headers

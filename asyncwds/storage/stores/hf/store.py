@@ -21,9 +21,10 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from asyncwds.errors import AccessError, FetchError, SpecError, redact
+from asyncwds.storage.http.exchange import is_success
 from asyncwds.storage.http.request_options import http_url, redirect_target
 from asyncwds.storage.http.translate import error_for
-from asyncwds.storage.http.transport import Transport, is_success
+from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
 from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.stores.api_client import ApiClient
