@@ -12,7 +12,7 @@ from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.item_calls import open_calls, require_state
 from asyncwds.pipeline.item_functions import INSTEAD, NumberOfWorkers, item_function, require_function
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
-from asyncwds.pipeline.stage_run import StageRun, function_name, run_alone
+from asyncwds.pipeline.stage_run import Loop, StageRun, function_name, run_alone
 from asyncwds.runtime.handlers import Handler, reraise_exception
 
 
@@ -39,12 +39,15 @@ class Map:
 
     def open(self, source: Stream, context: RunContext) -> ResumableStream:
         name = f"map({function_name(self.f)})"
-        loop = partial(partial, _mapped)
-        return open_calls(loop, item_function(self.f), source, context, name, self.handler, self.workers)
+        return open_calls(_loop, item_function(self.f), source, context, name, self.handler, self.workers)
 
     def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
         require_state(state)
         return self.open(source, context)
+
+
+def _loop(f: Callable[[Any], Any]) -> Loop:
+    return partial(_mapped, f)
 
 
 def _mapped(f: Callable[[Any], Any], items: Iterator[Any], run: StageRun) -> Iterator[Any]:
