@@ -73,7 +73,7 @@ class _Calls(Generic[T]):
 
 
 class LoopCalls(Generic[T]):
-    """`run` waits for a coroutine that uses what `opened` opens on the loop. Calls of several threads run beside each other."""
+    """Coroutines that use what `opened` opens on the loop. Calls of several threads run beside each other."""
 
     def __init__(self, opened: Callable[[], AbstractAsyncContextManager[T]]) -> None:
         self._calls = _Calls(opened)
@@ -84,12 +84,11 @@ class LoopCalls(Generic[T]):
             self._finalizer()
             raise error
 
-    def run(self, work: Callable[[T], Awaitable[R]]) -> R:
-        """What the coroutine returns. Raises what it raises, BridgeError after `close` and in another process."""
-        return self.start(work)()
-
     def start(self, work: Callable[[T], Awaitable[R]]) -> Callable[[], R]:
-        """The same, without waiting: what is returned waits, and is to be called once."""
+        """Starts one, and returns what waits for it, to be called once: that gives what the coroutine returns, or raises it.
+
+        Raises BridgeError after `close` and in another process.
+        """
         if not self._thread.is_of_this_process:
             raise BridgeError(OTHER_PROCESS)
         call = _Call(work)

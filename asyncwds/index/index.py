@@ -56,10 +56,6 @@ class ShardIndex:
             raise SpecError(f"the index of this shard is damaged: it has {len(columns)} of {self.samples} samples", url=self.url)
         return columns
 
-    @property
-    def has_places(self) -> bool:
-        return self.packed is not None
-
     def rows(self) -> Iterator[Row]:
         return map(self.columns.__getitem__, range(self.samples))
 

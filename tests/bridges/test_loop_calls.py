@@ -36,16 +36,16 @@ async def answer(_, value):
 def test_calls_come_back_with_what_they_return_or_raise():
     opened = Opened()
     calls = LoopCalls(opened.open)
-    assert calls.run(lambda each: answer(each, 3)) == 3
+    assert calls.start(lambda each: answer(each, 3))() == 3
     with pytest.raises(ValueError, match="mine"):
-        calls.run(lambda each: answer(each, ValueError("mine")))
+        calls.start(lambda each: answer(each, ValueError("mine")))()
     waits = [calls.start(lambda each, n=n: answer(each, n)) for n in range(5)]
     assert [wait() for wait in reversed(waits)] == [4, 3, 2, 1, 0]
     calls.close()
     calls.close()
     assert opened.log == ["opened", "closed"]
     with pytest.raises(BridgeError):
-        calls.run(lambda each: answer(each, 3))
+        calls.start(lambda each: answer(each, 3))
 
 
 def test_closing_ends_calls_that_wait():
@@ -77,7 +77,7 @@ def test_one_that_is_dropped_ends_its_thread():
             return 1
 
         def run(self):
-            return self.calls.run(self.work)
+            return self.calls.start(self.work)()
 
     assert Owner().run() == 1
     gc.collect()

@@ -90,6 +90,16 @@ def test_an_index_in_a_cache_or_beside_the_shard_is_found(folder, tmp_path):
         assert server.counters.requests == first + 2  # the index, and the sample
 
 
+def test_what_a_cache_has_is_not_fetched_again(folder, local, tmp_path):
+    index = wds.make_index(local)
+    with leaks(), FaultServer(folder) as server:
+        with wds.WebDataset(server.url() + PATTERN, index=index, cache_dir=tmp_path / "cache") as dataset:
+            first = dataset.random_access().__getitems__([3, 30, 45])
+            before = server.counters.requests
+            assert dataset.random_access().__getitems__([3, 30, 45]) == first
+        assert server.counters.requests == before == 3
+
+
 def test_counts_give_a_length(local):
     index = wds.make_index(local)
     dataset = wds.WebDataset(local, index=index)

@@ -103,7 +103,7 @@ def test_a_name_that_two_shards_have_tells_neither():
 def test_compressed_shards_are_counted(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(make_shard(make_samples(4), compress="gz"))
     index = make_index(tmp_path / "a.tar.gz")
-    assert (len(index), index.shards[0].has_places) == (4, False)
+    assert (len(index), index.shards[0].packed) == (4, None)
     with pytest.raises(SpecError, match="only the number of samples"):
         index[0]
 
