@@ -17,10 +17,10 @@ from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.closing import run_to_completion
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.descriptors import advice, are_used_up, most_connections
+from asyncwds.runtime.moving_average import MovingAverage
 from asyncwds.storage.base import Body, Fetcher, ObjectRange
 from asyncwds.storage.layers.hedge import affords_extra
 
-WEIGHT = 0.2  # of the latest answer in the average of them
 HEAD_START = 0.008  # [s]: with 3 ms nothing is won, with 6 and more 15 ms
 
 
@@ -46,7 +46,7 @@ class Downloader:
         self._explained: tuple[int, str] | None = None
         if not tuned:
             self._explain("that was given")
-        self._first_byte = 0.0  # [s] from a request to its answer, as a moving average
+        self._first_byte = MovingAverage()  # [s] from a request to its answer
         self._ahead = ReadAhead()
         self._tasks: dict[Part, asyncio.Task[None]] = {}
         self._room: dict[Part, asyncio.Future[None]] = {}  # paused streams
@@ -94,7 +94,7 @@ class Downloader:
         scheduler.ahead = self._ahead.observe(now, starved, resting=scheduler.resting)
         scheduler.connections = self._connections
         if self._tuner is not None:
-            tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled, self._first_byte)
+            tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled, self._first_byte.value or 0.0)
             scheduler.connections = min(self._most, tuned)
             if self._explained != (scheduler.connections, self._tuner.why):
                 self._explained = scheduler.connections, self._tuner.why
@@ -204,7 +204,7 @@ class Downloader:
             async with self._fetcher.open(wanted, buffer=buffer) as body:
                 self._scheduler.answered(part, body.answer)
                 self.schedule()
-                self._observe_answer(self._now() - asked)
+                self._first_byte.add(self._now() - asked)
                 if self._trace is not None:
                     self._trace.answer(part)
                 await self._receive(part, body)
@@ -213,9 +213,6 @@ class Downloader:
             self._scheduler.failed(part, error)
         except Exception as error:  # noqa: BLE001 - a fetcher's bug: it must reach the consumer, not end a task unseen
             self._scheduler.failed(part, _unexpected(error, run.shard.url))
-
-    def _observe_answer(self, seconds: float) -> None:
-        self._first_byte += (WEIGHT if self._first_byte else 1.0) * (seconds - self._first_byte)
 
     async def _receive(self, part: Part, body: Body) -> None:
         """Bytes [part.start, part.stop) of a body; one that came without ranges begins at 0 and goes to the end."""

@@ -20,12 +20,12 @@ from asyncwds.errors import BridgeError
 from asyncwds.parallel.sizing import MOST_IN_TASK, TASK_SECONDS, group_size, payload_bytes
 from asyncwds.parallel.tasks import Task, Workers
 from asyncwds.parallel.tuner import WorkerTuner
+from asyncwds.runtime.moving_average import MovingAverage
 
 BYTES_AHEAD = 128 << 20  # [bytes] of items and results in flight; a single one may be larger
 ITEMS_AHEAD = 16  # per worker, or else four tasks
 TASKS_AHEAD = 4  # per worker
 UNDER_WAY = 2  # tasks per worker: with one, it would wait for the consumer to hand over the next
-SMOOTHING = 0.2  # weight of the latest task in means
 
 
 class OrderedCalls:
@@ -56,8 +56,8 @@ class OrderedCalls:
         self._end: BaseException | None = None
         self._under_way = 0  # tasks
         self._items = self._bytes = 0  # in flight
-        self._seconds: float | None = None  # mean of an item
-        self._result_bytes: float | None = None  # mean of an item's
+        self._seconds = MovingAverage()  # of an item
+        self._result_bytes = MovingAverage()  # of an item
         self._stopped = False
         resized(self._number, "that was given" if self._tuner is None else self._tuner.why)
         self._shut_down = workers.start_for(self, self._number)
@@ -130,12 +130,12 @@ class OrderedCalls:
         return self._items < most and self._bytes < BYTES_AHEAD
 
     def _group_size(self) -> int:
-        return min(self._most_in_task, group_size(self._seconds))
+        return min(self._most_in_task, group_size(self._seconds.value))
 
     def _take_task(self, began: float) -> None:
         """Hands over a task of what comes next, or notes why nothing does. What comes slowly is not held back for more."""
         entries: deque[Any] = deque()
-        nbytes, expected = 0, int(self._result_bytes or 0)
+        nbytes, expected = 0, int(self._result_bytes.value or 0)
         size, room = self._group_size(), BYTES_AHEAD - self._bytes
         try:
             for entry in self._source:
@@ -177,14 +177,10 @@ class OrderedCalls:
             raise task if isinstance(task, BaseException) else BridgeError("the iterator was closed")
         task.done = True
         self._under_way -= 1
-        self._seconds = _mean(self._seconds, task.seconds / task.items)
-        self._result_bytes = _mean(self._result_bytes, task.result_bytes / task.items)
+        self._seconds.add(task.seconds / task.items)
+        self._result_bytes.add(task.result_bytes / task.items)
         more = task.result_bytes - task.expected
         task.nbytes += more
         self._bytes += more
         if self._tuner is not None:
             self._tuner.finish(task.items, task.seconds)
-
-
-def _mean(mean: float | None, latest: float) -> float:
-    return latest if mean is None else mean + SMOOTHING * (latest - mean)
