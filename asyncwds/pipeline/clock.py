@@ -28,6 +28,8 @@ UNTIMED_SECONDS = 0.0005
 # The most items between two that are timed. They vary, or a stage that is slow for every 64th would be taken for always slow.
 STEPS = (255, 203, 227, 179, 219)
 PUBLISH_SECONDS = 0.2
+# [s] An event of a trace costs 8 us, as much as a small sample: of items that take less only one is recorded now and then.
+SHORT_SPAN, SHORT_SPANS_EVERY = 50e-6, 0.005
 
 
 class StageClock:
@@ -70,6 +72,7 @@ class _Timed:
         self._counters = counters
         self._tick = tick
         self._began = self._waited = self._ended = 0.0
+        self._recorded, self._unrecorded = 0.0, 0  # in a trace: when the latest item was, and items since
 
     def runs(self) -> Iterator[Iterator[Any]]:
         """Iterators over what comes next, in turn: over one item, which is timed, and over those for which it stands."""
@@ -92,10 +95,12 @@ class _Timed:
 
     def _record(self, trace: Recorder, items: int) -> None:
         """The item that was timed, for so many; or how long the consumer had it, who asks for the next now."""
-        if self._time.name:
-            trace.span(CONSUMER, self._time.name, self._began, self._ended, items=items)
-        else:
-            trace.span(CONSUMER, "your loop", self._ended, perf_counter(), items=items)
+        self._unrecorded += items
+        began, ended = (self._began, self._ended) if self._time.name else (self._ended, perf_counter())
+        if ended - began < SHORT_SPAN and ended - self._recorded < SHORT_SPANS_EVERY:
+            return
+        trace.span(CONSUMER, self._time.name or "your loop", began, ended, items=self._unrecorded)
+        self._recorded, self._unrecorded = ended, 0
 
     def _arrive(self, item: Any) -> Any:
         self._ended = now = perf_counter()
