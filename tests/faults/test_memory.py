@@ -1,7 +1,7 @@
 """Peaks of resident memory against `buffer_bytes`: every kind of source, every order, members from 1 KB to twice the buffer.
 
 Each is measured in a process of its own, over what it has when it begins to read, with a consumer that sleeps now and then so
-that all that may be held has come.
+that all that may be held has come. The processes are forks of one that has imported all.
 """
 
 import json
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ BUFFER = 32 * MiB
 SHARDS = 2
 
 PROGRAM = """
-    import asyncio, json, sys, time
+    import asyncio, json, os, sys, time
     from pathlib import Path
     import aiohttp
     import asyncwds as wds
@@ -51,20 +52,26 @@ PROGRAM = """
                 number, _ = number + 1, consume(sample, number)
             return number, samples.stats()
 
-    how, prefetch, options, urls = json.loads(sys.argv[1])
-    prefetch = wds.Prefetch(**prefetch)
-    dataset = wds.WebDataset(urls, prefetch=prefetch, shardshuffle=False, **options)
-    idle = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    if how == "for":
-        number = sum(1 for number, sample in enumerate(dataset) if consume(sample, number))
-        stats = dataset.stats()
-    elif how == "async for":
-        number = asyncio.run(read_async(dataset))
-        stats = dataset.stats()
-    else:
-        number, stats = asyncio.run(read_on_the_loop(urls, prefetch))
-    print(number, resident("VmHWM") - idle, stats.buffered_peak)
+    def measure(how, prefetch, options, urls):
+        prefetch = wds.Prefetch(**prefetch)
+        dataset = wds.WebDataset(urls, prefetch=prefetch, shardshuffle=False, **options)
+        idle = resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        if how == "for":
+            number = sum(1 for number, sample in enumerate(dataset) if consume(sample, number))
+            stats = dataset.stats()
+        elif how == "async for":
+            number = asyncio.run(read_async(dataset))
+            stats = dataset.stats()
+        else:
+            number, stats = asyncio.run(read_on_the_loop(urls, prefetch))
+        print(number, resident("VmHWM") - idle, stats.buffered_peak, flush=True)
+
+    for line in sys.stdin:
+        if not os.fork():
+            measure(*json.loads(line))
+            break  # and the process ends as any other
+        print("ended", os.wait()[1], flush=True)
 """
 
 
@@ -130,8 +137,31 @@ def bound(case: Case) -> float:
     return 1.25 * BUFFER + 64 * MiB + more + (case.size if case.interleave > 1 else 0)
 
 
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[int]]]:
+    """`measured(how, prefetch, options, urls)`: how many samples, how much memory grew, and what was counted [bytes]."""
+    errors = tmp_path_factory.mktemp("memory") / "stderr"
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM)]
+    with (
+        errors.open("w") as stderr,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def measure(*arguments: object) -> list[int]:
+            print(json.dumps(arguments), file=process.stdin, flush=True)
+            found, ended = process.stdout.readline(), process.stdout.readline()
+            assert (ended, errors.read_text()) == ("ended 0\n", ""), found
+            return [int(number) for number in found.split()]
+
+        yield measure
+        process.stdin.close()
+        assert process.wait() == 0
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
-def test_fault_46_peaks_stay_within_the_buffer_whatever_the_size_of_members(case, tmp_path):
+def test_fault_46_peaks_stay_within_the_buffer_whatever_the_size_of_members(case, tmp_path, measured):
     members = max(3, min(2 * BUFFER // case.size, 5000))
     folder = tmp_path / "data"
     folder.mkdir()
@@ -142,10 +172,7 @@ def test_fault_46_peaks_stay_within_the_buffer_whatever_the_size_of_members(case
     options = {"cache_dir": str(tmp_path / "cache")} if case.source == "cache" else {}
     with FaultServer(folder, faults=[Fault(no_ranges=True)] if "without" in case.source else []) as server:
         urls = [url_of(case.source, folder, name, server) for name in names]
-        command = [sys.executable, "-c", textwrap.dedent(PROGRAM), json.dumps([case.how, prefetch, options, urls])]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    number, peak, counted = map(int, done.stdout.split())
+        number, peak, counted = measured(case.how, prefetch, options, urls)
     assert number == len(names) * members
     assert peak <= bound(case)
     assert case.size <= counted <= max(1.25 * BUFFER, 2.5 * case.size + BUFFER / (1 if case.interleave > 1 else 2))
