@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 from braceexpand import braceexpand
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asyncwds.shards import parse_braces
@@ -33,6 +33,8 @@ PATTERNS = st.recursive(
 
 @given(st.one_of(TEXTS, PATTERNS), st.booleans())
 def test_the_strings_are_those_of_braceexpand(text: str, escape: bool) -> None:
+    """But for a backslash that another one keeps: within braces it is taken again there, and here it stays."""
+    assume(not escape or r"\\" not in text)
     try:
         expected = list(islice(braceexpand(text, escape=escape), 5000))
     except ValueError:
@@ -51,6 +53,7 @@ def test_the_strings_are_those_of_braceexpand(text: str, escape: bool) -> None:
         ("s-{000000..999999}.tar", 10**6, {0: "s-000000.tar", 123_456: "s-123456.tar", 999_999: "s-999999.tar"}),
         ("{a,b{0..9..3}}-{1..2}", 10, {0: "a-1", 1: "a-2", 2: "b0-1", 9: "b9-2"}),
         ("{0..999999}/{0..999999}{x,}", 2 * 10**12, {0: "0/0x", 1: "0/0", 2 * 10**12 - 1: "999999/999999"}),
+        (r"\\{\\}{\\,\,}", 2, {0: r"\{\}" + "\\", 1: r"\{\},"}),
         ("{10..-3..5}", 3, {0: "10", 1: "5", 2: "0"}),
         ("{010..-3}", 14, {0: "010", 13: "-03"}),
     ],
