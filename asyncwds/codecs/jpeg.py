@@ -27,7 +27,11 @@ def is_jpeg(data: bytes) -> bool:
 
 
 def factor_for(side: int, least: float) -> int:
-    """The largest of the factors 8, 4, 2 and 1 by which a side has at least so many pixels; 1 where it has fewer anyway."""
+    """The largest of the factors 8, 4, 2 and 1 by which a side has at least so many pixels; 1 where it has fewer anyway.
+
+    The scales between, of n/8, take longer than the whole image (500 x 400 pixels: 0.6 ms, at 3/4 1.5, at 5/8 0.8, at 1/2 0.4),
+    as the library has vector code for powers of two only.
+    """
     return next((factor for factor in (8, 4, 2) if side >= _SMALLEST and -(-side // factor) >= least), 1)
 
 
