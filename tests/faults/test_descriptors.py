@@ -52,7 +52,7 @@ NONE_LEFT = """
     from asyncwds.errors import FetchError
     from asyncwds.storage import expand_and_list
 
-    what, free, url, cache = sys.argv[1:]
+    url, cache, *cases = sys.argv[1:]
     starts = {
         "listing": lambda: expand_and_list(url + "*"),
         "iteration": lambda: next(iter(wds.WebDataset(url))),
@@ -62,23 +62,31 @@ NONE_LEFT = """
     }
     wds.WebDataset, wds.TarWriter, wds.gopen  # imported while there are descriptors
     resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
-    held = []
-    try:
-        while True:
-            held.append(os.open(os.devnull, os.O_RDONLY))
-    except OSError:
-        pass
-    for _ in range(int(free)):
-        os.close(held.pop())
-    found = None
-    try:
-        starts[what]()
-    except FetchError as error:
-        found = error
-    for number in held:
-        os.close(number)
-    gc.collect()
-    print(found)
+
+    def start(what, free):
+        held = []
+        try:
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+        for _ in range(int(free)):
+            os.close(held.pop())
+        found = None
+        try:
+            starts[what]()
+        except FetchError as error:
+            found = error
+        for number in held:
+            os.close(number)
+        gc.collect()
+        print(found, flush=True)
+
+    for case in cases:
+        if not (child := os.fork()):  # what fails to start is the first of its process
+            start(*case.split())
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0, case
 """
 
 
@@ -109,15 +117,16 @@ def test_fault_32_a_dataset_too_many_is_an_error_that_says_what_is_needed(tmp_pa
     assert "this process may have 40 descriptors open (RLIMIT_NOFILE), and 4 more are needed; raise it with ulimit -n" in said
 
 
-@pytest.mark.parametrize("free", [1, 2])
-@pytest.mark.parametrize("what", ["listing", "iteration", "cache", "gopen", "upload"])
-def test_fault_32_nothing_starts_without_descriptors_and_nothing_is_left_half_made(tmp_path, what, free):
-    said = run(NONE_LEFT, what, str(free), "http://127.0.0.1:1/a", str(tmp_path))
-    assert "this process may have 100 descriptors open (RLIMIT_NOFILE), and 4 more are needed; raise it with ulimit -n" in said
+def test_fault_32_nothing_starts_without_descriptors_and_nothing_is_left_half_made(tmp_path):
+    cases = [f"{what} {free}" for what in ("listing", "iteration", "cache", "gopen", "upload") for free in (1, 2)]
+    said = run(NONE_LEFT, "http://127.0.0.1:1/a", str(tmp_path), *cases).splitlines()
+    for case, line in zip(cases, said, strict=True):
+        expected = "this process may have 100 descriptors open (RLIMIT_NOFILE), and 4 more are needed; raise it with ulimit -n"
+        assert expected in line, case
 
 
 def test_fault_32_an_import_too_late_is_an_error_that_says_what_is_needed(tmp_path):
     """Enough for a loop, and not for what is imported on it."""
     assert "this process may have 100 descriptors open (RLIMIT_NOFILE); raise it with" in run(
-        NONE_LEFT, "upload", "3", "http://127.0.0.1:1/a", str(tmp_path)
+        NONE_LEFT, "http://127.0.0.1:1/a", str(tmp_path), "upload 3"
     )
