@@ -76,6 +76,7 @@ from .pipeline.shardspec import MultiShardSample as MultiShardSample
 from .pipeline.shardspec import shardspec as shardspec
 from .pipeline.stage import PipelineStage as PipelineStage
 from .pipeline.stage import pipelinefilter as pipelinefilter
+from .pipeline.stage import stateless as stateless
 from .pipeline.stages.batches import batched as batched
 from .pipeline.stages.batches import default_collation_fn as default_collation_fn
 from .pipeline.stages.batches import listed as listed

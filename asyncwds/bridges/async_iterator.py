@@ -53,8 +53,15 @@ class _Taken(Generic[T]):
 class _Channel(Generic[T]):
     """What the thread and the loop share; the thread holds no reference to the `ThreadedIterator`."""
 
-    def __init__(self, iterator: ClosableIterator[T], interrupt: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        iterator: ClosableIterator[T],
+        interrupt: Callable[[], None],
+        mark: Callable[[], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self.iterator = iterator
+        self.mark = mark
         self.interrupt = interrupt
         self.loop = loop
         self.wanted = threading.Semaphore(BATCHES_AHEAD)
@@ -93,6 +100,7 @@ class _Channel(Generic[T]):
                 self._set_run_items(monotonic() - began)
             return bool(self.goes_on) and not self.exhausted
         finally:
+            self.mark()
             self._call(self._arrive)  # items before an error are delivered before it
 
     def _set_run_items(self, seconds: float) -> None:
@@ -162,6 +170,20 @@ class _Channel(Generic[T]):
         self.interrupt()
 
 
+class _Count:
+    __slots__ = ("items",)
+
+    def __init__(self) -> None:
+        self.items = 0
+
+    def get(self) -> int:
+        return self.items
+
+
+def _no_mark() -> None:
+    """For an iterator of which nobody wants to know where it stood."""
+
+
 def _drop(channel: _Channel[Any]) -> None:
     """For an iterator dropped without `aclose`. Waits only where it cannot hold up a running loop, as at exit."""
     channel.stop()
@@ -174,15 +196,21 @@ def _drop(channel: _Channel[Any]) -> None:
 class ThreadedIterator(AsyncIterator[T]):
     """An asynchronous iterator over a blocking one, which is advanced and closed in a private thread.
 
-    `interrupt` makes an iterator that waits raise; it is called from any thread. Errors are raised with what `shorten` leaves of
+    `interrupt` makes an iterator that waits raise; it is called from any thread. `mark` is called in the private one between two
+    items, now and then. Errors are raised with what `shorten` leaves of
     their tracebacks. Must be made on the loop that uses it.
     """
 
     def __init__(
-        self, iterator: ClosableIterator[T], interrupt: Callable[[], None], shorten: Callable[[BaseException], TracebackType | None]
+        self,
+        iterator: ClosableIterator[T],
+        interrupt: Callable[[], None],
+        shorten: Callable[[BaseException], TracebackType | None],
+        mark: Callable[[], None] = _no_mark,
     ) -> None:
         self._shorten = shorten
-        self._channel = _Channel(iterator, interrupt, asyncio.get_running_loop())
+        self._channel = _Channel(iterator, interrupt, mark, asyncio.get_running_loop())
+        self._taken = _Count()
         self._batch: list[T] = []
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
         self._finalizer = weakref.finalize(self, _drop, self._channel)
@@ -197,7 +225,13 @@ class ThreadedIterator(AsyncIterator[T]):
                 await self._next_batch()
             except Exception as error:  # noqa: BLE001 - raised again
                 raise error.with_traceback(self._shorten(error))  # noqa: B904 - it is the same error
+        self._taken.items += 1
         return self._batch.pop()
+
+    @property
+    def count(self) -> Callable[[], int]:
+        """Tells how many items were taken, also when this is gone."""
+        return self._taken.get
 
     async def _next_batch(self) -> None:
         channel = self._channel

@@ -49,7 +49,7 @@ async def gathered(block: Block, source: BlockSource, nbytes: int) -> Block:
             more = source.ready_block()
         if more is None:
             break
-        block = Block(block.samples + more.samples, block.nbytes + more.nbytes, more.error)
+        block = Block(block.samples + more.samples, block.nbytes + more.nbytes, more.error, block.turns + more.turns)
     return block
 
 

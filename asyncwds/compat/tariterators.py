@@ -19,8 +19,8 @@ from asyncwds.compat.grouping import valid_sample
 from asyncwds.compat.tar_stages import Renames, Selects, url_opener
 from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.reading import TarSamples
+from asyncwds.pipeline.protocol import JsonValue, Stream
+from asyncwds.pipeline.reading import SamplesAgain, TarSamples
 from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import Sample
@@ -99,6 +99,12 @@ class TarFileSamples:
 
     def open(self, source: Stream, context: RunContext) -> Stream:
         return StageStream(lambda: self._by_parts(source), source) if _replaced() else self.engine.open(source, context)
+
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> Stream:
+        return self.engine.reopen(source, context, state)
+
+    def read_again(self, context: RunContext, refs: Iterable[tuple[int, int, int]], state: JsonValue) -> SamplesAgain:
+        return self.engine.read_again(context, refs, state)
 
     def _by_parts(self, shards: Iterable[Any]) -> Iterator[Sample]:
         source = self.engine.source

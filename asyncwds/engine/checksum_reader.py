@@ -52,6 +52,10 @@ class ChecksumReader:
         self._size += len(chunk)
         return self._reader.feed(chunk)
 
+    @property
+    def seekable(self) -> bool:
+        return self._reader.seekable
+
     def detach(self) -> None:
         self._reader.detach()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from asyncwds.engine.parts import ShardRun
@@ -21,19 +21,30 @@ AT_ONCE = 8
 class Interleave:
     """Draws shards from a plan, and has `slots` of them read in turn; with None, all that are open, in any order.
 
-    Shards may be opened before they are read. `drawn` is called with each.
+    Shards may be opened before they are read. `drawn` is called with each. With `begun` it goes on in the middle of a plan, of
+    which the first `entered` shards are left out of `shards`; `gap` is where in the rotation one of them has ended.
     """
 
-    def __init__(self, shards: Iterator[Shard | None], slots: int | None, drawn: Callable[[ShardRun], None]) -> None:
-        self.reading: list[ShardRun] = []  # in rotation, or all that are open
+    def __init__(  # noqa: PLR0917 - what a position consists of
+        self,
+        shards: Iterator[Shard | None],
+        slots: int | None,
+        drawn: Callable[[ShardRun], None],
+        begun: Sequence[ShardRun] = (),
+        entered: int = 0,
+        gap: int | None = None,
+    ) -> None:
+        self.reading = list(begun)  # in rotation, or all that are open
+        self.entered = entered  # shards of the plan that are or were in there
         self.turn = 0  # index in `reading` of the shard to be read next
         self.exhausted = False  # the plan has ended; before that it may say None: the next shard is not known yet
         self.plan_error: Exception | None = None
         self.slots = slots
-        self._shards = enumerate(shards)
+        self._shards = enumerate(shards, entered)
         self._drawn = drawn
+        self._open = tuple(self.reading)
         self._ahead: deque[ShardRun] = deque()  # opened before the reader came to them, in plan order
-        self._gap: int | None = None  # where in the rotation a shard has ended
+        self._gap = gap  # where in the rotation a shard has ended
 
     def current(self) -> ShardRun | None:
         """The shard to be read next; None when the plan is done or has no shard yet. Without slots, the first open one."""
@@ -55,12 +66,25 @@ class Interleave:
         """The plan's next shard, to be read when its turn comes."""
         run = self._draw()
         if run is not None:
-            (self.reading if self.slots is None else self._ahead).append(run)
+            if self.slots is None:
+                self._enter(len(self.reading), run)
+            else:
+                self._ahead.append(run)
         return run
+
+    def open_shards(self) -> tuple[ShardRun, ...]:
+        """What is in `reading`."""
+        return self._open
+
+    def _enter(self, index: int, run: ShardRun) -> None:
+        self.reading.insert(index, run)
+        self._open = tuple(self.reading)
+        self.entered += 1
 
     def remove(self, run: ShardRun) -> None:
         index = self.reading.index(run)
         del self.reading[index]
+        self._open = tuple(self.reading)
         self._gap = index
         if index < self.turn:
             self.turn -= 1
@@ -68,7 +92,7 @@ class Interleave:
     def _fill(self, slots: int) -> None:
         while len(self.reading) < slots and (run := self._ahead.popleft() if self._ahead else self._draw()):
             # The newcomer takes the place of the one that ended, so that the rotation depends on the plan alone.
-            self.reading.insert(len(self.reading) if self._gap is None else self._gap, run)
+            self._enter(len(self.reading) if self._gap is None else self._gap, run)
             self._gap = None
 
     def _draw(self) -> ShardRun | None:

@@ -33,6 +33,10 @@ class ListingReader:
     def repeated_keys(self) -> int:
         return self._reader.repeated_keys
 
+    @property
+    def seekable(self) -> bool:
+        return self._reader.seekable
+
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         return map(self._note, self._reader.feed(chunk))
 

@@ -83,6 +83,9 @@ class ShardRun:
     path: str | None = None  # of a cached copy
     checksum: str | None = None  # of the whole, as long as all answers agree about it
     next_start: int | None = 0  # first byte of which no part has been started; None if all have
+    first: tuple[int, int] = (0, 0)  # ordinal and offset of the first sample that is read
+    wanted: int = 0  # ordinal of the first one that is given out
+    seekable: bool = True  # its next sample can be read without those before it, as far as is known
     parts: deque[Part] = field(default_factory=deque)  # started and not read to their end, in order
 
     @property

@@ -33,6 +33,7 @@ class Block(NamedTuple):
     samples: list[Any]  # of `Sample`; of bytes where an object is read raw
     nbytes: int
     error: Exception | None = None
+    turns: tuple[Any, ...] = ()  # of `Turn`: whose the samples are, for whoever wants to go on behind one of them
 
 
 def _unlisted(url: str) -> None:  # noqa: ARG001 - where there is no manifest
@@ -63,8 +64,8 @@ class ReadOptions:
     strict: bool = False
     listing: Callable[[ShardListing], object] | None = None
 
-    def reader(self, shard: Shard, total: int | None, local_path: str | None) -> Reader:
-        return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self)
+    def reader(self, shard: Shard, total: int | None, local_path: str | None, start: tuple[int, int] = (0, 0)) -> Reader:
+        return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self, start)
 
 
 class ShardListing(NamedTuple):
@@ -92,6 +93,11 @@ class Reader(Protocol):
         """Samples whose key had been there before another one."""
         ...
 
+    @property
+    def seekable(self) -> bool:
+        """Whether what comes next can be read without what came before."""
+        ...
+
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         """Blocks completed by a chunk of the object; lazy, so that a small chunk that unpacks to much is never all in memory.
 
@@ -116,6 +122,7 @@ class ChunkReader:
     """Passes the bytes of an object on."""
 
     repeated_keys = 0
+    seekable = False
 
     def __init__(self) -> None:
         self.failed = False
@@ -136,17 +143,23 @@ class ChunkReader:
 
 
 class ShardReader:
-    """Decompresses, parses and groups one shard. `failed` is True once the rest of it cannot be read."""
+    """Decompresses, parses and groups one shard. `failed` is True once the rest of it cannot be read.
 
-    def __init__(self, shard: Shard, total: int | None, local_path: str | None, options: ReadOptions) -> None:
+    `start` is the ordinal of the sample that comes first, and its offset [bytes], which is that of the first chunk too.
+    """
+
+    def __init__(
+        self, shard: Shard, total: int | None, local_path: str | None, options: ReadOptions, start: tuple[int, int] = (0, 0)
+    ) -> None:
         self.failed = False
         self.held = 0
         self._total = total
         self._shard = shard
         self._options = options
+        ordinal, self._start = start
         self._decompressor = Decompressor(shard.url)
         self._parser: TarParser | None = None
-        self._grouper = Grouper(shard.url, shard.index, local_path=local_path, strict=options.strict)
+        self._grouper = Grouper(shard.url, shard.index, local_path=local_path, strict=options.strict, ordinal=ordinal)
 
     @property
     def repeated_keys(self) -> int:
@@ -177,6 +190,13 @@ class ShardReader:
     def detach(self) -> None:
         if self._parser is not None:
             self._parser.detach()
+
+    @property
+    def seekable(self) -> bool:
+        """Whether what comes next can be read without what came before."""
+        if self._parser is None:
+            return True
+        return not (self._decompressor.compressed or self._parser.depends_on_earlier or self._options.strict)
 
     @property
     def passable(self) -> int:
@@ -236,6 +256,7 @@ class ShardReader:
                 rename=options.rename,
                 headers_only=options.headers_only,
                 take_run=self._grouper.runs(find_scanner(), **limits) if as_they_are else None,
+                offset=self._start,
                 **limits,
             )
         return self._parser

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import sys
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from asyncwds.engine.interleave import Interleave
@@ -49,7 +49,7 @@ class Scheduler:
     """What is in flight and what is reserved; `rotation` has whose turn it is to be read.
 
     `connections` and `ahead` may be changed at any time; parts already in flight run on. Parts have
-    `part_bytes`, or between `least_part` and that.
+    `part_bytes`, or between `least_part` and that. `begun`, `entered` and `gap` are as in `Interleave`.
     """
 
     def __init__(
@@ -63,6 +63,9 @@ class Scheduler:
         least_part: int | None = None,
         interleave: int = 1,
         arrival: bool = False,
+        begun: Sequence[ShardRun] = (),
+        entered: int = 0,
+        gap: int | None = None,
     ) -> None:
         self.connections = connections
         self.ahead = sys.maxsize
@@ -77,8 +80,8 @@ class Scheduler:
         self.paused = 0  # streams in flight that wait for the reader
         self._buffers = Buffers(part_bytes, budget // part_bytes)
         self._usual = 0  # size [bytes] of the shard whose answer came last, if it has ranges
-        self._todo: list[ShardRun] = []  # the startable ones, in plan order
-        self.rotation = Interleave(shards, None if arrival else interleave, self._todo.append)
+        self._todo = sorted(begun, key=attrgetter("sequence"))  # the startable ones, in plan order
+        self.rotation = Interleave(shards, None if arrival else interleave, self._todo.append, begun, entered, gap)
 
     # -- what may start -------------------------------------------------------------------------------------------
 

@@ -6,9 +6,11 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from asyncwds import checks
 from asyncwds.engine.interleave import announce
+from asyncwds.engine.positions import Position
 from asyncwds.engine.reader import Block, ReadOptions, ShardListing
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
@@ -93,19 +95,37 @@ class Source:
             draw=self.draw,
         )
 
-    def open(self, epoch: int, place: WorkerInfo, counters: Counters) -> AbstractAsyncContextManager[BlockStream]:
-        """The engine, running on the current loop until the context is left."""
-        return self.read(self.shards(epoch, place), counters)
+    def open(
+        self, epoch: int, place: WorkerInfo, counters: Counters, start: Position | None = None
+    ) -> AbstractAsyncContextManager[BlockStream]:
+        """The engine, running on the current loop until the context is left; it goes on from `start`."""
+        shards = self.shards(epoch, place)
+        return self.read(shards if start is None else islice(shards, start.entered, None), counters, start)
 
     @asynccontextmanager
-    async def read(self, shards: Iterator[Shard | None], counters: Counters) -> AsyncIterator[BlockStream]:
+    async def read(
+        self, shards: Iterator[Shard | None], counters: Counters, start: Position | None = None
+    ) -> AsyncIterator[BlockStream]:
         """The same for other shards than the source's own; None among them says that the next one is not known yet."""
-        fetcher = self.fetcher() if self.fetcher is not None else storage(self.access, counters)
-        if self.cache is not None:
-            from asyncwds.storage.cache import Cached  # noqa: PLC0415 - 15 ms that most do without
+        fetcher = self.make_fetcher(counters)
+        shards = announce(shards, fetcher)
+        shards = _announced(shards) if self.verbose else shards
+        stream = BlockStream(shards, fetcher, self.prefetch, self.read_options(), counters, start)
+        try:
+            yield stream
+        finally:
+            await stream.aclose()
 
-            fetcher = Cached(fetcher, self.cache, counters, patience=self.access.retry.stall_timeout)
-        options = ReadOptions(
+    def make_fetcher(self, counters: Counters) -> Fetcher:
+        fetcher = self.fetcher() if self.fetcher is not None else storage(self.access, counters)
+        if self.cache is None:
+            return fetcher
+        from asyncwds.storage.cache import Cached  # noqa: PLC0415 - 15 ms that most do without
+
+        return Cached(fetcher, self.cache, counters, patience=self.access.retry.stall_timeout)
+
+    def read_options(self) -> ReadOptions:
+        return ReadOptions(
             self.prefetch.max_member_bytes,
             self.select_files,
             self.rename_files,
@@ -116,12 +136,6 @@ class Source:
             strict=self.strict,
             listing=self.listing,
         )
-        shards = announce(shards, fetcher)
-        stream = BlockStream(_announced(shards) if self.verbose else shards, fetcher, self.prefetch, options, counters)
-        try:
-            yield stream
-        finally:
-            await stream.aclose()
 
     def _listed(self, url: str) -> str | None:
         record = self.records.get(url)

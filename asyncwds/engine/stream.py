@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import length_hint
 from time import perf_counter
 
 from asyncwds.engine.checksum_reader import with_checksum
 from asyncwds.engine.downloader import Downloader
 from asyncwds.engine.listing_reader import ListingReader
 from asyncwds.engine.parts import ShardRun
+from asyncwds.engine.positions import OpenShard, Position, Turn
 from asyncwds.engine.reader import Block, Reader, ReadOptions, ShardReader
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.errors import ChecksumError, redact
@@ -36,20 +38,31 @@ class _Reading:
     blocks: Iterator[Block] = field(default_factory=lambda: iter(()))
     rest: Block | None = None  # what a turn in the rotation left over
     finishing: bool = False
+    wanted: int = 0  # ordinal of the sample before which none is given out; 0 once it has come
 
 
 class BlockStream:
-    """The engine. One consumer calls `next_block` until it returns None, then (or at any time) `aclose`."""
+    """The engine. One consumer calls `next_block` until it returns None, then (or at any time) `aclose`.
 
-    def __init__(
-        self, shards: Iterator[Shard | None], fetcher: Fetcher, prefetch: Prefetch, options: ReadOptions, counters: Counters
+    With `start` it goes on from there: `shards` are the plan's from those on that had not been begun.
+    """
+
+    def __init__(  # noqa: PLR0917 - what it is made of
+        self,
+        shards: Iterator[Shard | None],
+        fetcher: Fetcher,
+        prefetch: Prefetch,
+        options: ReadOptions,
+        counters: Counters,
+        start: Position | None = None,
     ) -> None:
+        position = start or Position(0, ())
         self._options = options
         self._fetcher = fetcher
         self._counters = counters
         self._arrival = prefetch.order == "arrival"
-        self._turn_samples = prefetch.interleave_samples if prefetch.interleave > 1 and not self._arrival else 0
-        self._turn_left = self._turn_samples
+        self._turn_samples = turn_samples(prefetch)
+        self._turn_left = position.left or self._turn_samples
         self._scheduler = Scheduler(
             shards,
             connections=prefetch.interleave if prefetch.connections == "auto" else prefetch.connections,
@@ -59,8 +72,12 @@ class BlockStream:
             least_part=prefetch.least_part(),
             interleave=prefetch.interleave,
             arrival=self._arrival,
+            begun=[_begun(shard) for shard in position.open],
+            entered=position.entered,
+            gap=position.gap,
         )
         self._rotation = self._scheduler.rotation
+        self._rotation.turn = position.turn
         self._downloader = Downloader(self._scheduler, fetcher, counters, self._outside, tuned=prefetch.connections == "auto")
         self._readings: dict[ShardRun, _Reading] = {}
         self._started = False
@@ -140,7 +157,7 @@ class BlockStream:
                 block = reading.rest or next(reading.blocks, None)
                 reading.rest = None
                 if block is not None:
-                    return self._given_out(run, reading, block)
+                    return self._given_out(run, reading, _without_given(reading, block) if reading.wanted else block)
                 if reading.reader.failed or reading.finishing:
                     return self._end(run, failed=reading.reader.failed)
             block = self._take(run)
@@ -166,7 +183,9 @@ class BlockStream:
             return _NOTHING
         if self._scheduler.at_end(run):
             reading = self._reading(run)
-            reading.blocks = reading.reader.finish()
+            blocks = reading.reader.finish()
+            # Of what is not compressed these are few, and as a list it is known which one is the last.
+            reading.blocks = iter(list(blocks)) if reading.reader.seekable else blocks
             reading.finishing = True
             return _NOTHING
         return None
@@ -174,27 +193,44 @@ class BlockStream:
     def _reading(self, run: ShardRun) -> _Reading:
         reading = self._readings.get(run)
         if reading is None:
-            reader = self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url))
-            if self._options.listing is not None and isinstance(reader, ShardReader):
+            reader = self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url), run.first)
+            if self._options.listing is not None and isinstance(reader, ShardReader) and not run.first[1]:
                 reader = ListingReader(run, reader, self._options.listing)
-            reading = self._readings[run] = _Reading(self._with_checksum(run, reader))
+            reading = self._readings[run] = _Reading(self._with_checksum(run, reader), wanted=run.wanted)
         return reading
 
     def _with_checksum(self, run: ShardRun, reader: Reader) -> Reader:
-        if not self._options.verify:
+        if not self._options.verify or run.first[1]:  # of a part nobody knows the checksum
             return reader
         listed = self._options.listed(run.shard.url)
         return with_checksum(run, reader, listed) if listed or run.checksum else reader
 
     def _given_out(self, run: ShardRun, reading: _Reading, block: Block) -> Block:
-        if self._turn_samples:
-            block = self._cut_to_turn(reading, block)
+        if run.seekable and not reading.reader.seekable:
+            run.seekable = False
+        if block.samples:
+            block = self._turned(run, reading, block)
         # Counted here and not at the shard's end: a consumer who raises the error comes for nothing more.
         if block.error is not None and reading.reader.failed:
             self._counters.shards_failed += 1
         if isinstance(block.error, ChecksumError) and isinstance(self._fetcher, Distrusting):
             self._fetcher.distrust(run.shard.url)
         return block
+
+    def _turned(self, run: ShardRun, reading: _Reading, block: Block) -> Block:
+        rotation = self._rotation
+        shards, index, left = rotation.open_shards(), rotation.turn, self._turn_left
+        if self._turn_samples:
+            block = self._cut_to_turn(reading, block)
+        ends = (
+            reading.finishing
+            and reading.rest is None
+            and block.error is None
+            and not reading.reader.failed
+            and not length_hint(reading.blocks, 1)
+        )
+        turn = Turn(shards, index, left, rotation.entered, run, len(block.samples), ends)
+        return Block(block.samples, block.nbytes, block.error, (turn,))
 
     def _cut_to_turn(self, reading: _Reading, block: Block) -> Block:
         """Ends a turn after a fixed number of samples, wherever the chunks were cut."""
@@ -222,6 +258,27 @@ class BlockStream:
 
 
 _NOTHING = Block([], 0)
+
+
+def _begun(shard: OpenShard) -> ShardRun:
+    run = ShardRun(Shard(shard.url, shard.index), shard.sequence, identity=shard.identity, next_start=shard.offset)
+    run.first, run.wanted = (shard.ordinal, shard.offset), shard.wanted
+    return run
+
+
+def _without_given(reading: _Reading, block: Block) -> Block:
+    """Without the samples that were given out before, and the errors before the last of them."""
+    wanted, samples = reading.wanted, block.samples
+    begin = sum([sample._origin[1] < wanted for sample in samples])  # noqa: SLF001 - an Origin would be made for each
+    if begin < len(samples) or (samples and samples[-1]._origin[1] == wanted - 1):  # noqa: SLF001 - as above
+        reading.wanted = 0
+    error = block.error if not reading.wanted or reading.reader.failed else None
+    return Block(samples[begin:], block.nbytes if begin < len(samples) else 0, error)
+
+
+def turn_samples(prefetch: Prefetch) -> int:
+    """How many samples a shard gives in its turn; 0 where it gives all of them."""
+    return prefetch.interleave_samples if prefetch.interleave > 1 and prefetch.order == "plan" else 0
 
 
 def window_bytes(prefetch: Prefetch) -> int:

@@ -26,7 +26,7 @@ from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.foreign import ForeignRun, HeadRun
 from asyncwds.pipeline.protocol import ReplayingStage, Stage, Stream
 from asyncwds.pipeline.reading import SourceStage
-from asyncwds.pipeline.stage import PipelineStage
+from asyncwds.pipeline.stage import PipelineStage, is_stateless
 from asyncwds.pipeline.stage_run import Outcome
 from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.handlers import Handler
@@ -105,11 +105,16 @@ class ForeignStage:
         stage = _counting(self.stage, outcome)
         call = partial(_iterate, _bound(stage, context))
         run = ForeignRun(_name(self.stage), source)
+        state = run.state if is_stateless(self.stage) else None
+        if state is not None:
+            return StageStream(lambda: run.watched(run.given(call, run.taken(iter(source)))), source, run.lineage, state=state)
         if stage is self.stage:
             return StageStream(lambda: run.given(call, run.taken(iter(source))), source, run.lineage)
         context.checks.append(outcome.check)
         return StageStream(
-            lambda: outcome.noting_output(run.given(call, run.taken(outcome.noting_input(iter(source))))), source, run.lineage
+            lambda: outcome.noting_output(run.given(call, run.taken(outcome.noting_input(iter(source))))),
+            source,
+            run.lineage,
         )
 
 

@@ -62,6 +62,7 @@ class RunContext:
     checks          called at the end of the pass; each raises if a stage was left with nothing but errors
     stage           its name in statistics
     same_for_all    orders are alike in all ranks and workers, which share out the items behind this stage
+    taken           items that the stage had taken before, in an iteration that goes on from a state
     """
 
     seed: int
@@ -72,6 +73,7 @@ class RunContext:
     checks: list[Callable[[], None]] = field(default_factory=list)
     stage: str = ""
     same_for_all: bool = False
+    taken: int = 0
 
     def of_stage(self, stage: str, seed: int, *, same_for_all: bool) -> RunContext:
         """The same for one of the stages."""

@@ -13,20 +13,17 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from asyncwds import checks
 from asyncwds.bridges.async_iterator import ClosableIterator, ThreadedIterator
+from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import html_block
 from asyncwds.pipeline import adapt
 from asyncwds.pipeline.clock import inner_stats, stage_name
 from asyncwds.pipeline.describe import describe
+from asyncwds.pipeline.fingerprint import differences, fingerprint
 from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
-from asyncwds.pipeline.iterations import Iterations, as_progress, as_state, follow_own_iterator
+from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
 from asyncwds.pipeline.length import add_length_method, remove_length_method
-from asyncwds.pipeline.run import (
-    Description,
-    Run,
-    is_countable,
-    repeated,
-    reseeded,
-)
+from asyncwds.pipeline.run import Description, Iteration, Run, is_countable, repeated, reseeded
+from asyncwds.pipeline.states import from_state
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.seeds import dataset_seed
@@ -115,28 +112,42 @@ class DataPipeline(Generic[ItemT_co]):
     def __iter__(self) -> ClosableIterator[ItemT_co]:
         if self._has_own("iterator", "iterator1"):
             return (item for item in islice(self.iterator(), self._bounds.items))
-        return self._iterations.iterate(self._start(self._description))
+        return self._iterate(self._start(self._description))
 
     def __aiter__(self) -> ThreadedIterator[ItemT_co]:
         if self._has_own("__iter__", "iterator", "iterator1"):
             return ThreadedIterator((item for item in self), self._interrupt, users_frames)
         started = self._start(self._description)
-        return ThreadedIterator(self._iterations.iterate(started), started.interrupt, users_frames)
+        iteration = self._iterate(started)
+        given = ThreadedIterator(iteration, started.interrupt, users_frames, iteration.mark)
+        self._iterations.follow(given.count, iteration.marks)
+        return given
 
     def iterator(self) -> ClosableIterator[ItemT_co]:
         """An iteration that the number of items given to `repeat` or `with_epoch` does not bound."""
         if self._has_own("iterator1"):
             self._iterations.announce()
             return repeated(lambda _: nullcontext(self.iterator1()), self._bounds.passes)
-        return self._iterations.iterate(self._start(replace(self._description, items=None)))
+        return self._iterate(self._start(replace(self._description, items=None)))
 
     def iterator1(self) -> ClosableIterator[ItemT_co]:
         """An iteration of one pass over the data."""
-        return self._iterations.iterate(self._start(replace(self._description, passes=1, items=None)))
+        return self._iterate(self._start(replace(self._description, passes=1, items=None)))
 
     def _start(self, description: Description) -> Run:
         adapt.require_stages(description.stages)  # the list may have been changed
         return self._iterations.start(description)
+
+    def _iterate(self, started: Run) -> Iteration:
+        return self._iterations.iterate(started, self._fingerprint)
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """Kept, as long as the description is the same: it takes a while of many urls."""
+        description = self._description
+        known: tuple[Description, dict[str, Any]] | None = self.__dict__.get("_known")
+        if known is None or not _same(known[0], description):
+            self._known = known = (description, fingerprint(description))
+        return known[1]
 
     def _has_own(self, *methods: str) -> bool:
         return any(getattr(type(self), method) is not getattr(DataPipeline, method) for method in methods)
@@ -162,19 +173,31 @@ class DataPipeline(Generic[ItemT_co]):
                 told.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """For torchdata's StatefulDataLoader: how far the latest iteration here has come."""
-        return as_state(self.seed, self._iterations.progress())
+        """How far the latest iteration here has come, to be saved as JSON: what `load_state_dict` goes on from.
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Makes the next iteration the rest of the one that a state is of: its epoch is read again, what was given is dropped.
-
-        It is nothing where that one had come to its end: a StatefulDataLoader counts on it, and then begins the next epoch. The
-        seed is that of the state. Raises SpecError for what is no such state.
+        To be taken between any two items, in the thread that takes them. It has the places of samples that stages hold, and not
+        the samples.
         """
-        seed, progress = as_progress(state_dict)
-        self._set(reseeded(self._description, seed))
-        self.set_epoch(progress.epoch)
-        self._iterations.resume(progress)
+        return self._iterations.state_dict(self.seed, self._fingerprint)
+
+    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> None:
+        """Makes the next iteration the rest of the one that a state is of: what is behind the item that it gave last.
+
+        Shards that were read to their end are not asked for; of those that were open the rest is, and of what stages held the
+        samples. It is nothing where the iteration had come to its end: a StatefulDataLoader counts on it, and then begins the next
+        epoch. The seed is that of the state.
+
+        Raises SpecError for what is no such state, and where the pipeline is another one, which it names; with `strict=False`
+        options of stages may be others, as long as you know that they change no order. The iteration raises it where it runs on
+        another number of ranks or workers.
+        """
+        state = from_state(state_dict)
+        changed = differences(state_dict.get("description"), self._fingerprint(), strict=strict)
+        if changed:
+            raise SpecError(f"the state is of another pipeline: {'; '.join(changed)}")
+        self._set(reseeded(self._description, state.seed))
+        self.set_epoch(state.progress.epoch)
+        self._iterations.resume(state)
 
     def stats(self) -> Stats:
         """Counts of the latest iteration, also while it runs: in this process, or the sum of what a DataLoader's workers did.
@@ -287,3 +310,8 @@ class DataPipeline(Generic[ItemT_co]):
 
     def _repr_html_(self) -> str:
         return html_block(repr(self))
+
+
+def _same(one: Description, other: Description) -> bool:
+    """Whether each stage is the same object: to compare many urls would take as long as to look at them."""
+    return replace(one, stages=()) == replace(other, stages=()) and list(map(id, one.stages)) == list(map(id, other.stages))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from asyncwds.errors import ResumeWarning, SpecError
 from asyncwds.pipeline.context import Resources
-from asyncwds.pipeline.lineage import REMEMBERED, SampleTrace, joined, trace_of
+from asyncwds.pipeline.lineage import REMEMBERED, SampleTrace, describe_traces, joined, sample_trace, trace_of
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_errors import is_noted, note_place
+from asyncwds.samples import Sample
 
 _NOTHING = object()
 
@@ -20,10 +23,11 @@ class ForeignRun:
     noted, and a function that gives one item for each that it takes costs 0.1 us an item.
     """
 
-    __slots__ = ("_earlier", "_fresh", "_given", "_item", "_name", "_passing", "_source")
+    __slots__ = ("_earlier", "_fresh", "_given", "_held_back", "_item", "_name", "_passing", "_source")
 
     def __init__(self, name: str, source: Stream) -> None:
         self._name = name
+        self._held_back: str | None = None  # what it was seen to hold, which a stage that is said to be stateless must not
         self._source = source
         self._item: Any = _NOTHING  # what it took last, unless that is noted
         self._fresh = False  # whether it has given nothing since
@@ -63,6 +67,31 @@ class ForeignRun:
                 note_place(error, self._name, self._traces(self._earlier if self._fresh else self._given))
             self._passing = None  # with its traceback it would keep what an iterator that is dropped has open
             raise
+
+    def watched(self, items: Iterator[Any]) -> Iterator[Any]:
+        """The items of a stage that is said to be stateless."""
+        for item in items:
+            latest = self._item
+            if self._held_back is None and isinstance(item, Sample) and isinstance(latest, Sample):
+                self._look(item, latest)
+            yield item
+
+    def _look(self, item: Sample, latest: Sample) -> None:
+        given, taken = sample_trace(item), sample_trace(latest)
+        if given is not None and taken is not None and given[2] != taken[2]:
+            self._held_back = f"{describe_traces((given,))} after it took {describe_traces((taken,))}"
+            warnings.warn(
+                f"{self._name} is said to be stateless, and gave {self._held_back}: it holds samples back, which an iteration that "
+                "goes on from a state would lose. So that reads its pass over the shards again from the beginning. Give the stage "
+                "`state` and `reopen`",
+                ResumeWarning,
+                stacklevel=2,
+            )
+
+    def state(self) -> None:
+        """Raises SpecError where it was seen to keep something."""
+        if self._held_back is not None:
+            raise SpecError(f"{self._name} holds samples back: it gave {self._held_back}")
 
     def lineage(self) -> tuple[SampleTrace, ...]:
         return self._traces(self._given)

@@ -8,6 +8,7 @@ whatever the number of workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from random import Random
@@ -22,10 +23,10 @@ from asyncwds.parallel.tasks import Failure, Task, Workers
 from asyncwds.parallel.threads import WorkerThreads
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers
-from asyncwds.pipeline.lineage import SampleTrace, origins_of, trace_of
+from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import Loop, open_loop
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream, close_generator
+from asyncwds.pipeline.streams import ResumableStageStream, StageStream, close_generator, keeps_nothing
 from asyncwds.runtime.handlers import Handler
 from asyncwds.runtime.recorder import Recorder
 from asyncwds.runtime.seeds import item_rng
@@ -53,21 +54,22 @@ def open_calls(  # noqa: PLR0917 - what each stage has
     if workers is not None:
         parallel = ParallelCalls(function, source, context, workers)
         return ResumableStageStream(open_loop(loop(parallel.result), parallel, context, name, handler), parallel.state)
-    call, items = function.call, source
-    if function.seeded:
-        seeded = SeededCalls(function, source, context)
-        call, items = seeded.result, StageStream(seeded.items, source, closes=False)
-    return ResumableStageStream(open_loop(loop(call), items, context, name, handler), _nothing_held)
+    if not function.seeded:
+        return ResumableStageStream(open_loop(loop(function.call), source, context, name, handler), keeps_nothing)
+    seeded = SeededCalls(function, source, context)
+    items = StageStream(seeded.items, source, closes=False)
+    return ResumableStageStream(open_loop(loop(seeded.result), items, context, name, handler), seeded.state)
 
 
-def _nothing_held() -> JsonValue:
-    return {"held": []}
+def resumed(context: RunContext, state: JsonValue) -> RunContext:
+    """What such a stream is opened with to go on from its state. The source gives what it held.
 
-
-def require_state(state: JsonValue) -> None:
-    """Raises SpecError unless it is the state of such a stream. The source gives what that held, so there is no more to know."""
-    if not isinstance(state, Mapping) or not isinstance(state.get("held"), Sequence):
+    Raises SpecError for what is no such state.
+    """
+    taken = state.get("taken") if isinstance(state, Mapping) and isinstance(state.get("held"), Sequence) else None
+    if not isinstance(taken, int):
         raise SpecError(f"not the state of a stage that calls a function: {show_value(state)}")
+    return replace(context, taken=taken)
 
 
 class Entries:
@@ -76,7 +78,11 @@ class Entries:
     def __init__(self, source: Stream, context: RunContext) -> None:
         self._source = source
         self._place = (context.worker_info.rank, context.worker_info.worker)
-        self._number = -1
+        self._number = context.taken - 1
+
+    @property
+    def taken(self) -> int:
+        return self._number + 1
 
     def __iter__(self) -> Iterator[Entry]:
         source = self._source
@@ -118,6 +124,9 @@ class SeededCalls:
     def result(self, _: Any) -> Any:
         return self._call(self._entry)
 
+    def state(self) -> dict[str, Any]:
+        return {"held": [], "taken": self._entries.taken}
+
 
 class TaskRows:
     """What workers of a stage do, in a trace: a row for each."""
@@ -143,6 +152,7 @@ class ParallelCalls:
         self._source = source
         self._context = context
         self._number = workers or 1
+        self._entries = Entries(source, context)
         self._ordered: OrderedCalls | None = None
         self._items: Iterator[Any] = iter(())
         self._traces: tuple[SampleTrace, ...] = ()
@@ -174,7 +184,7 @@ class ParallelCalls:
         cores = max(1, available_cores() // context.worker_info.num_workers)
         return OrderedCalls(
             workers,
-            iter(Entries(self._source, context)),
+            iter(self._entries),
             self._number,
             AT_ONCE if function.asynchronous else cores,
             self._note,
@@ -199,13 +209,13 @@ class ParallelCalls:
     def lineage(self) -> tuple[SampleTrace, ...]:
         return self._traces
 
-    def state(self) -> JsonValue:
-        """The origins of the items in flight. Raises SpecError where these are not known."""
+    def state(self) -> dict[str, Any]:
+        """The items in flight."""
         held = self._ordered.held() if self._ordered is not None else []
-        return {"held": [origins_of(self._traces_of(entry)) for entry in held]}
-
-    def _traces_of(self, entry: Entry) -> tuple[SampleTrace, ...]:
-        return trace_of(entry, self._source) if isinstance(entry, Sample) else entry[1]
+        return {
+            "held": [entry if isinstance(entry, Sample) else entry[1] for entry in held],
+            "taken": self._entries.taken - len(held),
+        }
 
     def interrupt(self) -> None:
         self._interrupted = True

@@ -2,49 +2,107 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import deque
 from collections.abc import Callable
-from copy import copy
-from dataclasses import asdict, fields
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import partial, wraps
 from inspect import isgeneratorfunction
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
-from asyncwds.errors import SpecError
+from asyncwds.errors import ResumeWarning
 from asyncwds.pipeline import worker_stats
 from asyncwds.pipeline.epoch_counter import EpochCounter
-from asyncwds.pipeline.run import Description, Iteration, Progress, Run
+from asyncwds.pipeline.run import Account, Description, Iteration, PassState, Progress, Run
+from asyncwds.pipeline.states import State, as_state
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.tracing import recorder_for
+from asyncwds.runtime.worker_info import WorkerInfo
+
+READ_AGAIN = (
+    "an iteration that goes on from this state reads its pass over the shards again from the beginning, and drops what was given. "
+    "Give the stage `state` and `reopen`, or mark a function that keeps nothing between two items with `asyncwds.stateless`"
+)
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """An iteration that has begun. It is not kept: what is dropped is closed."""
+
+    seed: int
+    place: WorkerInfo
+    account: Account
+    run: ref[Run]
+    first_items: int
 
 
 class Iterations:
     """A pickle has the number of the next one, and the progress that it begins with; so has a copy, which counts by itself."""
 
-    def __init__(self, epochs: EpochCounter | None = None, resumed: Progress | None = None) -> None:
+    def __init__(self, epochs: EpochCounter | None = None, resumed: State | None = None) -> None:
         self._epochs = epochs or EpochCounter()
         self._resumed = resumed  # with which the next one begins
         self._counters: Counters | None = None
         self._running: WeakSet[Iteration] = WeakSet()
-        self._latest: Progress | None = None
+        self._latest: tuple[Progress, _Ran | None] | None = None
+        self._warned: set[str] = set()
+        self._ahead: tuple[Callable[[], int], deque[tuple[int, PassState]]] | None = None
 
     def start(self, description: Description) -> Run:
         epoch, place = self._epochs.begin()
         self._counters = Counters(recorder_for(f"epoch {epoch}", place))
         slot = self._epochs.slot(place)
         publish = None if slot is None else partial(worker_stats.publish, slot, self._counters, place, epoch)
-        return Run(description, epoch, place, self._counters, publish)
+        resumed = self._resumed
+        if resumed is None:
+            return Run(description, epoch, place, self._counters, publish)
+        resumed.require_place(place)
+        return Run(description, epoch, place, self._counters, publish, resumed.passes, ended=resumed.progress.ended)
 
-    def iterate(self, started: Run) -> Iteration:
-        self._latest, self._resumed = self._resumed or Progress(started.epoch), None
-        iteration = Iteration(started, self._latest)
+    def iterate(self, started: Run, describe: Callable[[], dict[str, Any]]) -> Iteration:
+        progress = Progress(started.epoch) if self._resumed is None else self._resumed.progress
+        ran = _Ran(started.seed, started.place, started.account, ref(started), progress.items)
+        self._latest, self._resumed, self._ahead = (progress, ran), None, None
+        iteration = Iteration(started, progress, partial(self._as_dict, ran, describe))
         self._running.add(iteration)
         return iteration
 
+    def _as_dict(self, ran: _Ran, describe: Callable[[], dict[str, Any]], progress: Progress, passes: PassState) -> dict[str, Any]:
+        self._warn(passes)
+        return as_state(State(ran.seed, progress, passes, ran.place), describe())
+
+    def _warn(self, passes: PassState) -> None:
+        """Once about each reason."""
+        if passes.reason is not None and passes.items and passes.reason not in self._warned:
+            self._warned.add(passes.reason)
+            if passes.reads_shards:
+                warnings.warn(f"{passes.reason}: {READ_AGAIN}", ResumeWarning, stacklevel=4)
+
+    def follow(self, count: Callable[[], int], marks: deque[tuple[int, PassState]]) -> None:
+        """The latest iteration runs ahead, in another thread: `count` tells how many items were taken from there.
+
+        What follows the last of these is what follows a mark, but for the items since.
+        """
+        self._ahead = count, marks
+
+    def _ahead_state(self, ran: _Ran, progress: Progress) -> tuple[Progress, PassState] | None:
+        if self._ahead is None:
+            return None
+        count, marks = self._ahead
+        items = ran.first_items + count()
+        while len(marks) > 1 and marks[1][0] <= items:
+            marks.popleft()
+        before, state = marks[0]
+        since = items - before
+        passes = replace(state, items=state.items + since, skip=state.skip + since if state.stages is not None else 0)
+        return Progress(progress.epoch, items, progress.ended and items == progress.items), passes
+
     def announce(self) -> None:
         """Of one that will begin when its first item is asked for: a state that is taken before is of its beginning."""
-        self._latest = self._resumed or Progress(self._epochs.upcoming())
+        self._latest = Progress(self._epochs.upcoming()) if self._resumed is None else self._resumed.progress, None
 
     def interrupt(self) -> None:
         for iteration in tuple(self._running):
@@ -58,14 +116,22 @@ class Iterations:
         """The number of the next one, here and in workers."""
         self._epochs.set(epoch)
 
-    def progress(self) -> Progress:
+    def state_dict(self, seed: int, describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """How far the latest has come."""
-        return self._resumed or self._latest or Progress(self._epochs.upcoming())
+        if self._resumed is not None:
+            return as_state(self._resumed, describe())
+        progress, ran = self._latest or (Progress(self._epochs.upcoming()), None)
+        if ran is None:
+            return as_state(State(seed, progress), describe())
+        if (ahead := self._ahead_state(ran, progress)) is not None:
+            return self._as_dict(ran, describe, *ahead)
+        run = ran.run()
+        return self._as_dict(ran, describe, progress, ran.account.latest if run is None else run.state())
 
-    def resume(self, progress: Progress) -> None:
+    def resume(self, state: State) -> None:
         """The next one is the rest of the one that has come so far."""
-        self._epochs.set(progress.epoch)
-        self._resumed = progress
+        self._epochs.set(state.progress.epoch)
+        self._resumed = state
 
     def stats(self) -> Stats:
         """What the latest counted, here or in workers."""
@@ -75,23 +141,10 @@ class Iterations:
         return Stats() if counters is None else counters.snapshot()
 
     def __copy__(self) -> Iterations:
-        return Iterations(self._epochs.copy(), copy(self._resumed))
+        return Iterations(self._epochs.copy(), deepcopy(self._resumed))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Iterations, (self._epochs, self._resumed)
-
-
-def as_state(seed: int, progress: Progress) -> dict[str, Any]:
-    """A state as torchdata keeps it."""
-    return {"seed": seed, **asdict(progress)}
-
-
-def as_progress(state: dict[str, Any]) -> tuple[int, Progress]:
-    """Seed and progress of a state. Raises SpecError for what is none."""
-    try:
-        return int(state["seed"]), Progress(*[state[field.name] for field in fields(Progress)])
-    except (KeyError, TypeError, ValueError) as error:
-        raise SpecError(f"not the state of a pipeline: {state!r}") from error
 
 
 def follow_own_iterator(kind: type) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from asyncwds.errors import SpecError, redact
-from asyncwds.pipeline.protocol import JsonValue, Stream
+from asyncwds.errors import redact
+from asyncwds.pipeline.protocol import Stream
 from asyncwds.samples import Origin, Sample
 
 SHOWN = 3  # samples and shards that a note names
@@ -46,13 +46,6 @@ def sample_trace(sample: Sample) -> SampleTrace | None:
 
 def joined(traces: Iterable[tuple[SampleTrace, ...]]) -> tuple[SampleTrace, ...]:
     return tuple([trace for each in traces for trace in each])
-
-
-def origins_of(traces: tuple[SampleTrace, ...]) -> list[JsonValue]:
-    """For a state: [shard, ordinal, offset] of each sample that an item was made of. Raises SpecError where that is not known."""
-    if not traces or any(origin is None for _, _, origin in traces):
-        raise SpecError("a stage can tell what it holds only where that was made of samples of shards")
-    return [list(origin or ()) for _, _, origin in traces]
 
 
 def describe_traces(traces: tuple[SampleTrace, ...]) -> str:

@@ -26,9 +26,14 @@ class Stream(Iterator[Any], Protocol):
 
 
 class ResumableStream(Stream, Protocol):
-    """One that holds items between two calls of `next`, and can tell which, so that another one can go on from there."""
+    """One that can tell what it keeps between two calls of `next`, so that another one can go on from there."""
 
-    def state(self) -> JsonValue: ...
+    def state(self) -> Mapping[str, Any] | None:
+        """Values as JSON has them; None where it keeps nothing. `held` is special: items that were taken and not given.
+
+        It is a list with the item itself where that is a `Sample` of a shard, else with what the source's `lineage()` was for it.
+        In a state that is saved it becomes the places of these samples. Raises SpecError where there can be no state.
+        """
 
 
 class Stage(Protocol):
@@ -41,10 +46,16 @@ class Stage(Protocol):
 
 
 class ResumableStage(Stage, Protocol):
-    """A stage whose streams are resumable."""
+    """A stage whose streams are resumable.
 
-    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
-        """The stream as it was when it gave the state. The source gives the items that it held, in their order, and then goes on.
+    It has an attribute `gives_what_it_takes` that says whether its items are those that it takes, perhaps in another order or not
+    all of them: then what a stage behind it held is made again without it. Else one item comes of what an item was made of.
+    """
+
+    def reopen(self, source: Stream, context: RunContext, state: Any) -> ResumableStream:
+        """The stream as it was when it gave the state. The source gives the items in `held`, in their order, and then goes on.
+
+        In `held` of this state each is a list of places now; what counts is its length.
 
         Raises SpecError for what is no such state.
         """
@@ -56,3 +67,6 @@ class ReplayingStage(Stage, Protocol):
 
     def replays(self, context: RunContext) -> bool:
         """Whether all of the pass comes from what it kept: then nothing before it needs to run."""
+
+    def made_in(self, context: RunContext) -> int | None:
+        """The epoch of the pass that it kept, as contexts count them; None where nobody knows."""

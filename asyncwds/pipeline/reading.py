@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import Any, ClassVar, NamedTuple
 
 from asyncwds.bridges.block_bridge import Bridge, OpenSource
 from asyncwds.bridges.loop_thread import loop_factory
 from asyncwds.bridges.threaded_source import Feed
+from asyncwds.engine.positions import Delivered, HeldShard, Position, as_json, from_json, pack_shards, unpack_shards
+from asyncwds.engine.refetch import Place, open_refetch, plan_spans
 from asyncwds.engine.source import Source
-from asyncwds.engine.stream import BlockStream, window_bytes
+from asyncwds.engine.stream import BlockStream, turn_samples, window_bytes
 from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.streams import StageStream, stream_over
+from asyncwds.pipeline.held import Ref
+from asyncwds.pipeline.protocol import JsonValue, Stream
+from asyncwds.pipeline.streams import ResumableStageStream, StageStream, stream_over
 from asyncwds.runtime.counters import Counters
 from asyncwds.samples import Sample
 from asyncwds.shards.directory import ClaimedShard
@@ -39,10 +43,24 @@ class SourceStage:
     def empty_check(self) -> bool | None:
         return self.source.empty_check
 
-    def open(self, source: Stream, context: RunContext) -> Stream:
-        begin = partial(self.source.open, context.epoch, context.worker_info, context.counters)
-        bridge = _bridge(begin, self.source, context)
-        return StageStream(lambda: _samples_of(bridge, self.source, context.counters), source)
+    def open(self, source: Stream, context: RunContext) -> ReadStream:
+        bridge = self._bridge(context, None)
+        run = ReadRun(self.source, context.counters, None)
+        return ReadStream(StageStream(lambda: run.items(bridge), source), run)
+
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ReadStream:
+        """Where samples are read again first, the others are fetched when the first of them is asked for."""
+        start = position_of(state, self.source.urls)
+        bridge = None if is_late(state) else self._bridge(context, start)
+        run = ReadRun(self.source, context.counters, start)
+        return ReadStream(StageStream(lambda: run.items(bridge or self._bridge(context, start)), source), run)
+
+    def _bridge(self, context: RunContext, start: Position | None) -> Bridge:
+        begin = partial(self.source.open, context.epoch, context.worker_info, context.counters, start)
+        return _bridge(begin, self.source, context)
+
+    def read_again(self, context: RunContext, refs: Iterable[Ref], state: JsonValue) -> SamplesAgain:
+        return SamplesAgain(self.source, context, refs, state)
 
 
 @dataclass(frozen=True)
@@ -64,23 +82,36 @@ class TarSamples:
         with closing(self.open(stream_over(shards, context.resources), context)) as stream:
             yield from stream
 
-    def open(self, source: Stream, context: RunContext) -> Stream:
-        return StageStream(lambda: self._read(source, context), source)
+    def open(self, source: Stream, context: RunContext) -> ReadStream:
+        return self._stream(source, context, None)
 
-    def _read(self, shards: Stream, context: RunContext) -> Generator[Sample]:
-        feed = context.resources.hold(Feed(_shards(shards)))
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ReadStream:
+        return self._stream(source, context, position_of(state, ()))
+
+    def _stream(self, source: Stream, context: RunContext, start: Position | None) -> ReadStream:
+        run = ReadRun(self.source, context.counters, start)
+        return ReadStream(StageStream(lambda: self._read(source, context, run, start), source), run)
+
+    def read_again(self, context: RunContext, refs: Iterable[Ref], state: JsonValue) -> SamplesAgain:
+        return SamplesAgain(self.source, context, refs, state)
+
+    def _read(self, shards: Stream, context: RunContext, run: ReadRun, start: Position | None) -> Generator[Sample]:
+        feed = context.resources.hold(Feed(run.noting(_shards(shards))))
         bridges: list[Bridge] = []  # the one, which the engine may be running for before it is known here
         try:
-            bridges.append(_bridge(partial(self._opened, feed, bridges, context.counters), self.source, context))
-            yield from _samples_of(bridges[0], self.source, context.counters)
+            bridges.append(_bridge(partial(self._opened, feed, bridges, context.counters, start), self.source, context))
+            yield from run.items(bridges[0])
         finally:
             context.resources.close()  # before the stages that give the shards, one of which the feed may wait for
 
     @asynccontextmanager
-    async def _opened(self, feed: Feed[Drawn], bridges: list[Bridge], counters: Counters) -> AsyncIterator[BlockStream]:
+    async def _opened(
+        self, feed: Feed[Drawn], bridges: list[Bridge], counters: Counters, start: Position | None
+    ) -> AsyncIterator[BlockStream]:
         loop = asyncio.get_running_loop()
-        drawing = Drawing(feed, self.source.prefetch.interleave, counters, lambda: any(bridge.drained for bridge in bridges))
-        async with self.source.read(drawing, counters) as stream:
+        begun = 0 if start is None else len(start.open)
+        drawing = Drawing(feed, self.source.prefetch.interleave, counters, lambda: any(bridge.drained for bridge in bridges), begun)
+        async with self.source.read(drawing, counters, start) as stream:
             drawing.look_again = partial(loop.call_later, LOOK_AGAIN, stream.more_shards)
             feed.start(loop, stream.more_shards)
             yield stream
@@ -98,14 +129,16 @@ class Drawing(Iterator[Shard | None]):
     done with its samples (`drained`). When that is nobody says: `look_again` calls for another look in a while.
     """
 
-    def __init__(self, feed: Iterator[Drawn | None], slots: int, counters: Counters, drained: Callable[[], bool]) -> None:
+    def __init__(
+        self, feed: Iterator[Drawn | None], slots: int, counters: Counters, drained: Callable[[], bool], begun: int = 0
+    ) -> None:
         self.look_again: Callable[[], object] = lambda: None
         self._feed = feed
         self._slots = slots
         self._counters = counters
         self._drained = drained
         self._before = counters.shards + counters.shards_failed
-        self._given = 0
+        self._given = begun
         self._latest: Drawn | None = None
 
     def __next__(self) -> Shard | None:
@@ -141,12 +174,82 @@ def _bridge(opened: OpenSource, source: Source, context: RunContext) -> Bridge:
     )
 
 
-def _samples_of(bridge: Bridge, source: Source, counters: Counters) -> Iterator[Sample]:
-    for block in bridge:
-        yield from block.samples
-        if block.error is not None and not source.handle_error(block, counters):
-            break
-    source.check_not_empty(counters)
+class ReadRun:
+    """The samples of one pass, and how far whoever takes them has come."""
+
+    def __init__(self, source: Source, counters: Counters, start: Position | None) -> None:
+        self._source = source
+        self._counters = counters
+        self._start = start
+        self._delivered = Delivered(turn_samples(source.prefetch), start)
+        self._comes_and_goes = False
+
+    def items(self, bridge: Bridge) -> Iterator[Sample]:
+        source, counters, samples = self._source, self._counters, self._delivered.samples
+        for block in bridge:
+            yield from samples(block)
+            if block.error is not None and not source.handle_error(block, counters):
+                break
+        if self._start is None:
+            source.check_not_empty(counters)
+
+    def noting(self, shards: Iterator[Drawn]) -> Generator[Drawn]:
+        """Those that had not been begun."""
+        for drawn in islice(shards, 0 if self._start is None else self._start.entered, None):
+            self._comes_and_goes = self._comes_and_goes or drawn.claimed
+            yield drawn
+
+    def state(self) -> dict[str, Any]:
+        if self._comes_and_goes:
+            raise SpecError(COMES_AND_GOES)
+        return {"position": as_json(self._delivered.position(), self._source.urls)}
+
+    def know(self, shards: Mapping[int, HeldShard]) -> None:
+        """Those of which samples were held when the state was taken that this goes on from."""
+        self._delivered.known.update(shards)
+
+    def shards(self, indexes: Iterable[int]) -> JsonValue:
+        """What is known of shards of which samples are held."""
+        return pack_shards(self._delivered.known, sorted(indexes), self._source.urls)
+
+
+class ReadStream(ResumableStageStream):
+    """A stream whose samples can be read again."""
+
+    def __init__(self, stream: StageStream, run: ReadRun) -> None:
+        super().__init__(stream, run.state)
+        self.shards, self.know = run.shards, run.know
+
+
+COMES_AND_GOES = "the shards of a folder come and go: nobody knows which will be there"
+
+
+def position_of(state: Any, urls: Sequence[str]) -> Position:
+    try:
+        return from_json(state["position"], urls)
+    except (KeyError, TypeError) as error:
+        raise SpecError(f"not the state of a stage that reads shards: {show_value(state)}") from error
+
+
+def is_late(state: Any) -> bool:
+    return bool(state.get("shards"))
+
+
+class SamplesAgain:
+    """Samples that were read before: the requests are made when this is made, all together, and waited for when one is wanted."""
+
+    def __init__(self, source: Source, context: RunContext, refs: Iterable[Ref], state: Any) -> None:
+        places = [Place(*ref) for ref in refs]
+        self.shards = unpack_shards(state.get("shards"), sorted({place.shard for place in places}), source.urls)
+        spans = plan_spans(places, self.shards)
+        self._bridge = _bridge(partial(open_refetch, source, spans, context.counters), source, context)
+        self._samples: dict[Ref, Sample] | None = None
+
+    def sample(self, ref: Ref) -> Sample:
+        """One of its own: stages may change it."""
+        if self._samples is None:
+            self._samples = {sample._origin: sample for block in self._bridge for sample in block.samples}  # noqa: SLF001 - its key
+        return self._samples[ref].copy()
 
 
 def _shards(items: Iterator[Any]) -> Generator[Drawn]:

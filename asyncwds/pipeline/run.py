@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, islice
+from time import monotonic
 from typing import Any
 from weakref import finalize
 
@@ -15,9 +17,10 @@ from asyncwds.engine.source import Source
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.pipeline.adapt import adapt_all, first_needed, last_reader, last_splitter
 from asyncwds.pipeline.clock import StageClock, stage_name
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import Resources, RunContext
 from asyncwds.pipeline.lineage import SampleTrace
-from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.protocol import ReplayingStage, Stream
+from asyncwds.pipeline.resuming import OpenStage, Reopening, collect_states
 from asyncwds.pipeline.streams import NoItems, passing
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.counters import Counters
@@ -32,6 +35,23 @@ class Progress:
     epoch: int
     items: int = 0
     ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PassState:
+    """Where in its passes over the data an iteration stands, of which pass `number` gave `items` so far.
+
+    `stages` are the states of its stages, from which on `skip` items were given. Where there are none, because of `reason`, the
+    pass is begun anew. `kept` are stages that gave what they kept of the pass of another epoch, by number.
+    """
+
+    number: int = 0
+    items: int = 0
+    skip: int = 0
+    stages: list[Any] | None = None
+    reason: str | None = None
+    reads_shards: bool = False
+    kept: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,33 +97,89 @@ def count_items(description: Description, place: WorkerInfo) -> int:
     return items if description.items is None else min(items, description.items)
 
 
+@dataclass(slots=True)
+class Account:
+    """What is left of an iteration when it is closed or dropped. Whoever asks for its state must not keep it open."""
+
+    latest: PassState
+    closed: bool = False
+
+
 class Run:
     """One iteration in progress. Owns one pass at a time; the first begins to fetch as soon as the run exists."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what it is made of
         self,
         description: Description,
         epoch: int,
         place: WorkerInfo,
         counters: Counters,
         publish: Callable[[], None] | None = None,
+        resumed: PassState | None = None,
+        *,
+        ended: bool = False,
     ) -> None:
         if not description.stages:
             raise SpecError("a pipeline without stages has nothing to iterate over")
         self._description = description
         self._stages = adapt_all(description.stages)
         self.epoch = epoch
-        self._place = place
+        self.place = place
         self._counters = counters
         self._clock = StageClock(counters, publish)
         finalize(self, self._clock.stop).atexit = False  # an iterator may be dropped without being closed
         self.closed = False
-        self._open(0)
+        self._first = self._resumed = resumed or PassState()
+        self._progress = Progress(epoch)
+        self._before = 0  # items of passes before this one
+        self._number = self._first.number
+        self._failed = False
+        self.account = Account(self._first)
+        self._streams: dict[int, Any] = {}
+        self._needed = 0  # the first stage that is opened
+        self._stream: Stream = NoItems(Resources())
+        if not ended and not self._first.kept:
+            self._open(self._number)
 
-    def items(self) -> Iterator[Any]:
-        """All passes."""
-        items = repeated(self._one_pass, self._description.passes)
-        return items if self._description.items is None else islice(items, self._description.items)
+    def items(self, progress: Progress | None = None) -> Iterator[Any]:
+        """What is left of all passes. Whoever takes the items counts them in `progress`."""
+        self._progress = progress = progress or self._progress
+        first = self._first
+        self._before = progress.items - first.items
+        passes = repeated(self._one_pass, self._description.passes, first.number, given=first.items > 0)
+        skip = first.items if first.stages is None else first.skip
+        items = islice(passes, skip, None) if skip else passes
+        return items if self._description.items is None else islice(items, max(0, self._description.items - progress.items))
+
+    def state(self) -> PassState:
+        """Between two items. It costs nothing that was not asked for before, and changes nothing."""
+        if self.account.closed:
+            return self.account.latest
+        items = self._progress.items - self._before
+        if self._resumed is self._first and items == self._first.items:
+            return self._first
+        stages, reason = None, "an error ended it" if self._failed else None
+        if items and not self._failed:
+            try:
+                stages = collect_states(self._opened, self._streams, self._base)
+            except SpecError as error:
+                reason = error.message
+        if stages is None and items:
+            # All of it is gone through again: nobody knows what else a stage counts from pass to pass.
+            return PassState(0, self._progress.items, 0, None, reason, last_reader(self._stages) >= 0, self._kept())
+        return PassState(self._number, items, 0, stages, None, False, self._kept())
+
+    def _kept(self) -> dict[str, int | None]:
+        if not self._needed:
+            return {}
+        stage: Any = self._stages[self._needed]
+        made = stage.made_in(self._context)
+        # What this iteration made itself, it makes again.
+        return {} if made is not None and made & 0xFFFFFFFF == self.epoch else {str(self._needed): made}
+
+    @property
+    def seed(self) -> int:
+        return self._description.seed
 
     def lineage(self) -> tuple[SampleTrace, ...]:
         """The samples that the latest item was made of."""
@@ -115,55 +191,106 @@ class Run:
         self._stream.interrupt()
 
     def close(self) -> None:
+        self._finish()
         self.closed = True
         self._stream.interrupt()  # all of it first: one stage may wait for another
         self._stream.close()
         self._clock.stop()
 
+    def _finish(self) -> None:
+        """Keeps the state, and nothing that stages hold."""
+        if not self.account.closed:
+            items = self._progress.items - self._before
+            self.account.latest = PassState(self._number, items) if self._progress.ended else self.state()
+            self.account.closed = True
+            self._streams = {}
+
     def _open(self, number: int) -> None:
         # The passes of one iteration must not have the orders of the next iterations.
-        self._context = RunContext(self._description.seed, self.epoch + (number << 32), self._place, self._counters)
-        self._stream = self._open_stages(self._context)
+        self._number = number
+        self._context = self._context_of(self.epoch + (number << 32))
+        self._stream = self._open_stages(self._context, self._resumed.stages)
 
-    def _open_stages(self, context: RunContext) -> Stream:
+    def _context_of(self, epoch: int) -> RunContext:
+        return RunContext(self._description.seed, epoch, self.place, self._counters)
+
+    def _open_stages(self, context: RunContext, states: list[Any] | None, last: int | None = None) -> Stream:
         stages, clock = self._stages, self._clock
         # What stands before a stage that reads shards runs beside the others, in a thread of its own.
-        first, splitter, timed_from = first_needed(stages, context), last_splitter(stages), last_reader(stages) + 1
+        first, reader = first_needed(stages, context), last_reader(stages)
+        self._needed = first
+        self._base = max(first, reader, 0)
+        self._opened = self._with_contexts(context)
+        reopening = None if states is None else Reopening(self._opened, states, self._base)
         stream: Stream = NoItems(context.resources)
-        for number, stage in enumerate(stages):
+        for number, (_, stage, own) in enumerate(self._opened[:last]):
             if number < first:
                 continue
-            # Two unseeded shuffles in one pipeline must not pick alike.
-            seed = context.seed + max(0, number - 1)
-            described = self._description.stages[number]
-            stream = stage.open(stream, context.of_stage(stage_name(described), seed, same_for_all=number < splitter))
-            if number >= timed_from:
-                stream = passing(partial(clock.measured, number=number, stage=described), stream)
+            stream = stage.open(stream, own) if reopening is None else reopening.open(number, stream)
+            self._streams[number] = stream
+            if number > reader:
+                stream = passing(partial(clock.measured, number=number, stage=self._description.stages[number]), stream)
         return passing(clock.watched, stream)
+
+    def _with_contexts(self, context: RunContext) -> list[OpenStage]:
+        splitter, described = last_splitter(self._stages), self._description.stages
+        # Two unseeded shuffles in one pipeline must not pick alike.
+        return [
+            (name, stage, context.of_stage(name, context.seed + max(0, number - 1), same_for_all=number < splitter))
+            for number, (stage, name) in enumerate(zip(self._stages, map(stage_name, described), strict=True))
+        ]
+
+    def _keep_again(self, kept: Mapping[str, int | None]) -> None:
+        """Reads the pass of which a stage kept all, where that is not there any more."""
+        for number, epoch in kept.items():
+            stage = self._stages[int(number)]
+            if isinstance(stage, ReplayingStage) and not stage.replays(self._context_of(self.epoch)):
+                if epoch is None:
+                    raise SpecError(
+                        f"{self._with_contexts(self._context_of(0))[int(number)][0]} does not have any more what it kept"
+                    )
+                self._stream = self._open_stages(self._context_of(epoch), None, int(number) + 1)
+                for _ in self._stream:
+                    pass
+                self._stream.close()
 
     @contextmanager
     def _one_pass(self, number: int) -> Iterator[Stream]:
-        if number:
+        if number != self._first.number:
+            self._before = self._progress.items
+            self._resumed = PassState()
+            self._open(number)
+        elif self._first.kept:
+            self._keep_again(self._first.kept)
             self._open(number)
         if self.closed:  # by another thread, perhaps meanwhile
             self._stream.interrupt()
         try:
             yield self._stream
-            if getattr(self._stages[0], "empty_check", None) is not False:
+            # What was left out of a pass that was gone on with, nobody knows.
+            if getattr(self._stages[0], "empty_check", None) is not False and not self._resumed.items:
                 for check in self._context.checks:
                     check()
+        except GeneratorExit:
+            self._finish()
+            raise
+        except BaseException:
+            self._failed = True
+            raise
         finally:
             self._stream.interrupt()
             self._stream.close()
 
 
-def repeated(one_pass: Callable[[int], AbstractContextManager[Iterable[Any]]], passes: int | None) -> Generator[Any, None, None]:
+def repeated(
+    one_pass: Callable[[int], AbstractContextManager[Iterable[Any]]], passes: int | None, first: int = 0, *, given: bool = False
+) -> Generator[Any, None, None]:
     """The items of so many passes, each opened by its number; without end if that is None.
 
-    One that gives nothing ends them, so that repeating an empty dataset does not spin.
+    One that gives nothing ends them, so that repeating an empty dataset does not spin; the first is not empty if `given`.
     """
-    for number in count() if passes is None else range(passes):
-        empty = True
+    for number in count(first) if passes is None else range(first, passes):
+        empty = number != first or not given
         with one_pass(number) as items:
             for item in items:
                 empty = False
@@ -172,6 +299,7 @@ def repeated(one_pass: Callable[[int], AbstractContextManager[Iterable[Any]]], p
             return
 
 
+MARK_SECONDS = 0.5
 _NOTHING: Iterator[Any] = iter(())
 
 
@@ -189,14 +317,17 @@ def _is_running_elsewhere(error: BaseException) -> bool:
 class Iteration(Iterator[Any]):
     """What `iter(dataset)` returns. Closes itself at the end, on any error, and when dropped; `close` does so at once.
 
-    It counts in `progress`; what that has already was given elsewhere, and is passed over.
+    It counts in `progress`; what that has already was given elsewhere.
     """
 
-    def __init__(self, run: Run, progress: Progress) -> None:
+    def __init__(self, run: Run, progress: Progress, describe_state: Callable[[Progress, PassState], dict[str, Any]]) -> None:
         # The run must not refer to this object: without a cycle, dropping the iterator after `break` closes at once.
         self._run = run
-        self._items = islice(run.items(), progress.items, None) if progress.items else run.items()
+        self._items = run.items(progress)
         self._progress = progress
+        self._describe_state = describe_state
+        self.marks: deque[tuple[int, PassState]] = deque([(progress.items, run.state())])
+        self._mark_at = 0.0
         self._after: Iterator[Any] = _NOTHING  # what it gives once it is closed
         self._forks = FORKS.number
         if progress.ended:
@@ -235,6 +366,18 @@ class Iteration(Iterator[Any]):
     def lineage(self) -> tuple[SampleTrace, ...]:
         """The samples that the latest item was made of."""
         return self._run.lineage()
+
+    def state_dict(self) -> dict[str, Any]:
+        """As the dataset's: what follows the latest item."""
+        return self._describe_state(self._progress, self._run.state())
+
+    def mark(self) -> None:
+        """Keeps the state now and then, for whoever takes the items later in another thread: it costs 1 % of the time."""
+        began = monotonic()
+        if began >= self._mark_at:
+            self.marks.append((self._progress.items, self._run.state()))
+            ended = monotonic()
+            self._mark_at = ended + max(MARK_SECONDS, 100 * (ended - began))
 
     def interrupt(self) -> None:
         """Makes a `next` that waits in another thread raise BridgeError, and does not wait for anything."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import update_wrapper
-from typing import Any
+from typing import Any, TypeVar
 
 from asyncwds import checks
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class PipelineStage:
@@ -75,6 +77,21 @@ def pipelinefilter(f: Callable[..., Any]) -> RestCurried:
     """
     checks.function("pipelinefilter", f)
     return RestCurried(f)
+
+
+def stateless(f: F) -> F:
+    """Marks a stage, a function from an iterator to an iterator, as one that keeps nothing between two items.
+
+    What it gives must depend on nothing but the item that it took last: no counts, no items seen before, none held back, no random
+    numbers. Then a dataset with it can be resumed in the middle of an epoch without reading that again.
+    """
+    marked: Any = f.f if isinstance(f, RestCurried) else f
+    marked.stateless = True
+    return f
+
+
+def is_stateless(stage: Any) -> bool:
+    return bool(getattr(getattr(stage, "f", stage), "stateless", False))
 
 
 def _named(f: Callable[..., Any]) -> RestCurried | None:

@@ -11,7 +11,7 @@ from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.lineage import SampleTrace, joined, trace_of
 from asyncwds.pipeline.protocol import Stage, Stream
 from asyncwds.pipeline.stage_errors import goes_on, note_place
-from asyncwds.pipeline.streams import StageStream, stream_over
+from asyncwds.pipeline.streams import StageStream, keeps_nothing, stream_over
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.handlers import Handler, failure_text
 from asyncwds.samples import Sample
@@ -125,11 +125,14 @@ Loop = Callable[[Iterator[Any], StageRun], Iterator[Any]]
 def open_loop(  # noqa: PLR0917 - what each stage has
     loop: Loop, source: Stream, context: RunContext, name: str, handler: Handler, batchsize: int = 1
 ) -> StageStream:
-    """The stream of a stage that is a generator over its source, and sets `item` for each one that it takes."""
+    """The stream of a stage that is a generator over its source, and sets `item` for each one that it takes.
+
+    Between two items it keeps nothing.
+    """
     outcome = Outcome(context.counters, batchsize)
     context.checks.append(outcome.check)
     run = StageRun(name, handler, source, outcome)
-    return StageStream(lambda: loop(outcome.noting_input(iter(source)), run), source, run.lineage)
+    return StageStream(lambda: loop(outcome.noting_input(iter(source)), run), source, run.lineage, state=keeps_nothing)
 
 
 def apply_each(function: Callable[[Any], Any], check: Callable[[Any], None] | None = None) -> Loop:

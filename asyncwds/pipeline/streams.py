@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from asyncwds.pipeline.context import Resources
 from asyncwds.pipeline.lineage import SampleTrace
-from asyncwds.pipeline.protocol import JsonValue
 
 T = TypeVar("T")
 
@@ -33,6 +32,8 @@ class NoItems:
 class StageStream:
     """The items of a stage, by an iterator that is made when the first is asked for. `lineage` tells what the latest was made of.
 
+    `state` is as in `ResumableStream`; None where nobody knows what the stage keeps between two items.
+
     Whoever iterates gets that iterator itself: a method between two stages would cost 60 ns an item.
     """
 
@@ -43,7 +44,9 @@ class StageStream:
         lineage: Callable[[], tuple[SampleTrace, ...]] | None = None,
         *,
         closes: bool = True,
+        state: Callable[[], Any] | None = None,
     ) -> None:
+        self.state = state
         self.lineage = source.lineage if lineage is None else lineage
         self.interrupt = source.interrupt
         self._make: Callable[[], Iterator[Any]] | None = make
@@ -83,7 +86,7 @@ def close_generator(items: Any) -> None:
 class ResumableStageStream:
     """The same for a stage that can tell its state between two items."""
 
-    def __init__(self, stream: StageStream, state: Callable[[], JsonValue]) -> None:
+    def __init__(self, stream: StageStream, state: Callable[[], Any]) -> None:
         self._stream = stream
         self.state = state
         self.lineage, self.interrupt, self.close = stream.lineage, stream.interrupt, stream.close
@@ -93,6 +96,10 @@ class ResumableStageStream:
 
     def __next__(self) -> Any:
         return next(self._stream)
+
+
+def keeps_nothing() -> None:
+    """The state of a stage that keeps nothing between two items: it is opened again as at first."""
 
 
 def stream_over(items: Iterable[Any], resources: Resources | None = None) -> StageStream:

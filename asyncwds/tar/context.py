@@ -143,6 +143,10 @@ class Context:
             self.extended, self.first = True, offset
 
     @property
+    def has_global(self) -> bool:
+        return bool(self._global)
+
+    @property
     def in_map(self) -> bool:
         """The map of a sparse member goes on in the next block."""
         return self._sparse is not None and self._sparse.more

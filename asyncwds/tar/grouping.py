@@ -58,6 +58,7 @@ class Grouper:
     suffixes   fields to keep; None keeps all
     skip_meta  members with reserved names (`is_meta`) are skipped
     strict     samples whose key had been there before another one are left out
+    ordinal    of the first sample
     A sample with a true field `__bad__` is dropped, but counted in the ordinals.
     """
 
@@ -72,6 +73,7 @@ class Grouper:
         suffixes: Collection[str] | None = None,
         skip_meta: bool = True,
         strict: bool = False,
+        ordinal: int = 0,
     ) -> None:
         self.faults: list[tuple[int, Exception]] = []
         """What went wrong in the last call, each with a position in the list that was returned: it happened before that sample."""
@@ -90,7 +92,7 @@ class Grouper:
             self._template["__local_path__"] = local_path
         self._fields: dict[str, str] = {}  # suffix → field, for suffixes seen that need no closer look
         self._sample: Sample | None = None
-        self._ordinal = 0
+        self._ordinal = ordinal
         self._completed: list[Sample] | None = None  # by runs, since `feed` was called last
 
     @property

@@ -82,6 +82,11 @@ class TarParser:
         return self._context.zeros >= 2
 
     @property
+    def depends_on_earlier(self) -> bool:
+        """Whether headers so far bear on the meaning of all later ones."""
+        return self._context.has_global
+
+    @property
     def next_needed(self) -> int:
         """Offset of the next byte that the parser has to see."""
         return self.offset + self._skip

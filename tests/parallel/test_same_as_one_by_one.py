@@ -233,7 +233,7 @@ def test_the_state_is_the_origins_in_flight(shard: str) -> None:
     state = stream.state()
     stream.close()
     origins: dict[Any, int] = {sample.origin: number for number, sample in enumerate(samples)}
-    held = [origins[tuple(origin)] for (origin,) in state["held"]]
+    held = [origins[sample.origin] for sample in state["held"]]
     assert held == list(range(5, 5 + len(held)))
     rest = stage.reopen(stream_over(samples[held[0] :]), context, state)
     assert given + list(rest) == [sample["__key__"] for sample in samples]

@@ -10,6 +10,10 @@ import asyncwds as wds
 from asyncwds.errors import SpecError
 
 
+def counts(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: state[name] for name in ("seed", "epoch", "items", "ended")}
+
+
 def numbers() -> wds.DataPipeline:
     return wds.DataPipeline(range(50), wds.shuffle(20), seed=1)
 
@@ -21,7 +25,7 @@ def test_the_next_iteration_is_the_rest_and_the_one_after_it_the_next_epoch() ->
     for _ in range(7):
         next(running)
     state = first.state_dict()
-    assert state == {"seed": 1, "epoch": 1, "items": 7, "ended": False}
+    assert counts(state) == {"seed": 1, "epoch": 1, "items": 7, "ended": False}
     second = numbers()
     second.load_state_dict(state)
     assert [list(second), list(second)] == [list(running), list(first)]
@@ -131,8 +135,8 @@ def test_a_subclass_whose_iteration_is_a_generator(kind: Any) -> None:
     began = first.state_dict()
     expected = list(running)
     assert (ended["epoch"], ended["items"], ended["ended"]) == (0, 50, True)
-    assert began == {"seed": 1, "epoch": 1, "items": 0, "ended": False}
-    assert first.state_dict() == {**began, "items": 50, "ended": True}
+    assert counts(began) == {"seed": 1, "epoch": 1, "items": 0, "ended": False}
+    assert counts(first.state_dict()) == {**counts(began), "items": 50, "ended": True}
     second = make()
     second.load_state_dict(began)
     assert list(second) == expected
@@ -143,11 +147,11 @@ def test_a_state_that_was_loaded_is_the_state_until_the_first_item(kind: Any) ->
     state = {"seed": 1, "epoch": 3, "items": 7, "ended": False}
     data = kind(range(50), wds.shuffle(20), seed=1)
     data.load_state_dict(state)
-    assert data.state_dict() == state
+    assert counts(data.state_dict()) == state
     running = iter(data)
-    assert data.state_dict() == state
+    assert counts(data.state_dict()) == state
     next(running)
-    assert data.state_dict() == {**state, "items": 8}
+    assert counts(data.state_dict()) == {**state, "items": 8}
 
 
 class OfItsOwn(wds.DataPipeline):

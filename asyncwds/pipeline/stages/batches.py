@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from itertools import islice
+from typing import Any, ClassVar
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.lineage import SampleTrace, trace_of
+from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import StageRun, open_loop, run_alone
 from asyncwds.pipeline.stages.collation import Collation, default_collation_fn, with_tensors
-from asyncwds.pipeline.streams import StageStream
+from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.handlers import Handler, reraise_exception
 
@@ -68,6 +72,7 @@ class Batched:
 class Unbatched:
     """Batches of columns → samples: a tuple or list gives tuples, a dict gives dicts. Nested dicts of columns come apart too."""
 
+    takes_apart: ClassVar[bool] = True
     handler: Handler = reraise_exception
 
     def __post_init__(self) -> None:
@@ -76,10 +81,17 @@ class Unbatched:
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return run_alone(self, source)
 
-    def open(self, source: Stream, context: RunContext) -> Stream:
-        return open_loop(self._rows, source, context, "unbatched", self.handler)
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:
+        return self._stream(source, context, Rows())
 
-    def _rows(self, items: Iterator[Any], run: StageRun) -> Iterator[Any]:
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
+        return self._stream(source, context, Rows.after(state))
+
+    def _stream(self, source: Stream, context: RunContext, rows: Rows) -> ResumableStream:
+        stream = open_loop(partial(self._rows, rows), source, context, "unbatched", self.handler)
+        return ResumableStageStream(stream, partial(rows.state, stream.lineage))
+
+    def _rows(self, given: Rows, items: Iterator[Any], run: StageRun) -> Iterator[Any]:
         for batch in items:
             run.item = batch
             try:
@@ -88,24 +100,73 @@ class Unbatched:
                 if run.goes_on(error):
                     continue
                 return
-            yield from rows
+            yield from given.of(rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Unlisted:
     """Lists → their items."""
 
+    takes_apart: ClassVar[bool] = True
+
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return run_alone(self, source)
 
-    def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - the protocol
-        return StageStream(lambda: self._items(source), source)
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:  # noqa: ARG002 - the protocol
+        return self._stream(source, Rows())
 
-    def _items(self, source: Iterable[Any]) -> Iterator[Any]:
-        for batch in source:
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:  # noqa: ARG002 - the protocol
+        return self._stream(source, Rows.after(state))
+
+    def _stream(self, source: Stream, rows: Rows) -> ResumableStream:
+        run = UnlistedRun(source, rows)
+        return ResumableStageStream(StageStream(run.items, source, run.lineage), partial(rows.state, run.lineage))
+
+
+class UnlistedRun:
+    """The same in one pass."""
+
+    def __init__(self, source: Stream, rows: Rows) -> None:
+        self._source = source
+        self._rows = rows
+        self._batch: Any = None
+
+    def items(self) -> Iterator[Any]:
+        for batch in self._source:
             if not isinstance(batch, list):
                 raise SpecError(f"unlisted needs lists, not {type(batch).__name__}; unbatched takes columns apart")
-            yield from batch
+            self._batch = batch
+            yield from self._rows.of(iter(batch))
+
+    def lineage(self) -> tuple[SampleTrace, ...]:
+        return trace_of(self._batch, self._source)
+
+
+class Rows:
+    """How many rows of the latest batch were given; of the next one, `passed` are passed over."""
+
+    def __init__(self, passed: int = 0) -> None:
+        self._passed = passed
+        self._given = 0
+
+    def of(self, rows: Iterator[Any]) -> Iterator[Any]:
+        passed, self._passed = self._passed, 0
+        self._given = passed
+        for row in islice(rows, passed, None):
+            self._given += 1
+            yield row
+        self._given = 0
+
+    def state(self, lineage: Callable[[], tuple[SampleTrace, ...]]) -> dict[str, Any]:
+        return {"held": [lineage()] if self._given else [], "row": self._given or self._passed}
+
+    @classmethod
+    def after(cls, state: Any) -> Rows:
+        """Raises SpecError for what is not the state of such a stage."""
+        try:
+            return cls(int(state["row"]) if state["held"] else 0)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpecError(f"not the state of a stage that takes batches apart: {show_value(state)}") from error
 
 
 def _rows(batch: Any) -> Iterator[Any]:

@@ -22,15 +22,19 @@ class Cached(PipelineStage):
 
     def __init__(self) -> None:
         self._kept: dict[WorkerInfo | None, list[Any]] = {}  # None is outside of datasets
+        self._epochs: dict[WorkerInfo | None, int] = {}  # of the passes that are kept
 
     def run(self, src: Iterable[Any]) -> Iterator[Any]:
         return self._items(src, None)
 
     def open(self, source: Stream, context: RunContext) -> Stream:
-        return StageStream(lambda: self._items(source, context.worker_info), source)
+        return StageStream(lambda: self._items(source, context.worker_info, context.epoch), source)
 
     def replays(self, context: RunContext) -> bool:
         return context.worker_info in self._kept
+
+    def made_in(self, context: RunContext) -> int | None:
+        return self._epochs.get(context.worker_info)
 
     def is_complete(self) -> bool:
         """Whether a pass was complete outside of datasets: then the source is not needed."""
@@ -41,15 +45,16 @@ class Cached(PipelineStage):
         """The samples that are kept outside of datasets; None before a pass was complete."""
         return self._kept.get(None)
 
-    def _items(self, src: Iterable[Any], place: WorkerInfo | None) -> Iterator[Any]:
-        return map(_copy, self._kept[place]) if place in self._kept else self._recorded(src, place)
+    def _items(self, src: Iterable[Any], place: WorkerInfo | None, epoch: int = 0) -> Iterator[Any]:
+        return map(_copy, self._kept[place]) if place in self._kept else self._recorded(src, place, epoch)
 
-    def _recorded(self, src: Iterable[Any], place: WorkerInfo | None) -> Iterator[Any]:
+    def _recorded(self, src: Iterable[Any], place: WorkerInfo | None, epoch: int) -> Iterator[Any]:
         samples = []
         for sample in src:
             samples.append(_copy(sample))
             yield sample
         self._kept[place] = samples
+        self._epochs[place] = epoch
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Cached, ()

@@ -14,7 +14,7 @@ from asyncwds.codecs.decoders import Decoder
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.item_calls import open_calls, require_state
+from asyncwds.pipeline.item_calls import open_calls, resumed
 from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import apply_each, run_alone
@@ -63,8 +63,7 @@ class DecodeCrop:
         return open_calls(apply_each, function, source, context, "decode_crop", self.handler, self.workers)
 
     def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
-        require_state(state)
-        return self.open(source, context)
+        return self.open(source, resumed(context, state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +98,7 @@ class CenterCrop:
         return open_calls(apply_each, function, source, context, "center_crop", self.handler, self.workers)
 
     def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
-        require_state(state)
-        return self.open(source, context)
+        return self.open(source, resumed(context, state))
 
 
 def decode_crop(

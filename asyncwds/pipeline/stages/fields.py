@@ -15,7 +15,7 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.item_calls import open_calls, require_state
+from asyncwds.pipeline.item_calls import open_calls, resumed
 from asyncwds.pipeline.item_functions import (
     INSTEAD,
     ItemFunction,
@@ -95,8 +95,7 @@ class MapDict:
         return open_calls(partial(apply_each, check=check), self._function(), source, context, name, self.handler, self.workers)
 
     def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
-        require_state(state)
-        return self.open(source, context)
+        return self.open(source, resumed(context, state))
 
     def _function(self) -> ItemFunction:
         functions = [(name, item_function(f)) for name, f in self.functions]

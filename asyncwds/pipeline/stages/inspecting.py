@@ -16,7 +16,7 @@ from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import StageRun, open_loop, run_alone
-from asyncwds.pipeline.streams import StageStream
+from asyncwds.pipeline.streams import StageStream, keeps_nothing
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.worker_info import WorkerInfo
 
@@ -101,6 +101,7 @@ class LogKeys:
     """
 
     one_to_one: ClassVar[bool] = True
+    gives_what_it_takes: ClassVar[bool] = True
     logfile: str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:
@@ -110,7 +111,9 @@ class LogKeys:
         return run_alone(self, source)
 
     def open(self, source: Stream, context: RunContext) -> Stream:
-        return StageStream(lambda: self._logged(source, context.worker_info), source) if self.logfile else source
+        if not self.logfile:
+            return StageStream(lambda: iter(source), source, closes=False, state=keeps_nothing)
+        return StageStream(lambda: self._logged(source, context.worker_info), source, state=keeps_nothing)
 
     def _logged(self, source: Iterable[Any], place: WorkerInfo) -> Iterator[Any]:
         assert self.logfile is not None

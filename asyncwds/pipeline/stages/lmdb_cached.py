@@ -106,6 +106,10 @@ class LMDBCached(PipelineStage):
     def replays(self, context: RunContext) -> bool:
         return self._at(context.worker_info).is_complete()
 
+    def made_in(self, context: RunContext) -> int | None:  # noqa: ARG002 - the protocol
+        """It may have been made long ago."""
+        return None
+
     def _at(self, place: WorkerInfo) -> LMDBCached:
         return replace(self, place=place)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.item_calls import open_calls, require_state
+from asyncwds.pipeline.item_calls import open_calls, resumed
 from asyncwds.pipeline.item_functions import INSTEAD, NumberOfWorkers, item_function, require_function
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import Loop, StageRun, function_name, run_alone
@@ -42,8 +42,7 @@ class Map:
         return open_calls(_loop, item_function(self.f), source, context, name, self.handler, self.workers)
 
     def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
-        require_state(state)
-        return self.open(source, context)
+        return self.open(source, resumed(context, state))
 
 
 def _loop(f: Callable[[Any], Any]) -> Loop:

@@ -6,12 +6,15 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from asyncwds import checks
+from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.streams import StageStream
+from asyncwds.pipeline.held import pack_rng, restore_rng
+from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
+from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.seeds import checked_seed
 
 T = TypeVar("T")
@@ -25,6 +28,7 @@ class Rsample:
     `random.seed(seed)`; used by itself without a seed it draws from Python's global `random`, as there.
     """
 
+    gives_what_it_takes: ClassVar[bool] = True
     p: float = 0.5
     seed: int | None = None
     rng: Random | None = None
@@ -36,8 +40,20 @@ class Rsample:
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
         return self._kept(source, self.rng or (random if self.seed is None else Random(self.seed)))  # type: ignore[arg-type] # noqa: S311 - no secret
 
-    def open(self, source: Stream, context: RunContext) -> Stream:
-        return StageStream(lambda: self._kept(source, self.rng or context.rng(self.seed)), source)
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:
+        return self._stream(source, self.rng or context.rng(self.seed))
+
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
+        rng = self.rng or context.rng(self.seed)
+        try:
+            known: Any = state
+            restore_rng(rng, known["rng"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpecError(f"not the state of an rsample: {show_value(state)}") from error
+        return self._stream(source, rng)
+
+    def _stream(self, source: Stream, rng: Random) -> ResumableStream:
+        return ResumableStageStream(StageStream(lambda: self._kept(source, rng), source), lambda: {"rng": pack_rng(rng)})
 
     def _kept(self, source: Iterable[T], rng: Random) -> Iterator[T]:
         draw, p = rng.random, self.p

@@ -12,7 +12,8 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.lineage import SampleTrace, origins_of, trace_of
+from asyncwds.pipeline.held import pack_rng, restore_rng
+from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream
@@ -35,6 +36,7 @@ class Shuffle:
     """
 
     one_to_one: ClassVar[bool] = True
+    gives_what_it_takes: ClassVar[bool] = True
     bufsize: int = 1000
     initial: int = 100
     rng: Random | None = None
@@ -56,8 +58,7 @@ class Shuffle:
         try:
             known: Any = state
             held = len(known["held"])
-            version, numbers, gauss = known["rng"]
-            rng.setstate((version, tuple(numbers), gauss))
+            restore_rng(rng, known["rng"])
         except (KeyError, TypeError, ValueError) as error:
             raise SpecError(f"not the state of a shuffle: {show_value(state)}") from error
         return _stream(ShuffleRun(self, source, rng, held), source)
@@ -100,9 +101,9 @@ class ShuffleRun:
     def lineage(self) -> tuple[SampleTrace, ...]:
         return self._traces(self._latest)
 
-    def state(self) -> JsonValue:
-        """The random numbers to come, and the origins of what is in the buffer. Raises SpecError where these are not known."""
-        return {"rng": list(self._rng.getstate()), "held": [origins_of(self._traces(held)) for held in self._buffer]}
+    def state(self) -> dict[str, Any]:
+        """The random numbers to come, and what is in the buffer."""
+        return {"rng": pack_rng(self._rng), "held": [held if isinstance(held, Sample) else held[1] for held in self._buffer]}
 
     def _traces(self, held: Held) -> tuple[SampleTrace, ...]:
         return trace_of(held, self._source) if isinstance(held, Sample) else held[1]
@@ -117,6 +118,7 @@ class detshuffle(PipelineStage):  # noqa: N801 - WebDataset's name
     """A shuffle with the order of `Random(seed + epoch)`; each `run` is the next epoch. In a dataset its epoch is added."""
 
     one_to_one: ClassVar[bool] = True
+    gives_what_it_takes: ClassVar[bool] = True
     bufsize: int = 1000
     initial: int = 100
     seed: int = 0

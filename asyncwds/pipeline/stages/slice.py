@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.pipeline.streams import StageStream
+from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 
 T = TypeVar("T")
 
@@ -20,6 +22,7 @@ T = TypeVar("T")
 class Slice:
     """`itertools.islice`: (stop), (start, stop) or (start, stop, step)."""
 
+    gives_what_it_takes: ClassVar[bool] = True
     bounds: tuple[int | None, ...]
 
     def __post_init__(self) -> None:
@@ -31,8 +34,37 @@ class Slice:
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
         return run_alone(self, source)
 
-    def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - the protocol
-        return StageStream(lambda: islice(source, *self.bounds), source)
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:
+        return self.reopen(source, context, {"given": 0})
+
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:  # noqa: ARG002 - the protocol
+        try:
+            known: Any = state
+            run = SliceRun(builtins.slice(*self.bounds), source, int(known["given"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpecError(f"not the state of a slice: {show_value(state)}") from error
+        return ResumableStageStream(StageStream(run.items, source), run.state)
+
+
+class SliceRun:
+    """A slice in one pass, of which so many items were given before."""
+
+    def __init__(self, bounds: builtins.slice, source: Stream, given: int) -> None:
+        self._bounds = bounds
+        self._source = source
+        self._given = given
+
+    def items(self) -> Iterator[Any]:
+        start, stop, step = self._bounds.start or 0, self._bounds.stop, self._bounds.step or 1
+        if self._given:  # of the source's items, so many have been taken
+            taken = start + (self._given - 1) * step + 1
+            start, stop = step - 1, None if stop is None else max(0, stop - taken)
+        for item in islice(self._source, start, stop, step):
+            self._given += 1
+            yield item
+
+    def state(self) -> dict[str, Any]:
+        return {"given": self._given}
 
 
 def slice(*bounds: int | None) -> Slice:  # noqa: A001 - WebDataset's name

@@ -12,10 +12,10 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.lineage import SampleTrace
-from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.pipeline.stages.device_copies import copy_ahead, open_stream
-from asyncwds.pipeline.streams import StageStream
+from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,12 @@ class ToDevice:
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return run_alone(self, source)
 
-    def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - the protocol
+    def open(self, source: Stream, context: RunContext) -> ResumableStream:  # noqa: ARG002 - the protocol
         copies = _Copies(self, source)
-        return StageStream(copies.items, source, copies.lineage)
+        return ResumableStageStream(StageStream(copies.items, source, copies.lineage), copies.state)
+
+    def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:  # noqa: ARG002 - as above
+        return self.open(source, context)
 
 
 class _Copies:
@@ -62,6 +65,9 @@ class _Copies:
 
     def lineage(self) -> tuple[SampleTrace, ...]:
         return self._latest
+
+    def state(self) -> dict[str, Any]:
+        return {"held": list(self._held)}
 
 
 def to_device(device: Any, ahead: int = 2) -> ToDevice:

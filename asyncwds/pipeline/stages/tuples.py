@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.item_calls import open_calls, require_state
+from asyncwds.pipeline.item_calls import open_calls, resumed
 from asyncwds.pipeline.item_functions import (
     INSTEAD,
     ItemFunction,
@@ -98,8 +98,7 @@ class MapTuple:
         return open_calls(partial(apply_each, check=check), function, source, context, name, self.handler, self.workers)
 
     def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
-        require_state(state)
-        return self.open(source, context)
+        return self.open(source, resumed(context, state))
 
 
 def _of_elements(functions: Sequence[tuple[int, ItemFunction]]) -> ItemFunction:

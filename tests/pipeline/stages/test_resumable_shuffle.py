@@ -38,6 +38,13 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return list(wds.WebDataset(f"{folder}/{{0..1}}.tar"))
 
 
+def saved(stream: Any) -> Any:
+    """Its state as a pipeline saves it, with plain places for what is held."""
+    state = stream.state()
+    traces = [((None, None, held._origin),) if isinstance(held, wds.Sample) else held for held in state["held"]]
+    return json.loads(json.dumps({**state, "held": [[origin for _, _, origin in item] for item in traces]}))
+
+
 def taken(items: Iterator[Any], counted: list[int]) -> Iterator[Any]:
     for item in items:
         counted[0] += 1
@@ -54,7 +61,7 @@ def test_cut_anywhere_it_goes_on_with_the_same_items(samples: list[Any], stage: 
         read = [0]
         stream = stage.open(stream_over(taken(iter(samples), read)), context)
         given = list(islice(stream, cut))
-        state = json.loads(json.dumps(stream.state()))
+        state = saved(stream)
         stream.close()
         held = [by_origin[tuple(origin)] for (origin,) in state["held"]]
         assert len(held) == read[0] - cut
@@ -69,7 +76,7 @@ def test_items_that_were_made_of_samples_are_held_as_these(samples: list[Any]) -
         stream = stage.open(stream, RunContext(0))
     given = [key for pair in islice(stream, 5) for (key,) in pair]
     origins = {tuple(sample.origin): sample["__key__"] for sample in samples}
-    held = [[origins[tuple(origin)] for origin in item] for item in stream.state()["held"]]
+    held = [[origins[tuple(origin)] for origin in item] for item in saved(stream)["held"]]
     assert all(len(pair) == 2 for pair in held)
     read = [sample["__key__"] for sample in samples[: len(given) + 2 * len(held)]]
     assert sorted(given + [key for pair in held for key in pair]) == read
@@ -79,18 +86,11 @@ def test_an_rng_goes_on_where_it_was(samples: list[Any]) -> None:
     expected = list(wds.shuffle(10, rng=Random(3))(iter(samples)))
     stream: Any = wds.shuffle(10, rng=Random(3)).open(stream_over(samples), RunContext(0))
     given = list(islice(stream, 7))
-    state = stream.state()
+    state = saved(stream)
     by_origin = {tuple(sample.origin): sample for sample in samples}
     held = [by_origin[tuple(origin)] for (origin,) in state["held"]]
     rest = wds.shuffle(10, rng=Random(9)).reopen(stream_over(chain(held, samples[7 + len(held) :])), RunContext(0), state)
     assert given + list(rest) == expected
-
-
-def test_what_came_from_nowhere_cannot_be_told() -> None:
-    stream: Any = wds.shuffle(5, initial=5).open(stream_over(range(9)), RunContext(0))
-    next(stream)
-    with pytest.raises(SpecError, match="only where that was made of samples of shards"):
-        stream.state()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+"""What a state says of the pipeline that it is of, and what is another one than that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from asyncwds.engine.source import Source
+from asyncwds.formatting.reprs import changed_fields, show_call
+from asyncwds.pipeline.clock import stage_name
+from asyncwds.pipeline.describe import describe_stage
+from asyncwds.pipeline.reading import TarSamples
+from asyncwds.pipeline.run import Description
+from asyncwds.pipeline.stages.map import Map
+
+SHOWN = 200  # characters of a stage
+HASHED = 10_000  # of more urls than that, as many are looked at
+
+
+def fingerprint(description: Description) -> dict[str, Any]:
+    """`shards`: what decides about their order, and urls without what stands behind a `?`. `stages`: as they are printed."""
+    head, *stages = description.stages or (None,)
+    return {
+        "shards": _shards(head) if isinstance(head, Source) else None,
+        "stages": [_first(head), *[_stage(stage) for stage in stages]],
+        "passes": description.passes,
+        "items": description.items,
+    }
+
+
+def _shards(source: Source) -> dict[str, Any]:
+    prefetch = source.prefetch
+    turns = f"{prefetch.interleave} x {prefetch.interleave_samples}" if prefetch.interleave > 1 else "1"
+    return {
+        "count": len(source.urls),
+        "urls": _digest(source.urls),
+        "shardshuffle": source.shardshuffle,
+        "draw": None if source.draw is None else _hash(repr(source.draw)),
+        "splitters": [None if each is None else _function(each) for each in (source.nodesplitter, source.workersplitter)],
+        "files": [None if each is None else _function(each) for each in (source.select_files, source.rename_files)],
+        "interleave": turns,
+        "order": prefetch.order,
+    }
+
+
+def _digest(urls: Sequence[str]) -> str:
+    step = max(1, len(urls) // HASHED)
+    return _hash("\n".join([urls[index].partition("?")[0] for index in range(0, len(urls), step)]))
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _function(function: Any) -> str:
+    return str(getattr(getattr(function, "func", function), "__qualname__", type(function).__name__))
+
+
+def _first(head: Any) -> str:
+    return type(head).__name__
+
+
+def _stage(stage: Any) -> str:
+    if isinstance(stage, TarSamples):
+        return stage_name(stage)
+    described = describe_stage(stage)
+    if isinstance(stage, Map) and not described.startswith("decode("):
+        # What a function is called does not matter: it is renamed, or a lambda in another place.
+        described = show_call("map", [], {name: value for name, value in changed_fields(stage).items() if name != "f"})
+    return re.sub(r" at 0x[0-9a-f]+", "", described)[:SHOWN]
+
+
+def differences(saved: Any, own: Mapping[str, Any], *, strict: bool) -> list[str]:
+    """What is another thing than in the state. Without `strict`, options of stages may be, and how long an iteration is."""
+    if not isinstance(saved, Mapping):
+        return []
+    found = []
+    if saved.get("shards") != own["shards"]:
+        before, now = saved.get("shards") or {}, own["shards"] or {}
+        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        found += [f"{_WORDS.get(name, name)}: {before.get(name)!r} in the state, {now.get(name)!r} here" for name in names]
+    stages = list(saved.get("stages", []))
+    if len(stages) != len(own["stages"]):
+        found.append(f"the stages: {', '.join(stages)} in the state, {', '.join(own['stages'])} here")
+    else:
+        found += [
+            f"stage {number}: {before} in the state, {now} here"
+            for number, (before, now) in enumerate(zip(stages, own["stages"], strict=True))
+            if (before != now if strict else before.partition("(")[0] != now.partition("(")[0])
+        ]
+    if strict:
+        found += [
+            f"{name} of an iteration: {saved.get(name)} in the state, {own[name]} here"
+            for name in ("passes", "items")
+            if saved.get(name) != own[name]
+        ]
+    return found
+
+
+_WORDS = {"count": "the number of urls", "urls": "the urls (digest)", "files": "select_files and rename_files"}

@@ -1,0 +1,152 @@
+"""What stages hold, in a state: where the samples came from, and not what they are; and random numbers to come.
+
+Some are plain lists. Many are columns: sorted by shard and ordinal, as differences, each byte of the numbers for itself,
+compressed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from itertools import chain, islice, repeat
+from random import Random
+from struct import pack, unpack
+from typing import Any
+
+from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.lineage import SampleTrace
+from asyncwds.pipeline.protocol import JsonValue
+from asyncwds.samples import Sample
+
+Ref = tuple[int, int, int]
+"""An `Origin`: shard, ordinal, offset [bytes]."""
+Held = Sample | tuple[SampleTrace, ...]
+"""An item that a stage holds: a sample, or what another item was made of."""
+
+FEW = 32
+UNKNOWN = "it holds items that were not made of samples of shards, of which nobody knows where to read them again"
+
+
+def refs_of(held: Sequence[Held]) -> tuple[list[Ref], list[int] | None]:
+    """Where the samples of all items are, and how many each is made of; None where that is one each.
+
+    Raises SpecError where that is not known.
+    """
+    counts: list[int] | None = None
+    try:
+        refs: list[Any] = [item._origin for item in held]  # type: ignore[union-attr] # noqa: SLF001 - 10,000 of them
+    except AttributeError:
+        made_of = [_made_of(item) for item in held]
+        refs, counts = list(chain.from_iterable(made_of)), [len(refs) for refs in made_of]
+    if None in refs or (counts is not None and not all(counts)):
+        raise SpecError(UNKNOWN)
+    return refs, None if counts is None or set(counts) == {1} else counts
+
+
+def _made_of(item: Held) -> list[Ref | None]:
+    if isinstance(item, Sample):
+        return [getattr(item, "_origin", None)]
+    return [origin for _, _, origin in item]
+
+
+def pack_refs(refs: Sequence[Ref], counts: Sequence[int] | None = None) -> JsonValue:
+    if len(refs) <= FEW:
+        items = iter(refs)
+        return [[list(ref) for ref in islice(items, count)] for count in counts or repeat(1, len(refs))]
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    flat = np.fromiter(chain.from_iterable(refs), np.int64, 3 * len(refs)).reshape(-1, 3)
+    order = np.argsort((flat[:, 0] << 40) + flat[:, 1], kind="stable")
+    ordered = flat[order]
+    columns = [np.diff(ordered[:, 0], prepend=0), _within(ordered, 1), _within(ordered, 2), order]
+    if counts is not None:
+        columns.append(np.array(counts))
+    packed = [_pack_column(column) for column in columns]
+    text = b64encode(zlib.compress(b"".join(packed), 1)).decode()
+    return {"items": len(refs) if counts is None else len(counts), "samples": len(refs), "columns": text}
+
+
+def _within(ordered: Any, column: int) -> Any:
+    """Differences within a shard."""
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    values = ordered[:, column]
+    differences = np.diff(values, prepend=0)
+    begins = np.flatnonzero(np.diff(ordered[:, 0], prepend=-1))
+    differences[begins] = values[begins]
+    return differences
+
+
+def _pack_column(values: Any) -> bytes:
+    """Its number of bytes, then the lowest byte of each value, the next, …; offsets in a tar archive are of whole blocks."""
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    unit = 512 if not (values % 512).any() else 1
+    zigzag = (values // unit << 1) ^ (values // unit >> 63)
+    planes = np.ascontiguousarray(zigzag).astype("<u8").view(np.uint8).reshape(-1, 8).T
+    used = int(max(np.flatnonzero(planes.any(axis=1)), default=-1)) + 1
+    return pack("<BH", used, unit) + planes[:used].tobytes()
+
+
+def unpack_refs(packed: Any) -> list[tuple[Ref, ...]]:
+    """Raises SpecError for what is nothing of the kind."""
+    try:
+        if not isinstance(packed, Mapping):
+            return [tuple([_ref(ref) for ref in item]) for item in packed]
+        return _unpack_columns(zlib.decompress(b64decode(packed["columns"])), packed["items"], packed["samples"])
+    except (KeyError, TypeError, ValueError, zlib.error) as error:
+        raise SpecError(f"not what a stage holds: {show_value(packed)}") from error
+
+
+def _ref(ref: Sequence[int]) -> Ref:
+    shard, ordinal, offset = ref
+    return int(shard), int(ordinal), int(offset)
+
+
+def _unpack_columns(data: bytes, items: int, total: int) -> list[tuple[Ref, ...]]:
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    columns: list[Any] = []
+    begin = 0
+    while begin < len(data):
+        used, unit = unpack("<BH", data[begin : begin + 3])
+        length = items if len(columns) == 4 else total
+        planes = np.zeros((8, length), np.uint8)
+        planes[:used] = np.frombuffer(data, np.uint8, used * length, begin + 3).reshape(used, length)
+        zigzag = np.ascontiguousarray(planes.T).view("<u8").reshape(-1)
+        columns.append(((zigzag >> 1).astype(np.int64) ^ -(zigzag & 1).astype(np.int64)) * unit)
+        begin += 3 + used * length
+    shards, ordinals, offsets, order, *counts = columns
+    begins = shards != 0
+    begins[:1] = True
+    flat = np.empty((total, 3), np.int64)
+    flat[order] = np.stack([np.cumsum(shards), _sums(ordinals, begins), _sums(offsets, begins)], axis=1)
+    refs: list[Ref] = [(shard, ordinal, offset) for shard, ordinal, offset in flat.tolist()]
+    if not counts:
+        return [(ref,) for ref in refs]
+    stops = np.cumsum(counts[0]).tolist()
+    return [tuple(refs[start:stop]) for start, stop in zip([0, *stops], stops, strict=False)]
+
+
+def _sums(differences: Any, begins: Any) -> Any:
+    """The inverse of `_within`."""
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    sums = np.cumsum(differences)
+    first = np.flatnonzero(begins)
+    before = np.concatenate([[0], sums])[first]
+    return sums - np.repeat(before, np.diff(np.append(first, len(sums))))
+
+
+def pack_rng(rng: Random) -> JsonValue:
+    version, numbers, gauss = rng.getstate()
+    return [version, b64encode(pack(f"<{len(numbers)}I", *numbers)).decode(), gauss]
+
+
+def restore_rng(rng: Random, packed: Any) -> None:
+    """Raises TypeError or ValueError for what is no such state."""
+    version, text, gauss = packed
+    data = b64decode(text)
+    rng.setstate((version, unpack(f"<{len(data) // 4}I", data), gauss))

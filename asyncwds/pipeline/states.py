@@ -1,0 +1,76 @@
+"""The state of an iteration as a dict that JSON can have, which is what programs save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.run import PassState, Progress
+from asyncwds.runtime.worker_info import WorkerInfo
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """How far an iteration has come: `place` is where it ran, None where it has not begun."""
+
+    seed: int
+    progress: Progress
+    passes: PassState = PassState()  # noqa: RUF009 - frozen
+    place: WorkerInfo | None = None
+
+    def require_place(self, place: WorkerInfo) -> None:
+        """Raises SpecError where another rank or worker would go on with it."""
+        if self.place is None or self.place == place or not self.progress.items or self.progress.ended:
+            return
+        raise SpecError(
+            f"the state is that of {_described(self.place)}, and this is {_described(place)}: an epoch is gone on with by as many "
+            "ranks and workers as began it, each from its own state"
+        )
+
+
+def _described(place: WorkerInfo) -> str:
+    return f"worker {place.worker} of {place.num_workers} of rank {place.rank} of {place.world_size}"
+
+
+def as_state(state: State, description: Mapping[str, Any]) -> dict[str, Any]:
+    passes = state.passes
+    return {
+        "format": FORMAT,
+        "seed": state.seed,
+        "epoch": state.progress.epoch,
+        "items": state.progress.items,
+        "ended": state.progress.ended,
+        "worker_info": None if state.place is None else list(astuple(state.place)),
+        "description": description,
+        "pass": {
+            "number": passes.number,
+            "items": passes.items,
+            "skip": passes.skip,
+            "stages": passes.stages,
+            "reason": passes.reason,
+            "reads_shards": passes.reads_shards,
+            "kept": passes.kept,
+        },
+    }
+
+
+def from_state(state: Any) -> State:
+    """Raises SpecError for what is no state, or of a later format."""
+    try:
+        progress = Progress(int(state["epoch"]), int(state["items"]), bool(state["ended"]))
+        seed = int(state["seed"])
+        if "format" not in state:  # those of version 0.1
+            return State(seed, progress, PassState(items=progress.items))
+        if state["format"] != FORMAT:
+            raise SpecError(f"the state has format {state['format']}, and this version of asyncwds knows format {FORMAT}")
+        place = None if state["worker_info"] is None else WorkerInfo(*state["worker_info"])
+        return State(seed, progress, PassState(**state["pass"]), place)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError(f"not the state of a pipeline: {show_value(state)}") from error
