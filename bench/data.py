@@ -46,8 +46,9 @@ def served(
         assert server.stdout is not None
         try:
             root = server.stdout.readline().strip()
-            urls = [root + path.name for path in paths]
+            urls = [root + path.relative_to(world["folder"]).as_posix() for path in paths]
             objects = [[url, path.stat().st_size] for url, path in zip(urls, paths, strict=True)]
-            yield {**world, "urls": urls, "objects": objects, "connections": connections, "server": root}
+            where = {"urls": urls, "objects": objects, "server": root, "process": server.pid}
+            yield {**world, **where, "connections": connections}
         finally:
             server.terminate()

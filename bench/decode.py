@@ -37,17 +37,17 @@ def prepare(size: Size) -> Iterator[World]:
     with tempfile.TemporaryDirectory(prefix="asyncwds-bench-") as folder:
         pixels = 0
         for name, (height, width) in SIZES.items():
-            _photo(height, width).save(Path(folder) / f"{name}.jpg", "jpeg", quality=90)
+            photo(height, width).save(Path(folder) / f"{name}.jpg", "jpeg", quality=90)
             pixels += height * width
         yield {"folder": folder, "samples": count, "bytes": 3 * pixels * count}
 
 
-def _photo(height: int, width: int) -> Any:
+def photo(height: int, width: int, seed: int = 0) -> Any:
     """Of all frequencies, the lower the stronger, as photos are."""
     import numpy as np
     from PIL import Image
 
-    random, total = np.random.default_rng(0), np.zeros((height, width, 3))
+    random, total = np.random.default_rng(seed), np.zeros((height, width, 3))
     for octave in range(1, 8):
         coarse = random.normal(0, 2.0**octave, (height // 2**octave + 2, width // 2**octave + 2, 3)).astype(np.float32)
         planes = [Image.fromarray(coarse[:, :, c]).resize((width, height), Image.Resampling.BICUBIC) for c in range(3)]
