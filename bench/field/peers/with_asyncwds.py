@@ -11,7 +11,7 @@ from typing import Any
 import asyncwds as wds
 from bench.decode import FORMATS
 from bench.field.peers.again import Again
-from bench.hand_over import Batches
+from bench.field.peers.made_batches import MadeBatches
 from bench.harness import World
 
 # Imported with the first sample or image, and so here, before the clock starts, as the others' are.
@@ -57,7 +57,7 @@ def batches_by_loader(world: World) -> Iterable[Any]:
 
 
 def fields(world: World) -> Iterable[Any]:
-    return wds.loader(Batches(world["number"], world["fields"]), start_method="fork")
+    return wds.loader(MadeBatches(world["number"], world["fields"]), start_method="fork")
 
 
 def _columns(dataset: Any) -> Iterator[Any]:

@@ -14,8 +14,8 @@ from spdl.io import iter_tarfile
 from spdl.pipeline import PipelineBuilder, iterate_in_subprocess
 
 from bench.field.peers.again import Again
+from bench.field.peers.made_batches import MadeBatches
 from bench.field.peers.random_crop import SIZE, window
-from bench.hand_over import Batches
 from bench.harness import World
 
 
@@ -110,5 +110,5 @@ def crops(world: World) -> Iterable[Any]:
 
 
 def fields(world: World) -> Iterable[Any]:
-    make = partial(Batches, world["number"], world["fields"])
+    make = partial(MadeBatches, world["number"], world["fields"])
     return iterate_in_subprocess(make, mp_context="fork")  # type: ignore[no-any-return]

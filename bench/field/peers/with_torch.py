@@ -14,9 +14,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from bench.field.peers.again import Again
+from bench.field.peers.made_batches import MadeBatches
 from bench.field.peers.random_crop import random_crop
 from bench.field.peers.tar_samples import tar_samples
-from bench.hand_over import Batches
 from bench.harness import World
 
 
@@ -76,7 +76,7 @@ def crops(world: World) -> Iterable[Any]:
     return _loader(Images(world["files"], lambda image: random_crop(image, random)), world)  # type: ignore[no-any-return]
 
 
-class Made(Batches, IterableDataset):  # type: ignore[misc]
+class Made(MadeBatches, IterableDataset):  # type: ignore[misc]
     pass
 
 
