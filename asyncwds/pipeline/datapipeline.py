@@ -18,7 +18,7 @@ from asyncwds.formatting.reprs import html_block
 from asyncwds.pipeline import adapt
 from asyncwds.pipeline.clock import inner_stats, stage_name
 from asyncwds.pipeline.describe import describe
-from asyncwds.pipeline.fingerprint import differences, fingerprint
+from asyncwds.pipeline.fingerprint import differences, fingerprint, order_of
 from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
 from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
 from asyncwds.pipeline.length import add_length_method, remove_length_method
@@ -195,6 +195,10 @@ class DataPipeline(Generic[ItemT_co]):
         changed = differences(state_dict.get("description"), self._fingerprint(), strict=strict)
         if changed:
             raise SpecError(f"the state is of another pipeline: {'; '.join(changed)}")
+        if state.drops_items and any(order_of(stage) == "arrival" for stage in self.pipeline):
+            raise SpecError(
+                'what was given before this state would have to be dropped by its number, which is of no use with order="arrival"'
+            )
         self._set(reseeded(self._description, state.seed))
         self.set_epoch(state.progress.epoch)
         self._iterations.resume(state)

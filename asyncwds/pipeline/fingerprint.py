@@ -45,6 +45,12 @@ def _shards(source: Source) -> dict[str, Any]:
     }
 
 
+def order_of(stage: Any) -> str | None:
+    """ "plan" or "arrival", of a stage that reads shards."""
+    source = stage if isinstance(stage, Source) else stage.source if isinstance(stage, TarSamples) else None
+    return None if source is None else source.prefetch.order
+
+
 def _digest(urls: Sequence[str]) -> str:
     step = max(1, len(urls) // HASHED)
     return _hash("\n".join([urls[index].partition("?")[0] for index in range(0, len(urls), step)]))

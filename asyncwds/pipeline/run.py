@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, islice
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import finalize
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS
@@ -97,6 +97,18 @@ def count_items(description: Description, place: WorkerInfo) -> int:
     return items if description.items is None else min(items, description.items)
 
 
+CHEAP_SECONDS = 0.0005
+SHARE = 100  # of what many states in a row may cost, for those that are not cheap
+
+
+class Recent(NamedTuple):
+    """A state that took a while: until some time later others are that one and a number of items to drop."""
+
+    state: PassState
+    total: int
+    until: float
+
+
 @dataclass(slots=True)
 class Account:
     """What is left of an iteration when it is closed or dropped. Whoever asks for its state must not keep it open."""
@@ -134,6 +146,7 @@ class Run:
         self._before = 0  # items of passes before this one
         self._number = self._first.number
         self._failed = False
+        self._recent: Recent | None = None
         self.account = Account(self._first)
         self._streams: dict[int, Any] = {}
         self._needed = 0  # the first stage that is opened
@@ -158,6 +171,23 @@ class Run:
         items = self._progress.items - self._before
         if self._resumed is self._first and items == self._first.items:
             return self._first
+        if self._recent is not None and not self._failed and monotonic() < self._recent.until:
+            since = self._progress.items - self._recent.total
+            state = self._recent.state
+            return replace(state, items=state.items + since, skip=since)
+        began = monotonic()
+        state = self._full_state(items)
+        seconds = monotonic() - began
+        if seconds > CHEAP_SECONDS and state.stages is not None and self._drops_right():
+            self._recent = Recent(state, self._progress.items, began + seconds + SHARE * seconds)
+        return state
+
+    def _drops_right(self) -> bool:
+        """Whether items that are made again are the same ones."""
+        source: Any = getattr(self._opened[self._base][1], "source", None)
+        return source is not None and source.prefetch.order == "plan"
+
+    def _full_state(self, items: int) -> PassState:
         stages, reason = None, "an error ended it" if self._failed else None
         if items and not self._failed:
             try:

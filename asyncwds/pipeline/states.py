@@ -23,6 +23,12 @@ class State:
     passes: PassState = PassState()  # noqa: RUF009 - frozen
     place: WorkerInfo | None = None
 
+    @property
+    def drops_items(self) -> bool:
+        """Whether items are made again, and dropped."""
+        stands = self.passes.stages is not None and not self.passes.skip
+        return bool(self.progress.items) and not self.progress.ended and not stands
+
     def require_place(self, place: WorkerInfo) -> None:
         """Raises SpecError where another rank or worker would go on with it."""
         if self.place is None or self.place == place or not self.progress.items or self.progress.ended:

@@ -189,18 +189,19 @@ def rest_of(data: Any, state: Any, *, strict: bool = True) -> list[str]:
     return list(map(plain, data))
 
 
-def cuts(length: int, name: str, number: int = 5) -> list[int]:
+def cuts(length: int, name: str, number: int = 2) -> list[int]:
     return sorted({0, 1, length, *[Random(f"{name} {i}").randrange(length) for i in range(number)]})
 
 
 @pytest.mark.filterwarnings("ignore:nobody knows what Cached keeps:asyncwds.errors.ResumeWarning")
 @pytest.mark.filterwarnings("ignore:shuffle holds a part of what unbatched:asyncwds.errors.ResumeWarning")
 @pytest.mark.parametrize("name", pipelines())
-def test_the_first_items_and_the_rest_are_the_whole(urls: str, name: str) -> None:
+@pytest.mark.parametrize("number", [2, pytest.param(60, marks=pytest.mark.slow)])
+def test_the_first_items_and_the_rest_are_the_whole(urls: str, name: str, number: int) -> None:
     make = partial(pipelines()[name], urls)
     whole = list(map(plain, make()))
     assert len(whole) > 6
-    for cut in cuts(len(whole), name):
+    for cut in cuts(len(whole), name, number):
         first, state = taken(make(), cut)
         if name in CHEAP and 0 < cut < len(whole):
             assert state["pass"]["stages"] is not None, (cut, state["pass"]["reason"])
@@ -278,6 +279,26 @@ print(json.dumps(module.rest_of(module.CHEAP[{name!r}]({urls!r}), state)))
     first, state = taken(make(), 6)
     done = subprocess.run([sys.executable, "-c", code], input=json.dumps(state), capture_output=True, text=True, check=True)
     assert first + json.loads(done.stdout) == list(map(plain, make()))
+
+
+def test_states_one_after_the_other_of_a_large_buffer(tmp_path: Path) -> None:
+    for number in range(4):
+        samples = [{"__key__": f"{number}{n:03}", "cls": str(n)} for n in range(900)]
+        (tmp_path / f"{number}.tar").write_bytes(make_shard(samples))
+
+    def make() -> Any:
+        return wds.WebDataset(f"{tmp_path}/{{0..3}}.tar", shardshuffle=10, seed=1).shuffle(2000).map(key_of)
+
+    whole = list(map(plain, make()))
+    data = make()
+    items, states = iter(data), []
+    for _ in range(700):
+        next(items)
+        states.append(json.dumps(data.state_dict()))
+    items.close()
+    states.append(json.dumps(data.state_dict()))
+    for count in (1, 2, 350, 699, 700, 701):
+        assert rest_of(make(), json.loads(states[count - 1])) == whole[min(count, 700) :]
 
 
 # -- what is asked for
@@ -361,6 +382,16 @@ def test_another_worker_is_refused(urls: str, monkeypatch: pytest.MonkeyPatch) -
     data.load_state_dict(state)
     with pytest.raises(SpecError, match="worker 0 of 1 of rank 0 of 1, and this is worker 1 of 2"):
         iter(data)
+
+
+def test_in_the_order_of_arrival_nothing_can_be_dropped_by_its_number(urls: str) -> None:
+    def make() -> Any:
+        return of(urls, prefetch=wds.Prefetch(order="arrival")).map(key_of)
+
+    first, state = taken(make(), 9)
+    assert sorted(first + rest_of(make(), state)) == sorted(map(plain, make()))
+    with pytest.raises(SpecError, match="order=.arrival."):
+        make().load_state_dict({**state, "pass": {**state["pass"], "stages": None}})
 
 
 def test_a_later_format_is_refused(urls: str) -> None:
