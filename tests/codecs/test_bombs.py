@@ -24,7 +24,6 @@ import asyncwds as wds
 
 MiB, GiB = 1 << 20, 1 << 30
 BOUND, BOMB, SLACK = 16 * MiB, 96 * MiB, 40 * MiB
-ZSTD_SLACK = 80 * MiB  # its library makes up to 16 MiB at once, of which there are copies
 
 # One interpreter imports what decoders need. Each case is decoded by a fork of it, which has a peak of its own.
 DECODE = """
@@ -145,7 +144,7 @@ def test_a_bomb_is_given_up_at_the_bound(name: str, decoded: Decode) -> None:
     assert len(data) < BOMB // 100
     what, grown = decoded(field, data)
     assert what == "ValueError"
-    assert grown < BOUND + (ZSTD_SLACK if name == "zst" else SLACK)
+    assert grown < BOUND + SLACK
 
 
 @EACH
@@ -153,7 +152,7 @@ def test_what_is_within_the_bound_is_held_once(name: str, decoded: Decode) -> No
     field, data = bomb(name)
     what, grown = decoded(field, data, bound=BOMB + MiB)
     assert what in {str(BOMB), "4"}
-    assert grown < BOMB + (ZSTD_SLACK if name == "zst" else SLACK)
+    assert grown < BOMB + SLACK
 
 
 def test_the_default_is_one_gibibyte() -> None:
