@@ -43,6 +43,14 @@ class _Reader(NamedTuple):
     fetcher: Fetcher
 
 
+class _Latest(NamedTuple):
+    """The url that was opened last, and what opens it."""
+
+    url: str
+    scheme: str
+    fetcher: Fetcher
+
+
 class _Storage:
     """Makes the fetcher for a scheme and its settings when the first such url is opened, and closes them all."""
 
@@ -50,15 +58,16 @@ class _Storage:
         self._access = access
         self._counters = counters
         self._readers: dict[tuple[Scheme, int], _Reader] = {}
-        self._latest: tuple[str, Fetcher] | None = None  # parts of one shard come one after another
+        self._latest: _Latest | None = None  # parts of one shard come one after another
 
     def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
-        url = wanted.url
-        if self._latest is None or self._latest[0] != url:
-            if reason := why_refused(scheme_of(url)):
-                raise SpecError(f"{scheme_of(url)}: urls are not opened, because {reason}", url=url)
-            self._latest = url, self._fetcher_for(url)
-        return self._latest[1].open(wanted, buffer=buffer)
+        url, latest = wanted.url, self._latest
+        scheme = latest.scheme if latest is not None and latest.url == url else scheme_of(url)
+        if reason := why_refused(scheme):  # each time: the environment may say it between two requests
+            raise SpecError(f"{scheme}: urls are not opened, because {reason}", url=url)
+        if latest is None or latest.url != url:
+            latest = self._latest = _Latest(url, scheme, self._fetcher_for(url))
+        return latest.fetcher.open(wanted, buffer=buffer)
 
     def foresees(self, url: str) -> bool:
         """As `asyncwds.storage.base.AcceptsHints`."""
