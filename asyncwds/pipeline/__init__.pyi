@@ -3,10 +3,10 @@
 from .adapt import adapt_all as adapt_all
 from .context import RunContext as RunContext
 from .datapipeline import DataPipeline as DataPipeline
+from .description import Description as Description
 from .epoch_counter import EpochCounter as EpochCounter
 from .length import add_length_method as add_length_method
 from .mix_order import random_samples as random_samples
-from .run import Description as Description
 from .run import Run as Run
 from .stage import FilterFunction as FilterFunction
 from .stage import PipelineStage as PipelineStage

@@ -18,11 +18,13 @@ from asyncwds.formatting.reprs import html_block
 from asyncwds.pipeline import adapt
 from asyncwds.pipeline.clock import inner_stats, stage_name
 from asyncwds.pipeline.describe import describe
+from asyncwds.pipeline.description import Description, is_countable, reseeded
 from asyncwds.pipeline.fingerprint import differences, fingerprint, order_of
 from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
+from asyncwds.pipeline.iteration import Iteration
 from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
 from asyncwds.pipeline.length import add_length_method, remove_length_method
-from asyncwds.pipeline.run import Description, Iteration, Run, is_countable, repeated, reseeded
+from asyncwds.pipeline.run import Run, repeated
 from asyncwds.pipeline.states import from_state
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.extras import require_extra

@@ -22,11 +22,11 @@ from asyncwds.pipeline.dataset_shards import (
     make_spool_list,
     take_as_they_are,
 )
+from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.fluid import FluidInterface
 from asyncwds.pipeline.item_functions import NumberOfWorkers
 from asyncwds.pipeline.item_types import ItemT_co, StageFunction
 from asyncwds.pipeline.reading import TarSamples
-from asyncwds.pipeline.run import Description
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.units import KiB

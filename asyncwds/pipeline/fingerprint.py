@@ -11,8 +11,8 @@ from asyncwds.engine.source import Source
 from asyncwds.formatting.reprs import changed_fields, show_call
 from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.describe import describe_stage
+from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.reading import TarSamples
-from asyncwds.pipeline.run import Description
 from asyncwds.pipeline.stages.map import Map
 
 SHOWN = 200  # characters of a stage

@@ -14,8 +14,11 @@ from weakref import WeakSet, ref
 
 from asyncwds.errors import ResumeWarning
 from asyncwds.pipeline import worker_stats
+from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.epoch_counter import EpochCounter
-from asyncwds.pipeline.run import Account, Description, Iteration, PassState, Progress, Run
+from asyncwds.pipeline.iteration import Iteration
+from asyncwds.pipeline.progress import PassState, Progress
+from asyncwds.pipeline.run import Account, Run
 from asyncwds.pipeline.states import State, as_state
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.stats import Stats

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, TypeVar
 
-from asyncwds.pipeline.run import count_items, is_countable
+from asyncwds.pipeline.description import count_items, is_countable
 from asyncwds.runtime.worker_info import current_worker_info
 
 T = TypeVar("T")

@@ -1,101 +1,28 @@
-"""Runs a description: passes over the data, each through the stages, for `for` and for `async for`."""
+"""Runs a description: passes over the data, each through the stages."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from time import monotonic
 from typing import Any, NamedTuple
 from weakref import finalize
 
-from asyncwds.bridges.loop_thread import OTHER_PROCESS
-from asyncwds.engine.source import Source
-from asyncwds.errors import BridgeError, SpecError
+from asyncwds.errors import SpecError
 from asyncwds.pipeline.adapt import adapt_all, first_needed, last_reader, last_splitter
 from asyncwds.pipeline.clock import StageClock, stage_name
 from asyncwds.pipeline.context import Resources, RunContext
+from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.lineage import SampleTrace
+from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.protocol import ReplayingStage, Stream
 from asyncwds.pipeline.resuming import OpenStage, Reopening, collect_states
 from asyncwds.pipeline.streams import NoItems, passing
-from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.forks import FORKS
 from asyncwds.runtime.worker_info import WorkerInfo
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far an iteration has come: its epoch, how many items of that it gave, and whether these are all."""
-
-    epoch: int
-    items: int = 0
-    ended: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PassState:
-    """Where in its passes over the data an iteration stands, of which pass `number` gave `items` so far.
-
-    `stages` are the states of its stages, from which on `skip` items were given. Where there are none, because of `reason`, the
-    pass is begun anew. `kept` are stages that gave what they kept of the pass of another epoch, by number.
-    """
-
-    number: int = 0
-    items: int = 0
-    skip: int = 0
-    stages: list[Any] | None = None
-    reason: str | None = None
-    reads_shards: bool = False
-    kept: Mapping[str, int | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Description:
-    """A dataset as data: the stages, and how often the data are passed over.
-
-    The first stage is where items come from: a `Source`, anything that can be iterated, or a function without arguments.
-    `passes` and `items` (after the stages) bound one iteration; None is without end.
-    """
-
-    stages: tuple[Any, ...] = ()
-    seed: int = 0
-    passes: int | None = 1
-    items: int | None = None
-
-
-def reseeded(description: Description, seed: int) -> Description:
-    """The same with another seed of all orders that have none of their own."""
-    head, *stages = description.stages or (None,)
-    if isinstance(head, Source) and head.seed != seed:
-        return replace(description, stages=(replace(head, seed=seed), *stages), seed=seed)
-    return replace(description, seed=seed)
-
-
-def is_countable(description: Description) -> bool:
-    """Whether manifests tell how many items an iteration has: of all shards, and no stage drops or gathers some."""
-    head, *stages = description.stages or (None,)
-    if not isinstance(head, Source) or not head.records or (head.draw, head.select_files, head.rename_files) != (None, None, None):
-        return False
-    if description.passes is None and description.items is None:
-        return False
-    # A stage that says `one_to_one` gives as many items as it takes, but for those that its handler skips.
-    return all(getattr(stage, "one_to_one", False) for stage in stages) and all(url in head.records for url in head.urls)
-
-
-def count_items(description: Description, place: WorkerInfo) -> int:
-    """The items of an iteration of what is countable, of all workers of the place's rank together."""
-    if description.passes is None:
-        return description.items or 0
-    source: Source = description.stages[0]
-    shards = source.shards(0, replace(place, worker=0, num_workers=1))
-    items = description.passes * sum(source.records[shard.url].samples for shard in shards)
-    return items if description.items is None else min(items, description.items)
-
 
 CHEAP_SECONDS = 0.0005
 SHARE = 100  # of what many states in a row may cost, for those that are not cheap
@@ -327,93 +254,3 @@ def repeated(
                 yield item
         if empty:
             return
-
-
-MARK_SECONDS = 0.5
-_NOTHING: Iterator[Any] = iter(())
-
-
-def _refuse() -> None:
-    raise BridgeError(
-        "an iterator was used by several threads at once; give each an iterator of its own, or the items to them by a queue"
-    ) from None
-
-
-def _is_running_elsewhere(error: BaseException) -> bool:
-    """Whether a generator was asked while another thread was in it: that is raised before any of its lines runs."""
-    return isinstance(error, ValueError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
-
-
-class Iteration(Iterator[Any]):
-    """What `iter(dataset)` returns. Closes itself at the end, on any error, and when dropped; `close` does so at once.
-
-    It counts in `progress`; what that has already was given elsewhere.
-    """
-
-    def __init__(self, run: Run, progress: Progress, describe_state: Callable[[Progress, PassState], dict[str, Any]]) -> None:
-        # The run must not refer to this object: without a cycle, dropping the iterator after `break` closes at once.
-        self._run = run
-        self._items = run.items(progress)
-        self._progress = progress
-        self._describe_state = describe_state
-        self.marks: deque[tuple[int, PassState]] = deque([(progress.items, run.state())])
-        self._mark_at = 0.0
-        self._after: Iterator[Any] = _NOTHING  # what it gives once it is closed
-        self._forks = FORKS.number
-        if progress.ended:
-            self.close()
-
-    def __next__(self) -> Any:
-        # Checked for each item (30 ns), not only for each block: a child would give out the rest of the parent's block.
-        if self._forks != FORKS.number:
-            raise BridgeError(OTHER_PROCESS)
-        try:
-            item = next(self._items)
-        except StopIteration:
-            self._progress.ended = self._progress.ended or not self._run.closed
-            self.close()
-            self._require_one_thread()
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised again
-            if _is_running_elsewhere(error):
-                self._refuse_all()
-            else:
-                self.close()
-            self._require_one_thread()
-            raise error.with_traceback(users_frames(error))  # noqa: B904 - it is the same error
-        self._progress.items += 1
-        return item
-
-    def _refuse_all(self) -> None:
-        """Every thread that asks is told, that one too which is in the middle of it: it would end as if exhausted."""
-        self._items = self._after = iter(_refuse, None)
-        self.interrupt()
-
-    def _require_one_thread(self) -> None:
-        if self._after is not _NOTHING:
-            _refuse()
-
-    def lineage(self) -> tuple[SampleTrace, ...]:
-        """The samples that the latest item was made of."""
-        return self._run.lineage()
-
-    def state_dict(self) -> dict[str, Any]:
-        """As the dataset's: what follows the latest item."""
-        return self._describe_state(self._progress, self._run.state())
-
-    def mark(self) -> None:
-        """Keeps the state now and then, for whoever takes the items later in another thread: it costs 1 % of the time."""
-        began = monotonic()
-        if began >= self._mark_at:
-            self.marks.append((self._progress.items, self._run.state()))
-            ended = monotonic()
-            self._mark_at = ended + max(MARK_SECONDS, 100 * (ended - began))
-
-    def interrupt(self) -> None:
-        """Makes a `next` that waits in another thread raise BridgeError, and does not wait for anything."""
-        self._run.interrupt()
-
-    def close(self) -> None:
-        """Stops the engine and waits for its end. Idempotent; afterwards the iterator is exhausted."""
-        self._items = self._after
-        self._run.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
-from asyncwds.pipeline.run import PassState, Progress
+from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.runtime.worker_info import WorkerInfo
 
 FORMAT = 1

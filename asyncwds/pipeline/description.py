@@ -1,0 +1,52 @@
+"""A dataset as data, and what can be told from that alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from asyncwds.engine.source import Source
+from asyncwds.runtime.worker_info import WorkerInfo
+
+
+@dataclass(frozen=True)
+class Description:
+    """A dataset as data: the stages, and how often the data are passed over.
+
+    The first stage is where items come from: a `Source`, anything that can be iterated, or a function without arguments.
+    `passes` and `items` (after the stages) bound one iteration; None is without end.
+    """
+
+    stages: tuple[Any, ...] = ()
+    seed: int = 0
+    passes: int | None = 1
+    items: int | None = None
+
+
+def reseeded(description: Description, seed: int) -> Description:
+    """The same with another seed of all orders that have none of their own."""
+    head, *stages = description.stages or (None,)
+    if isinstance(head, Source) and head.seed != seed:
+        return replace(description, stages=(replace(head, seed=seed), *stages), seed=seed)
+    return replace(description, seed=seed)
+
+
+def is_countable(description: Description) -> bool:
+    """Whether manifests tell how many items an iteration has: of all shards, and no stage drops or gathers some."""
+    head, *stages = description.stages or (None,)
+    if not isinstance(head, Source) or not head.records or (head.draw, head.select_files, head.rename_files) != (None, None, None):
+        return False
+    if description.passes is None and description.items is None:
+        return False
+    # A stage that says `one_to_one` gives as many items as it takes, but for those that its handler skips.
+    return all(getattr(stage, "one_to_one", False) for stage in stages) and all(url in head.records for url in head.urls)
+
+
+def count_items(description: Description, place: WorkerInfo) -> int:
+    """The items of an iteration of what is countable, of all workers of the place's rank together."""
+    if description.passes is None:
+        return description.items or 0
+    source: Source = description.stages[0]
+    shards = source.shards(0, replace(place, worker=0, num_workers=1))
+    items = description.passes * sum(source.records[shard.url].samples for shard in shards)
+    return items if description.items is None else min(items, description.items)
