@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
-from typing import NamedTuple
 
 from asyncwds.engine.positions import HeldShard, mark_of
 from asyncwds.engine.reader import Block, ReadOptions, ShardReader
@@ -15,7 +14,7 @@ from asyncwds.engine.source import Source
 from asyncwds.errors import ChangedError, FetchError, WdsError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB, MiB
-from asyncwds.samples import Sample
+from asyncwds.samples import Origin, Sample
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Answer, Fetcher, ObjectRange
@@ -29,21 +28,13 @@ BEHIND = 4 * KiB  # the header that ends a sample, and extended ones
 LEAST = 16 * KiB
 
 
-class Place(NamedTuple):
-    """A sample's origin."""
-
-    shard: int
-    ordinal: int
-    offset: int
-
-
 @dataclass(slots=True)
 class Span:
     """Samples of one shard that are read together, from byte `start` to about `stop`."""
 
     index: int
     shard: HeldShard
-    wanted: list[Place]
+    wanted: list[Origin]
     stop: int
     found: list[Sample] = field(default_factory=list)
 
@@ -52,7 +43,7 @@ class Span:
         return self.wanted[0].offset if self.shard.seekable else 0
 
 
-def plan_spans(places: Iterable[Place], shards: dict[int, HeldShard]) -> list[Span]:
+def plan_spans(places: Iterable[Origin], shards: dict[int, HeldShard]) -> list[Span]:
     """Joins what lies close, the closest first, as long as no more than `WASTE` is read for nothing."""
     of_shards = [(index, list(group)) for index, group in groupby(sorted(set(places)), lambda place: place.shard)]
     sizes = {index: _usual_size(group) for index, group in of_shards}
@@ -70,13 +61,13 @@ def plan_spans(places: Iterable[Place], shards: dict[int, HeldShard]) -> list[Sp
     return [span for index, group in of_shards for span in _spans(index, shards[index], group, sizes[index], joined)]
 
 
-def _usual_size(places: list[Place]) -> int:
+def _usual_size(places: list[Origin]) -> int:
     last = places[-1]
     return last.offset // last.ordinal if last.ordinal else LEAST
 
 
-def _spans(index: int, shard: HeldShard, places: list[Place], size: int, joined: set[Place]) -> Iterator[Span]:
-    wanted: list[Place] = []
+def _spans(index: int, shard: HeldShard, places: list[Origin], size: int, joined: set[Origin]) -> Iterator[Span]:
+    wanted: list[Origin] = []
     for place in places:
         if wanted and shard.seekable and (wanted[-1] not in joined or place.offset - wanted[0].offset > SPAN):
             yield Span(index, shard, wanted, _stop(wanted, size))
@@ -85,7 +76,7 @@ def _spans(index: int, shard: HeldShard, places: list[Place], size: int, joined:
     yield Span(index, shard, wanted, _stop(wanted, size))
 
 
-def _stop(wanted: list[Place], size: int) -> int:
+def _stop(wanted: list[Origin], size: int) -> int:
     return wanted[-1].offset + size + size // 4 + BEHIND
 
 

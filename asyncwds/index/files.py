@@ -26,6 +26,7 @@ from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.listing import run_some_at_a_time
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.schemes import as_access
+from asyncwds.storage.sink import write_whole
 from asyncwds.storage.sinks import open_sinks
 
 AT_ONCE = 32  # files that are read
@@ -156,13 +157,7 @@ async def write_files(files: Mapping[str, bytes], access: Access) -> None:
         try:
             for url, data in files.items():
                 await thread.run(_make_folder, url)
-                upload = await sinks.open(url)
-                try:
-                    await upload.write(data)
-                    await upload.commit()
-                except BaseException:
-                    await upload.abort()
-                    raise
+                await write_whole(await sinks.open(url), data)
         finally:
             await sinks.aclose()
 

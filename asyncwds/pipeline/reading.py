@@ -14,7 +14,7 @@ from asyncwds.bridges.block_bridge import Bridge, OpenSource
 from asyncwds.bridges.loop_thread import loop_factory
 from asyncwds.bridges.threaded_source import Feed
 from asyncwds.engine.positions import Delivered, HeldShard, Position, as_json, from_json, pack_shards, unpack_shards
-from asyncwds.engine.refetch import Place, open_refetch, plan_spans
+from asyncwds.engine.refetch import open_refetch, plan_spans
 from asyncwds.engine.source import Source
 from asyncwds.engine.stream import BlockStream, turn_samples, window_bytes
 from asyncwds.errors import SpecError
@@ -24,7 +24,7 @@ from asyncwds.pipeline.held import Ref
 from asyncwds.pipeline.protocol import JsonValue, Stream
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream, stream_over
 from asyncwds.runtime.counters import Counters
-from asyncwds.samples import Sample
+from asyncwds.samples import Origin, Sample
 from asyncwds.shards.directory import ClaimedShard
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
@@ -239,7 +239,7 @@ class SamplesAgain:
     """Samples that were read before: the requests are made when this is made, all together, and waited for when one is wanted."""
 
     def __init__(self, source: Source, context: RunContext, refs: Iterable[Ref], state: Any) -> None:
-        places = [Place(*ref) for ref in refs]
+        places = [Origin(*ref) for ref in refs]
         self.shards = unpack_shards(state.get("shards"), sorted({place.shard for place in places}), source.urls)
         spans = plan_spans(places, self.shards)
         self._bridge = _bridge(partial(open_refetch, source, spans, context.counters), source, context)

@@ -80,3 +80,13 @@ def _seen(writing: asyncio.Future[None]) -> None:
     """After an abort nobody asks for the error, and asyncio would complain."""
     if not writing.cancelled():
         writing.exception()
+
+
+async def write_whole(upload: Upload, data: bytes) -> None:
+    """Writes all of an object and commits it, or aborts."""
+    try:
+        await upload.write(data)
+        await upload.commit()
+    except BaseException:
+        await upload.abort()
+        raise

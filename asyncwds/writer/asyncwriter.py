@@ -19,7 +19,7 @@ from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.shards.urls import rewritten
 from asyncwds.storage.local.output import StreamOutput, open_with
 from asyncwds.storage.schemes import as_access
-from asyncwds.storage.sink import Sink, ThreadedUpload, Upload
+from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, write_whole
 from asyncwds.storage.sinks import open_sinks
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
@@ -212,13 +212,7 @@ class AsyncShardWriter:
         return ThreadedUpload(output, self._thread, output.kill)
 
     async def _write_file(self, url: str, data: bytes) -> None:
-        upload = await self._open(url)
-        try:
-            await upload.write(data)
-            await upload.commit()
-        except BaseException:
-            await upload.abort()
-            raise
+        await write_whole(await self._open(url), data)
 
     @asynccontextmanager
     async def _close_on_failure(self) -> AsyncIterator[None]:
