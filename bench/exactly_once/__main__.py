@@ -17,8 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.exactly_once.rank import SAMPLES
+
 ROOT = Path(__file__).parent.parent.parent
-SAMPLES, RANKS, FEWER, BATCHES = 1000, 4, 3, 13
+RANKS, FEWER, BATCHES = 4, 3, 13
 PACKAGES = {
     "asyncwds": "asyncwds",
     "litdata": "litdata",

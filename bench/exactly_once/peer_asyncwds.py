@@ -10,8 +10,6 @@ from typing import Any
 import asyncwds as wds
 from bench.exactly_once.rank import BATCH, BUFFER, write_tars
 
-PROMISE = "resume at the same size, with what a shuffle buffer holds; other sizes are refused"
-
 
 def write(folder: Path) -> None:
     write_tars(folder)

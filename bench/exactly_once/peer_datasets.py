@@ -12,8 +12,6 @@ from datasets.distributed import split_dataset_by_node
 
 from bench.exactly_once.rank import BATCH, BUFFER, write_tars
 
-PROMISE = "resume at the same size, without what a shuffle buffer holds"
-
 
 def write(folder: Path) -> None:
     write_tars(folder)

@@ -16,8 +16,6 @@ from megatron.energon import WorkerConfig, get_savable_loader, get_train_dataset
 
 from bench.exactly_once.rank import BATCH, BUFFER, write_tars
 
-PROMISE = "resume at the same size; other numbers of ranks where workers divide"
-
 
 def write(folder: Path) -> None:
     write_tars(folder)

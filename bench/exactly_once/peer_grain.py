@@ -13,8 +13,6 @@ from grain.experimental import ElasticIterator
 
 from bench.exactly_once.rank import BATCH, SAMPLES
 
-PROMISE = "resume at the same size and at others, one state for all; map-style sources, no filters, zips, mixes, prefetch"
-
 
 def write(folder: Path) -> None:
     """Ids are all that is needed: it has no tar shards."""

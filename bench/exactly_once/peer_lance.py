@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 
 from bench.exactly_once.rank import BATCH, SAMPLES
 
-PROMISE = "resume at the same size and at others that divide the splits, from merged states; rows that don't divide are dropped"
 SPLITS = 12
 
 

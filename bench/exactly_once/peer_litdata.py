@@ -11,8 +11,6 @@ import litdata
 
 from bench.exactly_once.rank import BATCH, SAMPLES, SHARDS, initialise_ranks
 
-PROMISE = "resume at the same size; other numbers of ranks by its plan functions"
-
 
 def write(folder: Path) -> None:
     litdata.optimize(

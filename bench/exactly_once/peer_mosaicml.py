@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import transformers.utils.import_utils  # noqa: F401 - it looks for torchvision by itself
-
 from bench.exactly_once.rank import BATCH, SAMPLES, SHARDS, initialise_ranks
+from bench.field.peers.without_torchvision import stand_in_for_torchvision
 
-# streaming derives from a class of torchvision, which may have no build for the torch that is there, and of which nothing is used.
-if find_spec("torchvision") is None:
-    for name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional"):
-        sys.modules[name] = ModuleType(name)
-    vars(sys.modules["torchvision.datasets"]).update(VisionDataset=object)
-    vars(sys.modules["torchvision.transforms.functional"]).update(to_tensor=SimpleNamespace)
+stand_in_for_torchvision()
 
-import streaming
-
-PROMISE = "resume at the same size and at others, one state for all; the batch is divisible"
+import streaming  # noqa: E402
 
 
 def write(folder: Path) -> None:

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterable
-from importlib.util import find_spec
 from io import BytesIO
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-import transformers.utils.import_utils  # noqa: F401 - it looks for torchvision by itself
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from bench.field.peers.again import Again
 from bench.field.peers.tar_samples import tar_samples
+from bench.field.peers.without_torchvision import stand_in_for_torchvision
 from bench.harness import World
 
-# streaming derives from a class of torchvision, which has no build for this torch, and of which nothing is used here.
-if find_spec("torchvision") is None:
-    for name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional"):
-        sys.modules[name] = ModuleType(name)
-    vars(sys.modules["torchvision.datasets"]).update(VisionDataset=object)
-    vars(sys.modules["torchvision.transforms.functional"]).update(to_tensor=SimpleNamespace)
+stand_in_for_torchvision()
 
-from streaming import MDSWriter, StreamingDataset
-from streaming.base.util import clean_stale_shared_memory
+from streaming import MDSWriter, StreamingDataset  # noqa: E402
+from streaming.base.util import clean_stale_shared_memory  # noqa: E402
 
 
 def start(_: World) -> None:
