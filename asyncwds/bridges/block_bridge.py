@@ -79,7 +79,7 @@ class _Channel:
         self.handed = 0  # blocks
         self.asked = 0  # times that the consumer asked for one
         self.waiting = False
-        self.arrows: deque[int] = deque()  # in a trace, of the blocks in the queue
+        self.arrows: deque[int | None] = deque()  # in a trace, of the blocks in the queue
         self._open_source = open_source
         self._window = window
         self._room: asyncio.Future[None] | None = None

@@ -14,6 +14,7 @@ from .security import why_refused as why_refused
 from .seeds import dataset_seed as dataset_seed
 from .seeds import item_rng as item_rng
 from .seeds import make_seed as make_seed
+from .tracing import recorder_for as recorder_for
 from .units import GiB as GiB
 from .units import KiB as KiB
 from .units import MiB as MiB

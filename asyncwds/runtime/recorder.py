@@ -48,13 +48,13 @@ class Recorder:
         self._left = most // CHUNK
         self._forks = FORKS.number
         self._files: dict[int, _EventFile] = {}  # by thread
-        self._rows: dict[str, int] = {}
+        self._rows: dict[str, int | None] = {}  # None: there was no room for its name
         self._next_row = count(1)
         self._free: dict[str, list[int]] = {}  # rows of a kind in which nothing is under way
         self._used: dict[str, int] = {}
         self._flows = count()
-        self._named("process_name", 0, {"name": title})
-        self._named("process_sort_index", 0, {"sort_index": number})
+        self._name("process_name", 0, {"name": title})
+        self._name("process_sort_index", 0, {"sort_index": number})
 
     def span(self, row: str, name: str, began: float, ended: float, /, **args: Any) -> None:
         """Something that took from one moment to another. In a row they are beside each other or inside each other."""
@@ -69,14 +69,14 @@ class Recorder:
         """How much there is from now on."""
         self._put(f'"ph":"C","name":{_json(name)},"ts":{_now()}', 0, values)
 
-    def hand_over(self, row: str, name: str, /, **args: Any) -> int:
-        """Something goes from here to another row: an arrow. Gives the number by which it arrives there."""
+    def hand_over(self, row: str, name: str, /, **args: Any) -> int | None:
+        """Something goes from here to another row: an arrow. Gives the number by which it arrives there, None if it was dropped."""
         number = self._number << 32 | next(self._flows)
-        self._send("s", row, name, number, args)
-        return number
+        return number if self._send("s", row, name, number, args) else None
 
-    def arrive(self, row: str, name: str, number: int, /, **args: Any) -> None:
-        self._send("f", row, name, number, args)
+    def arrive(self, row: str, name: str, number: int | None, /, **args: Any) -> None:
+        if number is not None:
+            self._send("f", row, name, number, args)
 
     def begin(self, kind: str, name: str, /, **args: Any) -> Span:
         """Something that ends later, beside others of its kind, in a row that is free now. On one thread for each kind."""
@@ -89,34 +89,42 @@ class Recorder:
         self.span(span.row, span.name, span.began, perf_counter(), **span.args)
         heappush(self._free[span.kind], span.number)
 
-    def _send(self, phase: str, row: str, name: str, number: int, args: dict[str, Any]) -> None:
+    def _send(self, phase: str, row: str, name: str, number: int, args: dict[str, Any]) -> bool:
         """An arrow begins and ends at a span, so there is one of no length to speak of."""
         now = int(perf_counter() * 1e9)
         thread, quoted = self._row(row), _json(name)
-        self._put(f'"ph":"X","name":{quoted},"ts":{_micros(now)},"dur":1', thread, args)
+        span = f'"ph":"X","name":{quoted},"ts":{_micros(now)},"dur":1'
         binding = ',"bp":"e"' if phase == "f" else ""
-        self._put(f'"ph":"{phase}"{binding},"cat":"block","name":{quoted},"id":{number},"ts":{_micros(now)}', thread, {})
+        arrow = f'"ph":"{phase}"{binding},"cat":"block","name":{quoted},"id":{number},"ts":{_micros(now)}'
+        return self._write(thread, self._line(span, thread, args) + self._line(arrow, thread, {}))
 
-    def _row(self, name: str) -> int:
-        row = self._rows.get(name)
-        if row is None:
-            row = self._rows[name] = next(self._next_row)
-            self._named("thread_name", row, {"name": name})
-            self._named("thread_sort_index", row, {"sort_index": _place(name, row)})
-        return row
+    def _row(self, name: str) -> int | None:
+        if name not in self._rows:
+            row = next(self._next_row)
+            whole = self._name("thread_name", row, {"name": name})
+            whole = whole and self._name("thread_sort_index", row, {"sort_index": _place(name, row)})
+            self._rows[name] = row if whole else None
+        return self._rows[name]
 
-    def _named(self, kind: str, row: int, args: dict[str, Any]) -> None:
-        self._put(f'"ph":"M","name":"{kind}","ts":0', row, args)
+    def _name(self, kind: str, row: int, args: dict[str, Any]) -> bool:
+        return self._put(f'"ph":"M","name":"{kind}","ts":0', row, args)
 
-    def _put(self, event: str, row: int, args: dict[str, Any]) -> None:
-        if self._forks != FORKS.number:  # a child has its parent's files mapped
-            return
+    def _put(self, event: str, row: int | None, args: dict[str, Any]) -> bool:
+        return self._write(row, self._line(event, row, args))
+
+    def _line(self, event: str, row: int | None, args: dict[str, Any]) -> str:
+        text = ",".join([f'"{name}":{_json(value)}' for name, value in args.items()])
+        return f'{{{event},"pid":{self._number},"tid":{row},"args":{{{text}}}}}\n'
+
+    def _write(self, row: int | None, lines: str) -> bool:
+        """Whether there was room. What belongs together is written at once."""
+        if row is None or self._forks != FORKS.number:  # a child has its parent's files mapped
+            return False
         thread = get_ident()
         file = self._files.get(thread)
         if file is None:
             file = self._files[thread] = _EventFile(self._folder / f"{self._number}-{len(self._files)}-{thread}", self._grows)
-        text = ",".join([f'"{name}":{_json(value)}' for name, value in args.items()])
-        file.write(f'{{{event},"pid":{self._number},"tid":{row},"args":{{{text}}}}}\n'.encode())
+        return file.write(lines.encode())
 
     def _grows(self) -> bool:
         """Whether there may be one more chunk: the trace is still being recorded, and has not become too large."""
@@ -163,15 +171,16 @@ class _EventFile:
         self._at = CHUNK
         self._memory: mmap.mmap | None = None
 
-    def write(self, line: bytes) -> None:
-        end = self._at + len(line)
+    def write(self, lines: bytes) -> bool:
+        end = self._at + len(lines)
         if end > CHUNK:
-            if len(line) > CHUNK or not self._grow():
-                return
-            end = len(line)
+            if len(lines) > CHUNK or not self._grow():
+                return False
+            end = len(lines)
         assert self._memory is not None
-        self._memory[end - len(line) : end] = line
+        self._memory[end - len(lines) : end] = lines
         self._at = end
+        return True
 
     def _grow(self) -> bool:
         self._memory, self._at = None, CHUNK

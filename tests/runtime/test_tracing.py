@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from perfetto_ui import query
@@ -13,6 +14,7 @@ from trace_format import in_row, of, read_trace, rows
 
 import asyncwds as wds
 from asyncwds.errors import SpecError, WorkerDiedError
+from asyncwds.runtime import recorder_for
 from asyncwds.testing import Fault, FaultServer, make_shard
 
 SHARDS, SAMPLES = 3, 64
@@ -128,6 +130,20 @@ def test_its_size_is_bounded(bucket, tmp_path, caplog):
     assert of(read_trace(tmp_path / "out.json"), "X", "unpack")
     assert (tmp_path / "out.json").stat().st_size < 1.2 * most
     assert f"most_bytes={most}" in caplog.text
+
+
+def test_a_row_whose_name_had_no_room_is_left_out_whole(tmp_path):
+    """The chunk of one thread is full when the row and an arrow begin, that of another is not when they go on."""
+    with wds.Trace(tmp_path / "out.json", most_bytes=1 << 19):
+        recorder = recorder_for("an iteration")
+        with ThreadPoolExecutor(1) as other:
+            other.submit(recorder.mark, "consumer", "first").result()
+            for _ in range(5000):
+                recorder.mark("reader", "filling")
+            lost = recorder.hand_over("late", "block")
+            other.submit(recorder.arrive, "consumer", "block", lost).result()
+            other.submit(recorder.mark, "late", "lost").result()
+    assert sorted(rows(read_trace(tmp_path / "out.json")).values()) == ["consumer", "reader"]
 
 
 def test_one_at_a_time_and_only_where_it_can_be_written(tmp_path):
