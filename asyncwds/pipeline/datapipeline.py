@@ -165,7 +165,8 @@ class DataPipeline(Generic[ItemT_co]):
         """The number of the next iteration, which every random order depends on. To be called alike on every rank.
 
         It reaches the workers of a DataLoader, also those that stay, when their next iteration begins. What the pipeline begins
-        with, or the dataset of a DataLoader that it begins with, is told too.
+        with, or the dataset of a DataLoader that it begins with, is told too. A state of another epoch that was loaded is
+        dropped, with a ResumeWarning where that epoch was not at its end.
         """
         self._iterations.set_epoch(checks.whole("set_epoch: epoch", epoch))
         head: Any = self.pipeline[0] if self.pipeline else None

@@ -116,8 +116,19 @@ class Iterations:
             iteration.close()
 
     def set_epoch(self, epoch: int) -> None:
-        """The number of the next one, here and in workers."""
+        """The number of the next one, here and in workers. Positions in another epoch mean nothing in it, and are dropped."""
         self._epochs.set(epoch)
+        resumed = self._resumed
+        if resumed is None or resumed.progress.epoch == epoch:
+            return
+        self._resumed = None
+        if resumed.progress.items and not resumed.progress.ended:
+            warnings.warn(
+                f"set_epoch({epoch}) drops the state of epoch {resumed.progress.epoch}, which was not at its end: "
+                "its rest does not come. Call set_epoch before load_state_dict, or with the number of the state's epoch",
+                ResumeWarning,
+                stacklevel=3,
+            )
 
     def state_dict(self, seed: int, describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """How far the latest has come."""

@@ -400,6 +400,33 @@ def test_a_later_format_is_refused(urls: str) -> None:
         of(urls).load_state_dict({**state, "format": 99})
 
 
+@pytest.mark.parametrize(("epoch", "at_end"), [(3, False), (3, True), (4, True), (0, True)])
+def test_the_number_of_an_epoch_that_is_set_after_a_state(urls: str, epoch: int, at_end: bool) -> None:
+    """Loops say `set_epoch` before each epoch: what follows is the rest of it, or all of another one (datasets 7447)."""
+    data = of(urls).shuffle(5).map(key_of)
+    epochs = [list(map(plain, data)) for _ in range(5)]
+    data.set_epoch(3)
+    _, state = taken(data, EPOCH + 1 if at_end else 9)
+    resumed = of(urls).shuffle(5).map(key_of)
+    resumed.load_state_dict(state)
+    resumed.set_epoch(epoch)
+    rest = [] if at_end else epochs[3][9:]
+    assert list(map(plain, resumed)) == (rest if epoch == 3 else epochs[epoch])
+
+
+def test_a_state_that_is_dropped_in_mid_epoch_is_a_warning(urls: str) -> None:
+    data = of(urls).shuffle(5).map(key_of)
+    whole = list(map(plain, data))
+    data.set_epoch(3)
+    _, state = taken(data, 9)
+    resumed = of(urls).shuffle(5).map(key_of)
+    resumed.load_state_dict(state)
+    with pytest.warns(ResumeWarning, match=r"set_epoch\(0\) drops the state of epoch 3") as caught:
+        resumed.set_epoch(0)
+    assert caught[0].filename == __file__
+    assert list(map(plain, resumed)) == whole
+
+
 # -- functions that may keep anything
 
 
