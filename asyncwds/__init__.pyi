@@ -62,6 +62,7 @@ from .pipeline.fluid import FluidInterface as FluidInterface
 from .pipeline.length import add_length_method as add_length_method
 from .pipeline.loaders import FluidWrapper as FluidWrapper
 from .pipeline.loaders import WebLoader as WebLoader
+from .pipeline.merging import merge_state_dicts as merge_state_dicts
 from .pipeline.mixing import RandomMix as RandomMix
 from .pipeline.mixing import RoundRobin as RoundRobin
 from .pipeline.shardlists import ResampledShardList as ResampledShardList

@@ -20,7 +20,8 @@ from asyncwds.compat.tar_stages import Renames, Selects, url_opener
 from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import JsonValue, Stream
-from asyncwds.pipeline.reading import SamplesAgain, TarSamples
+from asyncwds.pipeline.reading import TarSamples
+from asyncwds.pipeline.reading_again import SamplesAgain
 from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import Sample

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
-from asyncwds.engine.parts import ShardRun
+from asyncwds.engine.parts import ShardRun, run_of
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import AcceptsHints
 
@@ -109,7 +109,7 @@ class Interleave:
             return None
         if shard is None:
             return None
-        run = ShardRun(shard, sequence)
+        run = run_of(shard, sequence)
         self._drawn(run)
         return run
 

@@ -100,6 +100,15 @@ class ShardRun:
         return self.state in (ShardState.WAITING, ShardState.RANGED) and self.next_start is not None
 
 
+def run_of(shard: Shard, sequence: int) -> ShardRun:
+    """Of a shard from where it begins."""
+    run = ShardRun(shard, sequence)
+    if shard.begin is not None:
+        wanted, ordinal, offset, identity = shard.begin
+        run.first, run.wanted, run.next_start, run.identity = (ordinal, offset), wanted, offset, identity
+    return run
+
+
 def next_chunk(part: Part) -> Chunk:
     """The first chunk, together with those that follow it in the part's buffer: few large ones cost the reader less."""
     chunk = part.chunks.popleft()

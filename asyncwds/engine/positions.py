@@ -17,6 +17,7 @@ from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import Block
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
+from asyncwds.shards.shard import Begin, Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class OpenShard:
     ordinal: int = 0
     offset: int = 0
     identity: str | None = None
+
+    def rest(self) -> Shard:
+        begin = Begin(self.wanted, self.ordinal, self.offset, self.identity)
+        return Shard(self.url, self.index, None if begin == Begin() else begin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ class Delivered:
         shard, sequence = run.shard, run.sequence
         latest = self._latest.get(sequence)
         if latest is None:
-            return self._first.get(sequence) or OpenShard(sequence, shard.index, shard.url)
+            return self._first.get(sequence) or OpenShard(sequence, shard.index, shard.url, *(shard.begin or ()))
         wanted = latest[0] + 1
         if not run.seekable:
             return OpenShard(sequence, shard.index, shard.url, wanted, identity=run.identity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
@@ -43,7 +43,7 @@ class Span:
         return self.wanted[0].offset if self.shard.seekable else 0
 
 
-def plan_spans(places: Iterable[Origin], shards: dict[int, HeldShard]) -> list[Span]:
+def plan_spans(places: Iterable[Origin], shards: Mapping[int, HeldShard]) -> list[Span]:
     """Joins what lies close, the closest first, as long as no more than `WASTE` is read for nothing."""
     of_shards = [(index, list(group)) for index, group in groupby(sorted(set(places)), lambda place: place.shard)]
     sizes = {index: _usual_size(group) for index, group in of_shards}

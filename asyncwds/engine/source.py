@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 
 from asyncwds import checks
 from asyncwds.engine.interleave import announce
@@ -95,18 +94,18 @@ class Source:
             draw=self.draw,
         )
 
-    def open(
-        self, epoch: int, place: WorkerInfo, counters: Counters, start: Position | None = None
-    ) -> AbstractAsyncContextManager[BlockStream]:
-        """The engine, running on the current loop until the context is left; it goes on from `start`."""
-        shards = self.shards(epoch, place)
-        return self.read(shards if start is None else islice(shards, start.entered, None), counters, start)
+    def open(self, epoch: int, place: WorkerInfo, counters: Counters) -> AbstractAsyncContextManager[BlockStream]:
+        """The engine, running on the current loop until the context is left."""
+        return self.read(self.shards(epoch, place), counters)
 
     @asynccontextmanager
     async def read(
         self, shards: Iterator[Shard | None], counters: Counters, start: Position | None = None
     ) -> AsyncIterator[BlockStream]:
-        """The same for other shards than the source's own; None among them says that the next one is not known yet."""
+        """The same for other shards than the source's own; None among them says that the next one is not known yet.
+
+        With `start` it goes on from there, and they are those that were not begun.
+        """
         fetcher = self.make_fetcher(counters)
         shards = announce(shards, fetcher)
         shards = _announced(shards) if self.verbose else shards

@@ -14,8 +14,8 @@ from time import perf_counter
 from asyncwds.engine.checksum_reader import with_checksum
 from asyncwds.engine.downloader import Downloader
 from asyncwds.engine.listing_reader import ListingReader
-from asyncwds.engine.parts import ShardRun
-from asyncwds.engine.positions import OpenShard, Position, Turn
+from asyncwds.engine.parts import ShardRun, run_of
+from asyncwds.engine.positions import Position, Turn
 from asyncwds.engine.reader import Block, Reader, ReadOptions, ShardReader
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.errors import ChecksumError, redact
@@ -72,7 +72,7 @@ class BlockStream:
             least_part=prefetch.least_part(),
             interleave=prefetch.interleave,
             arrival=self._arrival,
-            begun=[_begun(shard) for shard in position.open],
+            begun=[run_of(shard.rest(), shard.sequence) for shard in position.open],
             entered=position.entered,
             gap=position.gap,
         )
@@ -258,12 +258,6 @@ class BlockStream:
 
 
 _NOTHING = Block([], 0)
-
-
-def _begun(shard: OpenShard) -> ShardRun:
-    run = ShardRun(Shard(shard.url, shard.index), shard.sequence, identity=shard.identity, next_start=shard.offset)
-    run.first, run.wanted = (shard.ordinal, shard.offset), shard.wanted
-    return run
 
 
 def _without_given(reading: _Reading, block: Block) -> Block:

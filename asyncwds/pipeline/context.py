@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.seeds import rng_at
 from asyncwds.runtime.worker_info import WorkerInfo
+
+if TYPE_CHECKING:
+    from asyncwds.pipeline.remainder import Remainder
 
 
 @runtime_checkable
@@ -63,6 +66,7 @@ class RunContext:
     stage           its name in statistics
     same_for_all    orders are alike in all ranks and workers, which share out the items behind this stage
     taken           items that the stage had taken before, in an iteration that goes on from a state
+    remainder       what is left of this pass, where others began it
     """
 
     seed: int
@@ -74,6 +78,7 @@ class RunContext:
     stage: str = ""
     same_for_all: bool = False
     taken: int = 0
+    remainder: Remainder | None = None
 
     def of_stage(self, stage: str, seed: int, *, same_for_all: bool) -> RunContext:
         """The same for one of the stages."""

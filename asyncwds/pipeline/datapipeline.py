@@ -25,7 +25,7 @@ from asyncwds.pipeline.iteration import Iteration
 from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
 from asyncwds.pipeline.length import add_length_method, remove_length_method
 from asyncwds.pipeline.run import Run, repeated
-from asyncwds.pipeline.states import from_state
+from asyncwds.pipeline.states import State, from_state
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.seeds import dataset_seed
@@ -204,7 +204,7 @@ class DataPipeline(Generic[ItemT_co]):
             )
         self._set(reseeded(self._description, state.seed))
         self.set_epoch(state.progress.epoch)
-        self._iterations.resume(state)
+        self._iterations.resume(state if state.merged is None else _with_remainder(state, self._description))
 
     def stats(self) -> Stats:
         """Counts of the latest iteration, also while it runs: in this process, or the sum of what a DataLoader's workers did.
@@ -317,6 +317,12 @@ class DataPipeline(Generic[ItemT_co]):
 
     def _repr_html_(self) -> str:
         return html_block(repr(self))
+
+
+def _with_remainder(state: State, description: Description) -> State:
+    from asyncwds.pipeline.elastic import with_remainder  # noqa: PLC0415 - few need it
+
+    return with_remainder(state, description)
 
 
 def _same(one: Description, other: Description) -> bool:

@@ -14,6 +14,7 @@ from asyncwds.pipeline.describe import describe_stage
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.stages.map import Map
+from asyncwds.shards.splitters import single_node_only, split_by_node
 
 SHOWN = 200  # characters of a stage
 HASHED = 10_000  # of more urls than that, as many are looked at
@@ -38,7 +39,7 @@ def _shards(source: Source) -> dict[str, Any]:
         "urls": _digest(source.urls),
         "shardshuffle": source.shardshuffle,
         "draw": None if source.draw is None else _hash(repr(source.draw)),
-        "splitters": [None if each is None else _function(each) for each in (source.nodesplitter, source.workersplitter)],
+        "splitters": [None if each is None else _splitter(each) for each in (source.nodesplitter, source.workersplitter)],
         "files": [None if each is None else _function(each) for each in (source.select_files, source.rename_files)],
         "interleave": turns,
         "order": prefetch.order,
@@ -64,6 +65,11 @@ def _function(function: Any) -> str:
     return str(getattr(getattr(function, "func", function), "__qualname__", type(function).__name__))
 
 
+def _splitter(splitter: Any) -> str:
+    """On one rank, where alone that runs, the default does the same as `split_by_node`."""
+    return _function(split_by_node if splitter is single_node_only else splitter)
+
+
 def _first(head: Any) -> str:
     return type(head).__name__
 
@@ -78,27 +84,28 @@ def _stage(stage: Any) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", described)[:SHOWN]
 
 
-def differences(saved: Any, own: Mapping[str, Any], *, strict: bool) -> list[str]:
+def differences(saved: Any, own: Mapping[str, Any], *, strict: bool, of: tuple[str, str] = ("in the state", "here")) -> list[str]:
     """What is another thing than in the state. Without `strict`, options of stages may be, and how long an iteration is."""
     if not isinstance(saved, Mapping):
         return []
     found = []
+    one, other = of
     if saved.get("shards") != own["shards"]:
         before, now = saved.get("shards") or {}, own["shards"] or {}
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        found += [f"{_WORDS.get(name, name)}: {before.get(name)!r} in the state, {now.get(name)!r} here" for name in names]
+        found += [f"{_WORDS.get(name, name)}: {before.get(name)!r} {one}, {now.get(name)!r} {other}" for name in names]
     stages = list(saved.get("stages", []))
     if len(stages) != len(own["stages"]):
-        found.append(f"the stages: {', '.join(stages)} in the state, {', '.join(own['stages'])} here")
+        found.append(f"the stages: {', '.join(stages)} {one}, {', '.join(own['stages'])} {other}")
     else:
         found += [
-            f"stage {number}: {before} in the state, {now} here"
+            f"stage {number}: {before} {one}, {now} {other}"
             for number, (before, now) in enumerate(zip(stages, own["stages"], strict=True))
             if (before != now if strict else before.partition("(")[0] != now.partition("(")[0])
         ]
     if strict:
         found += [
-            f"{name} of an iteration: {saved.get(name)} in the state, {own[name]} here"
+            f"{name} of an iteration: {saved.get(name)} {one}, {own[name]} {other}"
             for name in ("passes", "items")
             if saved.get(name) != own[name]
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial, wraps
@@ -40,6 +40,7 @@ class _Ran:
     account: Account
     run: ref[Run]
     first_items: int
+    base: Mapping[str, Any] | None
 
 
 class Iterations:
@@ -59,15 +60,17 @@ class Iterations:
         self._counters = Counters(recorder_for(f"epoch {epoch}", place))
         slot = self._epochs.slot(place)
         publish = None if slot is None else partial(worker_stats.publish, slot, self._counters, place, epoch)
+        if self._resumed is not None and self._resumed.progress.epoch != epoch:
+            self._resumed = None  # it was gone on with elsewhere: by a worker that came before this one
         resumed = self._resumed
         if resumed is None:
             return Run(description, epoch, place, self._counters, publish)
         resumed.require_place(place)
-        return Run(description, epoch, place, self._counters, publish, resumed.passes, ended=resumed.progress.ended)
+        return Run(description, epoch, place, self._counters, publish, resumed.passes, resumed.base, ended=resumed.progress.ended)
 
     def iterate(self, started: Run, describe: Callable[[], dict[str, Any]]) -> Iteration:
         progress = Progress(started.epoch) if self._resumed is None else self._resumed.progress
-        ran = _Ran(started.seed, started.place, started.account, ref(started), progress.items)
+        ran = _Ran(started.seed, started.place, started.account, ref(started), progress.items, started.base)
         self._latest, self._resumed, self._ahead = (progress, ran), None, None
         iteration = Iteration(started, progress, partial(self._as_dict, ran, describe))
         self._running.add(iteration)
@@ -75,7 +78,7 @@ class Iterations:
 
     def _as_dict(self, ran: _Ran, describe: Callable[[], dict[str, Any]], progress: Progress, passes: PassState) -> dict[str, Any]:
         self._warn(passes)
-        return as_state(State(ran.seed, progress, passes, ran.place), describe())
+        return as_state(State(ran.seed, progress, passes, ran.place, ran.base), describe())
 
     def _warn(self, passes: PassState) -> None:
         """Once about each reason."""

@@ -50,6 +50,9 @@ class ResumableStage(Stage, Protocol):
 
     It has an attribute `gives_what_it_takes` that says whether its items are those that it takes, perhaps in another order or not
     all of them: then what a stage behind it held is made again without it. Else one item comes of what an item was made of.
+
+    Where other ranks and workers go on with an epoch it is opened anew, and the samples that it held come from its source as others
+    do. `elastic = True` says that it does right then; `chooses_by_chance`, that it may leave out another time what it once gave.
     """
 
     def reopen(self, source: Stream, context: RunContext, state: Any) -> ResumableStream:

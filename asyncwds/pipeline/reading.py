@@ -10,21 +10,20 @@ from functools import partial
 from itertools import count, islice
 from typing import Any, ClassVar, NamedTuple
 
-from asyncwds.bridges.block_bridge import Bridge, OpenSource
-from asyncwds.bridges.loop_thread import loop_factory
+from asyncwds.bridges.block_bridge import Bridge
 from asyncwds.bridges.threaded_source import Feed
-from asyncwds.engine.positions import Delivered, HeldShard, Position, as_json, from_json, pack_shards, unpack_shards
-from asyncwds.engine.refetch import open_refetch, plan_spans
+from asyncwds.engine.positions import Delivered, HeldShard, Position, as_json, from_json, pack_shards
 from asyncwds.engine.source import Source
-from asyncwds.engine.stream import BlockStream, turn_samples, window_bytes
+from asyncwds.engine.stream import BlockStream, turn_samples
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.held import Ref
 from asyncwds.pipeline.protocol import JsonValue, Stream
+from asyncwds.pipeline.reading_again import SamplesAgain, SingleSamples, held_of, open_bridge
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream, stream_over
 from asyncwds.runtime.counters import Counters
-from asyncwds.samples import Origin, Sample
+from asyncwds.samples import Sample
 from asyncwds.shards.directory import ClaimedShard
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
@@ -44,23 +43,27 @@ class SourceStage:
         return self.source.empty_check
 
     def open(self, source: Stream, context: RunContext) -> ReadStream:
-        bridge = self._bridge(context, None)
-        run = ReadRun(self.source, context.counters, None)
-        return ReadStream(StageStream(lambda: run.items(bridge), source), run)
+        return self._opened(source, context, None, 0, late=False)
 
     def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ReadStream:
         """Where samples are read again first, the others are fetched when the first of them is asked for."""
         start = position_of(state, self.source.urls)
-        bridge = None if is_late(state) else self._bridge(context, start)
-        run = ReadRun(self.source, context.counters, start)
-        return ReadStream(StageStream(lambda: run.items(bridge or self._bridge(context, start)), source), run)
+        return self._opened(source, context, start, given_alone(state), late=is_late(state))
 
-    def _bridge(self, context: RunContext, start: Position | None) -> Bridge:
-        begin = partial(self.source.open, context.epoch, context.worker_info, context.counters, start)
-        return _bridge(begin, self.source, context)
+    def _opened(self, source: Stream, context: RunContext, start: Position | None, given: int, *, late: bool) -> ReadStream:
+        own, place, epoch = self.source, context.worker_info, context.epoch
+        shards, alone, remainder = own.shards(epoch, place), None, context.remainder  # it may refuse the place
+        if remainder is not None:
+            share = remainder.share(place, own.seed, epoch, own.records)
+            shards = iter(share.shards)
+            alone = SingleSamples(share.samples, remainder.held, given, partial(SamplesAgain, own, context))
+        begin = partial(own.read, islice(shards, 0 if start is None else start.entered, None), context.counters, start)
+        bridge = None if late or (alone is not None and alone.left) else open_bridge(begin, own, context)
+        run = ReadRun(own, context.counters, start, alone)
+        return ReadStream(StageStream(lambda: run.items(lambda: bridge or open_bridge(begin, own, context)), source), run)
 
     def read_again(self, context: RunContext, refs: Iterable[Ref], state: JsonValue) -> SamplesAgain:
-        return SamplesAgain(self.source, context, refs, state)
+        return SamplesAgain(self.source, context, *held_of(refs, state, self.source.urls))
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,14 @@ class TarSamples:
         return ReadStream(StageStream(lambda: self._read(source, context, run, start), source), run)
 
     def read_again(self, context: RunContext, refs: Iterable[Ref], state: JsonValue) -> SamplesAgain:
-        return SamplesAgain(self.source, context, refs, state)
+        return SamplesAgain(self.source, context, *held_of(refs, state, ()))
 
     def _read(self, shards: Stream, context: RunContext, run: ReadRun, start: Position | None) -> Generator[Sample]:
         feed = context.resources.hold(Feed(run.noting(_shards(shards))))
         bridges: list[Bridge] = []  # the one, which the engine may be running for before it is known here
         try:
-            bridges.append(_bridge(partial(self._opened, feed, bridges, context.counters, start), self.source, context))
-            yield from run.items(bridges[0])
+            bridges.append(open_bridge(partial(self._opened, feed, bridges, context.counters, start), self.source, context))
+            yield from run.items(lambda: bridges[0])
         finally:
             context.resources.close()  # before the stages that give the shards, one of which the feed may wait for
 
@@ -163,34 +166,26 @@ class Drawing(Iterator[Shard | None]):
         return open_now < self._slots or local_path(latest.shard.url) is None
 
 
-def _bridge(opened: OpenSource, source: Source, context: RunContext) -> Bridge:
-    return context.resources.hold(
-        Bridge(
-            opened,
-            window=window_bytes(source.prefetch),
-            counters=context.counters,
-            loop_factory=loop_factory(source.prefetch),
-        )
-    )
-
-
 class ReadRun:
-    """The samples of one pass, and how far whoever takes them has come."""
+    """The samples of one pass, and how far whoever takes them has come. First are those of `alone`, and then those of shards."""
 
-    def __init__(self, source: Source, counters: Counters, start: Position | None) -> None:
+    def __init__(self, source: Source, counters: Counters, start: Position | None, alone: SingleSamples | None = None) -> None:
         self._source = source
         self._counters = counters
         self._start = start
+        self._alone = alone
         self._delivered = Delivered(turn_samples(source.prefetch), start)
         self._comes_and_goes = False
 
-    def items(self, bridge: Bridge) -> Iterator[Sample]:
+    def items(self, bridge: Callable[[], Bridge]) -> Iterator[Sample]:
         source, counters, samples = self._source, self._counters, self._delivered.samples
-        for block in bridge:
+        if self._alone is not None:
+            yield from self._alone.samples()
+        for block in bridge():
             yield from samples(block)
             if block.error is not None and not source.handle_error(block, counters):
                 break
-        if self._start is None:
+        if self._start is None and self._alone is None:
             source.check_not_empty(counters)
 
     def noting(self, shards: Iterator[Drawn]) -> Generator[Drawn]:
@@ -202,7 +197,8 @@ class ReadRun:
     def state(self) -> dict[str, Any]:
         if self._comes_and_goes:
             raise SpecError(COMES_AND_GOES)
-        return {"position": as_json(self._delivered.position(), self._source.urls)}
+        position = as_json(self._delivered.position(), self._source.urls)
+        return {"position": position} if self._alone is None else {"position": position, "alone": self._alone.given}
 
     def know(self, shards: Mapping[int, HeldShard]) -> None:
         """Those of which samples were held when the state was taken that this goes on from."""
@@ -210,7 +206,8 @@ class ReadRun:
 
     def shards(self, indexes: Iterable[int]) -> JsonValue:
         """What is known of shards of which samples are held."""
-        return pack_shards(self._delivered.known, sorted(indexes), self._source.urls)
+        known = self._delivered.known
+        return pack_shards(known if self._alone is None else {**self._alone.held, **known}, sorted(indexes), self._source.urls)
 
 
 class ReadStream(ResumableStageStream):
@@ -235,21 +232,9 @@ def is_late(state: Any) -> bool:
     return bool(state.get("shards"))
 
 
-class SamplesAgain:
-    """Samples that were read before: the requests are made when this is made, all together, and waited for when one is wanted."""
-
-    def __init__(self, source: Source, context: RunContext, refs: Iterable[Ref], state: Any) -> None:
-        places = [Origin(*ref) for ref in refs]
-        self.shards = unpack_shards(state.get("shards"), sorted({place.shard for place in places}), source.urls)
-        spans = plan_spans(places, self.shards)
-        self._bridge = _bridge(partial(open_refetch, source, spans, context.counters), source, context)
-        self._samples: dict[Ref, Sample] | None = None
-
-    def sample(self, ref: Ref) -> Sample:
-        """One of its own: stages may change it."""
-        if self._samples is None:
-            self._samples = {sample._origin: sample for block in self._bridge for sample in block.samples}  # noqa: SLF001 - its key
-        return self._samples[ref].copy()
+def given_alone(state: Any) -> int:
+    """How many of `SingleSamples` were given."""
+    return int(state.get("alone", 0))
 
 
 def _shards(items: Iterator[Any]) -> Generator[Drawn]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 from weakref import finalize
 
+from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.adapt import adapt_all, first_needed, last_reader, last_splitter
 from asyncwds.pipeline.clock import StageClock, stage_name
@@ -19,6 +20,7 @@ from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.protocol import ReplayingStage, Stream
+from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
 from asyncwds.pipeline.resuming import OpenStage, Reopening, collect_states
 from asyncwds.pipeline.streams import NoItems, passing
 from asyncwds.runtime.counters import Counters
@@ -55,6 +57,7 @@ class Run:
         counters: Counters,
         publish: Callable[[], None] | None = None,
         resumed: PassState | None = None,
+        base: Mapping[str, Any] | None = None,
         *,
         ended: bool = False,
     ) -> None:
@@ -64,6 +67,7 @@ class Run:
         self._stages = adapt_all(description.stages)
         self.epoch = epoch
         self.place = place
+        self.base = base
         self._counters = counters
         self._clock = StageClock(counters, publish)
         finalize(self, self._clock.stop).atexit = False  # an iterator may be dropped without being closed
@@ -86,7 +90,8 @@ class Run:
         self._progress = progress = progress or self._progress
         first = self._first
         self._before = progress.items - first.items
-        passes = repeated(self._one_pass, self._description.passes, first.number, given=first.items > 0)
+        not_empty = passes_of(self.base) | ({first.number} if first.items else set())
+        passes = repeated(self._one_pass, self._description.passes, first.number, not_empty)
         skip = first.items if first.stages is None else first.skip
         items = islice(passes, skip, None) if skip else passes
         return items if self._description.items is None else islice(items, max(0, self._description.items - progress.items))
@@ -163,10 +168,13 @@ class Run:
             self._streams = {}
 
     def _open(self, number: int) -> None:
-        # The passes of one iteration must not have the orders of the next iterations.
         self._number = number
-        self._context = self._context_of(self.epoch + (number << 32))
+        self._context = replace(self._context_of(epoch_of_pass(self.epoch, number)), remainder=self._remainder(number))
         self._stream = self._open_stages(self._context, self._resumed.stages)
+
+    def _remainder(self, number: int) -> Remainder | None:
+        head = self._description.stages[0]
+        return remainder_of(self.base, number, head.urls) if isinstance(head, Source) else None
 
     def _context_of(self, epoch: int) -> RunContext:
         return RunContext(self._description.seed, epoch, self.place, self._counters)
@@ -225,7 +233,8 @@ class Run:
         try:
             yield self._stream
             # What was left out of a pass that was gone on with, nobody knows.
-            if getattr(self._stages[0], "empty_check", None) is not False and not self._resumed.items:
+            partly = self._resumed.items or self._context.remainder is not None
+            if getattr(self._stages[0], "empty_check", None) is not False and not partly:
                 for check in self._context.checks:
                     check()
         except GeneratorExit:
@@ -239,15 +248,23 @@ class Run:
             self._stream.close()
 
 
+def epoch_of_pass(epoch: int, number: int) -> int:
+    """The passes of one iteration must not have the orders of the next iterations."""
+    return epoch + (number << 32)
+
+
 def repeated(
-    one_pass: Callable[[int], AbstractContextManager[Iterable[Any]]], passes: int | None, first: int = 0, *, given: bool = False
+    one_pass: Callable[[int], AbstractContextManager[Iterable[Any]]],
+    passes: int | None,
+    first: int = 0,
+    not_empty: Container[int] = (),
 ) -> Generator[Any, None, None]:
     """The items of so many passes, each opened by its number; without end if that is None.
 
-    One that gives nothing ends them, so that repeating an empty dataset does not spin; the first is not empty if `given`.
+    One that gives nothing ends them, so that repeating an empty dataset does not spin, but for those of which others gave some.
     """
     for number in count(first) if passes is None else range(first, passes):
-        empty = number != first or not given
+        empty = number not in not_empty
         with one_pass(number) as items:
             for item in items:
                 empty = False

@@ -16,12 +16,17 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class State:
-    """How far an iteration has come: `place` is where it ran, None where it has not begun."""
+    """How far an iteration has come: `place` is where it ran, None where it has not begun.
+
+    `base` is what others left of the epoch, who began it; `merged` how far each of them had come, of which that is to be made.
+    """
 
     seed: int
     progress: Progress
     passes: PassState = PassState()  # noqa: RUF009 - frozen
     place: WorkerInfo | None = None
+    base: Mapping[str, Any] | None = None
+    merged: Mapping[str, Any] | None = None
 
     @property
     def drops_items(self) -> bool:
@@ -34,12 +39,12 @@ class State:
         if self.place is None or self.place == place or not self.progress.items or self.progress.ended:
             return
         raise SpecError(
-            f"the state is that of {_described(self.place)}, and this is {_described(place)}: an epoch is gone on with by as many "
-            "ranks and workers as began it, each from its own state"
+            f"the state is that of {describe_place(self.place)}, and this is {describe_place(place)}: as many ranks and workers as "
+            "began an epoch go on with it, each from its own state, or others from what `merge_state_dicts` makes of all of them"
         )
 
 
-def _described(place: WorkerInfo) -> str:
+def describe_place(place: WorkerInfo) -> str:
     return f"worker {place.worker} of {place.num_workers} of rank {place.rank} of {place.world_size}"
 
 
@@ -62,6 +67,8 @@ def as_state(state: State, description: Mapping[str, Any]) -> dict[str, Any]:
             "reads_shards": passes.reads_shards,
             "kept": passes.kept,
         },
+        "base": state.base,
+        **({} if state.merged is None else {"merged": state.merged}),
     }
 
 
@@ -75,7 +82,7 @@ def from_state(state: Any) -> State:
         if state["format"] != FORMAT:
             raise SpecError(f"the state has format {state['format']}, and this version of asyncwds knows format {FORMAT}")
         place = None if state["worker_info"] is None else WorkerInfo(*state["worker_info"])
-        return State(seed, progress, PassState(**state["pass"]), place)
+        return State(seed, progress, PassState(**state["pass"]), place, state.get("base"), state.get("merged"))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, SpecError):
             raise

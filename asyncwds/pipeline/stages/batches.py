@@ -95,12 +95,12 @@ class Unbatched:
         for batch in items:
             run.item = batch
             try:
-                rows = _rows(batch)
+                rows, number = _rows(batch)
             except Exception as error:  # noqa: BLE001 - batches that are none; the handler decides
                 if run.goes_on(error):
                     continue
                 return
-            yield from given.of(rows)
+            yield from given.of(rows, number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class UnlistedRun:
             if not isinstance(batch, list):
                 raise SpecError(f"unlisted needs lists, not {type(batch).__name__}; unbatched takes columns apart")
             self._batch = batch
-            yield from self._rows.of(iter(batch))
+            yield from self._rows.of(iter(batch), len(batch))
 
     def lineage(self) -> tuple[SampleTrace, ...]:
         return trace_of(self._batch, self._source)
@@ -147,18 +147,19 @@ class Rows:
 
     def __init__(self, passed: int = 0) -> None:
         self._passed = passed
-        self._given = 0
+        self._given = self._number = 0
 
-    def of(self, rows: Iterator[Any]) -> Iterator[Any]:
+    def of(self, rows: Iterator[Any], number: int) -> Iterator[Any]:
         passed, self._passed = self._passed, 0
-        self._given = passed
+        self._given, self._number = passed, number
         for row in islice(rows, passed, None):
             self._given += 1
             yield row
         self._given = 0
 
     def state(self, lineage: Callable[[], tuple[SampleTrace, ...]]) -> dict[str, Any]:
-        return {"held": [lineage()] if self._given else [], "row": self._given or self._passed}
+        held = [lineage()] if self._given else []
+        return {"held": held, "row": self._given or self._passed, "rows": self._number}
 
     @classmethod
     def after(cls, state: Any) -> Rows:
@@ -169,7 +170,7 @@ class Rows:
             raise SpecError(f"not the state of a stage that takes batches apart: {show_value(state)}") from error
 
 
-def _rows(batch: Any) -> Iterator[Any]:
+def _rows(batch: Any) -> tuple[Iterator[Any], int]:
     if not isinstance(batch, (tuple, list, dict)):
         raise SpecError(f"unbatched needs tuples, lists or dicts of columns, not {type(batch).__name__}; batched belongs before it")
     columns = [_entries(column) for column in (batch.values() if isinstance(batch, dict) else batch)]
@@ -179,11 +180,12 @@ def _rows(batch: Any) -> Iterator[Any]:
     if len(set(lengths)) != 1:
         raise SampleError(f"the columns of a batch must be of one length, not {lengths}")
     rows = zip(*columns, strict=True)
-    return (dict(zip(batch, row, strict=True)) for row in rows) if isinstance(batch, dict) else rows
+    dicts = (dict(zip(batch, row, strict=True)) for row in rows) if isinstance(batch, dict) else rows
+    return dicts, lengths[0] or 0
 
 
 def _entries(column: Any) -> Any:
-    return list(_rows(column)) if isinstance(column, dict) else column
+    return list(_rows(column)[0]) if isinstance(column, dict) else column
 
 
 def batched(

@@ -1,0 +1,92 @@
+"""Samples that are read by themselves: those that stages held, and single ones that others left of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from asyncwds.bridges.block_bridge import Bridge, OpenSource
+from asyncwds.bridges.loop_thread import loop_factory
+from asyncwds.engine.positions import HeldShard, unpack_shards
+from asyncwds.engine.refetch import open_refetch, plan_spans
+from asyncwds.engine.source import Source
+from asyncwds.engine.stream import window_bytes
+from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.held import Ref
+from asyncwds.samples import Origin, Sample
+
+
+def open_bridge(opened: OpenSource, source: Source, context: RunContext) -> Bridge:
+    return context.resources.hold(
+        Bridge(
+            opened,
+            window=window_bytes(source.prefetch),
+            counters=context.counters,
+            loop_factory=loop_factory(source.prefetch),
+        )
+    )
+
+
+def held_of(refs: Iterable[Ref], state: Any, urls: Sequence[str]) -> tuple[list[Ref], dict[int, HeldShard]]:
+    """Samples that stages held, and what the state of the stage that reads shards says of their shards."""
+    held = list(refs)
+    return held, unpack_shards(state.get("shards"), sorted({index for index, _, _ in held}), urls)
+
+
+class SamplesAgain:
+    """Samples that were read before: the requests are made when this is made, all together, and waited for when one is wanted."""
+
+    def __init__(self, source: Source, context: RunContext, refs: Iterable[Ref], shards: Mapping[int, HeldShard]) -> None:
+        places = [Origin(*ref) for ref in refs]
+        self.shards = shards
+        spans = plan_spans(places, self.shards)
+        self._bridge = open_bridge(partial(open_refetch, source, spans, context.counters), source, context)
+        self._samples: dict[Ref, Sample] | None = None
+
+    def sample(self, ref: Ref) -> Sample:
+        """One of its own: stages may change it."""
+        if self._samples is None:
+            self._samples = {sample._origin: sample for block in self._bridge for sample in block.samples}  # noqa: SLF001 - its key
+        return self._samples[ref].copy()
+
+
+class SingleSamples:
+    """Samples by where they are, in batches, of which the next one is fetched while one is given. `given` were given before."""
+
+    def __init__(
+        self,
+        batches: list[list[Ref]],
+        held: Mapping[int, HeldShard],
+        given: int,
+        fetch: Callable[[Iterable[Ref], Mapping[int, HeldShard]], SamplesAgain],
+    ) -> None:
+        self.held = held
+        self.given = given
+        self._batches = batches
+        self._fetch = fetch
+        self._ahead = self._next(iter(self._rest()))
+
+    @property
+    def left(self) -> bool:
+        return bool(self._ahead)
+
+    def _rest(self) -> Iterator[list[Ref]]:
+        passed = self.given
+        for batch in self._batches:
+            rest, passed = batch[passed:], max(0, passed - len(batch))
+            if rest:
+                yield rest
+
+    def samples(self) -> Iterator[Sample]:
+        while self._ahead:
+            refs, fetched, later = self._ahead
+            self._ahead = self._next(later)
+            for ref in refs:
+                sample = fetched.sample(ref)
+                self.given += 1
+                yield sample
+
+    def _next(self, batches: Iterator[list[Ref]]) -> tuple[list[Ref], SamplesAgain, Iterator[list[Ref]]] | None:
+        refs = next(batches, None)
+        return None if refs is None else (refs, self._fetch(refs, self.held), batches)
