@@ -18,6 +18,7 @@ from asyncwds.cli.cache import list_cache
 from asyncwds.cli.demo import demo
 from asyncwds.cli.index import make_index
 from asyncwds.cli.ls import list_samples
+from asyncwds.cli.state import state
 from asyncwds.errors import WdsError
 from asyncwds.formatting.escaping import printable
 
@@ -53,5 +54,5 @@ def main() -> None:
     """Streams WebDataset shards from disks, web servers and buckets with many requests in flight."""
 
 
-for command in (list_samples, bench, make_index, list_cache, demo):
+for command in (list_samples, bench, make_index, list_cache, state, demo):
     main.add_command(command)

@@ -107,6 +107,13 @@ def from_json(state: Any, generation: int, urls: Sequence[str]) -> Remainder:
         raise SpecError(f"not what is left of an epoch: {show_value(state)}") from error
 
 
+def count_left(packed: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Of one as JSON: whole shards, rests of shards, and samples."""
+    samples = packed["samples"]
+    number = samples["samples"] if isinstance(samples, Mapping) else len(samples)
+    return len(_unpack_numbers(packed["whole"])), len(packed["rests"]), number
+
+
 def _url_of(index: int, urls: Sequence[str]) -> str | None:
     return urls[index] if index < len(urls) else None
 
