@@ -45,6 +45,15 @@ def refs_of(held: Sequence[Held]) -> tuple[list[Ref], list[int] | None]:
     return refs, None if counts is None or set(counts) == {1} else counts
 
 
+def joined_refs(held: Sequence[Held], waiting: Sequence[tuple[Ref, ...]]) -> tuple[list[Ref], list[int] | None]:
+    """The same, with those behind them of which the places are known."""
+    refs, counts = refs_of(held)
+    if waiting:
+        counts = [*(counts or repeat(1, len(held))), *map(len, waiting)]
+        refs += chain.from_iterable(waiting)
+    return refs, None if counts is None or set(counts) == {1} else counts
+
+
 def _made_of(item: Held) -> list[Ref | None]:
     if isinstance(item, Sample):
         return [getattr(item, "_origin", None)]

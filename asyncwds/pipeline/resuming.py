@@ -12,7 +12,7 @@ from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import Resources, RunContext
-from asyncwds.pipeline.held import Ref, pack_refs, refs_of, unpack_refs
+from asyncwds.pipeline.held import Ref, joined_refs, pack_refs, unpack_refs
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import Stage, Stream
 from asyncwds.pipeline.streams import NoItems, StageStream
@@ -23,10 +23,15 @@ States = list[Any]
 """Of each stage, what it keeps; None is nothing."""
 OpenStage = tuple[str, Stage, RunContext]
 """A stage by its name, and what it is opened with."""
+NOTHING_AGAIN: Mapping[int, ChainedStream] = {}
 
 
-def collect_states(stages: Sequence[OpenStage], streams: Mapping[int, Any], base: int) -> States:
+def collect_states(
+    stages: Sequence[OpenStage], streams: Mapping[int, Any], base: int, again: Mapping[int, ChainedStream] = NOTHING_AGAIN
+) -> States:
     """The states of the streams from number `base` on, which is the one that gives samples; those before it give shards.
+
+    `again` has what stages held in the state that this pass was opened from: they may not have taken all of it yet.
 
     Raises SpecError where a stage has none, which says why.
     """
@@ -34,11 +39,15 @@ def collect_states(stages: Sequence[OpenStage], streams: Mapping[int, Any], base
     shards: set[int] = set()
     for number in range(base, len(stages)):
         state = _state_of(stages[number], streams.get(number))
-        if isinstance(state, Mapping) and state.get("held"):
+        waiting = again[number].waiting() if number in again else []
+        if waiting and not isinstance(state, Mapping):
+            raise SpecError(f"{stages[number][0]} has not taken yet what it held")
+        if isinstance(state, Mapping) and (state.get("held") or waiting):
             _require_again(stages[base : number + 1], streams[base])
-            refs, counts = refs_of(state["held"])
+            refs, counts = joined_refs(state.get("held", ()), waiting)
             shards.update([shard for shard, _, _ in refs])
-            state = {**state, "held": pack_refs(refs, counts)}
+            own = {"own": len(state.get("held", ()))} if waiting else {}
+            state = {**state, **own, "held": pack_refs(refs, counts)}
         states[number] = state
     if shards:
         states[base] = {**states[base], "shards": streams[base].shards(shards)}
@@ -81,6 +90,8 @@ class Reopening:
             for number, state in enumerate(states)
             if isinstance(state, Mapping) and state.get("held")
         }
+        self.again: dict[int, ChainedStream] = {}
+        """The sources of stages that held something."""
         self._samples: Any = None
         if self._refs:
             head: Any = stages[base][1]
@@ -94,8 +105,8 @@ class Reopening:
             return stage.open(source, context)
         refs = self._refs.get(number, [])
         if refs:
-            source = ChainedStream(self._again(number, refs), source)
-            state = {**state, "held": refs}
+            source = self.again[number] = ChainedStream(self._again(number, refs), refs, source)
+            state = {**state, "held": refs[: state.get("own", len(refs))]}
         stream: Any = stage.reopen(source, context, state)  # type: ignore[attr-defined] # it has one, or there would be no state
         if number == self._base and self._samples is not None:
             stream.know(self._samples.shards)
@@ -146,10 +157,12 @@ class CheckedStream:
 
 
 class ChainedStream:
-    """The items of some streams, and then those of another one."""
+    """The items of some streams, which were made of these samples, and then those of another stream."""
 
-    def __init__(self, first: Iterable[Any], then: Stream) -> None:
+    def __init__(self, first: Iterable[Any], refs: list[tuple[Ref, ...]], then: Stream) -> None:
         self._first = first
+        self._refs = refs
+        self._given = 0
         self._then = then
         self._current: Any = then
         self._items: Iterator[Any] = iter(())
@@ -167,10 +180,16 @@ class ChainedStream:
         for stream in self._first:
             self._current = stream
             try:
-                yield from stream
+                for item in stream:
+                    self._given += 1
+                    yield item
             finally:
                 stream.close()
         self._current = self._then
+
+    def waiting(self) -> list[tuple[Ref, ...]]:
+        """What the first items that were not asked for yet are made of."""
+        return self._refs[self._given :]
 
     def lineage(self) -> tuple[SampleTrace, ...]:
         found: tuple[SampleTrace, ...] = self._current.lineage()

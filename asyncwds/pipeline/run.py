@@ -21,7 +21,7 @@ from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.protocol import ReplayingStage, Stream
 from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
-from asyncwds.pipeline.resuming import OpenStage, Reopening, collect_states
+from asyncwds.pipeline.resuming import ChainedStream, OpenStage, Reopening, collect_states
 from asyncwds.pipeline.streams import NoItems, passing
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.worker_info import WorkerInfo
@@ -80,6 +80,7 @@ class Run:
         self._recent: Recent | None = None
         self.account = Account(self._first)
         self._streams: dict[int, Any] = {}
+        self._again: dict[int, ChainedStream] = {}
         self._needed = 0  # the first stage that is opened
         self._stream: Stream = NoItems(Resources())
         if not ended and not self._first.kept:
@@ -123,7 +124,7 @@ class Run:
         stages, reason = None, "an error ended it" if self._failed else None
         if items and not self._failed:
             try:
-                stages = collect_states(self._opened, self._streams, self._base)
+                stages = collect_states(self._opened, self._streams, self._base, self._again)
             except SpecError as error:
                 reason = error.message
         if stages is None and items:
@@ -165,7 +166,7 @@ class Run:
             items = self._progress.items - self._before
             self.account.latest = PassState(self._number, items) if self._progress.ended else self.state()
             self.account.closed = True
-            self._streams = {}
+            self._streams, self._again = {}, {}
 
     def _open(self, number: int) -> None:
         self._number = number
@@ -187,6 +188,7 @@ class Run:
         self._base = max(first, reader, 0)
         self._opened = self._with_contexts(context)
         reopening = None if states is None else Reopening(self._opened, states, self._base)
+        self._again = {} if reopening is None else reopening.again
         stream: Stream = NoItems(context.resources)
         for number, (_, stage, own) in enumerate(self._opened[:last]):
             if number < first:

@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -221,6 +222,35 @@ def test_again_and_again_and_then_the_next_epoch(urls: str, name: str) -> None:
         data = make()
         data.load_state_dict(state)
     assert [given + list(map(plain, data)), list(map(plain, data))] == whole
+
+
+def slowly(sample: Any) -> Any:
+    time.sleep(0.002)  # longer than what workers wait for more
+    return sample
+
+
+def as_it_is(sample: Any) -> Any:
+    return sample
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_state_while_what_was_held_is_still_being_read_again(urls: str, batch: int) -> None:
+    """Workers ask for it little by little: what they have not asked for yet must not be lost."""
+
+    def make(function: Callable[[Any], Any] = slowly) -> Any:
+        return of(urls).map(function).listed(batch).map(str, workers=2)
+
+    whole = list(map(plain, make(as_it_is)))
+    given, state = taken(make(as_it_is), 2)
+    waiting = 0
+    for step in (1, 1, 2, 1):
+        data = make()
+        data.load_state_dict(state)
+        first, state = taken(data, step)
+        given += first
+        waiting += "own" in state["pass"]["stages"][-1]
+    assert waiting
+    assert given + rest_of(make(), state) == whole
 
 
 @pytest.mark.parametrize("name", ["interleaved, shuffled", "two shuffles", "random numbers"])
