@@ -64,7 +64,7 @@ def of(urls: str, rng: Random, **options: Any) -> Any:
     """With parts and connections as they come."""
     interleave = options.pop("interleave", 1)
     prefetch = wds.Prefetch(
-        part_bytes=rng.choice([512, 4000, 1 << 20]),
+        part_bytes=rng.choice([4096, 20_000, 1 << 20]),
         connections=rng.choice([interleave, interleave + 2, 9]),
         interleave=interleave,
         interleave_samples=2,
