@@ -26,6 +26,8 @@ from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.fluid import FluidInterface
 from asyncwds.pipeline.item_functions import NumberOfWorkers
 from asyncwds.pipeline.item_types import ItemT_co, StageFunction
+from asyncwds.pipeline.lanes import Lanes
+from asyncwds.pipeline.loaders import FluidWrapper
 from asyncwds.pipeline.reading import TarSamples
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.seeds import dataset_seed
@@ -216,6 +218,18 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
     def __getitem__(self, wanted: Any) -> Any:
         """As `sample`; a slice gives a list, for which samples are fetched together."""
         return self.random_access()[wanted]
+
+    def lanes(self, number: int) -> FluidWrapper[ItemT_co]:
+        """The epoch in so many streams, of which each rank and worker reads some, an item of each in turn.
+
+        What stands before runs for each of the lanes by itself, and what stands behind for what a rank gives. So in steps with as
+        many items of each lane, as batches of a size in proportion to the lanes of a rank are, all ranks together have the same
+        samples in each step, for every number of ranks that divides the lanes, until the first lane ends. The buffer of
+        `prefetch` is shared out among the lanes of a rank.
+
+        Raises SpecError behind `repeat` and `with_epoch`; the iteration does so where ranks times workers do not divide the lanes.
+        """
+        return FluidWrapper(Lanes(self._description, number), seed=self.seed)
 
     def close(self) -> None:
         """As of all pipelines; files and connections for random access too."""

@@ -28,6 +28,8 @@ def reseeded(description: Description, seed: int) -> Description:
     head, *stages = description.stages or (None,)
     if isinstance(head, Source) and head.seed != seed:
         return replace(description, stages=(replace(head, seed=seed), *stages), seed=seed)
+    if hasattr(head, "reseeded"):
+        return replace(description, stages=(head.reseeded(seed), *stages), seed=seed)
     return replace(description, seed=seed)
 
 

@@ -10,6 +10,7 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.fingerprint import differences
+from asyncwds.pipeline.merging_lanes import LANES, merge_lanes
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.states import State, as_state, describe_place, from_state
 from asyncwds.runtime.worker_info import WorkerInfo
@@ -39,6 +40,8 @@ def merge_state_dicts(states: Iterable[Any], missing: Literal["error", "redelive
     if len(found) == 1 and first.merged is not None:
         return dict(saved)
     _require_alike([saved for saved, _ in found])
+    if _begins_with(saved) == LANES:
+        return merge_lanes([state for _, state in found], saved["description"], missing)
     places = _by_place([state for _, state in found])
     if not places:
         return dict(saved)  # nobody has begun
@@ -94,10 +97,10 @@ def _begun(saved: Saved) -> tuple[Saved, State]:
     state = from_state(saved)
     passes, begun = state.passes, state.progress.items and not state.progress.ended
     description = saved["description"] or {}
-    if description.get("shards") is None:
-        head = (description.get("stages") or ["nothing that is known"])[0]
+    if description.get("shards") is None and _begins_with(saved) != LANES:
         raise SpecError(
-            f"a pipeline that begins with {head}, and not with the shards of a WebDataset, is gone on with at its size only"
+            f"a pipeline that begins with {_begins_with(saved)}, and not with the shards of a WebDataset, is gone on with at its "
+            "size only"
         )
     if description.get("items") is not None:
         raise SpecError(
@@ -110,6 +113,11 @@ def _begun(saved: Saved) -> tuple[Saved, State]:
         who = "" if state.place is None else f" of {describe_place(state.place)}"
         raise SpecError(f"the state{who} does not say which samples were given: {passes.reason}")
     return saved, state
+
+
+def _begins_with(saved: Saved) -> str:
+    stages = (saved["description"] or {}).get("stages")
+    return str(stages[0]) if stages else "nothing that is known"
 
 
 def _require_alike(states: Sequence[Saved]) -> None:

@@ -58,17 +58,21 @@ def as_state(state: State, description: Mapping[str, Any]) -> dict[str, Any]:
         "ended": state.progress.ended,
         "worker_info": None if state.place is None else list(astuple(state.place)),
         "description": description,
-        "pass": {
-            "number": passes.number,
-            "items": passes.items,
-            "skip": passes.skip,
-            "stages": passes.stages,
-            "reason": passes.reason,
-            "reads_shards": passes.reads_shards,
-            "kept": passes.kept,
-        },
+        "pass": pass_as_json(passes),
         "base": state.base,
         **({} if state.merged is None else {"merged": state.merged}),
+    }
+
+
+def pass_as_json(passes: PassState) -> dict[str, Any]:
+    return {
+        "number": passes.number,
+        "items": passes.items,
+        "skip": passes.skip,
+        "stages": passes.stages,
+        "reason": passes.reason,
+        "reads_shards": passes.reads_shards,
+        "kept": passes.kept,
     }
 
 

@@ -1,0 +1,80 @@
+"""States of ranks that read lanes, made into one with all lanes: each rank goes on with those that are its own then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.progress import PassState, Progress
+from asyncwds.pipeline.states import State, as_state, describe_place, pass_as_json
+
+LANES = "Lanes"
+
+
+def merge_lanes(states: Sequence[State], description: Mapping[str, Any], missing: str) -> dict[str, Any]:
+    """Raises SpecError where lanes are missing, and where a stage behind them keeps something."""
+    first = states[0]
+    going = [state for state in states if state.passes.stages]
+    if not going:
+        return as_state(first, description)  # nobody has begun, or all have ended
+    passes = going[0].passes
+    if any(state.passes.number != passes.number for state in going):
+        raise SpecError("the states are of different passes over the data: lanes are gone on with in one of them")
+    head = _head_of(going[0])
+    lanes = _lanes_of(going) | _ended_lanes([state for state in states if state.progress.ended], head["number"])
+    absent = [lane for lane in range(head["number"]) if lane not in lanes]
+    if absent and missing == "error" and len(states) < _number_of_places(states):
+        raise SpecError(
+            f'there are no states of the lanes {", ".join(map(str, absent))}; missing="redeliver" takes it that they gave nothing, '
+            "and what they gave comes again"
+        )
+    lanes |= {lane: _lane(0, ended=False) for lane in absent}
+    items = sum([came[0] for came, _ in lanes.values()])
+    rest = [None] * (len(passes.stages or ()) - 1)
+    merged = PassState(passes.number, items, 0, [{**head, "lanes": {str(lane): lanes[lane] for lane in sorted(lanes)}}, *rest])
+    return as_state(State(first.seed, Progress(first.progress.epoch, items), merged), description)
+
+
+def _number_of_places(states: Sequence[State]) -> int:
+    return max([state.place.world_size * state.place.num_workers for state in states if state.place is not None], default=0)
+
+
+def _head_of(state: State) -> Any:
+    return (state.passes.stages or [{}])[0]
+
+
+def _lane(items: int, *, ended: bool) -> list[Any]:
+    return [[items, ended], pass_as_json(PassState())]
+
+
+def _lanes_of(states: Sequence[State]) -> dict[int, Any]:
+    """Of a lane that several know, what has come furthest: others have it from an earlier state."""
+    lanes: dict[int, Any] = {}
+    for state in states:
+        _require_nothing_kept(state)
+        try:
+            for lane, (came, passes) in _head_of(state)["lanes"].items():
+                known = lanes.get(int(lane))
+                if known is None or known[0] < came:
+                    lanes[int(lane)] = [came, passes]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SpecError(f"not the state of lanes: {show_value(_head_of(state))}") from error
+    return lanes
+
+
+def _ended_lanes(states: Sequence[State], number: int) -> dict[int, Any]:
+    """Those of ranks that have come to the end, and do not say how."""
+    places = [state.place for state in states if state.place is not None]
+    return {
+        lane: _lane(0, ended=True)
+        for place in places
+        for lane in range(place.rank * place.num_workers + place.worker, number, place.world_size * place.num_workers)
+    }
+
+
+def _require_nothing_kept(state: State) -> None:
+    if state.passes.skip or any(each is not None for each in (state.passes.stages or ())[1:]):
+        where = "" if state.place is None else f" of {describe_place(state.place)}"
+        raise SpecError(f"in the state{where} a stage behind the lanes keeps items: such stages belong before them")
