@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from asyncwds.errors import redact
 from asyncwds.formatting.reprs import html_table, show_value
 
+PADDING = "__padding__"
+"""A field of samples that says whether this one is there a second time, so that each place has as many."""
 SHOWN_FIELDS = 20  # of a sample, in its repr
 
 

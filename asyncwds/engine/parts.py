@@ -85,6 +85,7 @@ class ShardRun:
     next_start: int | None = 0  # first byte of which no part has been started; None if all have
     first: tuple[int, int] = (0, 0)  # ordinal and offset of the first sample that is read
     wanted: int = 0  # ordinal of the first one that is given out
+    end: int | None = None  # byte before which what is wanted ends, where that is known
     seekable: bool = True  # its next sample can be read without those before it, as far as is known
     parts: deque[Part] = field(default_factory=deque)  # started and not read to their end, in order
 
@@ -94,6 +95,17 @@ class ShardRun:
         return self.next_start - self.parts[0].start - self.parts[0].taken if self.parts and self.next_start is not None else 0
 
     used: list[Part] = field(default_factory=list)  # read to their end, with a buffer to recycle
+
+    @property
+    def bound(self) -> int | None:
+        """The byte before which reading ends, as far as is known."""
+        known = [stop for stop in (self.end, self.total) if stop is not None]
+        return min(known, default=None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is read from its beginning to its end."""
+        return not self.first[1] and (self.shard.limit is None or self.shard.limit.to_end)
 
     @property
     def startable(self) -> bool:
@@ -106,6 +118,8 @@ def run_of(shard: Shard, sequence: int) -> ShardRun:
     if shard.begin is not None:
         wanted, ordinal, offset, identity = shard.begin
         run.first, run.wanted, run.next_start, run.identity = (ordinal, offset), wanted, offset, identity
+    if shard.limit is not None:
+        run.end = shard.limit.end
     return run
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -17,7 +17,7 @@ from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import Block
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
-from asyncwds.shards.shard import Begin, Shard
+from asyncwds.shards.shard import Begin, Limit, Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class OpenShard:
     """A shard that is read to before the sample `wanted` (an ordinal).
 
     `ordinal` and `offset` [bytes] are of the first sample to be read: that one or one before it. `identity` is of the object.
+    `limit` is not in a state: the plan has it.
     """
 
     sequence: int
@@ -34,10 +35,11 @@ class OpenShard:
     ordinal: int = 0
     offset: int = 0
     identity: str | None = None
+    limit: Limit | None = None
 
     def rest(self) -> Shard:
         begin = Begin(self.wanted, self.ordinal, self.offset, self.identity)
-        return Shard(self.url, self.index, None if begin == Begin() else begin)
+        return Shard(self.url, self.index, None if begin == Begin() else begin, self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ class Position:
     turn: int = 0
     left: int = 0
     gap: int | None = None
+
+
+def with_limits(position: Position, entered: Sequence[Shard]) -> Position:
+    """The same, with the limits of its shards; `entered` are those of the plan that have been begun."""
+    return replace(position, open=tuple([replace(shard, limit=entered[shard.sequence].limit) for shard in position.open]))
 
 
 class Turn(NamedTuple):

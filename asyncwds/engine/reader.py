@@ -199,6 +199,11 @@ class ShardReader:
         return not (self._decompressor.compressed or self._parser.depends_on_earlier or self._options.strict)
 
     @property
+    def ordinal(self) -> int:
+        """That of the next sample: as many have begun."""
+        return self._grouper.ordinal
+
+    @property
     def passable(self) -> int:
         """Bytes of the object behind those fed so far that need not be read."""
         parser = self._parser
@@ -243,6 +248,12 @@ class ShardReader:
         if trailing is not None:
             early.add_note(trailing.message)
         yield self.abort(early)
+
+    def finish_at_sample(self) -> Iterator[Block]:
+        """In place of `finish` where the bytes end behind a sample: that sample."""
+        if self._parser is not None and self._parser.error is None and not self._parser.is_amid_member:
+            held, self.held = self.held, 0
+            yield Block(self._grouper.finish(), held)
 
     def _tar(self) -> TarParser:
         if self._parser is None:

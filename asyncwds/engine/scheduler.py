@@ -150,7 +150,8 @@ class Scheduler:
 
     def _size(self, run: ShardRun) -> int:
         size = self._part_bytes(run)
-        return size if run.total is None or run.next_start is None else min(size, run.total - run.next_start)
+        bound = run.bound
+        return size if bound is None or run.next_start is None else min(size, bound - run.next_start)
 
     def _next_run(self) -> ShardRun | None:
         if self._todo:
@@ -169,12 +170,12 @@ class Scheduler:
     def _start(self, run: ShardRun) -> Part:
         assert run.next_start is not None
         size = self._size(run)
-        stop = None if run.state is ShardState.RANGED and run.total is None else run.next_start + size
+        stop = None if run.state is ShardState.RANGED and run.bound is None else run.next_start + size
         part = Part(run, run.next_start, stop, size)
         self._buffers.resize(self.sizes.most_for(self.connections, self.budget), self.budget)
         if self._deserves_a_buffer(run, part) and (buffer := self._buffers.lend()):
             part.buffer, part.reserved = buffer, self._buffers.size
-        run.next_start = None if stop == run.total else stop
+        run.next_start = None if stop == run.bound else stop
         run.parts.append(part)
         if run.state is ShardState.WAITING:
             run.state = ShardState.PROBING
@@ -242,10 +243,11 @@ class Scheduler:
             return
         run.state = ShardState.RANGED
         self._usual = run.total or 0
-        if run.total is not None and part.stop is not None and part.stop >= run.total:
+        bound = run.bound
+        if bound is not None and part.stop is not None and part.stop >= bound:
             if part.buffer is None:
-                self._release(part, part.stop - run.total)
-            part.stop, run.next_start = run.total, None
+                self._release(part, part.stop - bound)
+            part.stop, run.next_start = bound, None
         if run.startable:
             insort(self._todo, run, key=attrgetter("sequence"))
 

@@ -24,6 +24,7 @@ from asyncwds.settings.cache import Cache
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.plan import Draw, Splitter, plan
+from asyncwds.shards.sample_split import SampleSplit, padding_in
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.splitters import single_node_only, split_by_worker
 from asyncwds.storage.base import Fetcher
@@ -48,6 +49,7 @@ class Source:
     `cache` keeps what comes from either, unless it is local. `records` are what manifests know of shards, by url.
     `verify` compares shards with the checksums that manifests list, or that their stores keep.
     `listing` is called with what each shard has that was read to its end.
+    `split` takes the place of both splitters and `draw`: each place has as many samples.
     """
 
     urls: Sequence[str]
@@ -70,6 +72,7 @@ class Source:
     cache: Cache | None = None
     records: Mapping[str, ShardRecord] = field(default_factory=dict)
     listing: Callable[[ShardListing], object] | None = None
+    split: SampleSplit | None = None
 
     def __post_init__(self) -> None:
         checks.whole_fields(self, 0, "shardshuffle")
@@ -83,6 +86,8 @@ class Source:
         checks.instance("cache", self.cache, Cache, optional=True)
 
     def shards(self, epoch: int, place: WorkerInfo) -> Iterator[Shard]:
+        if self.split is not None:
+            return self.split.plan(self.urls, seed=self.seed, epoch=epoch, place=place, shardshuffle=self.shardshuffle)
         return plan(
             self.urls,
             seed=self.seed,
@@ -97,6 +102,15 @@ class Source:
     def open(self, epoch: int, place: WorkerInfo, counters: Counters) -> AbstractAsyncContextManager[BlockStream]:
         """The engine, running on the current loop until the context is left."""
         return self.read(self.shards(epoch, place), counters)
+
+    def padding(self, epoch: int, place: WorkerInfo) -> Callable[[int, int], bool] | None:
+        """Whether a sample, by its shard and ordinal, is there a second time; None where samples don't say so."""
+        return padding_in(self.shards(epoch, place)) if self.marks_padding else None
+
+    @property
+    def marks_padding(self) -> bool:
+        """Whether samples say if they are there a second time."""
+        return self.split is not None and self.split.uneven == "pad"
 
     @asynccontextmanager
     async def read(

@@ -13,6 +13,7 @@ from time import perf_counter
 
 from asyncwds.engine.checksum_reader import with_checksum
 from asyncwds.engine.downloader import Downloader
+from asyncwds.engine.limit_reader import LimitReader
 from asyncwds.engine.listing_reader import ListingReader
 from asyncwds.engine.parts import ShardRun, run_of
 from asyncwds.engine.positions import Position, Turn
@@ -39,6 +40,11 @@ class _Reading:
     rest: Block | None = None  # what a turn in the rotation left over
     finishing: bool = False
     wanted: int = 0  # ordinal of the sample before which none is given out; 0 once it has come
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that is wanted has come, though the shard goes on."""
+        return isinstance(self.reader, LimitReader) and self.reader.complete
 
 
 class BlockStream:
@@ -158,7 +164,7 @@ class BlockStream:
                 reading.rest = None
                 if block is not None:
                     return self._given_out(run, reading, _without_given(reading, block) if reading.wanted else block)
-                if reading.reader.failed or reading.finishing:
+                if reading.reader.failed or reading.finishing or reading.complete:
                     return self._end(run, failed=reading.reader.failed)
             block = self._take(run)
             if block is not _NOTHING:  # which says: there is more to look at
@@ -194,13 +200,21 @@ class BlockStream:
         reading = self._readings.get(run)
         if reading is None:
             reader = self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url), run.first)
-            if self._options.listing is not None and isinstance(reader, ShardReader) and not run.first[1]:
-                reader = ListingReader(run, reader, self._options.listing)
-            reading = self._readings[run] = _Reading(self._with_checksum(run, reader), wanted=run.wanted)
+            reading = self._readings[run] = _Reading(self._around(run, reader), wanted=run.wanted)
         return reading
 
+    def _around(self, run: ShardRun, reader: Reader) -> Reader:
+        if not isinstance(reader, ShardReader):
+            return self._with_checksum(run, reader)
+        whole = reader
+        if self._options.listing is not None and run.whole:
+            reader = ListingReader(run, reader, self._options.listing)
+        reader = self._with_checksum(run, reader)
+        limit = run.shard.limit
+        return reader if limit is None else LimitReader(run, limit, reader, whole)
+
     def _with_checksum(self, run: ShardRun, reader: Reader) -> Reader:
-        if not self._options.verify or run.first[1]:  # of a part nobody knows the checksum
+        if not self._options.verify or not run.whole:  # of a part nobody knows the checksum
             return reader
         listed = self._options.listed(run.shard.url)
         return with_checksum(run, reader, listed) if listed or run.checksum else reader
@@ -223,11 +237,10 @@ class BlockStream:
         if self._turn_samples:
             block = self._cut_to_turn(reading, block)
         ends = (
-            reading.finishing
-            and reading.rest is None
+            reading.rest is None
             and block.error is None
             and not reading.reader.failed
-            and not length_hint(reading.blocks, 1)
+            and (reading.complete or (reading.finishing and not length_hint(reading.blocks, 1)))
         )
         turn = Turn(shards, index, left, rotation.entered, run, len(block.samples), ends)
         return Block(block.samples, block.nbytes, block.error, (turn,))

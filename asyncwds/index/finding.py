@@ -29,7 +29,7 @@ def find_index(urls: Sequence[str], access: Access, cache: Cache | None) -> Inde
     Blocks. Raises SpecError for a file that is damaged, and what reading the shards would.
     """
     folder = None if cache is None else cache_folder(cache)
-    found = run_on_own_loop(partial(_find, urls, access, folder))
+    found = find_kept(urls, access, cache)
     missing = [url for url, shard in zip(urls, found, strict=True) if shard is None]
     if missing:
         made = {shard.url: shard for shard in index_shards(missing, access, Counters(), _nothing).shards}
@@ -39,6 +39,11 @@ def find_index(urls: Sequence[str], access: Access, cache: Cache | None) -> Inde
             files = {place: encode(Index((made[url],)), place) for url, place in places.items()}
             run_on_own_loop(partial(write_files, files, access))
     return Index(tuple([shard for shard in found if shard is not None]))
+
+
+def find_kept(urls: Sequence[str], access: Access, cache: Cache | None) -> list[ShardIndex | None]:
+    """Of each shard: what a cache has, else what is beside it, else None. Blocks. Raises SpecError for a file that is damaged."""
+    return run_on_own_loop(partial(_find, urls, access, None if cache is None else cache_folder(cache)))
 
 
 def cache_folder(cache: Cache) -> str:

@@ -47,8 +47,9 @@ class Loader(Generic[T_co]):
             self.close()
 
     def __len__(self) -> int:
-        """That of the dataset. Raises TypeError where it has none, as all objects without a `len()` do."""
-        return len(self.dataset)  # type: ignore[arg-type]
+        """That of the dataset in so many processes. Raises TypeError where it has none, as all objects without a `len()` do."""
+        items_per_rank: Callable[[int], int] | None = getattr(self.dataset, "items_per_rank", None)
+        return len(self.dataset) if items_per_rank is None else items_per_rank(self._settings.processes)  # type: ignore[arg-type]
 
     def set_epoch(self, epoch: int) -> None:
         """The number of the next iteration, as the dataset's."""

@@ -23,7 +23,7 @@ from asyncwds.pipeline.fingerprint import differences, fingerprint, order_of
 from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
 from asyncwds.pipeline.iteration import Iteration
 from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
-from asyncwds.pipeline.length import add_length_method, remove_length_method
+from asyncwds.pipeline.length import add_length_method, count_items_of, remove_length_method
 from asyncwds.pipeline.run import Run, repeated
 from asyncwds.pipeline.states import State, from_state
 from asyncwds.pipeline.tracebacks import users_frames
@@ -31,6 +31,7 @@ from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.stats import Stats, with_head
 from asyncwds.runtime.torch_iterable import TorchIterable
+from asyncwds.runtime.worker_info import current_worker_info
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -301,6 +302,15 @@ class DataPipeline(Generic[ItemT_co]):
         """Gives this pipeline a `len()`, for those who ask for one, and returns it. It changes nothing else."""
         self.size = checks.whole("with_length: n", n, 0)
         return add_length_method(self)
+
+    def items_per_rank(self, num_workers: int = 1) -> int:
+        """How many items an iteration has on this rank, where `num_workers` workers share it. `len()` is that for one worker.
+
+        The process that makes a DataLoader is asked for `len()`, and nobody tells it how many workers there will be:
+        `dataset.with_length(dataset.items_per_rank(4))` does. Raises TypeError where nobody knows how many items there are.
+        """
+        place = replace(current_worker_info(), worker=0, num_workers=checks.whole("items_per_rank: num_workers", num_workers, 1))
+        return self.size if hasattr(self, "size") else count_items_of(self._description, place)
 
     def __add__(self, other: Any) -> Any:
         """torch's ChainDataset: the items of this, and then those of the other."""

@@ -22,6 +22,7 @@ from asyncwds.pipeline.dataset_shards import (
     make_spool_list,
     take_as_they_are,
 )
+from asyncwds.pipeline.dataset_split import SEED, require_split, with_sample_split
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.fluid import FluidInterface
 from asyncwds.pipeline.item_functions import NumberOfWorkers
@@ -37,6 +38,7 @@ from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.settings.cache import Cache, cache_arguments, cache_of
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.shards.plan import Splitter
+from asyncwds.shards.sample_split import Uneven
 from asyncwds.shards.splitters import single_node_only, split_by_worker, splits_by_itself
 from asyncwds.shards.url_list import UrlList
 from asyncwds.storage.base import Fetcher
@@ -79,7 +81,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
     rename_files    called before that: gives the name to use
     empty_check     no sample at all is an error
     verbose         a line on stderr for each shard when it is opened
-    seed            of every random order; without it $WDS_SEED, or drawn once, here
+    seed            of every random order; without it $WDS_SEED, or drawn once, here; 0 with split="samples"
     prefetch        how far to read ahead; `16` is short for `Prefetch(connections=16)`
     retry, http     how requests are made, and made again
     storage         settings of buckets: `S3(...)`, or URL prefixes with settings, `{"s3://mine/": S3(profile="mine")}`
@@ -90,6 +92,10 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
     strict          what stands behind the end of a shard, and a key that comes again in it, is an error and no ShardWarning
     index           `Index`, or path or URL of a file with one, or several such: for `len()`, and for samples by number and key
     keep_index      keep the index of each shard that is read to its end: in the cache, or beside local shards
+    split           "samples" gives each rank and worker as many samples as all others, of which it must know how many each
+                    shard has: by `index`, a manifest, or what `asyncwds index` or `keep_index` left. "shards" is the rule
+    uneven          of samples that don't divide: "drop" some, "pad" with others that come again (`__padding__` says of
+                    each sample whether it is one), or "error", which it is without this
 
     The object describes: it holds no thread, loop or socket, can be pickled and printed, and methods that add stages return
     new ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its
@@ -128,6 +134,8 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         strict: bool = False,
         index: str | PathLike[str] | Index | Sequence[str | PathLike[str]] | None = None,
         keep_index: bool = False,
+        split: Literal["shards", "samples"] = "shards",
+        uneven: Uneven | None = None,
     ) -> None:
         checks.one_of("mode", mode, (None, "resampled", *SPOOL_MODES))
         checks.flag("resampled", resampled)
@@ -144,7 +152,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
             shardshuffle=shardshuffle,
         )
         self.update_cache_info(args)
-        self._describe(Description((), dataset_seed(seed), passes=_passes(repeat)))
+        self._describe(Description((), dataset_seed(seed, SEED if split == "samples" else None), passes=_passes(repeat)))
         access = as_access(http, retry, storage)
         lookup = take_as_they_are if fetcher is not None else partial(look_up, access=access)
         own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, find_spool_folder(urls, args.mode)
@@ -182,6 +190,9 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
             checks.require(not listed, "an index is for a list of shards, and not for a folder in which they come and go")
             self._index = load_given_index(index, source.urls, access)
             source = with_counts(source, self._index)
+        require_split(split, uneven, source, listed=listed)
+        if split == "samples":
+            source, self._index = with_sample_split(source, uneven, self._index)
         for stage in (
             make_sharing_stages(source) if own_list and folder is None else ()
         ):  # what is claimed of a folder is no other process's
@@ -205,7 +216,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         head, *stages = self.pipeline
         if self._reader is None or self._reader[0] is not head or self._reader[1] != (connections, gap):
             self._reader = head, (connections, gap), open_reader(head, self._index, connections, gap)
-        return make_access(self._reader[2], stages, self.seed)
+        return make_access(self._reader[2], head, stages, self.seed)
 
     def sample(self, wanted: int | str) -> ItemT_co:
         """The item of one sample, by its number or its key; see `random_access`. Raises NoSuchSampleError."""

@@ -71,7 +71,7 @@ def open_reader(source: Any, index: Index | None, connections: int, gap: int) ->
     return SampleReader(index.for_urls(source.urls), places, parser)
 
 
-def make_access(reader: SampleReader, stages: Sequence[Any], seed: int) -> RandomAccess:
+def make_access(reader: SampleReader, source: Source, stages: Sequence[Any], seed: int) -> RandomAccess:
     from asyncwds.index.access import RandomAccess  # noqa: PLC0415 - heavy
 
-    return RandomAccess(reader, ItemByItem(tuple(stages), seed))
+    return RandomAccess(reader, ItemByItem(tuple(stages), seed, source.marks_padding))

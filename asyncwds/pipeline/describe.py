@@ -40,7 +40,8 @@ def describe_head(head: Any) -> str:
         return show_value(head)
     changed = changed_fields(head) | changed_fields(head.access)
     settings = [f"{name}={show_value(changed[name])}" for name in SOURCE_FIELDS if changed.get(name)]
-    return ", ".join([shorten_urls(head.urls), *settings])
+    split = [] if head.split is None else ["split='samples'", f"uneven={head.split.uneven!r}"]
+    return ", ".join([shorten_urls(head.urls), *settings, *split])
 
 
 def describe_stage(stage: Any) -> str:

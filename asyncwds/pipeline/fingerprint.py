@@ -43,6 +43,7 @@ def _shards(source: Source) -> dict[str, Any]:
         "files": [None if each is None else _function(each) for each in (source.select_files, source.rename_files)],
         "interleave": turns,
         "order": prefetch.order,
+        "split": None if source.split is None else f"samples, uneven={source.split.uneven!r}, {_hash(repr(source.split.counts))}",
     }
 
 
@@ -112,4 +113,9 @@ def differences(saved: Any, own: Mapping[str, Any], *, strict: bool, of: tuple[s
     return found
 
 
-_WORDS = {"count": "the number of urls", "urls": "the urls (digest)", "files": "select_files and rename_files"}
+_WORDS = {
+    "count": "the number of urls",
+    "urls": "the urls (digest)",
+    "files": "select_files and rename_files",
+    "split": "split, and numbers of samples (digest)",
+}

@@ -12,18 +12,24 @@ from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.streams import stream_over
-from asyncwds.samples import Sample
+from asyncwds.samples import PADDING, Sample
 
 
 @dataclass(frozen=True)
 class ItemByItem:
-    """What the stages make of a sample: each is opened for it alone. `stages` stand behind the first of a pipeline."""
+    """What the stages make of a sample: each is opened for it alone. `stages` stand behind the first of a pipeline.
+
+    `marks_padding`: samples say whether they are padding, which they are not.
+    """
 
     stages: Sequence[Any]
     seed: int
+    marks_padding: bool = False
 
     def __call__(self, sample: Sample) -> Any:
         """Raises SpecError where they make no item of it, or several; and what they raise."""
+        if self.marks_padding:
+            sample[PADDING] = False
         if not self.stages:
             return sample
         context = RunContext(self.seed)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, TypeVar
 
-from asyncwds.pipeline.description import count_items, is_countable
-from asyncwds.runtime.worker_info import current_worker_info
+from asyncwds.pipeline.description import Description, count_items, is_countable
+from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
 
 T = TypeVar("T")
 
@@ -34,9 +34,14 @@ def _with_length(kind: Any) -> Any:
 def _length(self: Any) -> int:
     if hasattr(self, "size"):
         return int(self.size)
-    if not is_countable(self._description):  # the list of stages was changed; a TypeError is what objects without a len() give
+    return count_items_of(self._description, current_worker_info())
+
+
+def count_items_of(description: Description, place: WorkerInfo) -> int:
+    """The items of the place's rank. Raises TypeError where nobody knows: it is what objects without a `len()` give."""
+    if not is_countable(description):
         raise TypeError("of these stages nobody knows how many items they give")
-    return count_items(self._description, current_worker_info())
+    return count_items(description, place)
 
 
 def _reduced(self: Any) -> tuple[Any, ...]:

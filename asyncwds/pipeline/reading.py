@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from asyncwds.bridges.block_bridge import Bridge
 from asyncwds.bridges.threaded_source import Feed
-from asyncwds.engine.positions import Delivered, HeldShard, Position, as_json, from_json, pack_shards
+from asyncwds.engine.positions import Delivered, HeldShard, Position, as_json, from_json, pack_shards, with_limits
 from asyncwds.engine.source import Source
 from asyncwds.engine.stream import BlockStream, turn_samples
 from asyncwds.errors import SpecError
@@ -57,7 +57,10 @@ class SourceStage:
             share = remainder.share(place, own.seed, epoch, own.records)
             shards = iter(share.shards)
             alone = SingleSamples(share.samples, remainder.held, given, partial(SamplesAgain, own, context))
-        begin = partial(own.read, islice(shards, 0 if start is None else start.entered, None), context.counters, start)
+        passed = 0 if start is None else start.entered
+        if start is not None and own.split is not None:
+            start, passed = with_limits(start, list(islice(shards, passed))), 0
+        begin = partial(own.read, islice(shards, passed, None), context.counters, start)
         bridge = None if late or (alone is not None and alone.left) else open_bridge(begin, own, context)
         run = ReadRun(own, context.counters, start, alone)
         return ReadStream(StageStream(lambda: run.items(lambda: bridge or open_bridge(begin, own, context)), source), run)

@@ -14,7 +14,7 @@ from asyncwds.engine.source import Source
 from asyncwds.engine.stream import window_bytes
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.held import Ref
-from asyncwds.samples import Origin, Sample
+from asyncwds.samples import PADDING, Origin, Sample
 
 
 def open_bridge(opened: OpenSource, source: Source, context: RunContext) -> Bridge:
@@ -43,12 +43,16 @@ class SamplesAgain:
         spans = plan_spans(places, self.shards)
         self._bridge = open_bridge(partial(open_refetch, source, spans, context.counters), source, context)
         self._samples: dict[Ref, Sample] | None = None
+        self._padding = source.padding(context.epoch, context.worker_info)
 
     def sample(self, ref: Ref) -> Sample:
         """One of its own: stages may change it."""
         if self._samples is None:
             self._samples = {sample._origin: sample for block in self._bridge for sample in block.samples}  # noqa: SLF001 - its key
-        return self._samples[ref].copy()
+        sample = self._samples[ref].copy()
+        if self._padding is not None:
+            sample[PADDING] = self._padding(*sample._origin[:2])  # noqa: SLF001 - as above
+        return sample
 
 
 class SingleSamples:

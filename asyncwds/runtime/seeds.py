@@ -43,11 +43,13 @@ def _number(part: object) -> int:
     raise SpecError(f"a seed is made of numbers, text, bytes, None and tuples of such, not of {type(part).__name__}")
 
 
-def dataset_seed(seed: int | None) -> int:
-    """The seed given, else $WDS_SEED, else one that is drawn. Raises SpecError for one that is no whole number."""
+def dataset_seed(seed: int | None, otherwise: int | None = None) -> int:
+    """The seed given, else $WDS_SEED, else `otherwise`, else one that is drawn. Raises SpecError for what is no whole number."""
     if seed is not None:
         return checks.whole("seed", seed)
     text = os.environ.get("WDS_SEED")
+    if not text and otherwise is not None:
+        return otherwise
     if not text:
         return random.randrange(1_000_000)  # noqa: S311 - an order, not a secret; follows random.seed() as WebDataset does
     try:

@@ -12,6 +12,7 @@ from .likeness import are_alike as are_alike
 from .likeness import in_folder as in_folder
 from .manifests import ShardRecord as ShardRecord
 from .plan import pick as pick
+from .sample_split import SampleSplit as SampleSplit
 from .shard import Shard as Shard
 from .shuffle_quality import measure_shuffle as measure_shuffle
 from .url_list import UrlList as UrlList

@@ -18,13 +18,28 @@ class Begin(NamedTuple):
     identity: str | None = None
 
 
+class Limit(NamedTuple):
+    """In the middle of a shard or at its end: before the ordinal `stop`; `to_end` says that the shard has no more samples.
+
+    `end` [bytes] is where the last one ends; None is not known. `size` [bytes] is that of the shard of which this is known.
+    `padding` says whether the samples are given a second time; None where they don't say so.
+    """
+
+    stop: int
+    to_end: bool
+    end: int | None = None
+    size: int | None = None
+    padding: bool | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """One tar archive to read; `index` is its position in the full list of urls, before any split or shuffle.
 
-    It is read from `begin` on, if it has one.
+    It is read from `begin` on, if it has one, and to `limit`.
     """
 
     url: str
     index: int
     begin: Begin | None = None
+    limit: Limit | None = None

@@ -96,6 +96,11 @@ class Grouper:
         self._completed: list[Sample] | None = None  # by runs, since `feed` was called last
 
     @property
+    def ordinal(self) -> int:
+        """Of the sample that begins next."""
+        return self._ordinal
+
+    @property
     def pending_key(self) -> str | None:
         """Key of the sample that is still open."""
         return None if self._sample is None else self._sample["__key__"]

@@ -87,6 +87,11 @@ class TarParser:
         return self._context.has_global
 
     @property
+    def is_amid_member(self) -> bool:
+        """Whether the bytes so far end in a header or a payload."""
+        return self._open is not None or self._skip > 0 or bool(self._scraps)
+
+    @property
     def next_needed(self) -> int:
         """Offset of the next byte that the parser has to see."""
         return self.offset + self._skip

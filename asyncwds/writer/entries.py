@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from asyncwds.codecs.encoders import Encoder, ExtensionEncoder, unchanged
 from asyncwds.errors import EncodeError, SampleError, WdsError
+from asyncwds.samples import PADDING
 from asyncwds.tar.building import Headers
 from asyncwds.tar.grouping import base_plus_ext, is_meta
 from asyncwds.tar.headers import BLOCK, ZEROS
 
 # Whoever reads the sample gives it these anew; as members they would be refused there as fields that come twice.
-_GIVEN_BY_READERS = frozenset({"__key__", "__url__", "__local_path__"})
+_GIVEN_BY_READERS = frozenset({"__key__", "__url__", "__local_path__", PADDING})
 _REMEMBERED = 1024
 
 

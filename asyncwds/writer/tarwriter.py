@@ -23,7 +23,7 @@ class TarWriter:
     compress      True or "gz", "bz2", "xz", "zst"; None goes by the end of the name, False never compresses
     encoder       True encodes each field by its extension, False and None expect bytes; or a dict of encoders by extension, or a
                   callable sample → sample
-    keep_meta     also write fields that begin with an underscore, as text or JSON (`__key__`, `__url__` and `__local_path__` never)
+    keep_meta     also write fields that begin with an underscore, as text or JSON (`__key__` and others that readers give never)
     mtime         time [s] of all members; with 0, or any other number, the same samples give the same bytes. None is now
     format        None writes USTAR, with a PAX header for a member that needs one; or one of tarfile's formats, or its name
     check_names   refuse keys and fields that would come back as others when they are read

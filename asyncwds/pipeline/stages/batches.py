@@ -46,6 +46,11 @@ class Batched:
     def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
         return run_alone(self, source)
 
+    def gathered(self, items: int) -> int:
+        """How many batches these are, unless the handler skips some."""
+        whole, rest = divmod(items, self.batchsize)
+        return whole + (rest > 0 and self.partial)
+
     def open(self, source: Stream, context: RunContext) -> Stream:
         return open_loop(self._batches, source, context, f"batched({self.batchsize})", self.handler, self.batchsize)
 

@@ -1,0 +1,105 @@
+"""Shards of which so many samples are read: `LimitReader`, a reader around a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from asyncwds.engine.parts import ShardRun
+from asyncwds.engine.reader import Block, Reader, ShardReader
+from asyncwds.errors import ChangedError, StaleIndexError, WdsError
+from asyncwds.formatting.quantities import plural
+from asyncwds.samples import PADDING
+from asyncwds.shards.shard import Limit
+from asyncwds.storage.base import Chunk
+
+
+class LimitReader:
+    """Ends behind the last sample before a limit; `complete` says that it has come. It gives a StaleIndexError where the shard has
+    another number of samples than was counted, or is another one.
+
+    `parser` is the reader in `reader` that knows what it has parsed.
+    """
+
+    def __init__(self, run: ShardRun, limit: Limit, reader: Reader, parser: ShardReader) -> None:
+        self.complete = False
+        self._run = run
+        self._limit = limit
+        self._reader = reader
+        self._parser = parser
+        self._position = run.first[1]  # byte
+        self._stale = False
+
+    @property
+    def failed(self) -> bool:
+        return self._stale or (self._reader.failed and not self.complete)
+
+    @property
+    def held(self) -> int:
+        return self._reader.held
+
+    @property
+    def repeated_keys(self) -> int:
+        return self._reader.repeated_keys
+
+    @property
+    def seekable(self) -> bool:
+        return self._reader.seekable
+
+    def feed(self, chunk: Chunk) -> Iterable[Block]:
+        size, total = self._limit.size, self._run.total
+        if size is not None and total is not None and size != total:
+            return (self._stale_block(f"{size} bytes", f"{total} bytes"),)
+        self._position += len(chunk)
+        return self._own(self._reader.feed(chunk))
+
+    def detach(self) -> None:
+        self._reader.detach()
+
+    def finish(self) -> Iterator[Block]:
+        """Where it is known where the last sample ends, that is the end of the bytes too."""
+        limit = self._limit
+        ends_here = not limit.to_end and self._position == limit.end
+        yield from self._own(self._parser.finish_at_sample() if ends_here else self._reader.finish())
+        if not self.complete and not self.failed and self._parser.ordinal < limit.stop:
+            yield self._miscounted(self._parser.ordinal, "no more than ")
+
+    def abort(self, error: WdsError) -> Block:
+        begin = self._run.shard.begin
+        if isinstance(error, ChangedError) and begin is not None and begin.identity and self._position == self._run.first[1]:
+            return self._stale_block(f"the ETag {begin.identity}", "another one")
+        return self._cut(self._reader.abort(error))
+
+    def _own(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        for block in blocks:
+            yield self._cut(block)
+            if self.complete or self._stale:
+                return
+
+    def _cut(self, block: Block) -> Block:
+        samples, limit = block.samples, self._limit
+        if limit.padding is not None:
+            for sample in samples:
+                sample[PADDING] = limit.padding
+        seen = samples[-1]._origin[1] + 1 if samples else 0  # noqa: SLF001 - an Origin would be made for each
+        if seen < limit.stop or (seen == limit.stop and limit.to_end):
+            return block
+        own = samples[: len(samples) - seen + limit.stop] if seen > limit.stop else samples
+        if limit.to_end:
+            return self._miscounted(seen, "at least ", Block(own, block.nbytes))
+        self.complete = True
+        return Block(own, block.nbytes)  # an error behind them is another place's
+
+    def _miscounted(self, found: int, about: str, block: Block | None = None) -> Block:
+        counted = ("" if self._limit.to_end else "at least ") + plural(self._limit.stop, "sample")
+        return self._stale_block(counted, about + plural(found, "sample"), block)
+
+    def _stale_block(self, counted: str, found: str, block: Block | None = None) -> Block:
+        self._stale = True
+        error = StaleIndexError(
+            f"the shard is another one than its samples were counted of, by which split='samples' goes: {counted} then, "
+            f"{found} now; `asyncwds index` counts anew",
+            url=self._run.shard.url,
+        )
+        error.indexed, error.found = counted, found
+        samples, nbytes = ([], 0) if block is None else block[:2]
+        return Block(samples, nbytes, error)
