@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -430,3 +431,42 @@ def test_other_numbers_of_ranks_are_refused(folder):
     items.close()
     with pytest.raises(SpecError, match="at their number only"):
         make().load_state_dict(merged)
+
+
+@pytest.mark.parametrize("uneven", ["drop", "pad"])
+def test_lanes_have_as_many_and_can_be_gone_on_with_by_others(folder, monkeypatch, uneven):
+    def make() -> Any:
+        options = {"split": "samples", "uneven": uneven, "shardshuffle": True, "seed": 2}
+        dataset = wds.WebDataset(f"{folder}/s{{0..5}}.tar", index=folder / "s.wdsindex", **options)
+        return dataset.shuffle(5).map(lambda sample: (sample["__key__"], sample.get("__padding__"))).lanes(6)
+
+    def steps(world: int, found: list[list[Any]]) -> list[Any]:
+        return [sorted(chain.from_iterable(items)) for items in zip(*[batched(items, 6 // world) for items in found], strict=True)]
+
+    read = {world: at_each_place(monkeypatch, world, 1, lambda: list(make())) for world in (1, 2, 3)}
+    assert steps(1, read[1]) == steps(2, read[2]) == steps(3, read[3])
+    own = [key for key, padding in read[1][0] if not padding]
+    assert len(own) == len(set(own)) == (TOTAL if uneven == "pad" else TOTAL // 6 * 6)
+
+    def begun() -> Any:
+        dataset = make()
+        items = iter(dataset)
+        given = [next(items) for _ in range(9)]
+        state = dataset.state_dict()
+        items.close()
+        return given, state
+
+    def rest() -> Any:
+        dataset = make()
+        dataset.load_state_dict(merged)
+        return list(dataset)
+
+    before = at_each_place(monkeypatch, 2, 1, begun)
+    merged = wds.merge_state_dicts([state for _, state in before])
+    after = at_each_place(monkeypatch, 3, 1, rest)
+    assert {len(items) for items in after} == {(len(read[1][0]) - 18) // 3}
+    assert sorted(chain.from_iterable([given for given, _ in before] + after)) == sorted(read[1][0])
+
+
+def batched(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[begin : begin + size] for begin in range(0, len(items), size)]
