@@ -23,6 +23,7 @@ WdsError                       url, offset, key say where, as far as known
 │  └─ EncodeError              a field's value could not be written as bytes
 ├─ NoSuchSampleError           no sample has this number or key         (is a KeyError, and an IndexError)
 ├─ CacheError                  the local cache cannot be used           (is an OSError)
+├─ LostSamplesError            a tool lost samples: its own error
 ├─ SharedMemoryError           no room for a loader's batches           (is an OSError)
 └─ BridgeError                 an iterator used after a fork, or closed (is a RuntimeError)
    └─ WorkerDiedError          a process of a loader ended by itself
@@ -268,6 +269,10 @@ class WorkerDiedError(BridgeError):
 
     pid: int | None = None
     exitcode: int | None = None
+
+
+class LostSamplesError(WdsError):
+    """A tool read samples that it neither wrote nor dropped for a reason: a bug of the tool, or of the function it was given."""
 
 
 class SharedMemoryError(WdsError, OSError):

@@ -50,7 +50,7 @@ def test_bench_writes_a_trace(shard, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert len(of(read_trace(tmp_path / "out.json"), "X", "GET")) == 1
     refused = asyncwds("bench", "--trace", tmp_path / "out.json", "--shuffle", "10", shard)
-    assert refused.returncode == 2
+    assert refused.returncode == 1
     assert "--trace" in refused.stderr
 
 
@@ -74,7 +74,7 @@ def test_cache_lists_and_clears(shard, tmp_path):
     assert asyncwds("cache", "--clear", folder).stdout == "removed 10.2 kB\n"
     assert asyncwds("cache", folder).stdout == "0 B in 0 shards\n"
     assert [path.name for path in folder.iterdir()] == [".asyncwds"]
-    assert asyncwds("cache", tmp_path / "missing").returncode == 2
+    assert asyncwds("cache", tmp_path / "missing").returncode == 1
 
 
 @pytest.mark.parametrize("options", [["--summary"], []])
@@ -159,7 +159,7 @@ def test_a_cache_that_is_named(shard, tmp_path):
 )
 def test_options_that_make_no_sense(arguments, words):
     done = asyncwds(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr
 
 
@@ -225,16 +225,17 @@ def test_bench_says_what_it_read_and_what_limits(shard):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "status", "words"),
     [
-        (["ls", "nothing.tar"], "NotFoundError: No such file"),
-        (["ls", "gopher://x/y.tar"], "SpecError: no storage for gopher: urls"),
-        (["bench", "{1..3"], "SpecError"),
+        (["ls", "nothing.tar"], 3, "NotFoundError: No such file"),
+        (["ls", __file__], 2, "TarHeaderError: "),
+        (["ls", "gopher://x/y.tar"], 1, "SpecError: no storage for gopher: urls"),
+        (["bench", "{1..3"], 1, "SpecError"),
     ],
 )
-def test_an_error_is_one_line_and_status_1(arguments, words):
+def test_an_error_is_one_line_and_a_status_by_its_kind(arguments, status, words):
     done = asyncwds(*arguments)
-    assert done.returncode == 1
+    assert done.returncode == status
     assert done.stdout == ""
     assert done.stderr.startswith("asyncwds: ")
     assert words in done.stderr

@@ -15,16 +15,32 @@ import click
 from asyncwds import __version__
 from asyncwds.cli.bench import bench
 from asyncwds.cli.cache import list_cache
+from asyncwds.cli.cat import cat
 from asyncwds.cli.demo import demo
+from asyncwds.cli.filter import filter_samples
 from asyncwds.cli.index import make_index
 from asyncwds.cli.ls import list_samples
+from asyncwds.cli.split import split
 from asyncwds.cli.state import state
 from asyncwds.errors import WdsError
 from asyncwds.formatting.escaping import printable
+from asyncwds.tools.report import INTERRUPTED, USAGE, status_of
 
 
 class _Main(click.Group):
-    """Turns our errors into one line on stderr and exit status 1."""
+    """Turns our errors into one line on stderr and an exit status, see `asyncwds.tools.report`."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """What a command returns is its exit status."""
+        try:
+            status = super().main(*args, **{**options, "standalone_mode": False})
+        except click.ClickException as error:
+            error.show()
+            sys.exit(USAGE)
+        except click.Abort:  # Ctrl-C
+            click.echo("asyncwds: interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        sys.exit(status)
 
     def invoke(self, context: click.Context) -> Any:
         # What the encoding of the terminal does not have is shown escaped, as on stderr.
@@ -36,7 +52,7 @@ class _Main(click.Group):
                 return super().invoke(context)
         except WdsError as error:
             click.echo(f"asyncwds: {type(error).__name__}: {error}", err=True)
-            sys.exit(1)
+            sys.exit(status_of(error))
         except BrokenPipeError:
             # The reader of our output has gone (`| head`); Python would complain again when it flushes at exit.
             sys.stdout = None
@@ -54,5 +70,6 @@ def main() -> None:
     """Streams WebDataset shards from disks, web servers and buckets with many requests in flight."""
 
 
-for command in (list_samples, bench, make_index, list_cache, state, demo):
+for command in (list_samples, cat, split, filter_samples, bench, make_index, list_cache, state, demo):
     main.add_command(command)
+main.add_command(split, "reshard")

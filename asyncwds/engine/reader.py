@@ -45,6 +45,7 @@ class ReadOptions:
     """How members become samples: which are read, under which names, and how large they may be.
 
     `local_paths` adds `__local_path__` to samples of local shards. `raw` reads no tar: the samples are the chunks as they come.
+    `whole_members` gives `RawSample`s, with members as they stand in the archive, in place of samples.
     `headers_only` gives fields the `Extent` of their bytes as values.
     `verify` compares an object with the checksum of the whole that its store keeps, as its bytes come; or with what `listed`
     gives for its url, if that is not None.
@@ -58,11 +59,16 @@ class ReadOptions:
     local_paths: bool = True
     raw: bool = False
     headers_only: bool = False
+    whole_members: bool = False
     max_header_bytes: int = MAX_HEADER_BYTES
     verify: bool = True
     listed: Callable[[str], str | None] = _unlisted
     strict: bool = False
     listing: Callable[[ShardListing], object] | None = None
+
+    def size_of(self, sample: Any) -> int:
+        """Bytes of one item that the readers give out."""
+        return int(sample.nbytes) if self.whole_members else size_of(sample)
 
     def reader(self, shard: Shard, total: int | None, local_path: str | None, start: tuple[int, int] = (0, 0)) -> Reader:
         return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self, start)

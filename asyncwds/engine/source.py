@@ -50,6 +50,7 @@ class Source:
     `verify` compares shards with the checksums that manifests list, or that their stores keep.
     `listing` is called with what each shard has that was read to its end.
     `split` takes the place of both splitters and `draw`: each place has as many samples.
+    `whole_members` gives members as they stand in the archives, see `ReadOptions`.
     """
 
     urls: Sequence[str]
@@ -73,6 +74,7 @@ class Source:
     records: Mapping[str, ShardRecord] = field(default_factory=dict)
     listing: Callable[[ShardListing], object] | None = None
     split: SampleSplit | None = None
+    whole_members: bool = False
 
     def __post_init__(self) -> None:
         checks.whole_fields(self, 0, "shardshuffle")
@@ -148,6 +150,7 @@ class Source:
             listed=self._listed,
             strict=self.strict,
             listing=self.listing,
+            whole_members=self.whole_members,
         )
 
     def _listed(self, url: str) -> str | None:

@@ -17,6 +17,7 @@ from asyncwds.engine.limit_reader import LimitReader
 from asyncwds.engine.listing_reader import ListingReader
 from asyncwds.engine.parts import ShardRun, run_of
 from asyncwds.engine.positions import Position, Turn
+from asyncwds.engine.raw_reader import RawReader
 from asyncwds.engine.reader import Block, Reader, ReadOptions, ShardReader
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.errors import ChecksumError, redact
@@ -26,7 +27,6 @@ from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Distrusting, Fetcher
-from asyncwds.tar.grouping import size_of
 
 WORTH_A_SPAN = 10e-6  # [s]: shorter ones found nothing to unpack
 
@@ -199,8 +199,7 @@ class BlockStream:
     def _reading(self, run: ShardRun) -> _Reading:
         reading = self._readings.get(run)
         if reading is None:
-            reader = self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url), run.first)
-            reading = self._readings[run] = _Reading(self._around(run, reader), wanted=run.wanted)
+            reading = self._readings[run] = _Reading(self._around(run, self._make_reader(run)), wanted=run.wanted)
         return reading
 
     def _around(self, run: ShardRun, reader: Reader) -> Reader:
@@ -212,6 +211,11 @@ class BlockStream:
         reader = self._with_checksum(run, reader)
         limit = run.shard.limit
         return reader if limit is None else LimitReader(run, limit, reader, whole)
+
+    def _make_reader(self, run: ShardRun) -> Reader:
+        if self._options.whole_members:
+            return RawReader(run.shard, run.total, self._options)
+        return self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url), run.first)
 
     def _with_checksum(self, run: ShardRun, reader: Reader) -> Reader:
         if not self._options.verify or not run.whole:  # of a part nobody knows the checksum
@@ -249,7 +253,7 @@ class BlockStream:
         """Ends a turn after a fixed number of samples, wherever the chunks were cut."""
         if len(block.samples) > self._turn_left:
             now = block.samples[: self._turn_left]
-            size = min(block.nbytes, sum(map(size_of, now)))
+            size = min(block.nbytes, sum(map(self._options.size_of, now)))
             reading.rest = Block(block.samples[self._turn_left :], block.nbytes - size, block.error)
             block = Block(now, size)
         self._turn_left -= len(block.samples)

@@ -10,5 +10,8 @@ from .grouping import is_meta as is_meta
 from .grouping import size_of as size_of
 from .parser import Member as Member
 from .parser import TarParser as TarParser
+from .raw import RawMember as RawMember
+from .raw import RawSample as RawSample
+from .raw import new_member as new_member
 from .scanner import Scanner as Scanner
 from .scanner import find_scanner as find_scanner

@@ -25,11 +25,15 @@ extended one)."""
 
 
 class Extent(int):
-    """Size [bytes] of a member that was passed over; its payload is [start, stop) [bytes] of the archive, without its holes."""
+    """Size [bytes] of a member that was passed over; its payload is [start, stop) [bytes] of the archive, without its holes.
+
+    `inherits`: headers long before its own bear on its meaning.
+    """
 
     start: int
     stop: int
     name: str
+    inherits = False
 
     @classmethod
     def of(cls, size: int, start: int, stop: int, name: str) -> Extent:
@@ -61,6 +65,7 @@ class Context:
         self.extended = False  # extended headers wait for their member
         self.zeros = 0  # zero blocks since the last header
         self.holes = 0  # [bytes] of zeros that sparse members got
+        self.passed_over = 0  # entries that are no files: links, folders, devices
         self.refused: str | None = None  # the name of a member that cannot be taken
         self._no_form = SumCache(b"")  # no header ends in nothing
         self._plain = self._pax = self._no_form
@@ -218,6 +223,7 @@ class Context:
 
     def _open_member(self, block: bytes, name: str, *, regular: bool) -> bool:
         wanted = self._begin_member(name, regular=regular)
+        self.passed_over += not regular
         if wanted and self._kind == headers.PLAIN and not block[headers.PREFIX]:
             self._plain = self._plain.for_rest(block)
         return wanted

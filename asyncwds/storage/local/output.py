@@ -16,11 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
-from asyncwds.errors import FetchError, NotFoundError, SpecError, WdsError, redact
+from asyncwds.errors import FetchError, NotFoundError, ShortBodyError, SpecError, WdsError, redact
 from asyncwds.runtime.closing import clean_up_undisturbed
 from asyncwds.storage.local.readiness import translate_os_error
 
 NAMELESS: int | None = getattr(os, "O_TMPFILE", None)
+_COPIED = 64 << 20  # [bytes] at a time: Ctrl-C waits for the kernel
+_BUFFER = 1 << 20  # [bytes] where the kernel cannot copy
+_NO_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF})  # between these files
 BUFSIZE = 8192  # [bytes] what WebDataset passes to openers
 
 
@@ -70,7 +73,7 @@ class FileOutput:
         self._aborted = weakref.finalize(self, _remove, self._descriptor, self._temporary, os.getpid())
         clean_up_undisturbed()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         left = memoryview(data)
         try:
             while left:
@@ -78,6 +81,21 @@ class FileOutput:
                 self._position += written
                 left = left[written:]
         except OSError as error:
+            raise translate_os_error(error, self._url, self._position) from error
+
+    def copy(self, descriptor: int, start: int, stop: int) -> None:
+        """Writes bytes [start, stop) of an open file: by the kernel, where it can. Raises ShortBodyError if that ends before."""
+        try:
+            while start < stop:
+                copied = _copy_some(descriptor, self._descriptor, start, min(stop - start, _COPIED))
+                if not copied:
+                    message = "a file became shorter while it was copied"
+                    raise ShortBodyError(message, url=self._url, offset=self._position)
+                start += copied
+                self._position += copied
+        except OSError as error:
+            if isinstance(error, FetchError):
+                raise
             raise translate_os_error(error, self._url, self._position) from error
 
     def commit(self) -> None:
@@ -97,6 +115,17 @@ class FileOutput:
 
     def abort(self) -> None:
         self._aborted()
+
+
+def _copy_some(source: int, target: int, start: int, size: int) -> int:
+    """Bytes that were copied to where `target` stands; 0 at the end of the source."""
+    if hasattr(os, "copy_file_range"):
+        try:
+            return os.copy_file_range(source, target, size, offset_src=start)
+        except OSError as error:
+            if error.errno not in _NO_COPY:
+                raise
+    return os.write(target, os.pread(source, min(size, _BUFFER), start))
 
 
 def _not_opened(error: OSError, url: str, path: str) -> FetchError:

@@ -1,0 +1,84 @@
+"""What the options of tools mean, and how their reports are shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from asyncwds.cli.bars import warnings_in
+from asyncwds.cli.reading import sources
+from asyncwds.formatting.escaping import printable
+from asyncwds.tar.raw import RawSample
+from asyncwds.tools.inputs import Inputs, part_of
+from asyncwds.tools.outputs import Outputs
+from asyncwds.tools.report import Report
+from asyncwds.tools.selection import Selection
+
+_READING = ("headers", "anonymous", "endpoint", "profile", "cache")
+
+
+def inputs_of(urls: tuple[str, ...], label: str, options: dict[str, Any]) -> Inputs:
+    """Raises click.UsageError for options that none of the urls takes."""
+    read_from = sources(urls, **{name: options[name] for name in _READING})
+    return Inputs(
+        urls=urls,
+        access=read_from.access,
+        cache=read_from.cache,
+        mix=options.get("mix") or 1,
+        part=None if options["part"] is None else part_of(options["part"]),
+        on_error=options["on_error"],
+        max_errors=options["max_errors"],
+        memory=options["memory"],
+        io=options["io"],
+        watch=lambda samples: _watched(samples, label),
+    )
+
+
+def selection_of(options: dict[str, Any]) -> Selection:
+    named = {"slice": options["slice_"], "rename": _renames(options["renames"])}
+    same = ("keys", "exclude_keys", "on", "where", "sample", "seed", "limit", "fields", "drop")
+    return Selection(**named, **{name: options[name] for name in same})
+
+
+def outputs_of(inputs: Inputs, options: dict[str, Any]) -> Outputs:
+    target = options["target"]
+    if target is None and not options["dry_run"]:
+        raise click.UsageError("nothing says where to write: -o")
+    same = ("force", "same_key", "post", "delete_after", "resume", "dry_run")
+    return Outputs(
+        target=target,
+        max_count=options.get("max_count"),
+        max_size=options.get("max_size"),
+        part=None if inputs.part is None else inputs.part[0],
+        access=inputs.access,
+        **{name: options[name] for name in same},
+    )
+
+
+def show_report(report: Report, options: dict[str, Any]) -> int:
+    """On standard output, unless that is the archive. Returns the exit status."""
+    text = json.dumps(report.as_dict()) if options["as_json"] else "\n".join(map(printable, report.lines()))
+    click.echo(text, err=options.get("target") == "-" or not options["as_json"])
+    return report.status
+
+
+def _renames(pairs: tuple[str, ...]) -> dict[str, str]:
+    renames = {}
+    for pair in pairs:
+        new, equals, old = pair.partition("=")
+        if not (new and equals and old):
+            raise click.UsageError(f"--rename is NEW=OLD, not {pair!r}")
+        renames[new] = old
+    return renames
+
+
+def _watched(samples: Iterator[RawSample], label: str) -> Iterator[RawSample]:
+    """With a progress bar on a terminal."""
+    from tqdm import tqdm  # noqa: PLC0415 - heavy
+
+    bar = tqdm(samples, desc=label, unit=" samples", disable=None, leave=False)
+    with warnings_in(bar):
+        yield from bar

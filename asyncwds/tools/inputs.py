@@ -1,0 +1,188 @@
+"""Shards in, samples out as they stand in the archives: what every tool begins with.
+
+`Inputs` says which shards, and how they are read; `read_raw` gives their samples as `RawSample`s in order, by the engine that
+datasets have: many requests in flight, retries, checksums, decompression by magic. Members of no sample are counted in the report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Literal
+
+from asyncwds import checks
+from asyncwds.bridges.block_bridge import Bridge
+from asyncwds.bridges.loop_thread import loop_factory
+from asyncwds.engine.reader import Block
+from asyncwds.engine.source import Source
+from asyncwds.engine.stream import window_bytes
+from asyncwds.engine.tolerance import tolerated
+from asyncwds.errors import SpecError
+from asyncwds.formatting.escaping import printable
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Access
+from asyncwds.settings.cache import Cache
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.shards.manifests import ShardRecord
+from asyncwds.shards.shard import Shard
+from asyncwds.storage.listing import look_up
+from asyncwds.tar.raw import RawSample, Stray
+from asyncwds.tools.local import open_local, read_local
+from asyncwds.tools.report import Report
+
+OnError = Literal["fail", "skip", "stop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Which shards are read, and how.
+
+    urls        as for `WebDataset`: braces, wildcards, folders, `@list.txt`, manifests, `-`, any scheme
+    access      credentials and settings of web servers and buckets
+    cache       keeps what is read
+    mix         so many shards are read in rotation, a sample of each in turn
+    part        (i, n): every n-th shard, from the i-th on, as one of n jobs reads them; i counts from 0
+    on_error    "fail" raises; "skip" goes on behind what is damaged, "stop" ends there, both with the error in the report
+    max_errors  "skip" raises the next error after so many
+    memory      bound [bytes] of what is read ahead
+    io          requests in flight; None adapts to the link
+    watch       called with the samples as they come, for a progress bar: gives them on
+    """
+
+    urls: Sequence[str]
+    access: Access = field(default_factory=Access)
+    cache: Cache | None = None
+    mix: int = 1
+    part: tuple[int, int] | None = None
+    on_error: OnError = "fail"
+    max_errors: int | None = None
+    memory: int = Prefetch().buffer_bytes
+    io: int | None = None
+    watch: Callable[[Iterator[RawSample]], Iterator[RawSample]] | None = None
+
+    def __post_init__(self) -> None:
+        checks.whole("mix", self.mix, 1)
+        checks.one_of("on_error", self.on_error, ("fail", "skip", "stop"))
+        checks.whole("memory", self.memory, 1)
+
+    def shards(self) -> list[str]:
+        """The urls of the shards of this part, in order. Looks into buckets and manifests where patterns ask for that."""
+        return self.listing()[0]
+
+    def listing(self) -> tuple[list[str], dict[str, ShardRecord]]:
+        """The same, with what manifests know of them."""
+        found = look_up(list(self.urls), self.access)
+        urls = list(found.urls)
+        if self.part is not None:
+            urls = urls[self.part[0] :: self.part[1]]
+        return urls, found.records
+
+    def prefetch(self) -> Prefetch:
+        connections: int | Literal["auto"] = "auto" if self.io is None else max(self.io, self.mix)
+        return Prefetch(connections=connections, buffer_bytes=self.memory, interleave=self.mix, interleave_samples=1)
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """`"3/64"` → (3, 64). Raises SpecError for what is no part."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    index, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    if index >= count:
+        raise SpecError(f"a part is i/n, with i from 0 to n - 1, and not {text[:40]!r}")
+    return index, count
+
+
+def read_raw(inputs: Inputs, report: Report) -> Generator[RawSample, None, None]:
+    """The samples in order, each counted in the report. To be closed.
+
+    Raises FetchError, TarError and SampleError as `inputs.on_error` says.
+    """
+    shards, records = inputs.listing()
+    if not shards:
+        return
+    source = Source(
+        urls=shards,
+        prefetch=inputs.prefetch(),
+        access=inputs.access,
+        cache=inputs.cache,
+        records=records,
+        whole_members=True,
+    )
+    counters = Counters()
+    with closing(_blocks(source, counters, inputs)) as blocks:
+        samples = _samples(blocks, ErrorPolicy(inputs, report), report)
+        yield from samples if inputs.watch is None else inputs.watch(samples)
+
+
+def _samples(blocks: Iterable[Block], policy: ErrorPolicy, report: Report) -> Iterator[RawSample]:
+    for samples, _, error, _ in blocks:
+        yield from _counted(samples, report)
+        if error is None:
+            continue
+        try:
+            if not policy.handle(error):
+                return
+        finally:
+            del error  # whose traceback leads here: in a circle they would keep files open
+
+
+def _blocks(source: Source, counters: Counters, inputs: Inputs) -> Generator[Block, None, None]:
+    """Of each shard in order: by the engine, but for local ones that need nothing of it."""
+    waiting: list[Shard] = []  # for the engine
+    for number, url in enumerate(source.urls):
+        shard = Shard(url, number)
+        file = None if inputs.mix > 1 or inputs.cache is not None or url in source.records else open_local(url)
+        if file is None:
+            waiting.append(shard)
+            continue
+        yield from _by_engine(source, waiting, counters)
+        waiting = []
+        yield from read_local(file, shard, source.prefetch)
+        counters.shards += 1
+    yield from _by_engine(source, waiting, counters)
+
+
+def _by_engine(source: Source, shards: Sequence[Shard], counters: Counters) -> Generator[Block, None, None]:
+    if shards:
+        with closing(_open(source, shards, counters)) as bridge:
+            yield from bridge
+
+
+def _open(source: Source, shards: Sequence[Shard], counters: Counters) -> Bridge:
+    return Bridge(
+        lambda: source.read(iter(shards), counters),
+        window=window_bytes(source.prefetch),
+        counters=counters,
+        loop_factory=loop_factory(source.prefetch),
+    )
+
+
+def _counted(items: Iterable[RawSample | Stray], report: Report) -> Iterator[RawSample]:
+    for item in items:
+        if isinstance(item, Stray):
+            report.left_out[item.reason] += item.number
+        else:
+            report.samples_in += 1
+            yield item
+
+
+class ErrorPolicy:
+    """Decides about errors of shards and samples, as `Inputs.on_error` says."""
+
+    def __init__(self, inputs: Inputs, report: Report) -> None:
+        self._inputs = inputs
+        self._report = report
+
+    def handle(self, error: Exception) -> bool:
+        """Enters it in the report, and returns whether to go on; or raises it."""
+        if tolerated(error, strict=False):
+            return True
+        most, found = self._inputs.max_errors, len(self._report.damaged)
+        if self._inputs.on_error == "fail" or isinstance(error, SpecError) or (most is not None and found >= most):
+            try:
+                raise error
+            finally:
+                del error  # as above
+        self._report.damaged.append(printable(str(error)))
+        return self._inputs.on_error == "skip"

@@ -1,0 +1,100 @@
+"""Samples of a local shard, of which headers alone are read: payloads are copied by the kernel, or read where a tool looks."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterator
+
+from asyncwds.compression.decompress import DETECTED_BY, detect
+from asyncwds.engine.reader import Block
+from asyncwds.engine.schemes import OWN, gopen_schemes
+from asyncwds.errors import ShortBodyError, TrailingBytesError, WdsError
+from asyncwds.runtime.security import why_refused
+from asyncwds.runtime.units import KiB
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.shards.shard import Shard
+from asyncwds.shards.urls import local_path, rewritten
+from asyncwds.storage.local.readiness import translate_os_error
+from asyncwds.tar.parser import TarParser
+from asyncwds.tar.raw import Piece, RawGrouper
+
+FIRST, LARGEST = 4 * KiB, 256 * KiB  # [bytes] read at a time: behind a payload that is passed over, and of small members
+WORTH_A_CALL = 16 * KiB  # [bytes] payloads are read where less than this is left to pass over
+
+
+class LocalShard:
+    """An open file, closed when nobody refers to it any more."""
+
+    def __init__(self, url: str, path: str) -> None:
+        self.url = url
+        try:
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise translate_os_error(error, url) from error
+        weakref.finalize(self, os.close, self.descriptor)
+        self.size = os.fstat(self.descriptor).st_size
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        try:
+            data = os.pread(self.descriptor, stop - start, start)
+            while len(data) < stop - start and (more := os.pread(self.descriptor, stop - start - len(data), start + len(data))):
+                data += more
+        except OSError as error:
+            raise translate_os_error(error, self.url, start) from error
+        if len(data) < stop - start:
+            raise ShortBodyError("the file became shorter while it was read", url=self.url, offset=start + len(data))
+        return data
+
+    def pieces(self, first: int, stop: int) -> tuple[Piece, ...]:
+        return (Piece(self, first, stop),)
+
+
+def open_local(url: str) -> LocalShard | None:
+    """A shard that can be read in this way; None for one that the engine has to read: from elsewhere, compressed, a FIFO."""
+    url = rewritten(url)
+    path = local_path(url)
+    if path is None or why_refused("file") or gopen_schemes.get("file") is not OWN.get("file") or not os.path.isfile(path):  # noqa: PTH113 - a Path would normalise
+        return None
+    shard = LocalShard(url, path)
+    return None if detect(shard.read_range(0, min(DETECTED_BY, shard.size))) else shard
+
+
+def read_local(file: LocalShard, shard: Shard, limits: Prefetch) -> Iterator[Block]:
+    """Its samples, in blocks as the engine gives them, with pieces of the file."""
+    grouper = RawGrouper(shard.url, shard.index, file.pieces)
+    parser = TarParser(
+        shard.url,
+        total=file.size,
+        headers_only=True,
+        max_member_bytes=limits.max_member_bytes,
+        max_header_bytes=limits.max_header_bytes,
+    )
+    try:
+        for start, stop in _ranges(parser, file.size):
+            members = parser.feed(file.read_range(start, stop))
+            yield Block(grouper.add(members, file.size), 0)
+        error: WdsError | None = parser.finish()
+    except WdsError as failure:
+        error = failure.with_traceback(None)  # which would keep the file open, in a circle
+    if error is None or isinstance(error, TrailingBytesError):
+        yield Block(grouper.finish(parser.passed_over), 0, error)
+        return
+    error.key = error.key or grouper.pending_key
+    yield Block([], 0, error)
+
+
+def _ranges(parser: TarParser, size: int) -> Iterator[tuple[int, int]]:
+    """What to read next, up to the end or an error."""
+    position, window = 0, FIRST
+    while position < size and parser.error is None:
+        stop = min(position + window, size)
+        yield position, stop
+        position = stop
+        passable = min(parser.next_needed - parser.offset, size - position)
+        if passable >= WORTH_A_CALL:
+            parser.pass_over(passable)
+            position += passable
+            window = FIRST
+        else:
+            window = min(2 * window, LARGEST)

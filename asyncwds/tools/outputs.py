@@ -1,0 +1,233 @@
+"""Samples in, shards out: `Outputs` says where to and how large, `ShardOutputs` writes.
+
+Members are written as they came. Each shard becomes visible when it is complete, also in a bucket; what fails or is interrupted
+leaves the shards before it, and nothing of the one that was begun. No shard is replaced unless that is asked for.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from asyncwds import checks
+from asyncwds.errors import SampleError, SpecError
+from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.settings.access import Access
+from asyncwds.shards.urls import local_path
+from asyncwds.tar.building import size_with_end
+from asyncwds.tar.raw import RawSample
+from asyncwds.tools.archives import RawArchive, Written
+from asyncwds.tools.journal import Journal
+from asyncwds.tools.post import check_post, run_post, wants_sha256
+from asyncwds.tools.report import Report
+from asyncwds.tools.selection import with_key
+from asyncwds.tools.targets import Target, exists
+
+SameKey = Literal["fail", "number"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """target        a path, a URL, `-`, or a pattern, see `Target`; None with `dry_run` writes to nowhere
+    max_count     most samples of a shard
+    max_size      most bytes of a shard, headers and end included, before compression; a larger sample has a shard of its own
+    part          the number that {part} stands for
+    force         replace shards that are there
+    post          a command for each complete shard, see `asyncwds.tools.post`; a status other than 0 is an error
+    delete_after  remove a local shard once `post` has ended well
+    resume        keep a journal, and leave out what it says is complete
+    dry_run       write nothing, and report what would be written
+    same_key      "fail" or "number": a sample with the key of the one before it in a shard would come back as one with it. It is a
+                  SampleError, or gets a number behind its key, and the report counts it
+    hashed        keep the SHA-256 of each shard for the report
+    """
+
+    target: str | None
+    max_count: int | None = None
+    max_size: int | None = None
+    part: int | None = None
+    force: bool = False
+    post: str | None = None
+    delete_after: bool = False
+    resume: bool = False
+    dry_run: bool = False
+    same_key: SameKey = "fail"
+    hashed: bool = False
+    access: Access = field(default_factory=Access)
+
+    def __post_init__(self) -> None:
+        for name in ("max_count", "max_size"):
+            if getattr(self, name) is not None:
+                checks.whole(name, getattr(self, name), 1)
+        checks.one_of("same_key", self.same_key, ("fail", "number"))
+        if self.target is None:
+            checks.require(self.dry_run, "nothing says where to write: -o")
+            return
+        is_pattern = Target(self.target).is_pattern
+        checks.require(
+            is_pattern or not (self.max_count or self.max_size),
+            "several shards need a pattern with {shard}, as out-{shard:06d}.tar",
+        )
+        if self.post is not None:
+            check_post(self.post)
+        checks.require(self.post is not None or not self.delete_after, "delete_after is for shards that a post command has taken")
+
+    def journal(self, run: Any) -> Journal | None:
+        """The journal of a run, if one is kept. `run` describes inputs and options, all that shards depend on."""
+        if not self.resume or self.target is None or self.dry_run:
+            return None
+        target = Target(self.target)
+        if self.target == "-" or not target.places:
+            raise SpecError("only runs that write a pattern of shards can be resumed, as out-{shard:06d}.tar", url=self.target)
+        name = f"{self.target}.journal" if self.part is None else f"{self.target}.{self.part}.journal"
+        return Journal(name, [run, self.max_count, self.max_size, self.same_key], self.access)
+
+
+class ShardOutputs:
+    """Writes samples to shards in order, and enters them in the report. `with` completes the last one, or drops it after an error.
+
+    split   the group of samples that these are, for {split}
+    pool    a single thread, which several may share
+    """
+
+    def __init__(
+        self, outputs: Outputs, report: Report, pool: BlockingPool, *, split: str | None = None, journal: Journal | None = None
+    ) -> None:
+        self._outputs = outputs
+        self._report = report
+        self._pool = pool
+        self._split = split
+        self._journal = journal
+        self._target = None if outputs.target is None else Target(outputs.target)
+        self._hashed = outputs.hashed or wants_sha256(outputs.post)
+        self._open: RawArchive | _Counted | None = None
+        self._url = ""
+        self._shard = 0
+        self._last_keys: tuple[str, ...] = ()  # of the sample before: its own, and the one that it was given
+        self._same = 0  # samples in a row that had the same key
+        self._name()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, sample: RawSample) -> None:
+        """To a new shard, if the present one has no room for it."""
+        if self._open is not None and not self._has_room(self._open, sample):
+            self.next_shard()
+        if self._open is None:
+            self._begin()
+        key, last = sample.key, self._last_keys
+        if key in last:
+            sample = self._with_other_key(sample)
+        self._last_keys = (key, sample.key)
+        assert self._open is not None
+        self._open.append(sample)
+        self._report.samples_out += 1
+
+    def next_shard(self) -> None:
+        """Completes the present shard; the next sample begins another one."""
+        archive, self._open = self._open, None
+        if archive is None:
+            return
+        try:
+            written = archive.commit()
+        except BaseException:
+            archive.abort()
+            raise
+        self._complete(written, was_there=isinstance(archive, _Counted))
+
+    def close(self) -> None:
+        """Completes the last shard. One output that is no pattern is written without samples too."""
+        if self._open is None and not self._shard and (self._target is None or not self._target.is_pattern):
+            self._begin()
+        self.next_shard()
+
+    def abort(self) -> None:
+        """Drops the shard that is open."""
+        archive, self._open = self._open, None
+        if archive is not None:
+            archive.abort()
+
+    def _has_room(self, archive: RawArchive | _Counted, sample: RawSample) -> bool:
+        most, largest = self._outputs.max_count, self._outputs.max_size
+        return (most is None or archive.samples < most) and (largest is None or archive.size_with(sample) <= largest)
+
+    def _name(self) -> str:
+        return "" if self._target is None else self._target.name(self._shard, part=self._outputs.part, split=self._split)
+
+    def _begin(self) -> None:
+        if self._shard and (self._target is None or not self._target.is_pattern):
+            raise SpecError("several shards need a pattern with {shard}, as out-{shard:06d}.tar", url=self._outputs.target)
+        self._url, self._last_keys = self._name(), ()
+        self._shard += 1
+        if self._outputs.dry_run or self._is_complete():
+            self._open = _Counted()
+            return
+        if not (self._outputs.force or self._outputs.resume) and exists(self._url, self._outputs.access):
+            raise SpecError("there is such a shard already; --force (force=True) replaces it", url=self._url)
+        self._open = RawArchive(self._url, self._outputs.access, self._pool, hashed=self._hashed)
+
+    def _is_complete(self) -> bool:
+        """Whether a run before this one has written it, and it is still there."""
+        record = None if self._journal is None else self._journal.shards.get(self._url)
+        if record is None:
+            return False
+        path = local_path(self._url)
+        if self._outputs.delete_after or path is None:
+            return True
+        return Path(path).is_file() and Path(path).stat().st_size == record["bytes"]
+
+    def _complete(self, written: Written, *, was_there: bool) -> None:
+        record: dict[str, Any] = {"url": self._url, "samples": written.samples, "bytes": written.nbytes, "sha256": written.sha256}
+        if was_there:
+            self._report.shards.append(record if self._journal is None else self._journal.shards.get(self._url, record))
+            return
+        if self._outputs.post is not None:
+            run_post(self._outputs.post, record)
+        if self._journal is not None:
+            self._journal.add(record)
+        path = local_path(self._url)
+        if self._outputs.delete_after and path is not None:
+            with suppress(FileNotFoundError):
+                Path(path).unlink()
+        self._report.shards.append(record)
+
+    def _with_other_key(self, sample: RawSample) -> RawSample:
+        if self._outputs.same_key == "fail":
+            message = (
+                "two samples in a row have this key, and would come back as one; --same-key number (same_key='number') gives the "
+                "second one another key, and --rekey all of them"
+            )
+            raise SampleError(message, url=sample.url, offset=sample.offset, key=sample.key)
+        self._report.renumbered += 1
+        self._same = self._same + 1 if self._last_keys[0] == sample.key else 1
+        return with_key(sample, f"{sample.key}-{self._same}")
+
+
+class _Counted:
+    """In the place of an archive that is not written: it is there already, or nothing is to be written."""
+
+    def __init__(self) -> None:
+        self.samples = self.position = 0
+
+    def size_with(self, sample: RawSample) -> int:
+        return size_with_end(self.position + sample.nbytes)
+
+    def append(self, sample: RawSample) -> None:
+        self.samples += 1
+        self.position += sample.nbytes
+
+    def commit(self) -> Written:
+        return Written(self.samples, size_with_end(self.position), None)
+
+    def abort(self) -> None:
+        """There is nothing to drop."""

@@ -1,0 +1,81 @@
+"""What became of the samples: none is lost in silence.
+
+Every tool counts what it reads and what it writes in a `Report`, and ends with `Report.check`: samples in = samples out + dropped,
+each with its reason. `status` is the exit status of a command.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from asyncwds.errors import LostSamplesError, NoSuchSampleError, SampleError, SpecError, TarError
+
+OK, USAGE, DATA, IO, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""Exit statuses: done; no such command; the data are wrong; reading or writing failed; done without what was damaged; Ctrl-C."""
+
+
+@dataclass
+class Report:
+    """samples_in     samples read
+    samples_out    samples written, or shown
+    dropped        samples that were not wanted, by reason
+    left_out       members that belong to no sample and entries that are no files, which no reader gives out, by reason
+    damaged        errors that were passed over: samples behind them may be missing
+    renumbered     samples that got another key, as the one before had the same
+    shards         what was written: url, samples, bytes, sha256
+    """
+
+    samples_in: int = 0
+    samples_out: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    damaged: list[str] = field(default_factory=list)
+    renumbered: int = 0
+    shards: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        return PARTIAL if self.damaged else OK
+
+    def check(self) -> Report:
+        """Raises LostSamplesError unless samples in = samples out + dropped."""
+        lost = self.samples_in - self.samples_out - sum(self.dropped.values())
+        if lost:
+            raise LostSamplesError(f"{lost} of {self.samples_in} samples were neither written nor dropped for a reason")
+        return self
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "samples_in": self.samples_in,
+            "samples_out": self.samples_out,
+            "dropped": dict(sorted(self.dropped.items())),
+            "left_out": dict(sorted(self.left_out.items())),
+            "damaged": self.damaged,
+            "renumbered": self.renumbered,
+            "shards": self.shards,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        shards = f" in {len(self.shards)} shard{'' if len(self.shards) == 1 else 's'}" if self.shards else ""
+        return [
+            f"{self.samples_in} samples in, {self.samples_out} out{shards}",
+            *[f"  {number} dropped: {reason}" for reason, number in sorted(self.dropped.items())],
+            *[f"  {number} left out: {reason}" for reason, number in sorted(self.left_out.items())],
+            *([f"  {self.renumbered} got a new key, as the sample before had the same"] if self.renumbered else []),
+            *[f"  damaged: {error}" for error in self.damaged],
+        ]
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status for an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, TarError | SampleError | NoSuchSampleError):  # which are also OSErrors, and KeyErrors
+        return DATA
+    if isinstance(error, SpecError):
+        return USAGE
+    return IO if isinstance(error, OSError) else DATA

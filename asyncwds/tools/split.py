@@ -1,0 +1,158 @@
+"""`split`: shards of other sizes, and groups of samples: training and validation, by a field."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import accumulate
+
+from asyncwds import checks
+from asyncwds.errors import SampleError, SpecError
+from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.tar.raw import RawSample
+from asyncwds.tools.copying import describe_run, select, write_all
+from asyncwds.tools.expressions import parse
+from asyncwds.tools.inputs import Inputs
+from asyncwds.tools.outputs import Outputs, ShardOutputs
+from asyncwds.tools.report import Report
+from asyncwds.tools.selection import Selection, share_of
+from asyncwds.tools.targets import Target
+
+OF_NO_GROUP = "in no group"
+MOST_GROUPS = 500
+"""Of which each has a file open."""
+
+Group = Callable[[RawSample], str | None]
+
+
+def split_shards(
+    inputs: Inputs,
+    outputs: Outputs,
+    selection: Selection | None = None,
+    *,
+    number: int | None = None,
+    balance: bool = False,
+    ratio: Mapping[str, float] | None = None,
+    by_field: str | None = None,
+) -> Report:
+    """Copies the samples that are wanted, in order, to shards of `outputs.max_count` samples or `outputs.max_size` bytes.
+
+    number     so many shards, whose numbers of samples differ by 1 at most
+    balance    with `outputs.max_count`: as few shards as that allows, whose numbers of samples differ by 1 at most
+    ratio      groups and their shares, {"train": .98, "val": .02}: by a hash of `selection.seed` and the key, so that a sample
+               stays in its group when others come. What is left of 1 is dropped
+    by_field   an expression that gives the group of a sample, such as "json.split" or "cls"
+
+    `number` and `balance` read the headers once more beforehand, to count. Groups need {split} in the pattern.
+    Raises SpecError, FetchError, TarError, SampleError; what was being written is dropped then.
+    """
+    selection = selection or Selection()
+    checks.require(ratio is None or by_field is None, "groups are made by ratio or by a field, not both")
+    checks.require(
+        outputs.target is None or Target(outputs.target).is_pattern,
+        "split writes to a pattern with {shard}, as out-{shard:06d}.tar",
+    )
+    if ratio is not None or by_field is not None:
+        checks.require(number is None and not balance, "groups have shards by max_count or max_size")
+        group = by_ratio(ratio, selection.seed) if ratio is not None else by_expression(by_field or "")
+        return _split_groups(inputs, outputs, selection, group, [sorted((ratio or {}).items()), by_field])
+    if number is None and not balance:
+        checks.require(outputs.max_count is not None or outputs.max_size is not None, "split needs max_count, max_size or number")
+        report = Report()
+        with closing(select(inputs, selection, report)) as samples:
+            return write_all(samples, outputs, report, describe_run("split", inputs, selection) if outputs.resume else None)
+    return _split_evenly(inputs, outputs, selection, number)
+
+
+def by_ratio(ratio: Mapping[str, float], seed: int) -> Group:
+    """Groups by a hash of the key. Raises SpecError for shares that make more than 1."""
+    for name, share in ratio.items():
+        checks.real(f"the share of {name!r}", share, 0, 1)
+    ends = list(accumulate(ratio.values()))
+    checks.require(
+        bool(ends) and ends[-1] <= 1 + 1e-9, f"the shares of the groups make {ends[-1] if ends else 0}, and at most 1 is there"
+    )
+    names: list[str | None] = [*ratio, None]
+    whole = abs(ends[-1] - 1) < 1e-9
+
+    def group(sample: RawSample) -> str | None:
+        place = bisect_right(ends, share_of(sample.key, seed))
+        return names[min(place, len(ratio) - 1) if whole else place]
+
+    return group
+
+
+def by_expression(text: str) -> Group:
+    """Groups by a value; samples without one are in none. The group raises SampleError for what cannot be part of a name."""
+    expression = parse(text)
+
+    def group(sample: RawSample) -> str | None:
+        value = expression.value(sample)
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "backslashreplace").strip()
+        if value is None or isinstance(value, dict | list):
+            return None
+        name = str(value)
+        if not name or name.startswith(".") or not all(each.isalnum() or each in " ._+-" for each in name):
+            message = f"{text} is {name[:80]!r}, which cannot be part of the name of a shard"
+            raise SampleError(message, url=sample.url, offset=sample.offset, key=sample.key)
+        return name
+
+    return group
+
+
+def _split_groups(inputs: Inputs, outputs: Outputs, selection: Selection, group: Group, options: list[object]) -> Report:
+    if outputs.target is not None and "split" not in Target(outputs.target).places:
+        raise SpecError("groups need a pattern with {split}, as out/{split}-{shard:06d}.tar", url=outputs.target)
+    report = Report()
+    journal = outputs.journal(describe_run("split", inputs, selection, options) if outputs.resume else None)
+    writers: dict[str, ShardOutputs] = {}
+    with (
+        BlockingPool("copy") as pool,
+        closing(select(inputs, selection, report)) as samples,
+        ExitStack() as open_now,
+    ):
+        for sample in samples:
+            name = group(sample)
+            if name is None:
+                report.dropped[OF_NO_GROUP] += 1
+                continue
+            if name not in writers:
+                checks.require(
+                    len(writers) < MOST_GROUPS, f"there are more than {MOST_GROUPS} groups: is this the field that was meant?"
+                )
+                writer = ShardOutputs(outputs, report, pool, split=name, journal=journal)
+                writers[name] = open_now.enter_context(writer)
+            writers[name].write(sample)
+    return report.check()
+
+
+def _split_evenly(inputs: Inputs, outputs: Outputs, selection: Selection, number: int | None) -> Report:
+    checks.require("-" not in inputs.urls, "standard input can be read once only: number and balance count the samples first")
+    total = count_selected(inputs, selection)
+    if number is None:
+        checks.require(outputs.max_count is not None, "balance needs max_count")
+        number = -(-total // (outputs.max_count or 1))
+    checks.whole("number", number, 0)
+    report = Report()
+    run = describe_run("split", inputs, selection, number) if outputs.resume else None
+    unlimited = replace(outputs, max_count=None, max_size=None)
+    ends = {total * shard // number for shard in range(1, number)} if number else set()
+    with (
+        BlockingPool("copy") as pool,
+        closing(select(inputs, selection, report)) as samples,
+        ShardOutputs(unlimited, report, pool, journal=outputs.journal(run)) as writer,
+    ):
+        for place, sample in enumerate(samples):
+            if place in ends:
+                writer.next_shard()
+            writer.write(sample)
+    return report.check()
+
+
+def count_selected(inputs: Inputs, selection: Selection) -> int:
+    """How many samples are wanted."""
+    with closing(select(inputs, selection, Report())) as samples:
+        return sum(1 for _ in samples)

@@ -1,0 +1,85 @@
+"""Where a tool writes: one file, `-`, a URL, or a pattern of shards such as `out-{shard:06d}.tar`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from string import Formatter
+
+from asyncwds.engine.schemes import storage
+from asyncwds.errors import NotFoundError, SpecError
+from asyncwds.runtime.blocking import run_on_own_loop
+from asyncwds.runtime.counters import Counters
+from asyncwds.settings.access import Access
+from asyncwds.shards.urls import local_path, scheme_of
+from asyncwds.storage.base import ObjectRange
+
+PLACES = ("shard", "part", "split")
+
+
+@dataclass(frozen=True)
+class Target:
+    """`pattern` may have {shard}, the number of a shard, {part}, that of the job, and {split}, the name of a group of samples, each
+    with a format as `{shard:06d}`; or one `%06d`, for the number.
+    """
+
+    pattern: str
+
+    def __post_init__(self) -> None:
+        if unknown := [place for place in self.places if place not in PLACES]:
+            raise SpecError(f"there is no {{{unknown[0]}}} in patterns of shards, but {', '.join(PLACES)}", url=self.pattern)
+        self.name(0, part=0, split="x")
+
+    @property
+    def places(self) -> list[str]:
+        """The names in braces; ["shard"] for one of the form %06d."""
+        try:
+            found = [name for _, name, _, _ in Formatter().parse(self.pattern) if name is not None]
+        except ValueError as error:
+            raise SpecError(f"this is no pattern of shards: {error}", url=self.pattern) from error
+        return found or (["shard"] if "%" in self.pattern and scheme_of(self.pattern) in ("file", "-") else [])
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether there may be several shards."""
+        return "shard" in self.places
+
+    def name(self, shard: int, *, part: int | None = None, split: str | None = None) -> str:
+        """The url of a shard."""
+        values: Mapping[str, object] = {"shard": shard, "part": part, "split": split}
+        if missing := [place for place in self.places if values[place] is None]:
+            raise SpecError(f"nothing says what {{{missing[0]}}} is", url=self.pattern)
+        if "{" not in self.pattern and self.is_pattern:
+            return self._with_number(shard)
+        try:
+            return self.pattern.format(**values) if self.places else self.pattern
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+            raise SpecError(f"this is no pattern of shards: {error}", url=self.pattern) from error
+
+    def _with_number(self, shard: int) -> str:
+        try:
+            return self.pattern % shard
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"the pattern needs one place for a number, such as %06d ({error})", url=self.pattern) from error
+
+
+def exists(url: str, access: Access) -> bool:
+    """Whether there is something that writing would replace. Raises FetchError where that cannot be known."""
+    if scheme_of(url) in ("-", "pipe"):
+        return False
+    path = local_path(url)
+    if path is not None:
+        return os.path.isfile(path)  # noqa: PTH113 - a FIFO and a device are not replaced
+    return run_on_own_loop(lambda: _exists(url, access))
+
+
+async def _exists(url: str, access: Access) -> bool:
+    fetcher = storage(access, Counters())
+    try:
+        async with fetcher.open(ObjectRange(url, 0, 1)):
+            return True
+    except NotFoundError:
+        return False
+    finally:
+        await fetcher.aclose()
