@@ -182,7 +182,9 @@ class TarError(WdsError, tarfile.ReadError):
 
 
 class TruncatedTarError(TarError):
-    """The archive ends before its end-of-archive mark; samples are missing."""
+    """The archive ends before its end-of-archive mark; samples are missing. `cut` is False where it ends behind a whole member."""
+
+    cut = True
 
 
 class TarHeaderError(TarError):

@@ -54,6 +54,11 @@ class Decompressor:
         self._corrupt: type[Exception] = zlib.error
         self._offset = 0  # in the decompressed bytes
 
+    @property
+    def kind(self) -> str | None:
+        """One of `KINDS`, where it is compressed."""
+        return self._kind or None
+
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The bytes that the chunk gives; if it is compressed in pieces of at most 1 MiB, each made when it is asked for.
 

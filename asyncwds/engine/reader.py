@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from asyncwds.compression.decompress import Decompressor
+from asyncwds.engine.parts import ShardRun
 from asyncwds.errors import TrailingBytesError, WdsError
 from asyncwds.runtime.units import KiB
 from asyncwds.samples import Sample
 from asyncwds.settings.prefetch import MAX_HEADER_BYTES
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk
+from asyncwds.tar.context import Member, NoteEntry
 from asyncwds.tar.grouping import Grouper, size_of
 from asyncwds.tar.parser import TarParser
 from asyncwds.tar.scanner import find_scanner
@@ -51,6 +53,8 @@ class ReadOptions:
     gives for its url, if that is not None.
     `strict` leaves out samples whose key had been there before another one.
     `listing` is called with what each shard has that was read to its end.
+    `members` is called with members before they become samples, `note` with headers that are not those of plain files.
+    `inspect` makes the reader of a shard, in place of all this: what its blocks have comes out in place of samples.
     """
 
     max_member_bytes: int
@@ -65,6 +69,9 @@ class ReadOptions:
     listed: Callable[[str], str | None] = _unlisted
     strict: bool = False
     listing: Callable[[ShardListing], object] | None = None
+    members: Callable[[list[Member]], object] | None = None
+    note: NoteEntry | None = None
+    inspect: Callable[[ShardRun], Reader] | None = None
 
     def size_of(self, sample: Any) -> int:
         """Bytes of one item that the readers give out."""
@@ -184,14 +191,20 @@ class ShardReader:
         """The samples that a chunk completes, and how much of what was held and came they are, all but what is held now."""
         holes, begin = parser.holes, 0
         while parser.members_are_small and len(chunk) - begin > WINDOW:
-            self._grouper.add(parser.feed(chunk[begin : begin + WINDOW]))
+            self._grouper.add(self._members(chunk[begin : begin + WINDOW], parser))
             begin += WINDOW
-        samples = self._grouper.feed(parser.feed(chunk[begin:] if begin else chunk))
+        samples = self._grouper.feed(self._members(chunk[begin:] if begin else chunk, parser))
         name = parser.open_member
         if name is not None:
             samples += self._grouper.completed_by(name)  # or it would be held until that member has come, however large it is
         before, self.held = self.held, self._grouper.held + parser.held
         return samples, before + len(chunk) + parser.holes - holes - self.held
+
+    def _members(self, chunk: Chunk, parser: TarParser) -> list[Member]:
+        members = parser.feed(chunk)
+        if self._options.members is not None:
+            self._options.members(members)
+        return members
 
     def detach(self) -> None:
         if self._parser is not None:
@@ -223,6 +236,15 @@ class ShardReader:
     @property
     def compressed(self) -> bool:
         return self._decompressor.compressed
+
+    @property
+    def compression(self) -> str | None:
+        return self._decompressor.kind
+
+    @property
+    def position(self) -> int:
+        """Bytes of the archive that were parsed."""
+        return 0 if self._parser is None else self._parser.offset
 
     def pass_over(self, nbytes: int) -> None:
         """In place of `feed`, for bytes that are `passable`."""
@@ -265,7 +287,7 @@ class ShardReader:
         if self._parser is None:
             options = self._options
             limits = {"max_member_bytes": options.max_member_bytes, "max_header_bytes": options.max_header_bytes}
-            as_they_are = options.select is None and options.rename is None and not options.headers_only
+            as_they_are = not (options.select or options.rename or options.members or options.headers_only)
             self._parser = TarParser(
                 self._shard.url,
                 total=None if self._decompressor.compressed else self._total,
@@ -274,6 +296,7 @@ class ShardReader:
                 headers_only=options.headers_only,
                 take_run=self._grouper.runs(find_scanner(), **limits) if as_they_are else None,
                 offset=self._start,
+                note=options.note,
                 **limits,
             )
         return self._parser

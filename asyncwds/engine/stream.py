@@ -199,7 +199,9 @@ class BlockStream:
     def _reading(self, run: ShardRun) -> _Reading:
         reading = self._readings.get(run)
         if reading is None:
-            reading = self._readings[run] = _Reading(self._around(run, self._make_reader(run)), wanted=run.wanted)
+            inspect = self._options.inspect
+            reader = self._around(run, self._make_reader(run)) if inspect is None else inspect(run)
+            reading = self._readings[run] = _Reading(reader, wanted=run.wanted)
         return reading
 
     def _around(self, run: ShardRun, reader: Reader) -> Reader:

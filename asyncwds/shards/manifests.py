@@ -34,12 +34,13 @@ FORMAT = "asyncwds-manifest-1"
 
 @dataclass(frozen=True, slots=True)
 class ShardRecord:
-    """One shard that was written: its samples, size [bytes] and, where a manifest is asked for, SHA-256."""
+    """One shard that was written: its samples, size [bytes] and, where a manifest is asked for, SHA-256. Lists of wids have MD5."""
 
     url: str
     samples: int
     bytes: int
     sha256: str | None = None
+    md5: str | None = None
 
 
 def records_of(text: bytes, manifest: str) -> list[ShardRecord]:
@@ -93,15 +94,17 @@ def _of_wids(shard: Any, base: Any) -> Any:
     url = shard["url"]
     if isinstance(base, str) and local_path(url) is not None and not url.startswith("/"):
         url = f"{base.rstrip('/')}/{url}"
-    return {"url": url, "samples": shard.get("nsamples"), "bytes": shard.get("filesize", 0)}
+    md5 = shard.get("md5sum")
+    return {"url": url, "samples": shard.get("nsamples"), "bytes": shard.get("filesize", 0), "md5": md5 or None}
 
 
 def _record(shard: Any, manifest: str) -> ShardRecord:
     shard = shard if isinstance(shard, dict) else {}
-    url, samples, nbytes, sha256 = (shard.get(name) for name in ("url", "samples", "bytes", "sha256"))
-    if not (isinstance(url, str) and url and _is_count(samples) and _is_count(nbytes) and isinstance(sha256, str | None)):
+    url, samples, nbytes, sha256, md5 = (shard.get(name) for name in ("url", "samples", "bytes", "sha256", "md5"))
+    checksums = isinstance(sha256, str | None) and isinstance(md5, str | None)
+    if not (isinstance(url, str) and url and _is_count(samples) and _is_count(nbytes) and checksums):
         raise SpecError(f"a shard of the manifest must have url, samples and bytes, not {str(shard)[:200]}", url=manifest)
-    return ShardRecord(resolve_beside(url, manifest), samples, nbytes, sha256)
+    return ShardRecord(resolve_beside(url, manifest), samples, nbytes, sha256, md5)
 
 
 def _is_count(number: Any) -> bool:

@@ -46,6 +46,10 @@ TakeRun = Callable[[bytes | memoryview, int, int, int, list[Member]], tuple[int,
 """Called with a chunk, where in it headers of a member begin, where members have to end, the chunk's offset [bytes] in the archive,
 and the members before it. Returns where it stopped, and whether that was behind some and at one that it leaves to the parser."""
 
+NoteEntry = Callable[[int, str, int], object]
+"""Called with typeflag, name and offset [bytes] of a header that is not that of a plain file: extensions (their names are ""),
+links, directories, devices, sparse files (`GNU_SPARSE`, whatever their form)."""
+
 
 class Refused(str):
     """Stands for the name of a member of which `select` or `rename` raised `error`. Whoever takes the members deals with it."""
@@ -58,7 +62,13 @@ class Context:
     """Reads headers in their order. The attributes describe the block read last and the member that it begins."""
 
     def __init__(
-        self, url: str, choose: Callable[[str], str | None] | None, *, max_member_bytes: int, max_header_bytes: int
+        self,
+        url: str,
+        choose: Callable[[str], str | None] | None,
+        *,
+        max_member_bytes: int,
+        max_header_bytes: int,
+        note: NoteEntry | None = None,
     ) -> None:
         self.header = 0  # offset [bytes]
         self.first = 0  # offset of the member's first header; it precedes `header` after extended ones
@@ -71,6 +81,7 @@ class Context:
         self._plain = self._pax = self._no_form
         self._url = url
         self._choose = choose
+        self._note = note
         self._most = max_member_bytes
         self._most_extended = max_header_bytes
         self._sparse: Sparse | None = None  # what is known of the member, if it is sparse
@@ -117,6 +128,8 @@ class Context:
             self._refuse(headers.member_name(block, records))
             raise self._unsound(f"{self.what()} has a header that makes no sense: {error}") from None
         wanted = self._open_extension(block) if extension else self._open_member(block, name, regular=regular)
+        if self._note is not None and (extension or not regular or sparse is not None):
+            self._note(kind if sparse is None else headers.GNU_SPARSE, "" if extension else name, offset)
         self._check_size(size if sparse is None else max(size, sparse.size), wanted=wanted)
         self._sparse = sparse
         if sparse is not None and sparse.more:

@@ -17,7 +17,7 @@ from asyncwds.compression.foreign import foreign
 from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError, WdsError
 from asyncwds.settings.prefetch import MAX_HEADER_BYTES
 from asyncwds.tar import headers
-from asyncwds.tar.context import Context, Extent, Member, Refused, TakeRun
+from asyncwds.tar.context import Context, Extent, Member, NoteEntry, Refused, TakeRun
 from asyncwds.tar.headers import BLOCK, SIZE
 from asyncwds.tar.payload import OpenPayload
 
@@ -40,6 +40,8 @@ class TarParser:
     headers_only      members have the `Extent` of their payload in its place; `pass_over` spares the reading of it
     offset            where in the archive the bytes begin that are fed, at the first header of a member
     take_run          takes plain members for itself, see `TakeRun`: they are not among those that `feed` returns
+    note              is told of headers that are not those of plain files, see `NoteEntry`; of PAX headers that mean nothing at
+                      least of the first
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class TarParser:
         headers_only: bool = False,
         take_run: TakeRun | None = None,
         offset: int = 0,
+        note: NoteEntry | None = None,
     ) -> None:
         self.error: TarError | None = None
         self.offset = offset
@@ -65,7 +68,7 @@ class TarParser:
         self._url = url
         self._total = total
         self._choose = _chooser(select, rename)
-        self._context = Context(url, self._choose, max_member_bytes=max_member_bytes, max_header_bytes=max_header_bytes)
+        self._context = Context(url, self._choose, max_member_bytes=max_member_bytes, max_header_bytes=max_header_bytes, note=note)
         self._most_extended = max_header_bytes
         self._sizes = headers.SizeCache(max_member_bytes)
         self._headers_only = headers_only
@@ -340,7 +343,10 @@ class TarParser:
             where, place = self._context.header, f"in {self._context.what()}"
         elif self._scraps:
             where, place = self.offset - len(self._scraps), "in a header"
-        return TruncatedTarError(f"the archive ends {place}, after {self.offset} bytes", url=self._url, offset=where)
+        error = TruncatedTarError(f"the archive ends {place}, after {self.offset} bytes", url=self._url, offset=where)
+        if where == self.offset:
+            error.cut = False
+        return error
 
 
 def _chooser(select: Callable[[str], bool] | None, rename: Callable[[str], str] | None) -> Callable[[str], str | None] | None:

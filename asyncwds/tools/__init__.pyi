@@ -16,3 +16,9 @@ from .report import Report as Report
 from .selection import Selection as Selection
 from .split import split_shards as split_shards
 from .targets import Target as Target
+from .verify.repairing import Repair as Repair
+from .verify.repairing import repair_shards as repair_shards
+from .verify.rules import RULES as RULES
+from .verify.running import Checks as Checks
+from .verify.running import Verification as Verification
+from .verify.running import verify_shards as verify_shards
