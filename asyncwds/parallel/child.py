@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from asyncwds.parallel.lifeline import end_with_parent
 from asyncwds.parallel.outbox import Outbox, OutboxClosed
 from asyncwds.parallel.segments import Ring
 from asyncwds.runtime.batch_memory import LENDER
+from asyncwds.runtime.state_changes import State, change_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Job:
     prefetch: int
     ring: Ring
     initialize: Callable[[int], Any] | None
+    states: Sequence[State | None] = ()  # that the processes go on from
+    strict: bool = True
 
 
 def work(job: Job, messages: Connection, commands: Connection, inherited: list[Connection]) -> None:
@@ -44,7 +47,9 @@ def work(job: Job, messages: Connection, commands: Connection, inherited: list[C
         sys.modules["torch"].set_num_threads(1)  # as DataLoader does: its pool would take the cores that the training is to have
     outbox = Outbox(messages, commands, job.prefetch, job.ring)
     LENDER.set(outbox.slots)
-    first: list[Callable[[], Any]] = [] if job.initialize is None else [partial(job.initialize, job.worker)]
+    first: list[Callable[[], Any]] = [partial(_load, job)]
+    if job.initialize is not None:
+        first.append(partial(job.initialize, job.worker))
     with suppress(OutboxClosed):  # nobody wants more
         while outbox.begin():
             _iterate(job.dataset, outbox, first)
@@ -54,6 +59,12 @@ def _ignore(*_: object) -> None:
     """A handler, and not SIG_IGN, which commands that the pipeline starts would inherit."""
 
 
+def _load(job: Job) -> None:
+    state = job.states[job.worker] if job.states else None
+    if state is not None:
+        job.dataset.load_state_dict(state, job.strict)  # type: ignore[attr-defined] # it has one, or there would be no state
+
+
 def _iterate(dataset: Iterable[Any], outbox: Outbox, first: list[Callable[[], Any]]) -> None:
     """One iteration; what stands in `first` is done before the first one."""
     try:
@@ -61,9 +72,9 @@ def _iterate(dataset: Iterable[Any], outbox: Outbox, first: list[Callable[[], An
             first.pop()()
         with _closing(iter(dataset)) as items:
             for item in items:
-                if not outbox.deliver(item):
+                if not outbox.deliver((item, change_of(dataset))):
                     return
-        outbox.finish()
+        outbox.finish(change=change_of(dataset))
     except OutboxClosed:
         raise
     except Exception as error:  # noqa: BLE001 - it belongs to the consumer, who raises it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from time import perf_counter
@@ -17,9 +17,11 @@ from asyncwds.parallel import failures
 from asyncwds.parallel.child import Job
 from asyncwds.parallel.messages import Batch, End, ring_size
 from asyncwds.parallel.pinning import find_pages
+from asyncwds.parallel.progress import LoaderProgress
 from asyncwds.parallel.segments import Ring
 from asyncwds.parallel.worker import Worker, end_workers, start_worker
 from asyncwds.runtime.recorder import CONSUMER
+from asyncwds.runtime.state_changes import State
 from asyncwds.runtime.tracing import recorder_for
 
 LOOK = 100  # [ms] between two looks of a consumer who waits whether it was interrupted
@@ -40,9 +42,14 @@ class Settings:
 
 
 class Group:
-    """Processes that have been started. To be closed by the process that made them."""
+    """Processes that have been started. To be closed by the process that made them.
 
-    def __init__(self, dataset: Iterable[Any], settings: Settings) -> None:
+    `states` are those that their first iterations go on from; None begins.
+    """
+
+    def __init__(
+        self, dataset: Iterable[Any], settings: Settings, states: Sequence[State | None] = (), *, strict: bool = True
+    ) -> None:
         self._pid = os.getpid()
         self._in_order = settings.in_order
         self._run = 0
@@ -51,8 +58,8 @@ class Group:
         context, pages = get_context(settings.start_method), find_pages(settings.pin_memory)
         try:
             for worker in range(settings.processes):
-                job = Job(dataset, worker, settings.processes, settings.prefetch, ring, settings.worker_init_fn)
-                self._workers.append(start_worker(context, job, self._workers, pages))
+                own = (dataset, worker, settings.processes, settings.prefetch, ring, settings.worker_init_fn)
+                self._workers.append(start_worker(context, Job(*own, states, strict), self._workers, pages))
         except BaseException:
             self.close()
             raise
@@ -67,12 +74,15 @@ class Group:
         """Whether all of the processes are there."""
         return bool(self._workers) and all(worker.process.exitcode is None for worker in self._workers)
 
-    def begin(self) -> Iteration:
+    def begin(self, progress: LoaderProgress) -> Iteration:
         """Ends the iteration before."""
         self._run += 1
         for worker in self._workers:
             worker.begin(self._run)
-        return Iteration(self, self._run, deque(self._workers), self._in_order)
+        last = [worker for worker in range(len(self._workers)) if worker not in progress.order]
+        active = deque([self._workers[worker] for worker in [*progress.order, *last]])
+        progress.order += last
+        return Iteration(self, self._run, active, self._in_order, progress)
 
     def require_current(self, run: int) -> None:
         if not self.is_here:
@@ -95,11 +105,12 @@ class Group:
 class Iteration:
     """The batches of one iteration: from the processes in turn, or as they come."""
 
-    def __init__(self, group: Group, run: int, active: deque[Worker], in_order: bool) -> None:
+    def __init__(self, group: Group, run: int, active: deque[Worker], in_order: bool, progress: LoaderProgress) -> None:
         self._group = group
         self._run = run
         self._active = active
         self._in_order = in_order
+        self._progress = progress
         self._interrupted = False
         self._poll = select.poll()  # kept, since to make one for each batch takes longer than to ask it
         for worker in active:
@@ -118,14 +129,20 @@ class Iteration:
                 self._active.remove(worker)
                 if isinstance(message, Batch):
                     self._active.append(worker)
-                    yield worker.take(message)
+                    yield self._take(worker, message)
                     continue
                 self._poll.unregister(worker.process.sentinel)  # it may end now
                 if message.failure is not None:
                     raise failures.unpickled(message.failure)
+                self._progress.note(worker.number, message.change, is_item=False)
         finally:
             self._group.stop(self._run)
             at_end()
+
+    def _take(self, worker: Worker, message: Batch) -> Any:
+        item, change = worker.take(message)
+        self._progress.note(worker.number, change, is_item=True)
+        return item
 
     def _next_message(self) -> tuple[Worker, Batch | End]:
         while True:

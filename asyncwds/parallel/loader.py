@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_all_start_methods
 from os import PathLike
 from typing import Any, Generic, Self, TypeVar
@@ -12,11 +13,13 @@ from weakref import finalize
 
 from asyncwds import checks
 from asyncwds.bridges.async_iterator import ThreadedIterator
-from asyncwds.errors import SpecError
+from asyncwds.errors import ResumeWarning, SpecError
 from asyncwds.formatting.reprs import changed_fields, show_call, show_value
 from asyncwds.parallel.arguments import understood
 from asyncwds.parallel.group import Group, Settings
+from asyncwds.parallel.progress import LoaderProgress, epoch_of
 from asyncwds.runtime.closing import clean_up_undisturbed
+from asyncwds.runtime.state_changes import READ_AGAIN, State
 from asyncwds.runtime.stats import Stats
 
 T_co = TypeVar("T_co", covariant=True)
@@ -29,17 +32,41 @@ class Loader(Generic[T_co]):
         self.dataset = dataset
         self._settings = settings
         self._group: Group | None = None
+        self._progress: LoaderProgress | None = None
+        self._resumed: Resumed | None = None
+        self._warned: set[str] = set()
 
     def __iter__(self) -> Generator[T_co, None, None]:  # noqa: PYI058 - it can be closed
         return self._begun()[0]
 
     def __aiter__(self) -> AsyncIterator[T_co]:
-        return ThreadedIterator(*self._begun(), lambda error: error.__traceback__)
+        batches, interrupt, progress = self._begun()
+        iterator = ThreadedIterator(batches, interrupt, lambda error: error.__traceback__)
+        progress.follow(iterator.count)
+        return iterator
 
-    def _begun(self) -> tuple[Generator[T_co, None, None], Callable[[], None]]:
-        group = self._running()
-        iteration = group.begin()
-        return iteration.batches(self._rest), iteration.interrupt
+    def _begun(self) -> tuple[Generator[T_co, None, None], Callable[[], None], LoaderProgress]:
+        resumed, self._resumed = self._resumed, None
+        if resumed is None:
+            progress = LoaderProgress.of(self._beginning(), self._settings.processes)
+        elif resumed.ended:
+            self._progress = resumed.progress
+            self.set_epoch(resumed.epoch + 1)
+            return _nothing(), lambda: None, resumed.progress
+        else:
+            progress = resumed.progress
+        self._progress = progress
+        group = self._running(resumed)
+        iteration = group.begin(progress)
+        return iteration.batches(self._rest), iteration.interrupt, progress
+
+    def _beginning(self) -> State | None:
+        """The state of the dataset before the next iteration."""
+        data: Any = self.dataset
+        if hasattr(data, "state_before"):
+            state: State = data.state_before(self._settings.processes)
+            return state
+        return data.state_dict() if hasattr(data, "state_dict") else None
 
     def _rest(self) -> None:
         """After an iteration, which refers to this object for that: it must not be dropped before."""
@@ -60,6 +87,34 @@ class Loader(Generic[T_co]):
         stats: Stats = self._of_dataset("stats")()
         return stats
 
+    def state_dict(self) -> dict[str, Any]:
+        """What follows the item that was taken last, to be saved as JSON: of each process the state of its dataset.
+
+        These come with the items: nobody is asked, and what the processes have made ahead is not in it. Raises SpecError where the
+        dataset has no state.
+        """
+        self._of_dataset("state_dict")
+        if self._resumed is not None:
+            return self._resumed.progress.as_state()
+        progress = self._progress or LoaderProgress.of(self._beginning(), self._settings.processes)
+        state = progress.as_state()
+        for warning in progress.warnings - self._warned:
+            self._warned.add(warning)
+            warnings.warn(f"{warning}: {READ_AGAIN}", ResumeWarning, stacklevel=2)
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> None:
+        """Makes the next iteration the rest of the one that a state is of, exactly, with as many processes. Ends those that run.
+
+        Raises SpecError as the dataset's does, and for another number of processes. With `in_order=False` the rest is exact in
+        what comes, and not in the order.
+        """
+        load = self._of_dataset("load_state_dict")
+        progress = LoaderProgress.from_state(state_dict, self._settings.processes)
+        load(progress.begin, strict)
+        self.close()
+        self._resumed = Resumed(progress, strict, bool(state_dict["ended"]), epoch_of(progress.begin) or 0)
+
     def close(self) -> None:
         """Ends the processes. The next iteration starts new ones."""
         group, self._group = self._group, None
@@ -73,7 +128,7 @@ class Loader(Generic[T_co]):
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_group": None}
+        return {**self.__dict__, "_group": None, "_progress": None}
 
     def __repr__(self) -> str:
         return show_call("loader", [self.dataset], changed_fields(self._settings))
@@ -83,14 +138,29 @@ class Loader(Generic[T_co]):
             raise SpecError(f"loader: {show_value(self.dataset)} has no {method}")
         return getattr(self.dataset, method)
 
-    def _running(self) -> Group:
+    def _running(self, resumed: Resumed | None) -> Group:
         if self._group is not None and self._group.is_here and not self._group.is_whole:
             self.close()
         if self._group is None or not self._group.is_here:
-            self._group = group = Group(self.dataset, self._settings)
+            states, strict = ((), True) if resumed is None else (resumed.progress.workers, resumed.strict)
+            self._group = group = Group(self.dataset, self._settings, states, strict=strict)
             finalize(self, group.close)
             clean_up_undisturbed()
         return self._group
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What the next iteration goes on from."""
+
+    progress: LoaderProgress
+    strict: bool
+    ended: bool
+    epoch: int
+
+
+def _nothing() -> Generator[Any, None, None]:
+    yield from ()
 
 
 def loader(

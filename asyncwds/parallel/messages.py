@@ -12,6 +12,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from asyncwds.parallel.packing import Place
+from asyncwds.runtime.state_changes import StateChange
 
 KEPT = 4
 """The most batches of one process that the consumer has without a copy."""
@@ -58,10 +59,11 @@ class Batch(NamedTuple):
 
 
 class End(NamedTuple):
-    """Of an iteration; `failure` is what `failures.pickled` made of the error that ended it."""
+    """Of an iteration; `failure` is what `failures.pickled` made of the error that ended it, `change` what the end changes."""
 
     run: int
     failure: bytes | None = None
+    change: StateChange | None = None
 
 
 Message = Batch | End

@@ -12,6 +12,7 @@ from asyncwds.parallel.lending import LendingSlots, Segment
 from asyncwds.parallel.messages import Batch, End, Op, receive_command, send_message
 from asyncwds.parallel.packing import Packed, Place
 from asyncwds.parallel.segments import Ring
+from asyncwds.runtime.state_changes import StateChange
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,10 +54,10 @@ class Outbox:
         self._send(segment, places)
         return True
 
-    def finish(self, failure: bytes | None = None) -> None:
+    def finish(self, failure: bytes | None = None, change: StateChange | None = None) -> None:
         """The iteration has come to its end, or to an error."""
         if self._begun is not None:
-            _unless_closed(send_message, self._messages, End(self._begun, failure))
+            _unless_closed(send_message, self._messages, End(self._begun, failure, change))
 
     def _is_wanted(self) -> bool:
         return self._wanted == self._begun and not self._has_ended

@@ -28,6 +28,7 @@ PATIENCE = 1.0  # [s] for processes to end after they were told to, before they 
 class Worker:
     """One process, with its two connections and its slots."""
 
+    number: int
     process: Any
     messages: Connection
     commands: Connection
@@ -116,7 +117,7 @@ def start_worker(context: BaseContext, job: Job, earlier: list[Worker], pages: P
             messages.close()
             commands.close()
             raise
-    return Worker(process, messages, commands, Slots(partial(_send, commands, Op.FREE), pages))
+    return Worker(job.worker, process, messages, commands, Slots(partial(_send, commands, Op.FREE), pages))
 
 
 def _start(process: Any, job: Job) -> None:

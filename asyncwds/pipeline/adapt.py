@@ -24,6 +24,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.foreign import ForeignRun, HeadRun
+from asyncwds.pipeline.loader_head import LoaderHead, is_tracked
 from asyncwds.pipeline.protocol import ReplayingStage, Stage, Stream
 from asyncwds.pipeline.reading import SourceStage
 from asyncwds.pipeline.stage import PipelineStage, is_stateless
@@ -44,6 +45,8 @@ def adapt_head(head: Any) -> Stage:
     """The same for what stands first; its source has no items."""
     if isinstance(head, Source):
         return SourceStage(head)
+    if is_tracked(head):
+        return LoaderHead(head)
     return head if _speaks_protocol(head) else ForeignHead(head)
 
 
@@ -127,6 +130,11 @@ class ForeignHead:
     @property
     def empty_check(self) -> bool | None:
         return getattr(self.head, "empty_check", None)
+
+    @property
+    def reads_shards(self) -> bool:
+        """Whether it is a DataLoader: its dataset may, and nobody knows how far it has come."""
+        return hasattr(self.head, "dataset")
 
     def open(self, source: Stream, context: RunContext) -> Stream:
         run = HeadRun(lambda: _iterate(_bound(self.head, context)), context.resources)

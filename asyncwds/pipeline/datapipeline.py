@@ -19,7 +19,7 @@ from asyncwds.pipeline import adapt
 from asyncwds.pipeline.clock import inner_stats, stage_name
 from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.description import Description, is_countable, reseeded
-from asyncwds.pipeline.fingerprint import differences, fingerprint, order_of
+from asyncwds.pipeline.fingerprint import differences, fingerprint, inner_datasets, order_of
 from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
 from asyncwds.pipeline.iteration import Iteration
 from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
@@ -29,6 +29,7 @@ from asyncwds.pipeline.states import State, from_state
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.seeds import dataset_seed
+from asyncwds.runtime.state_changes import StateChange
 from asyncwds.runtime.stats import Stats, with_head
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import current_worker_info
@@ -142,9 +143,14 @@ class DataPipeline(Generic[ItemT_co]):
         return self._iterations.start(description)
 
     def _iterate(self, started: Run) -> Iteration:
-        return self._iterations.iterate(started, self._fingerprint)
+        return self._iterations.iterate(started, self.fingerprint)
 
-    def _fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
+        """What a state says of the pipeline that it is of; of what it begins with, where that is one or several others, too."""
+        within = [inner.fingerprint() for inner in inner_datasets(self.pipeline[0])] if self.pipeline else []
+        return {**self._own_fingerprint(), "within": within}
+
+    def _own_fingerprint(self) -> dict[str, Any]:
         """Kept, as long as the description is the same: it takes a while of many urls."""
         description = self._description
         known: tuple[Description, dict[str, Any]] | None = self.__dict__.get("_known")
@@ -182,7 +188,22 @@ class DataPipeline(Generic[ItemT_co]):
         To be taken between any two items, in the thread that takes them. It has the places of samples that stages hold, and not
         the samples.
         """
-        return self._iterations.state_dict(self.seed, self._fingerprint)
+        return self._with_head(self._iterations.state_dict(self.seed, self.fingerprint))
+
+    def _with_head(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Of an iteration that is to begin, also with what that begins with."""
+        head: Any = adapt.adapt_head(self.pipeline[0]) if self.pipeline else None
+        if hasattr(head, "beginning") and (state["ended"] or state["items"] in (0, self._bounds.items)):
+            return {**state, "head": head.beginning()}
+        return state
+
+    def state_before(self, workers: int) -> dict[str, Any]:
+        """The state of an iteration that so many workers of this process are to begin, for loaders."""
+        return self._with_head(self._iterations.beginning(self.seed, self.fingerprint, workers))
+
+    def state_change(self) -> StateChange:
+        """What the latest item changes in `state_dict()`, for loaders: asked for after each item it costs 1 % of the time."""
+        return self._iterations.state_change(self.seed, self.fingerprint)
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> None:
         """Makes the next iteration the rest of the one that a state is of: what is behind the item that it gave last.
@@ -196,7 +217,7 @@ class DataPipeline(Generic[ItemT_co]):
         another number of ranks or workers.
         """
         state = from_state(state_dict)
-        changed = differences(state_dict.get("description"), self._fingerprint(), strict=strict)
+        changed = differences(state_dict.get("description"), self.fingerprint(), strict=strict)
         if changed:
             raise SpecError(f"the state is of another pipeline: {'; '.join(changed)}")
         if state.drops_items and any(order_of(stage) == "arrival" for stage in self.pipeline):
@@ -205,6 +226,8 @@ class DataPipeline(Generic[ItemT_co]):
             )
         self._set(reseeded(self._description, state.seed))
         self.set_epoch(state.progress.epoch)
+        if state_dict.get("head") is not None:
+            adapt.adapt_head(self.pipeline[0]).begin_from(state_dict["head"])  # type: ignore[attr-defined] # it has one
         self._iterations.resume(state if state.merged is None else _with_remainder(state, self._description))
 
     def stats(self) -> Stats:

@@ -72,9 +72,11 @@ class EpochCounter:
             place = replace(place, rank=memory.parents_place.rank, world_size=memory.parents_place.world_size)
         return epoch, place
 
-    def upcoming(self) -> int:
-        """The epoch that would begin now."""
+    def upcoming(self, workers: int = 0) -> int:
+        """The epoch that would begin now: here, or in `workers` workers of this process."""
         memory, cell = self._cell(current_worker_info())
+        if not cell and 0 < workers <= WORKERS:
+            cell = 1 + workers * (workers - 1) // 2
         return memory.cells[0] + (memory.cells[cell] if cell else 0)
 
     def set(self, epoch: int) -> None:

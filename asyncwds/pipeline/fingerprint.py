@@ -85,6 +85,12 @@ def _stage(stage: Any) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", described)[:SHOWN]
 
 
+def inner_datasets(head: Any) -> list[Any]:
+    """Those with a fingerprint that a pipeline begins with: another pipeline, the members of a mix, what a DataLoader is of."""
+    members = getattr(head, "datasets", None) or [getattr(head, "dataset", head)]
+    return [each for each in members if hasattr(each, "fingerprint")] if isinstance(members, list) else []
+
+
 def differences(saved: Any, own: Mapping[str, Any], *, strict: bool, of: tuple[str, str] = ("in the state", "here")) -> list[str]:
     """What is another thing than in the state. Without `strict`, options of stages may be, and how long an iteration is."""
     if not isinstance(saved, Mapping):
@@ -104,6 +110,8 @@ def differences(saved: Any, own: Mapping[str, Any], *, strict: bool, of: tuple[s
             for number, (before, now) in enumerate(zip(stages, own["stages"], strict=True))
             if (before != now if strict else before.partition("(")[0] != now.partition("(")[0])
         ]
+    if "within" in saved:
+        found += _differences_within(saved["within"], own.get("within", []), strict=strict)
     if strict:
         found += [
             f"{name} of an iteration: {saved.get(name)} {one}, {own[name]} {other}"
@@ -111,6 +119,13 @@ def differences(saved: Any, own: Mapping[str, Any], *, strict: bool, of: tuple[s
             if saved.get(name) != own[name]
         ]
     return found
+
+
+def _differences_within(saved: Any, own: Sequence[Mapping[str, Any]], *, strict: bool) -> list[str]:
+    if len(saved) != len(own):
+        return [f"the datasets that it begins with: {len(saved)} in the state, {len(own)} here"]
+    pairs = enumerate(zip(saved, own, strict=True))
+    return [f"in what it begins with, {number}: {each}" for number, (a, b) in pairs for each in differences(a, b, strict=strict)]
 
 
 _WORDS = {

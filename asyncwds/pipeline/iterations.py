@@ -19,16 +19,13 @@ from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.iteration import Iteration
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.run import Account, Run
-from asyncwds.pipeline.states import State, as_state
+from asyncwds.pipeline.state_changes import StateChanges
+from asyncwds.pipeline.states import State, as_state, reasons
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.state_changes import READ_AGAIN, StateChange
 from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.tracing import recorder_for
 from asyncwds.runtime.worker_info import WorkerInfo
-
-READ_AGAIN = (
-    "an iteration that goes on from this state reads its pass over the shards again from the beginning, and drops what was given. "
-    "Give the stage `state` and `reopen`, or mark a function that keeps nothing between two items with `asyncwds.stateless`"
-)
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,7 @@ class Iterations:
         self._running: WeakSet[Iteration] = WeakSet()
         self._latest: tuple[Progress, _Ran | None] | None = None
         self._warned: set[str] = set()
+        self._changes = StateChanges()
         self._ahead: tuple[Callable[[], int], deque[tuple[int, PassState]]] | None = None
 
     def start(self, description: Description) -> Run:
@@ -72,9 +70,23 @@ class Iterations:
         progress = Progress(started.epoch) if self._resumed is None else self._resumed.progress
         ran = _Ran(started.seed, started.place, started.account, ref(started), progress.items, started.base)
         self._latest, self._resumed, self._ahead = (progress, ran), None, None
+        self._changes = StateChanges()
         iteration = Iteration(started, progress, partial(self._as_dict, ran, describe))
         self._running.add(iteration)
         return iteration
+
+    def state_change(self, seed: int, describe: Callable[[], dict[str, Any]]) -> StateChange:
+        """What the item that the latest one gave last has changed."""
+        progress, ran = self._latest or (None, None)
+        if progress is None or ran is None:
+            return StateChange(self.state_dict(seed, describe))
+        run = ran.run()
+        return self._changes.after(
+            progress,
+            lambda: ran.account.latest if run is None else run.state(),
+            lambda passes: as_state(State(ran.seed, progress, passes, ran.place, ran.base), describe()),
+            drops_right=run is not None and run.drops_right,
+        )
 
     def _as_dict(self, ran: _Ran, describe: Callable[[], dict[str, Any]], progress: Progress, passes: PassState) -> dict[str, Any]:
         self._warn(passes)
@@ -82,10 +94,11 @@ class Iterations:
 
     def _warn(self, passes: PassState) -> None:
         """Once about each reason."""
-        if passes.reason is not None and passes.items and passes.reason not in self._warned:
-            self._warned.add(passes.reason)
-            if passes.reads_shards:
-                warnings.warn(f"{passes.reason}: {READ_AGAIN}", ResumeWarning, stacklevel=4)
+        for reason, reads_shards in reasons(passes):
+            if reason not in self._warned:
+                self._warned.add(reason)
+                if reads_shards:
+                    warnings.warn(f"{reason}: {READ_AGAIN}", ResumeWarning, stacklevel=4)
 
     def follow(self, count: Callable[[], int], marks: deque[tuple[int, PassState]]) -> None:
         """The latest iteration runs ahead, in another thread: `count` tells how many items were taken from there.
@@ -145,10 +158,14 @@ class Iterations:
         run = ran.run()
         return self._as_dict(ran, describe, progress, ran.account.latest if run is None else run.state())
 
+    def beginning(self, seed: int, describe: Callable[[], dict[str, Any]], workers: int) -> dict[str, Any]:
+        """The state of one that so many workers are to begin."""
+        return as_state(self._resumed or State(seed, Progress(self._epochs.upcoming(workers))), describe())
+
     def resume(self, state: State) -> None:
         """The next one is the rest of the one that has come so far."""
         self._epochs.set(state.progress.epoch)
-        self._resumed = state
+        self._latest, self._resumed = None, state if state.has_begun else None
 
     def stats(self) -> Stats:
         """What the latest counted, here or in workers."""

@@ -9,6 +9,7 @@ from asyncwds.errors import SpecError
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.fluid import FluidInterface
 from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
+from asyncwds.pipeline.loader_head import track
 from asyncwds.runtime.extras import require_extra
 
 if TYPE_CHECKING:
@@ -82,9 +83,6 @@ class WebLoader(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
     installed.
     """
 
-    # It is no dataset of a StatefulDataLoader. Lightning would ask it for its state, having fetched a batch that it has not used.
-    state_dict = load_state_dict = None  # type: ignore[assignment]
-
     # Items pass as they are where the DataLoader makes no batches of them; torch's own way to make batches has no types.
     @overload
     def __init__(self: WebLoader[T], dataset: Iterable[T], batch_size: None, *, collate_fn: None = ..., **options: Any) -> None: ...
@@ -104,7 +102,7 @@ class WebLoader(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
             head = loader(*args, **options)
         except (TypeError, ValueError) as error:
             raise SpecError(f"WebLoader, whose arguments are torch's DataLoader's: {error}") from error
-        super().__init__(head)
+        super().__init__(track(head))
 
     if TYPE_CHECKING:  # as in `WebDataset`
 

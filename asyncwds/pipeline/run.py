@@ -81,6 +81,7 @@ class Run:
         self.account = Account(self._first)
         self._streams: dict[int, Any] = {}
         self._again: dict[int, ChainedStream] = {}
+        self._opened: list[OpenStage] = []
         self._needed = 0  # the first stage that is opened
         self._stream: Stream = NoItems(Resources())
         if not ended and not self._first.kept:
@@ -111,13 +112,14 @@ class Run:
         began = monotonic()
         state = self._full_state(items)
         seconds = monotonic() - began
-        if seconds > CHEAP_SECONDS and state.stages is not None and self._drops_right():
+        if seconds > CHEAP_SECONDS and state.stages is not None and self.drops_right:
             self._recent = Recent(state, self._progress.items, began + seconds + SHARE * seconds)
         return state
 
-    def _drops_right(self) -> bool:
+    @property
+    def drops_right(self) -> bool:
         """Whether items that are made again are the same ones."""
-        source: Any = getattr(self._opened[self._base][1], "source", None)
+        source: Any = getattr(self._opened[self._base][1], "source", None) if self._opened else None
         return source is not None and source.prefetch.order == "plan"
 
     def _full_state(self, items: int) -> PassState:
@@ -127,10 +129,21 @@ class Run:
                 stages = collect_states(self._opened, self._streams, self._base, self._again)
             except SpecError as error:
                 reason = error.message
+        if stages is None and items and (begin := self._beginning()) is not None:
+            rest = [None] * (len(self._stages) - 1)
+            return PassState(self._number, items, items, [begin, *rest], reason, reads_shards=True, kept=self._kept())
         if stages is None and items:
             # All of it is gone through again: nobody knows what else a stage counts from pass to pass.
-            return PassState(0, self._progress.items, 0, None, reason, last_reader(self._stages) >= 0, self._kept())
+            return PassState(0, self._progress.items, 0, None, reason, self._reads_shards(), self._kept())
         return PassState(self._number, items, 0, stages, None, False, self._kept())
+
+    def _beginning(self) -> Any:
+        """The state with which what stands first began the pass, where it tells."""
+        tell: Callable[[], Any] | None = getattr(self._streams.get(0), "beginning", None)
+        return None if tell is None else tell()
+
+    def _reads_shards(self) -> bool:
+        return last_reader(self._stages) >= 0 or getattr(self._stages[0], "reads_shards", False)
 
     def _kept(self) -> dict[str, int | None]:
         if not self._needed:

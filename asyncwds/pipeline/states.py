@@ -29,6 +29,10 @@ class State:
     merged: Mapping[str, Any] | None = None
 
     @property
+    def has_begun(self) -> bool:
+        return self.progress.items > 0 or self.progress.ended or self.base is not None or self.merged is not None
+
+    @property
     def drops_items(self) -> bool:
         """Whether items are made again, and dropped."""
         stands = self.passes.stages is not None and not self.passes.skip
@@ -46,6 +50,19 @@ class State:
 
 def describe_place(place: WorkerInfo) -> str:
     return f"worker {place.worker} of {place.num_workers} of rank {place.rank} of {place.world_size}"
+
+
+def reasons(passes: PassState) -> list[tuple[str, bool]]:
+    """Why a pass would be gone through again, and whether that reads shards; also one of the datasets that it begins with."""
+    if not passes.items:
+        return []
+    found = [] if passes.reason is None else [(passes.reason, passes.reads_shards)]
+    head = passes.stages[0] if passes.stages else None
+    for inner in head.get("workers", ()) if isinstance(head, Mapping) else ():
+        within = inner.get("pass") if isinstance(inner, Mapping) else None
+        if within is not None:
+            found += reasons(PassState(**within))
+    return found
 
 
 def as_state(state: State, description: Mapping[str, Any]) -> dict[str, Any]:

@@ -209,11 +209,12 @@ print(json.dumps([list(loader), list(loader)]))
     assert json.loads(printed) == expected
 
 
-def test_what_is_a_dataset_has_a_state_and_a_loader_has_none(shards):
+def test_datasets_and_loaders_of_ours_have_a_state(shards):
     data = dataset(shards)
     assert isinstance(data, Stateful)
     assert isinstance(wds.FluidWrapper(data), Stateful)
-    assert not isinstance(wds.WebLoader(data, batch_size=None), Stateful)
+    assert isinstance(wds.WebLoader(data, batch_size=None), Stateful)
+    assert isinstance(wds.loader(data), Stateful)
 
 
 def test_torchs_own_loader_is_not_concerned(shards):

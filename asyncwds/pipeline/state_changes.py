@@ -1,0 +1,43 @@
+"""What an item changes in the state of an iteration, for whoever takes the items in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from asyncwds.pipeline.progress import PassState, Progress
+from asyncwds.runtime.state_changes import StateChange
+
+SHARE = 100  # of what whole states may cost
+
+
+class StateChanges:
+    """Of one iteration: whole states now and then, and in between how many items came since, which are made again and dropped.
+
+    Items that cannot be made again, as in the order of arrival, have a whole state each.
+    """
+
+    def __init__(self) -> None:
+        self._base: tuple[int, PassState] | None = None
+        self._due = 0.0
+
+    def after(
+        self,
+        progress: Progress,
+        state: Callable[[], PassState],
+        describe: Callable[[PassState], dict[str, Any]],
+        *,
+        drops_right: bool,
+    ) -> StateChange:
+        began = monotonic()
+        if self._base is None or progress.ended or not drops_right or began >= self._due:
+            passes = state()
+            described = describe(passes)
+            self._base = progress.items, passes
+            self._due = monotonic() + SHARE * (monotonic() - began)
+            return StateChange(described, True, passes.reason if passes.reads_shards else None)
+        items, base = self._base
+        since = progress.items - items
+        skip = base.skip + since if base.stages is not None else 0
+        return StateChange({"items": progress.items, "pass": {"items": base.items + since, "skip": skip}}, False)
