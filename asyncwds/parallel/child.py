@@ -17,7 +17,7 @@ from asyncwds.parallel.lifeline import end_with_parent
 from asyncwds.parallel.outbox import Outbox, OutboxClosed
 from asyncwds.parallel.segments import Ring
 from asyncwds.runtime.batch_memory import LENDER
-from asyncwds.runtime.state_changes import State, change_of
+from asyncwds.runtime.state_changes import State, change_of, load
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _ignore(*_: object) -> None:
 def _load(job: Job) -> None:
     state = job.states[job.worker] if job.states else None
     if state is not None:
-        job.dataset.load_state_dict(state, job.strict)  # type: ignore[attr-defined] # it has one, or there would be no state
+        load(job.dataset, state, strict=job.strict)
 
 
 def _iterate(dataset: Iterable[Any], outbox: Outbox, first: list[Callable[[], Any]]) -> None:

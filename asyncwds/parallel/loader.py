@@ -19,7 +19,7 @@ from asyncwds.parallel.arguments import understood
 from asyncwds.parallel.group import Group, Settings
 from asyncwds.parallel.progress import LoaderProgress, epoch_of
 from asyncwds.runtime.closing import clean_up_undisturbed
-from asyncwds.runtime.state_changes import READ_AGAIN, State
+from asyncwds.runtime.state_changes import READ_AGAIN, State, load
 from asyncwds.runtime.stats import Stats
 
 T_co = TypeVar("T_co", covariant=True)
@@ -109,9 +109,9 @@ class Loader(Generic[T_co]):
         Raises SpecError as the dataset's does, and for another number of processes. With `in_order=False` the rest is exact in
         what comes, and not in the order.
         """
-        load = self._of_dataset("load_state_dict")
+        self._of_dataset("load_state_dict")
         progress = LoaderProgress.from_state(state_dict, self._settings.processes)
-        load(progress.begin, strict)
+        load(self.dataset, progress.begin or {}, strict=strict)
         self.close()
         self._resumed = Resumed(progress, strict, bool(state_dict["ended"]), epoch_of(progress.begin) or 0)
 

@@ -24,6 +24,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.foreign import ForeignRun, HeadRun
+from asyncwds.pipeline.inner import InnerHead, tells_state
 from asyncwds.pipeline.loader_head import LoaderHead, is_tracked
 from asyncwds.pipeline.protocol import ReplayingStage, Stage, Stream
 from asyncwds.pipeline.reading import SourceStage
@@ -47,7 +48,9 @@ def adapt_head(head: Any) -> Stage:
         return SourceStage(head)
     if is_tracked(head):
         return LoaderHead(head)
-    return head if _speaks_protocol(head) else ForeignHead(head)
+    if _speaks_protocol(head):
+        return head  # type: ignore[no-any-return]
+    return InnerHead(head) if tells_state(head) else ForeignHead(head)
 
 
 def adapt_all(stages: Sequence[Any]) -> list[Stage]:

@@ -201,6 +201,17 @@ class DataPipeline(Generic[ItemT_co]):
         """The state of an iteration that so many workers of this process are to begin, for loaders."""
         return self._with_head(self._iterations.beginning(self.seed, self.fingerprint, workers))
 
+    def repeats(self) -> bool:
+        """Whether an epoch that is gone through again has the same items in the same order, as far as can be told."""
+        head: Any = adapt.adapt_head(self.pipeline[0]) if self.pipeline else None
+        ordered = not any(order_of(stage) == "arrival" for stage in self.pipeline)
+        return ordered and (bool(head.repeats()) if hasattr(head, "repeats") else order_of(self.pipeline[0]) is not None)
+
+    def weight_changes(self) -> int:
+        """How often weights of mixes that it begins with were set by hand."""
+        head: Any = adapt.adapt_head(self.pipeline[0]) if self.pipeline else None
+        return int(head.weight_changes()) if hasattr(head, "weight_changes") else 0
+
     def state_change(self) -> StateChange:
         """What the latest item changes in `state_dict()`, for loaders: asked for after each item it costs 1 % of the time."""
         return self._iterations.state_change(self.seed, self.fingerprint)

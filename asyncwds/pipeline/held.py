@@ -40,7 +40,7 @@ def refs_of(held: Sequence[Held]) -> tuple[list[Ref], list[int] | None]:
     except AttributeError:
         made_of = [_made_of(item) for item in held]
         refs, counts = list(chain.from_iterable(made_of)), [len(refs) for refs in made_of]
-    if None in refs or (counts is not None and not all(counts)):
+    if not all(refs) or (counts is not None and not all(counts)):
         raise SpecError(UNKNOWN)
     return refs, None if counts is None or set(counts) == {1} else counts
 
@@ -92,11 +92,13 @@ def _pack_column(values: Any) -> bytes:
     """Its number of bytes, then the lowest byte of each value, the next, …; offsets in a tar archive are of whole blocks."""
     import numpy as np  # noqa: PLC0415 - heavy
 
-    unit = 512 if not (values % 512).any() else 1
-    zigzag = (values // unit << 1) ^ (values // unit >> 63)
-    planes = np.ascontiguousarray(zigzag).astype("<u8").view(np.uint8).reshape(-1, 8).T
-    used = int(max(np.flatnonzero(planes.any(axis=1)), default=-1)) + 1
-    return pack("<BH", used, unit) + planes[:used].tobytes()
+    unit = 1 if np.bitwise_or.reduce(values) & 511 else 512
+    if unit > 1:
+        values = values // unit
+    zigzag = (values << 1) ^ (values >> 63)
+    used = -(-int(zigzag.max(initial=0)).bit_length() // 8)
+    planes = zigzag.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :used].T
+    return pack("<BH", used, unit) + planes.tobytes()
 
 
 def unpack_refs(packed: Any) -> list[tuple[Ref, ...]]:

@@ -36,7 +36,7 @@ class Iteration(Iterator[Any]):
     It counts in `progress`; what that has already was given elsewhere.
     """
 
-    def __init__(self, run: Run, progress: Progress, describe_state: Callable[[Progress, PassState], dict[str, Any]]) -> None:
+    def __init__(self, run: Run, progress: Progress, describe_state: Callable[..., dict[str, Any]]) -> None:
         # The run must not refer to this object: without a cycle, dropping the iterator after `break` closes at once.
         self._run = run
         self._items = run.items(progress)
@@ -86,6 +86,10 @@ class Iteration(Iterator[Any]):
     def state_dict(self) -> dict[str, Any]:
         """As the dataset's: what follows the latest item."""
         return self._describe_state(self._progress, self._run.state())
+
+    def quiet_state(self) -> dict[str, Any]:
+        """The same for a pipeline that begins with these items: it says itself what going on would cost."""
+        return self._describe_state(self._progress, self._run.state(), warns=False)
 
     def mark(self) -> None:
         """Keeps the state now and then, for whoever takes the items later in another thread: it costs 1 % of the time."""

@@ -86,10 +86,20 @@ class Iterations:
             lambda: ran.account.latest if run is None else run.state(),
             lambda passes: as_state(State(ran.seed, progress, passes, ran.place, ran.base), describe()),
             drops_right=run is not None and run.drops_right,
+            weight_changes=0 if run is None else run.weight_changes,
         )
 
-    def _as_dict(self, ran: _Ran, describe: Callable[[], dict[str, Any]], progress: Progress, passes: PassState) -> dict[str, Any]:
-        self._warn(passes)
+    def _as_dict(
+        self,
+        ran: _Ran,
+        describe: Callable[[], dict[str, Any]],
+        progress: Progress,
+        passes: PassState,
+        *,
+        warns: bool = True,
+    ) -> dict[str, Any]:
+        if warns:
+            self._warn(passes)
         return as_state(State(ran.seed, progress, passes, ran.place, ran.base), describe())
 
     def _warn(self, passes: PassState) -> None:

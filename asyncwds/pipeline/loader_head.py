@@ -14,7 +14,7 @@ from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.extras import require_extra
-from asyncwds.runtime.state_changes import StateChange, change_of, changed
+from asyncwds.runtime.state_changes import StateChange, change_of, changed, load
 
 
 class Tracked(NamedTuple):
@@ -67,7 +67,7 @@ class Loading:
     def __call__(self, worker: int) -> None:
         if self._states[worker] is not None:
             # What the pipeline is was compared before.
-            _worker_info().dataset.load_state_dict(self._states[worker], False)
+            load(_worker_info().dataset, self._states[worker], strict=False)
         if self._then is not None:
             self._then(worker)
 
@@ -98,7 +98,7 @@ class LoaderHead:
         return dataset.state_dict() if hasattr(dataset, "state_dict") else None
 
     def begin_from(self, state: Any) -> None:
-        self.loader.dataset.load_state_dict(state, False)
+        load(self.loader.dataset, state, strict=False)
 
 
 class HeadStream(ResumableStageStream):
@@ -133,10 +133,10 @@ class LoaderRun:
         if not self._goes_on:
             self._begin = LoaderHead(loader).beginning()
             return iter(loader)
-        loader.dataset.load_state_dict(self._begin, False)
+        load(loader.dataset, self._begin, strict=False)
         if not loader.num_workers:
             if self._states[0] is not None:
-                loader.dataset.load_state_dict(self._states[0], False)
+                load(loader.dataset, self._states[0], strict=False)
             return iter(loader)
         loader._iterator = None  # noqa: SLF001 - ends workers that have stayed
         initialize = loader.worker_init_fn

@@ -5,36 +5,25 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from math import isfinite
 from random import Random
 from typing import Any
 
-from asyncwds import checks
 from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.held import pack_rng, restore_rng
+from asyncwds.pipeline.mix_weights import Standing, Weights, checked_probs
 
 _END = object()
 
 
 def round_robin_shortest(*sources: Iterator[Any]) -> Iterator[Any]:
     """An item of each source in turn, until it is the turn of one that has ended."""
-    while sources:
-        for source in sources:
-            item = next(source, _END)
-            if item is _END:
-                return
-            yield item
+    return InTurn(longest=False).items(sources)
 
 
 def round_robin_longest(*sources: Iterator[Any]) -> Iterator[Any]:
     """An item of each source in turn, passing over those that have ended, until all have."""
-    left = list(sources)
-    while left:
-        for source in list(left):
-            item = next(source, _END)
-            if item is _END:
-                left.remove(source)
-            else:
-                yield item
+    return InTurn(longest=True).items(sources)
 
 
 def random_samples(
@@ -48,32 +37,121 @@ def random_samples(
     Ends where a source is drawn that has ended, or with `longest` when all have, the others taking its share. Without `rng`
     it draws from Python's global `random`, as WebDataset does.
     """
-    weights = checked_probs(probs, len(sources))
-    left = [(source, weight) for source, weight in zip(sources, weights, strict=True) if weight > 0]
-    draw = (rng or random).random
-    while left:
-        bounds = _bounds([weight for _, weight in left])
+    weights = Weights(checked_probs(probs, len(sources)), len(sources))
+    return ByChance(weights, longest=longest, rng=rng or random).items(sources)
+
+
+class InTurn:
+    """The sources in turn, by their numbers."""
+
+    def __init__(self, *, longest: bool, state: Any = None) -> None:
+        self._longest = longest
+        self._left: list[int] | None = None
+        self._turn = 0
+        if state is not None:
+            try:
+                self._turn = int(state["turn"])
+                self._left = None if state["left"] is None else [int(number) for number in state["left"]]
+            except (KeyError, TypeError, ValueError) as error:
+                raise _no_order(state) from error
+
+    def items(self, sources: Sequence[Iterator[Any]]) -> Iterator[Any]:
+        left = self._left = list(range(len(sources))) if self._left is None else self._left
+        while left:
+            item = next(sources[left[self._turn]], _END)
+            if item is not _END:
+                self._turn = (self._turn + 1) % len(left)
+                yield item
+            elif self._longest:
+                del left[self._turn]
+                self._turn %= max(1, len(left))
+            else:
+                return
+
+    def state(self) -> dict[str, Any]:
+        return {"left": self._left, "turn": self._turn}
+
+    def beginning(self) -> dict[str, Any]:
+        return {"left": None, "turn": 0}
+
+
+class ByChance:
+    """The sources by chance, in proportion to weights, which may be others at each step: an item given.
+
+    Those that were set by hand are noted with their steps, so that the same items come again.
+    """
+
+    def __init__(self, weights: Weights, *, longest: bool, rng: Any, state: Any = None) -> None:
+        self._weights = weights
+        self._longest = longest
+        self._rng = rng
+        self._left: list[int] | None = None
+        self._step = 0
+        self._by_hand: list[tuple[int, list[float] | None]] = []
+        self._seen = 0
+        if state is not None:
+            self._go_on(state)
+
+    def _go_on(self, state: Any) -> None:
+        try:
+            self._by_hand = [(int(step), weights) for step, weights in state["by_hand"]]
+            if state["rng"] is not None:  # else it is the beginning, of which the weights are known
+                self._left, self._step = [int(number) for number in state["left"]], int(state["step"])
+                restore_rng(self._rng, state["rng"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _no_order(state) from error
+        if self._by_hand:
+            self._weights.set(self._by_hand[-1][1])
+        self._seen = self._weights.changes
+
+    def items(self, sources: Sequence[Iterator[Any]]) -> Iterator[Any]:
+        left = self._left = list(range(len(sources))) if self._left is None else self._left
+        draw, weights = self._rng.random, self._weights
         while True:
-            index = bisect_right(bounds, draw())
-            item = next(left[index][0], _END)
-            if item is _END:
-                break
-            yield item
-        if not longest:
-            return
-        del left[index]
+            stands = self._standing()
+            numbers = [number for number in left if stands.values[number] > 0]
+            if not numbers:
+                return
+            bounds, until = _bounds([stands.values[number] for number in numbers]), stands.until
+            while weights.changes == stands.changes:
+                number = numbers[bisect_right(bounds, draw())]
+                item = next(sources[number], _END)
+                if item is _END:
+                    if not self._longest:
+                        return
+                    left.remove(number)
+                    break
+                self._step += 1
+                yield item
+                if self._step >= until and not weights.same(stands, self._step):
+                    break
+
+    def _standing(self) -> Standing:
+        if self._seen != self._weights.changes:
+            self._seen = self._weights.changes
+            self._by_hand = [*self._set_before(self._step), (self._step, self._weights.by_hand)]
+        known = self._set_before(self._step + 1)
+        stands = self._weights.at(self._step, known[-1][1] if known else None)
+        later = [step for step, _ in self._by_hand[len(known) :]]
+        return stands if not later else stands._replace(until=min(stands.until, later[0]))
+
+    def _set_before(self, step: int) -> list[tuple[int, list[float] | None]]:
+        return [each for each in self._by_hand if each[0] < step]
+
+    def state(self) -> dict[str, Any]:
+        return {"left": self._left, "step": self._step, "rng": pack_rng(self._rng), "by_hand": self._noted()}
+
+    def beginning(self) -> dict[str, Any]:
+        return {"left": None, "step": 0, "rng": None, "by_hand": self._noted()}
+
+    def _noted(self) -> list[Any]:
+        changed = self._seen != self._weights.changes  # since the last item
+        by_hand = [*self._by_hand, (self._step, self._weights.by_hand)] if changed else self._by_hand
+        return [list(each) for each in by_hand]
 
 
-def checked_probs(probs: Sequence[float] | None, members: int) -> list[float]:
-    """Raises SpecError unless there is one for each member, none is negative, and one is above 0."""
-    if probs is not None and not hasattr(probs, "__iter__"):
-        raise SpecError(f"probabilities are numbers, one for each data set, not {probs!r}")
-    weights = [1.0] * members if probs is None else [checks.real("each of the probabilities", weight) for weight in probs]
-    if len(weights) != members:
-        raise SpecError(f"there are {len(weights)} probabilities for {members} data sets")
-    if not all(isfinite(weight) and weight >= 0 for weight in weights) or (members and not any(weights)):
-        raise SpecError(f"probabilities must not be negative, nor all 0: {weights}")
-    return weights
+def _no_order(state: Any) -> SpecError:
+    return SpecError(f"not the state of a mix: {show_value(state)}")
 
 
 def _bounds(weights: list[float]) -> list[float]:

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any, Protocol
 
+from asyncwds.errors import SpecError
+from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.adapt import adapt_head, follows_pass
 from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.inner import Inner, open_inner
 from asyncwds.pipeline.lineage import SampleTrace
-from asyncwds.pipeline.streams import NoItems, close_generator, opened
+from asyncwds.pipeline.streams import NoItems, close_generator
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.seeds import make_seed
 
-Strategy = Callable[[list[Iterator[Any]]], Iterator[Any]]
+
+class Order(Protocol):
+    """In which order the items of the members come."""
+
+    def items(self, sources: Sequence[Iterator[Any]]) -> Iterator[Any]: ...
+    def state(self) -> dict[str, Any]: ...
+    def beginning(self) -> dict[str, Any]: ...
 
 
 class Mixed(Iterator[Any]):
     """A mix in one pass. At its end, after an error, and when it is closed or dropped, what is open of the members is closed."""
 
-    def __init__(self, datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, context: RunContext) -> None:
+    def __init__(
+        self, datasets: list[Iterable[Any]], order: Order, seed: int | None, context: RunContext, state: Any = None
+    ) -> None:
         self._resources = context.resources
         self._latest = _Latest()
+        self._order = order
+        self._first = state
+        self._inner: list[Inner] = []
         # It must not refer to this object: without a cycle, dropping it closes the members at once.
-        self._items = _mixed(datasets, strategy, seed, context, self._latest)
+        members = _Members(datasets, seed, context, _member_states(state, len(datasets)), self._inner, self._latest)
+        self._items = _mixed(members, order)
 
     def __next__(self) -> Any:
         try:
@@ -35,6 +50,17 @@ class Mixed(Iterator[Any]):
         """As the member knows it that gave the latest item."""
         lineage: Callable[[], tuple[SampleTrace, ...]] | None = getattr(self._latest.member, "lineage", None)
         return () if lineage is None else lineage()
+
+    def state(self) -> Any:
+        """Whose turn it is, and the state of each member. Raises SpecError where one has none."""
+        if not self._inner:
+            return self._first
+        return {"order": self._order.state(), "workers": [inner.state() for inner in self._inner]}
+
+    def beginning(self) -> Any:
+        """What it began with; None where nobody knows that of a member."""
+        firsts = [inner.beginning() for inner in self._inner]
+        return {"order": self._order.beginning(), "workers": firsts} if self._inner else None
 
     def interrupt(self) -> None:
         """Makes a `next` that waits in another thread for a member raise BridgeError."""
@@ -54,27 +80,78 @@ class _Latest:
         self.member: Iterator[Any] = iter(())
 
 
-def _mixed(
-    datasets: list[Iterable[Any]], strategy: Strategy, seed: int | None, context: RunContext, latest: _Latest
-) -> Generator[Any]:
-    with ExitStack() as stack:
+def _member_states(state: Any, members: int) -> list[Any]:
+    if state is None:
+        return [None] * members
+    try:
+        states = list(state["workers"])
+    except (KeyError, TypeError) as error:
+        raise SpecError(f"not the state of a mix: {show_value(state)}") from error
+    if len(states) != members:
+        raise SpecError(f"the state is that of a mix of {len(states)} data sets, and this one has {members}")
+    return states
+
+
+class _Members:
+    """What the members are opened with."""
+
+    def __init__(  # noqa: PLR0917 - what it is made of
+        self,
+        datasets: list[Iterable[Any]],
+        seed: int | None,
+        context: RunContext,
+        states: list[Any],
+        opened: list[Inner],
+        latest: _Latest,
+    ) -> None:
+        self._datasets = datasets
+        self._seed = seed
+        self._context = context
+        self._states = states
+        self._opened = opened
+        self._latest = latest
+
+    def open(self, stack: ExitStack) -> list[Iterator[Any]]:
         members = []
-        for number, dataset in enumerate(datasets):
+        for number, dataset in enumerate(self._datasets):
             with _naming(number, dataset):
-                member = stack.enter_context(_member(number, dataset, seed, context))
-                context.resources.hold_if_it_can_be(member)
-                members.append(_named(number, dataset, member, latest))
-        yield from strategy(members)
+                inner = self._member(number, dataset, stack)
+                self._context.resources.hold_if_it_can_be(inner.items)
+                members.append(_named(number, dataset, inner.items, self._latest))
+                self._opened.append(inner)
+        return members
+
+    def _member(self, number: int, dataset: Any, stack: ExitStack) -> Inner:
+        """A member in an epoch, to be closed. A mix within a mix that has no seed of its own takes one from it."""
+        context, state = self._context, self._states[number]
+        if self._seed is not None and follows_pass(dataset):
+            own = RunContext(make_seed(self._seed, "member", number), context.epoch, context.worker_info)
+            stage: Any = adapt_head(dataset)
+            source = NoItems(own.resources)
+            stream = stack.enter_context(closing(stage.open(source, own) if state is None else stage.reopen(source, own, state)))
+            return Inner(stream, getattr(stream, "state", None) or _nobody_knows(dataset), getattr(stream, "beginning", _unknown))
+        if hasattr(dataset, "set_epoch"):
+            dataset.set_epoch(context.epoch)
+        inner = open_inner(dataset, state)
+        if inner.items is not dataset and hasattr(inner.items, "close"):  # one that was given is left to whoever gave it
+            stack.enter_context(closing(inner.items))  # type: ignore[type-var]
+        return inner
 
 
-def _member(number: int, dataset: Any, seed: int | None, context: RunContext) -> AbstractContextManager[Iterator[Any]]:
-    """An iterator over a member in an epoch, to be closed. A mix within a mix that has no seed of its own takes one from it."""
-    if seed is not None and follows_pass(dataset):
-        own = RunContext(make_seed(seed, "member", number), context.epoch, context.worker_info)
-        return closing(adapt_head(dataset).open(NoItems(own.resources), own))
-    if hasattr(dataset, "set_epoch"):
-        dataset.set_epoch(context.epoch)
-    return opened(dataset)
+def _nobody_knows(dataset: Any) -> Callable[[], Any]:
+    def refuse() -> Any:
+        raise SpecError(f"{show_value(dataset)}, a member of a mix, does not say how far it has come")
+
+    return refuse
+
+
+def _unknown() -> None:
+    """What began in this way begins again like that."""
+
+
+def _mixed(members: _Members, order: Order) -> Generator[Any]:
+    with ExitStack() as stack:
+        yield from order.items(members.open(stack))
 
 
 def _named(number: int, dataset: Any, items: Iterator[Any], latest: _Latest) -> Iterator[Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Generic
 
@@ -13,9 +12,11 @@ from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.clock import inner_stats
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.epoch_counter import EpochCounter
+from asyncwds.pipeline.inner import LISTS, changes, repeats
 from asyncwds.pipeline.item_types import ItemT_co
-from asyncwds.pipeline.mix_order import checked_probs, random_samples, round_robin_longest, round_robin_shortest
+from asyncwds.pipeline.mix_order import ByChance, InTurn
 from asyncwds.pipeline.mix_stream import Mixed
+from asyncwds.pipeline.mix_weights import Schedule, Weights, is_schedule
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.runtime.seeds import checked_seed, dataset_seed, rng_at
 from asyncwds.runtime.stats import Stats, mixed
@@ -43,9 +44,22 @@ class RoundRobin(Generic[ItemT_co]):
     def open(self, source: Stream, context: RunContext) -> Stream:  # noqa: ARG002 - it is what a pipeline begins with
         return self._mixed(context.seed, context)
 
-    def _mixed(self, seed: int | None, context: RunContext) -> Mixed:
-        robin = round_robin_longest if self.longest else round_robin_shortest
-        return Mixed(self.datasets, lambda sources: robin(*sources), seed, context)
+    def reopen(self, source: Stream, context: RunContext, state: Any) -> Stream:  # noqa: ARG002 - as above
+        return self._mixed(context.seed, context, state)
+
+    def _mixed(self, seed: int | None, context: RunContext, state: Any = None) -> Mixed:
+        return Mixed(self.datasets, InTurn(longest=self.longest, state=_order_of(state)), seed, context, state)
+
+    def repeats(self) -> bool:
+        """Whether an epoch that is gone through again has the same items in the same order, as far as can be told."""
+        return all(map(repeats, self.datasets))
+
+    def weight_changes(self) -> int:
+        return sum(map(changes, self.datasets))
+
+    @property
+    def reads_shards(self) -> bool:
+        return any(type(dataset) not in LISTS for dataset in self.datasets)
 
     def set_epoch(self, epoch: int) -> None:
         """The number of the next iteration."""
@@ -66,6 +80,9 @@ class RandomMix(Generic[ItemT_co]):
     Ends where a data set is drawn that has ended; with `longest` when all have, the others taking its share. One of
     probability 0 is not read.
 
+    `probs` may change with the number of items that an iteration has given here: pairs of a step and probabilities, the first
+    step being 0, or a function that gives the probabilities for a step. `set_weights` sets others by hand.
+
     What is drawn is a function of seed, epoch and place, and another thing in every worker. With a `seed` it is, in epoch 0 on
     the first worker, WebDataset's after `random.seed(seed)`. Without, it is $WDS_SEED, or drawn once, here.
 
@@ -76,13 +93,14 @@ class RandomMix(Generic[ItemT_co]):
     def __init__(
         self,
         datasets: Iterable[Iterable[ItemT_co]],
-        probs: Sequence[float] | None = None,
+        probs: Sequence[float] | Schedule | None = None,
         longest: bool = False,
         *,
         seed: int | None = None,
     ) -> None:
         self.datasets = _members("RandomMix", datasets)
-        self.probs = None if probs is None else checked_probs(probs, len(self.datasets))
+        self._weights = Weights(probs, len(self.datasets))
+        self.probs = probs if probs is None or callable(probs) or is_schedule(probs) else self._weights.at(0, None).values
         self.longest = longest
         checks.flag("RandomMix: longest", longest)
         self.seed = checked_seed("RandomMix", seed)
@@ -96,11 +114,34 @@ class RandomMix(Generic[ItemT_co]):
         """A seed of its own goes before that of the pipeline."""
         return self._mixed(context)
 
-    def _mixed(self, context: RunContext) -> Mixed:
+    def reopen(self, source: Stream, context: RunContext, state: Any) -> Stream:  # noqa: ARG002 - as above
+        """Weights that had been set by hand are set here too."""
+        return self._mixed(context, state)
+
+    def _mixed(self, context: RunContext, state: Any = None) -> Mixed:
         seed = context.seed if self.seed is None else self.seed
-        rng = self._rng(seed, context.epoch, context.worker_info)
-        draws = partial(random_samples, probs=self.probs, longest=self.longest, rng=rng)
-        return Mixed(self.datasets, draws, seed, context)
+        rng, order = self._rng(seed, context.epoch, context.worker_info), _order_of(state)
+        draws = ByChance(self._weights, longest=self.longest, rng=rng, state=order)
+        return Mixed(self.datasets, draws, seed, context, state)
+
+    def set_weights(self, weights: Sequence[float] | None) -> None:
+        """Draws in proportion to these from the next item on, in this process: in iterations that run, and in later ones.
+
+        None goes back to what the mix was made with. They are in the state of a pipeline that begins with the mix. Raises SpecError
+        for what are no weights.
+        """
+        self._weights.set(weights)
+
+    def repeats(self) -> bool:
+        """Whether an epoch that is gone through again has the same items in the same order, as far as can be told."""
+        return all(map(repeats, self.datasets))
+
+    def weight_changes(self) -> int:
+        return self._weights.changes + sum(map(changes, self.datasets))
+
+    @property
+    def reads_shards(self) -> bool:
+        return any(type(dataset) not in LISTS for dataset in self.datasets)
 
     def _rng(self, seed: int, epoch: int, place: WorkerInfo) -> Random:
         if self.seed is not None and place.rank == place.worker == 0:
@@ -117,6 +158,15 @@ class RandomMix(Generic[ItemT_co]):
 
     def __repr__(self) -> str:
         return f"RandomMix({show_value(self.datasets)}, probs={self.probs}, longest={self.longest}, seed={self._own_seed})"
+
+
+def _order_of(state: Any) -> Any:
+    """Raises SpecError for what is not the state of a mix."""
+    if state is None:
+        return None
+    if not isinstance(state, Mapping) or not isinstance(state.get("order"), Mapping):
+        raise SpecError(f"not the state of a mix: {show_value(state)}")
+    return state["order"]
 
 
 def _members(name: str, datasets: Iterable[Iterable[Any]]) -> list[Iterable[Any]]:

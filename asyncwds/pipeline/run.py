@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ class Recent(NamedTuple):
     state: PassState
     total: int
     until: float
+    changes: int
 
 
 @dataclass(slots=True)
@@ -105,21 +107,35 @@ class Run:
         items = self._progress.items - self._before
         if self._resumed is self._first and items == self._first.items:
             return self._first
-        if self._recent is not None and not self._failed and monotonic() < self._recent.until:
+        if (
+            self._recent is not None
+            and not self._failed
+            and monotonic() < self._recent.until
+            and self._recent.changes == self.weight_changes
+        ):
             since = self._progress.items - self._recent.total
             state = self._recent.state
-            return replace(state, items=state.items + since, skip=since)
+            return replace(state, items=state.items + since, skip=state.skip + since)
         began = monotonic()
         state = self._full_state(items)
         seconds = monotonic() - began
         if seconds > CHEAP_SECONDS and state.stages is not None and self.drops_right:
-            self._recent = Recent(state, self._progress.items, began + seconds + SHARE * seconds)
+            self._recent = Recent(state, self._progress.items, began + seconds + SHARE * seconds, self.weight_changes)
         return state
+
+    @property
+    def weight_changes(self) -> int:
+        """How often weights of a mix were set by hand: what was made before and after that is not made again alike."""
+        stage: Any = self._opened[self._base][1] if self._opened else None
+        return int(stage.weight_changes()) if hasattr(stage, "weight_changes") else 0
 
     @property
     def drops_right(self) -> bool:
         """Whether items that are made again are the same ones."""
-        source: Any = getattr(self._opened[self._base][1], "source", None) if self._opened else None
+        stage: Any = self._opened[self._base][1] if self._opened else None
+        if hasattr(stage, "repeats"):
+            return bool(stage.repeats())
+        source = getattr(stage, "source", None)
         return source is not None and source.prefetch.order == "plan"
 
     def _full_state(self, items: int) -> PassState:
@@ -129,13 +145,23 @@ class Run:
                 stages = collect_states(self._opened, self._streams, self._base, self._again)
             except SpecError as error:
                 reason = error.message
-        if stages is None and items and (begin := self._beginning()) is not None:
-            rest = [None] * (len(self._stages) - 1)
-            return PassState(self._number, items, items, [begin, *rest], reason, reads_shards=True, kept=self._kept())
         if stages is None and items:
-            # All of it is gone through again: nobody knows what else a stage counts from pass to pass.
-            return PassState(0, self._progress.items, 0, None, reason, self._reads_shards(), self._kept())
+            return self._read_again(items, reason)
         return PassState(self._number, items, 0, stages, None, False, self._kept())
+
+    def _read_again(self, items: int, reason: str | None) -> PassState:
+        """From the state that this went on from, or the one in which what stands first began; else all of it.
+
+        Then nobody knows what else a stage counts from pass to pass.
+        """
+        first, reads = self._resumed, self._reads_shards()
+        if first.stages is not None:
+            return replace(first, items=items, skip=first.skip + items - first.items, reason=reason, reads_shards=reads)
+        begin = self._beginning()
+        if begin is None:
+            return PassState(0, self._progress.items, 0, None, reason, reads, self._kept())
+        stages = [begin, *[None] * (len(self._stages) - 1)]
+        return PassState(self._number, items, items, stages, reason, reads, self._kept())
 
     def _beginning(self) -> Any:
         """The state with which what stands first began the pass, where it tells."""
@@ -175,7 +201,7 @@ class Run:
 
     def _finish(self) -> None:
         """Keeps the state, and nothing that stages hold."""
-        if not self.account.closed:
+        if not self.account.closed and not sys.is_finalizing():  # then nobody asks, and nothing can be imported
             items = self._progress.items - self._before
             self.account.latest = PassState(self._number, items) if self._progress.ended else self.state()
             self.account.closed = True

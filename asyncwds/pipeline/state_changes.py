@@ -21,6 +21,7 @@ class StateChanges:
     def __init__(self) -> None:
         self._base: tuple[int, PassState] | None = None
         self._due = 0.0
+        self._weight_changes = 0
 
     def after(
         self,
@@ -29,9 +30,12 @@ class StateChanges:
         describe: Callable[[PassState], dict[str, Any]],
         *,
         drops_right: bool,
+        weight_changes: int,
     ) -> StateChange:
         began = monotonic()
-        if self._base is None or progress.ended or not drops_right or began >= self._due:
+        if weight_changes != self._weight_changes or progress.ended or not drops_right or began >= self._due:
+            self._base, self._weight_changes = None, weight_changes
+        if self._base is None:
             passes = state()
             described = describe(passes)
             self._base = progress.items, passes

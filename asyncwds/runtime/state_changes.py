@@ -31,6 +31,14 @@ def change_of(dataset: Iterable[Any]) -> StateChange | None:
     return StateChange(dataset.state_dict()) if hasattr(dataset, "state_dict") else None
 
 
+def load(dataset: Any, state: State, *, strict: bool = True) -> None:
+    """Makes the next iteration over a dataset the rest of that which a state is of. `strict` is a word of ours."""
+    if hasattr(dataset, "state_change"):
+        dataset.load_state_dict(state, strict)
+    else:
+        dataset.load_state_dict(state)
+
+
 def changed(state: State | None, change: StateChange) -> State:
     if change.whole or state is None:
         return change.values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from itertools import chain, islice
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def key_of(sample):
     return sample["__key__"]
 
 
-def batches(urls, seed=1, **options):
+def batches(urls, seed: int | None = 1, **options: Any):
     return wds.WebDataset(urls, shardshuffle=10, seed=seed, **options).shuffle(9).map(key_of).listed(3)
 
 
@@ -50,7 +51,7 @@ def forked(data, processes=1, **options):
     return wds.loader(data, processes, start_method="fork", **options)
 
 
-def saved(loader):
+def saved(loader: Any) -> Any:
     return json.loads(json.dumps(loader.state_dict()))
 
 
@@ -117,13 +118,13 @@ async def test_in_an_asynchronous_loop_it_is_that_of_the_item_that_was_taken(url
     with forked(batches(urls), 2) as loader:
         whole = list(loader)
         loader.set_epoch(0)
-        items = aiter(loader)
+        items: Any = aiter(loader)
         given = [await anext(items) for _ in range(4)]
         state = saved(loader)
         await items.aclose()
         assert state["items"] == 4
         loader.load_state_dict(state)
-        rest = aiter(loader)
+        rest: Any = aiter(loader)
         given += [await anext(rest) for _ in range(3)]
         state = saved(loader)
         await rest.aclose()
@@ -180,7 +181,7 @@ class Counting:
     def state_dict(self):
         return {"next": self.next}
 
-    def load_state_dict(self, state, strict=True):  # noqa: ARG002 - it is called with it
+    def load_state_dict(self, state):
         self.next = state["next"]
 
 
@@ -196,6 +197,7 @@ def test_a_dataset_of_ones_own():
 def test_what_is_no_such_state(urls):
     with forked(batches(urls), 2) as loader:
         state = saved(loader)
+        other: Any
         for other in ({}, None, {**state, "workers": 3}):
             with pytest.raises(SpecError, match="not the state of a loader"):
                 loader.load_state_dict(other)

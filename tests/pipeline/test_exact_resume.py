@@ -152,24 +152,46 @@ CHEAP: dict[str, Make] = {
     "strict": lambda urls: of(urls, strict=True).shuffle(5).map(key_of),
     "chosen files": lambda urls: of(urls, select_files=lambda name: not name.endswith("txt")).shuffle(5).map(key_of),
 }
+
+
+def mixed(urls: str) -> wds.RandomMix[Any]:
+    return wds.RandomMix([of(urls).shuffle(5), of(urls, seed=7)], [2, 1], longest=True, seed=3)
+
+
+def wrapped(head: Any) -> Any:
+    return wds.FluidWrapper(head, seed=5)
+
+
+CHEAP |= {
+    "a mix by chance": lambda urls: wrapped(mixed(urls)).map(key_of),
+    "a mix in turn": lambda urls: (
+        wrapped(wds.RoundRobin([of(urls).shuffle(5), of(urls.replace("..5", "..2"))], True)).map(key_of).listed(3)
+    ),
+    "a mix of mixes and a list": lambda urls: wrapped(
+        wds.RoundRobin([wds.RandomMix([of(urls), of(urls, seed=7)]), of(urls, seed=8), [{"__key__": str(n)} for n in range(30)]])
+    ).map(key_of),
+    "passes over a mix": lambda urls: wrapped(mixed(urls)).map(key_of).with_epoch(130),
+    "weights by steps": lambda urls: wrapped(
+        wds.RandomMix([of(urls), of(urls, seed=7)], [(0, [1, 0]), (10, [1, 3]), (20, [0, 1])], longest=True)
+    ).map(key_of),
+    "weights by a function": lambda urls: wrapped(wds.RandomMix([of(urls), of(urls, seed=7)], lambda step: [1, step])).map(key_of),
+    "a pipeline in a pipeline": lambda urls: wrapped(of(urls).shuffle(5)).map(key_of).listed(4),
+    "passes over a pipeline in a pipeline": lambda urls: wrapped(of(urls).shuffle(5)).map(key_of).with_epoch(60),
+    "a list": lambda urls: wds.DataPipeline((*range(30), urls[-6:]), wds.map(str)),
+}
 # Those of which the epoch is read again.
 READ_AGAIN: dict[str, Make] = {
     "what is held behind unbatched": lambda urls: of(urls).to_tuple("__key__", "cls").batched(4).unbatched().shuffle(5),
     "kept in memory": lambda urls: of(urls).map(key_of).mcached().repeat(2),
     "numbers": lambda urls: wds.DataPipeline(range(30), wds.shuffle(9), seed=3),
-    "random mix": lambda urls: wds.RandomMix([of(urls).shuffle(5), of(urls, seed=7)], [2, 1], longest=True, seed=3),
-    "mix of mixes": lambda urls: wds.RoundRobin([wds.RandomMix([of(urls), of(urls, seed=7)], seed=3), of(urls, seed=8)]),
-    "a pipeline in a pipeline": lambda urls: of(urls).shuffle(5),
+    "a shuffle behind a mix": lambda urls: wrapped(mixed(urls)).shuffle(4).map(key_of),
+    "a shuffle behind a mix of mixes": lambda urls: wrapped(wds.RoundRobin([mixed(urls), of(urls, seed=8)])).shuffle(4).map(key_of),
+    "a shuffle behind a pipeline": lambda urls: wrapped(of(urls).shuffle(5)).shuffle(4).map(key_of),
 }
 
 
 def pipelines() -> dict[str, Make]:
-    wrapped = {"random mix", "mix of mixes", "a pipeline in a pipeline"}
-
-    def wrap(make: Make, urls: str) -> Any:
-        return wds.FluidWrapper(make(urls), seed=5).shuffle(4).map(key_of)
-
-    return CHEAP | {name: partial(wrap, make) if name in wrapped else make for name, make in READ_AGAIN.items()}
+    return CHEAP | READ_AGAIN
 
 
 def plain(item: Any) -> str:
@@ -196,6 +218,7 @@ def cuts(length: int, name: str, number: int = 2) -> list[int]:
 
 @pytest.mark.filterwarnings("ignore:nobody knows what Cached keeps:asyncwds.errors.ResumeWarning")
 @pytest.mark.filterwarnings("ignore:shuffle holds a part of what unbatched:asyncwds.errors.ResumeWarning")
+@pytest.mark.filterwarnings("ignore:shuffle holds items of:asyncwds.errors.ResumeWarning")
 @pytest.mark.parametrize("name", pipelines())
 @pytest.mark.parametrize("number", [2, pytest.param(60, marks=pytest.mark.slow)])
 def test_the_first_items_and_the_rest_are_the_whole(urls: str, name: str, number: int) -> None:
@@ -266,6 +289,44 @@ async def test_in_an_asynchronous_loop_it_is_that_of_the_item_that_was_taken(url
         await items.aclose()
         assert state["items"] == cut
         assert first + rest_of(make(), state) == whole
+
+
+@pytest.mark.filterwarnings("ignore:shuffle holds items of RandomMix:asyncwds.errors.ResumeWarning")
+@pytest.mark.parametrize("behind", [1, 4])
+def test_weights_that_were_set_by_hand_are_in_the_state(urls: str, behind: int) -> None:
+    def make() -> tuple[Any, Any]:
+        mix = wds.RandomMix([of(urls), of(urls, seed=7)], longest=True)
+        return mix, wds.FluidWrapper(mix, seed=5).shuffle(behind, initial=behind).map(key_of)
+
+    mix, data = make()
+    items, given, states = iter(data), [], []
+    for number in range(30):
+        if number in {6, 17}:
+            mix.set_weights([1, 0] if number == 6 else [1, 4])
+        given.append(plain(next(items)))
+        states.append(json.loads(json.dumps(data.state_dict())))
+    given += map(plain, items)
+    for count in (3, 9, 25):
+        mix, data = make()
+        data.load_state_dict(states[count - 1])
+        items, again = iter(data), []
+        for number in range(count, 30):
+            if number in {6, 17}:
+                mix.set_weights([1, 0] if number == 6 else [1, 4])
+            again.append(plain(next(items)))
+        assert again + list(map(plain, items)) == given[count:], count
+
+
+@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, "x"], 3])
+def test_what_are_no_weights(urls: str, weights: Any) -> None:
+    with pytest.raises(SpecError):
+        wds.RandomMix([of(urls), of(urls)]).set_weights(weights)
+
+
+@pytest.mark.parametrize("steps", [[(1, [1, 1])], [(0, [1, 1]), (0, [1, 2])], [(0, [1])], [(0, [1, 1]), (-1, [1, 1])]])
+def test_what_are_no_steps(urls: str, steps: Any) -> None:
+    with pytest.raises(SpecError):
+        wds.RandomMix([of(urls), of(urls)], steps)
 
 
 @pytest.mark.parametrize("interleave", [1, 3])

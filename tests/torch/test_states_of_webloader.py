@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def plain(items):
     return [item.tolist() if isinstance(item, torch.Tensor) else item for item in items]
 
 
-def saved(loader):
+def saved(loader: Any) -> Any:
     return json.loads(json.dumps(loader.state_dict()))
 
 
@@ -163,7 +164,8 @@ def test_other_numbers_of_workers_and_other_datasets_are_refused(urls):
 
 def test_a_dataloader_that_is_only_wrapped_is_gone_through_again_and_says_so(urls):
     def make():
-        return wds.FluidWrapper(DataLoader(numbers(urls), batch_size=4))
+        dataset: Any = numbers(urls)
+        return wds.FluidWrapper(DataLoader(dataset, batch_size=4))
 
     whole = plain(make())
     loader = make()
