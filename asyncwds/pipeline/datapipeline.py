@@ -152,11 +152,11 @@ class DataPipeline(Generic[ItemT_co]):
 
     def _own_fingerprint(self) -> dict[str, Any]:
         """Kept, as long as the description is the same: it takes a while of many urls."""
-        description = self._description
-        known: tuple[Description, dict[str, Any]] | None = self.__dict__.get("_known")
-        if known is None or not _same(known[0], description):
-            self._known = known = (description, fingerprint(description))
-        return known[1]
+        known: tuple[Description, tuple[Any, ...], dict[str, Any]] | None = self.__dict__.get("_known")
+        # The same objects: to compare many urls would take as long as to look at them.
+        if known is None or known[0] is not self._bounds or list(map(id, known[1])) != list(map(id, self.pipeline)):
+            self._known = known = (self._bounds, tuple(self.pipeline), fingerprint(self._description))
+        return known[2]
 
     def _has_own(self, *methods: str) -> bool:
         return any(getattr(type(self), method) is not getattr(DataPipeline, method) for method in methods)
@@ -192,9 +192,10 @@ class DataPipeline(Generic[ItemT_co]):
 
     def _with_head(self, state: dict[str, Any]) -> dict[str, Any]:
         """Of an iteration that is to begin, also with what that begins with."""
-        head: Any = adapt.adapt_head(self.pipeline[0]) if self.pipeline else None
-        if hasattr(head, "beginning") and (state["ended"] or state["items"] in (0, self._bounds.items)):
-            return {**state, "head": head.beginning()}
+        if self.pipeline and (state["ended"] or state["items"] in (0, self._bounds.items)):
+            head: Any = adapt.adapt_head(self.pipeline[0])
+            if hasattr(head, "beginning"):
+                return {**state, "head": head.beginning()}
         return state
 
     def state_before(self, workers: int) -> dict[str, Any]:
@@ -367,8 +368,3 @@ def _with_remainder(state: State, description: Description) -> State:
     from asyncwds.pipeline.elastic import with_remainder  # noqa: PLC0415 - few need it
 
     return with_remainder(state, description)
-
-
-def _same(one: Description, other: Description) -> bool:
-    """Whether each stage is the same object: to compare many urls would take as long as to look at them."""
-    return replace(one, stages=()) == replace(other, stages=()) and list(map(id, one.stages)) == list(map(id, other.stages))

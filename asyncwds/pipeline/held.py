@@ -97,8 +97,8 @@ def _pack_column(values: Any) -> bytes:
         values = values // unit
     zigzag = (values << 1) ^ (values >> 63)
     used = -(-int(zigzag.max(initial=0)).bit_length() // 8)
-    planes = zigzag.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :used].T
-    return pack("<BH", used, unit) + planes.tobytes()
+    planes: bytes = zigzag.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :used].T.tobytes()
+    return pack("<BH", used, unit) + planes
 
 
 def unpack_refs(packed: Any) -> list[tuple[Ref, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from asyncwds.errors import SpecError
@@ -66,14 +66,14 @@ def reasons(passes: PassState) -> list[tuple[str, bool]]:
 
 
 def as_state(state: State, description: Mapping[str, Any]) -> dict[str, Any]:
-    passes = state.passes
+    passes, place = state.passes, state.place
     return {
         "format": FORMAT,
         "seed": state.seed,
         "epoch": state.progress.epoch,
         "items": state.progress.items,
         "ended": state.progress.ended,
-        "worker_info": None if state.place is None else list(astuple(state.place)),
+        "worker_info": None if place is None else [place.rank, place.world_size, place.worker, place.num_workers],
         "description": description,
         "pass": pass_as_json(passes),
         "base": state.base,
