@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,6 +162,27 @@ def test_the_seed_is_that_of_the_state() -> None:
     first, state = run(lanes(1), wds.WorkerInfo(), 2)
     other = dataset(seed=7).shuffle(6).map(key_of).lanes(LANES).listed(EACH * LANES)
     assert first + run(other, wds.WorkerInfo(), None, state)[0] == whole
+
+
+def test_with_as_many_samples_in_each_lane_all_steps_are_the_same(tmp_path: Path) -> None:
+    for name, data in CONTENTS.items():
+        (tmp_path / name).write_bytes(data)
+    urls = f"{tmp_path}/s{{0..{len(SIZES) - 1}}}.tar"
+    index = wds.make_index(urls)
+
+    def make(world_size: int) -> Any:
+        shared = wds.WebDataset(urls, seed=1, shardshuffle=20, index=index, split="samples", uneven="drop")
+        return shared.shuffle(6).map(key_of).lanes(LANES).listed(EACH * LANES // world_size)
+
+    def found(world_size: int) -> list[list[str]]:
+        return steps_of([run(make(world_size), wds.WorkerInfo(rank, world_size))[0] for rank in range(world_size)])
+
+    whole = found(1)
+    share = len(KEYS) // LANES
+    assert [len(step) for step in whole] == [EACH * LANES] * (share // EACH) + [share % EACH * LANES] * bool(share % EACH)
+    assert len({key for step in whole for key in step}) == share * LANES
+    for world_size in (2, 4, 8):
+        assert found(world_size) == whole
 
 
 def test_what_makes_no_sense() -> None:
