@@ -203,7 +203,8 @@ class Run:
         """Keeps the state, and nothing that stages hold."""
         if not self.account.closed and not sys.is_finalizing():  # then nobody asks, and nothing can be imported
             items = self._progress.items - self._before
-            self.account.latest = PassState(self._number, items) if self._progress.ended else self.state()
+            nobody_asks = self._progress.ended or sys.is_finalizing()  # where the process ends, nothing can be imported any more
+            self.account.latest = PassState(self._number, items) if nobody_asks else self.state()
             self.account.closed = True
             self._streams, self._again = {}, {}
 

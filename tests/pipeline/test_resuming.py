@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import asyncwds as wds
 from asyncwds.errors import SpecError
+from asyncwds.testing import write_shards
 
 
 def counts(state: dict[str, Any]) -> dict[str, Any]:
@@ -167,3 +171,11 @@ class OfItsOwn(wds.DataPipeline):
 
 def test_a_subclass_that_is_nothing_but_its_own() -> None:
     assert list(OfItsOwn()) == [0, 1, 2]
+
+
+def test_an_iterator_that_is_left_open_when_the_process_ends_says_nothing(tmp_path: Path) -> None:
+    """A state of more samples than these needs numpy, which cannot be imported then."""
+    shards = list(map(str, write_shards(tmp_path, shards=2, samples=60)))
+    code = f"import asyncwds\nitems = iter(asyncwds.WebDataset({shards}).shuffle(100, initial=100))\nnext(items)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
