@@ -16,7 +16,9 @@ from asyncwds import __version__
 from asyncwds.cli.bench import bench
 from asyncwds.cli.cache import list_cache
 from asyncwds.cli.cat import cat
+from asyncwds.cli.dedup import dedup
 from asyncwds.cli.demo import demo
+from asyncwds.cli.diff import diff
 from asyncwds.cli.filter import filter_samples
 from asyncwds.cli.index import make_index
 from asyncwds.cli.ls import list_samples
@@ -72,6 +74,20 @@ def main() -> None:
     """Streams WebDataset shards from disks, web servers and buckets with many requests in flight."""
 
 
-for command in (list_samples, view_shards, cat, split, filter_samples, verify, bench, make_index, list_cache, state, demo):
+for command in (
+    list_samples,
+    view_shards,
+    cat,
+    split,
+    filter_samples,
+    dedup,
+    diff,
+    verify,
+    bench,
+    make_index,
+    list_cache,
+    state,
+    demo,
+):
     main.add_command(command)
 main.add_command(split, "reshard")

@@ -3,6 +3,10 @@
 from .cat import cat_shards as cat_shards
 from .copying import select as select
 from .copying import write_all as write_all
+from .dedup import dedup_shards as dedup_shards
+from .diff import Comparison as Comparison
+from .diff import Difference as Difference
+from .diff import diff_shards as diff_shards
 from .expressions import Expression as Expression
 from .expressions import parse as parse
 from .filter import filter_samples as filter_samples
