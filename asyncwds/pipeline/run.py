@@ -27,7 +27,7 @@ from asyncwds.pipeline.streams import NoItems, passing
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.worker_info import WorkerInfo
 
-CHEAP_SECONDS = 0.0005
+CHEAP_SECONDS = 0.0001
 SHARE = 100  # of what many states in a row may cost, for those that are not cheap
 
 
