@@ -18,6 +18,7 @@ from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import KiB, MiB
 from asyncwds.viewer.catalog import Catalog, Place
 from asyncwds.viewer.colours import COLOUR_MAPS
+from asyncwds.viewer.conditions import find_matching
 from asyncwds.viewer.describing import describe_sample, describe_state
 from asyncwds.viewer.fields import AHEAD, FieldReader
 from asyncwds.viewer.guard import PAGE_POLICY
@@ -53,6 +54,7 @@ class Routes:
             "api/state": self.state,
             "api/samples": self.samples,
             "api/search": self.search,
+            "api/where": self.where,
             "api/measures": self.measures,
             "api/histogram": self.histogram,
             "api/texts": self.texts,
@@ -84,6 +86,12 @@ class Routes:
             return web.json_response({"numbers": [number], "after": None})
         most, after = _whole(request.query.get("count", "24"), MOST), _whole(request.query.get("after", "0"))
         found = await self._pool.run(lambda: search_keys(self._catalog.columns(), text, most, after))
+        return web.json_response(found._asdict())
+
+    async def where(self, request: web.Request) -> web.Response:
+        """The samples for which a condition holds; those that were found in about a second."""
+        most, after = _whole(request.query.get("count", "24"), MOST), _whole(request.query.get("after", "0"))
+        found = await find_matching(self._catalog, self._fields, request.query.get("where", ""), max(most, 1), after)
         return web.json_response(found._asdict())
 
     async def measures(self, _: web.Request) -> web.Response:

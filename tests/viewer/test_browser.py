@@ -163,6 +163,19 @@ def test_links(screen):
     screen.cards("a/0000")
 
 
+def test_conditions(screen):
+    screen.open()
+    screen.cards("a/0000")
+    screen.press("w")
+    screen.wait("return document.activeElement.id === 'where-text'")
+    screen.press("cls == 1 and json.size.width >= 120", Keys.ENTER)
+    screen.cards("a/0022")
+    assert screen.run("return document.querySelectorAll('.card').length") == 3
+    assert "Samples where" in screen.text("#found")
+    screen.open("#where=cls%20%3D%3D%202")
+    screen.cards("a/0002")
+
+
 def test_players_seek(screen):
     screen.open("#sample=30")
     screen.wait("return document.querySelector('#detail video')?.readyState >= 1")

@@ -141,6 +141,45 @@ async def test_search(folder, open_page):
         assert (await page.fetch("api/search?text=a/002&exact=1"))[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("where", "numbers"),
+    [
+        ("cls == 1 and json.size.width >= 120", [22, 25, 28]),
+        ("size(wav) > 0", [1]),
+        ('key.startswith("a/001") and len(txt) == 13 and not cls', [12, 15, 18]),
+        ("json.id == 1152921504606846977", [1]),
+        ("nothing > 1", []),
+    ],
+)
+async def test_conditions(folder, open_page, where, numbers):
+    async with open_page(str(folder / "s{0..2}.tar")) as page:
+        await page.known()
+        assert await page.get("api/where", where=where) == {"numbers": numbers, "after": None, "failed": 0}
+
+
+async def test_conditions_a_page_at_a_time_and_what_cannot_be_told(open_page, tmp_path):
+    samples = [{"__key__": f"{number}", "json": "{}" if number % 4 else "{no json"} for number in range(100)]
+    (tmp_path / "a.tar").write_bytes(make_shard(samples))
+    async with open_page(str(tmp_path / "a.tar")) as page:
+        await page.known()
+        first = await page.get("api/where", where="has(json)", count=60)
+        assert (first["numbers"], first["after"], first["failed"]) == (list(range(60)), 60, 0)
+        odd = await page.get("api/where", where="json.x is None", count=6)
+        assert odd == {"numbers": [1, 2, 3, 5, 6, 7], "after": 8, "failed": 2}
+        status, _, data = await page.fetch("api/where", params={"where": "__import__('os')"})
+        assert (status, "no function" in json.loads(data)["error"]) == (422, True)
+
+
+async def test_a_condition_on_sizes_reads_no_field(folder, open_page):
+    wds.save_index(wds.make_index(str(folder / "s{0..2}.tar")))
+    with FaultServer(folder) as server:
+        async with open_page(server.url() + "s{0..2}.tar") as page:
+            await page.known()
+            before = server.counters.requests
+            assert len((await page.get("api/where", where="size(jpg) > 100", count=200))["numbers"]) == 30
+            assert server.counters.requests == before
+
+
 async def test_histograms(folder, open_page):
     async with open_page(str(folder / "s{0..2}.tar")) as page:
         await page.known()

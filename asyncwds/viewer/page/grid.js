@@ -5,6 +5,12 @@ import { failure, fillTexts, makeCard } from "./card.js";
 
 const PAGE = { small: 60, medium: 24, large: 12 };
 
+function said(what, text, count, failed, end) {
+  const none = what === "search" ? `No key contains “${text}”` : `No sample fits “${text}”`;
+  const some = what === "search" ? `Samples whose key contains “${text}”` : `Samples where “${text}”`;
+  return `${count ? some : none}${failed ? ` (of ${number(failed)} it cannot be told)` : ""}${end}`;
+}
+
 export class Grid {
   constructor(open) {
     this.open = open;
@@ -12,7 +18,7 @@ export class Grid {
     this.total = 0;
     this.only = "";
     this.size = "medium";
-    this.search = null; // { text, pages: [where each page begins], at: the page that is shown, after }
+    this.search = null; // { what, text, pages: [where each page begins], at: the page that is shown, after }
     this.asking = null;
     this.place = byId("grid");
   }
@@ -29,17 +35,28 @@ export class Grid {
     await this.load({ first: this.first, count: this.page }, focus);
   }
 
-  async find(text, at = 0, pages = [0]) {
+  // The samples whose key contains a text (`what` is "search"), or for which a condition holds ("where").
+  async find(what, text, at = 0, pages = [0]) {
     const signal = this.begin();
+    const numbers = [];
+    let after = pages[at];
+    let failed = 0;
+    this.search = { what, text, pages, at, after: null };
     try {
-      const found = await ask("api/search", { text, after: pages[at], count: this.page }, signal);
-      this.search = { text, pages: found.after === null ? pages : [...pages.slice(0, at + 1), found.after], at, after: found.after };
-      const some = found.numbers.length;
-      byId("found").textContent = some ? `Samples whose key contains “${text}”` : `No key contains “${text}”.`;
-      if (some) await this.load({ numbers: found.numbers.join(",") }, null, signal);
-      else this.place.replaceChildren();
+      do {
+        const found = await ask(`api/${what}`, { [what === "search" ? "text" : what]: text, after, count: this.page - numbers.length }, signal);
+        numbers.push(...found.numbers);
+        after = found.after;
+        failed += found.failed ?? 0;
+        const more = after !== null && numbers.length < this.page;
+        byId("found").textContent = said(what, text, numbers.length, failed, more ? `; looked at ${number(after)} of ${number(this.total)} …` : ".");
+        if (found.numbers.length) await this.load({ numbers: numbers.join(",") }, null, signal);
+      } while (what === "where" && after !== null && numbers.length < this.page);
+      this.search = { what, text, pages: after === null ? pages : [...pages.slice(0, at + 1), after], at, after };
+      if (!numbers.length) this.place.replaceChildren();
       this.mark();
     } catch (error) {
+      byId("found").textContent = "";
       this.fail(error);
     }
   }
@@ -92,7 +109,7 @@ export class Grid {
     if (this.search) {
       const at = this.search.at + pages;
       if (at < 0 || at >= this.search.pages.length) return;
-      await this.find(this.search.text, at, this.search.pages);
+      await this.find(this.search.what, this.search.text, at, this.search.pages);
       if (focus !== null) this.buttons()[0]?.focus();
       return;
     }

@@ -18,7 +18,7 @@ let state = { samples: 0, complete: false, fields: [] };
 let delay = SOON;
 let drawn = null; // what the grid shows, so that closing a dialog draws nothing again
 
-// The address: #first=96, #search=cat, #sample=17, #key=a/b, #histogram=jpg: size
+// The address: #first=96, #search=cat, #where=cls == 3, #sample=17, #key=a/b, #histogram=jpg: size
 function place() {
   return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 }
@@ -45,11 +45,13 @@ async function follow() {
   if ("key" in at && !("sample" in at)) return openKey(at.key);
   const opened = "sample" in at && detail.number !== Number(at.sample) ? detail.show(Number(at.sample)) : null;
   if (!("sample" in at) && detail.dialog.open) detail.dialog.close();
-  const wanted = at.search ? `search=${at.search}` : `first=${at.first ?? firstFor(at)}`;
+  const what = ["search", "where"].find((name) => at[name]);
+  const wanted = what ? `${what}=${at[what]}` : `first=${at.first ?? firstFor(at)}`;
   if (wanted !== drawn) {
     drawn = wanted;
     byId("search-text").value = at.search ?? "";
-    await (at.search ? grid.find(at.search) : grid.show(Number(at.first ?? firstFor(at))));
+    byId("where-text").value = at.where ?? "";
+    await (what ? grid.find(what, at[what]) : grid.show(Number(at.first ?? firstFor(at))));
   }
   return opened;
 }
@@ -127,6 +129,11 @@ byId("search").addEventListener("submit", (event) => {
   const text = byId("search-text").value.trim();
   go(text ? { search: text } : {});
 });
+byId("filter").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const where = byId("where-text").value.trim();
+  go(where ? { where } : {});
+});
 byId("jump").addEventListener("submit", (event) => {
   event.preventDefault();
   const wanted = Math.min(Math.max(0, Number(byId("jump-number").value)), Math.max(0, state.samples - 1));
@@ -143,7 +150,7 @@ byId("only").addEventListener("change", (event) => { grid.only = event.target.va
 window.addEventListener("hashchange", follow);
 
 function again() {
-  return grid.search ? grid.find(grid.search.text) : grid.show(grid.first);
+  return grid.search ? grid.find(grid.search.what, grid.search.text) : grid.show(grid.first);
 }
 function turnTo(first, focus = null) {
   replace({ first });
@@ -170,6 +177,7 @@ const GRID_KEYS = {
 };
 const KEYS = {
   "/": () => { showSamples(); byId("search-text").select(); byId("search-text").focus(); },
+  w: () => { showSamples(); byId("where-text").focus(); byId("where-text").select(); },
   g: () => { showSamples(); byId("jump-number").focus(); byId("jump-number").select(); },
   h: () => (byId("charts").hidden ? showCharts() : showSamples()),
   "?": () => byId("help").showModal(),
