@@ -201,7 +201,7 @@ class Run:
 
     def _finish(self) -> None:
         """Keeps the state, and nothing that stages hold."""
-        if not self.account.closed and not sys.is_finalizing():  # then nobody asks, and nothing can be imported
+        if not self.account.closed:
             items = self._progress.items - self._before
             nobody_asks = self._progress.ended or sys.is_finalizing()  # where the process ends, nothing can be imported any more
             self.account.latest = PassState(self._number, items) if nobody_asks else self.state()
