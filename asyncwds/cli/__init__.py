@@ -22,6 +22,8 @@ from asyncwds.cli.diff import diff
 from asyncwds.cli.filter import filter_samples
 from asyncwds.cli.index import make_index
 from asyncwds.cli.ls import list_samples
+from asyncwds.cli.shuffle import shuffle
+from asyncwds.cli.sort import sort
 from asyncwds.cli.split import split
 from asyncwds.cli.state import state
 from asyncwds.cli.verify import verify
@@ -79,6 +81,8 @@ for command in (
     view_shards,
     cat,
     split,
+    shuffle,
+    sort,
     filter_samples,
     dedup,
     diff,

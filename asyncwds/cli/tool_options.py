@@ -75,14 +75,14 @@ def selection_options(command: F) -> F:
     )
 
 
-def output_options(command: F) -> F:
+def output_options(command: F, same_key: str = "fail") -> F:
     """What `Outputs` takes, but for how large shards are."""
     return _decorated(
         command,
         click.option("-o", "--output", "target", metavar="TARGET", help="A file, '-', a URL, or a pattern: 'out-{shard:06d}.tar'."),
         click.option("--force", is_flag=True, help="Replace shards that are there."),
         click.option(
-            "--same-key", type=click.Choice(["fail", "number"]), default="fail", show_default=True, help="Of two in a row."
+            "--same-key", type=click.Choice(["fail", "number"]), default=same_key, show_default=True, help="Of two in a row."
         ),
         click.option("--post", metavar="COMMAND", help="For each complete shard: 'upload {path} {url} {count} {size} {sha256}'."),
         click.option("--delete-after", is_flag=True, help="Remove a shard after its --post command ended well."),

@@ -18,6 +18,8 @@ from .outputs import Outputs as Outputs
 from .outputs import ShardOutputs as ShardOutputs
 from .report import Report as Report
 from .selection import Selection as Selection
+from .shuffle import shuffle_samples as shuffle_samples
+from .sort import sort_samples as sort_samples
 from .split import split_shards as split_shards
 from .targets import Target as Target
 from .verify.repairing import Repair as Repair

@@ -28,6 +28,7 @@ class LocalShard:
 
     def __init__(self, url: str, path: str) -> None:
         self.url = url
+        self.path = os.path.abspath(path)  # noqa: PTH100 - no links resolved
         try:
             self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:

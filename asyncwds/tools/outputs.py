@@ -128,6 +128,8 @@ class ShardOutputs:
         key, last = sample.key, self._last_keys
         if key in last:
             sample = self._with_other_key(sample)
+        else:
+            self._same = 0
         self._last_keys = (key, sample.key)
         assert self._open is not None
         self._open.append(sample)
@@ -209,7 +211,7 @@ class ShardOutputs:
             )
             raise SampleError(message, url=sample.url, offset=sample.offset, key=sample.key)
         self._report.renumbered += 1
-        self._same = self._same + 1 if self._last_keys[0] == sample.key else 1
+        self._same += 1
         return with_key(sample, f"{sample.key}-{self._same}")
 
 
