@@ -54,6 +54,8 @@ from .index.files import save_index as save_index
 from .index.index import Index as Index
 from .index.index import ShardIndex as ShardIndex
 from .index.making import make_index as make_index
+from .integrations.trainer import TrainerStateCallback as TrainerStateCallback
+from .integrations.training_loader import TrainingLoader as TrainingLoader
 from .parallel.loader import Loader as Loader
 from .parallel.loader import loader as loader
 from .pipeline.datapipeline import DataPipeline as DataPipeline

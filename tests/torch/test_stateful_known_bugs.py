@@ -45,7 +45,7 @@ def key_of(sample: dict[str, Any]) -> str:
 
 def loader(shards: str, kind: str = "uneven workers", **options: Any) -> StatefulDataLoader:
     options = KINDS[kind] | options
-    dataset = wds.WebDataset(shards, seed=1).shuffle(6).map(key_of)
+    dataset: Any = wds.WebDataset(shards, seed=1).shuffle(6).map(key_of)
     return StatefulDataLoader(
         dataset, batch_size=None, multiprocessing_context="fork" if options["num_workers"] else None, **options
     )
@@ -146,7 +146,7 @@ def test_states_of_other_numbers_of_ranks_are_refused(shards: str, before: int, 
     def of_rank(rank: int, ranks: int) -> StatefulDataLoader:
         monkeypatch.setenv("RANK", str(rank))
         monkeypatch.setenv("WORLD_SIZE", str(ranks))
-        dataset = wds.WebDataset(shards, seed=1, nodesplitter=wds.split_by_node).shuffle(6).map(key_of)
+        dataset: Any = wds.WebDataset(shards, seed=1, nodesplitter=wds.split_by_node).shuffle(6).map(key_of)
         return StatefulDataLoader(dataset, batch_size=None)
 
     running = of_rank(0, before)

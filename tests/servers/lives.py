@@ -1,0 +1,63 @@
+"""Trainings that are killed and started again: `lives.py MODULE FOLDER CASES IMPORTS…`.
+
+Each life is a fork of a process that has imported all.
+
+MODULE has a function `train(folder, kill_at, **case)`. CASES is JSON: by name, arguments and the steps at which lives end.
+"""
+
+import importlib.util
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def run_lives(module: str, folder: Path, cases: dict[str, tuple[dict[str, Any], list[int]]], *imports: str) -> dict[str, list[str]]:
+    """Of each case the steps of all its lives, as `note` noted them. `imports` are the modules that `train` imports."""
+    command = [sys.executable, __file__, module, str(folder), json.dumps(cases), *imports]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name: (folder / name / "steps").read_text().splitlines() for name in cases}
+
+
+def note(folder: Path, step: int, batch: Any, kill_at: int | None) -> None:
+    """A step's batch; the process is killed after the one at which its life ends."""
+    with (folder / "steps").open("a") as steps:
+        steps.write(f"{step} {batch}\n")
+    if step == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def expected(whole: list[str], kills: list[int], save_every: int) -> list[str]:
+    """The steps of all lives, where each begins behind the last checkpoint of the one before it."""
+    found, begin = [], 0
+    for kill in kills:
+        found += whole[begin : kill + 1]
+        begin = kill // save_every * save_every
+    return found + whole[begin:]
+
+
+def main() -> None:
+    path, folder, cases = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
+    for name in sys.argv[4:]:
+        importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location("trained", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name, (case, kills) in cases.items():
+        (folder / name).mkdir()
+        for kill_at in [*kills, None]:
+            life = multiprocessing.get_context("fork").Process(target=module.train, args=(folder / name, kill_at), kwargs=case)
+            life.start()
+            life.join()
+            assert life.exitcode == (0 if kill_at is None else -signal.SIGKILL), f"{name}, {kill_at}: {life.exitcode}"
+
+
+if __name__ == "__main__":
+    main()
