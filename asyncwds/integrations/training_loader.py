@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_call, show_value
+from asyncwds.runtime.worker_info import current_worker_info
 
 T = TypeVar("T")
 
@@ -18,6 +20,9 @@ class TrainingLoader(Generic[T]):
 
     An iteration that goes on where an epoch had no more batches is the next epoch: they take one without batches for the end of the
     data. It has no `set_epoch`, since they count epochs from 0 again; the loader counts its own, and its state has the number.
+
+    Its state is that of all ranks of torch.distributed, which ask for it together, since trainers keep that of rank 0 for all: each
+    rank goes on with its own.
 
     `ahead` is how many batches the trainer has fetched and not used when it asks for the state: 1 for Lightning, where the
     loader has no length. Then a state is taken with each batch.
@@ -63,13 +68,22 @@ class TrainingLoader(Generic[T]):
         return len(self.loader)
 
     def state_dict(self) -> dict[str, Any]:
-        """The loader's, before the batches that were fetched ahead."""
-        state: dict[str, Any] = self._states[0] if self._states else self.loader.state_dict()
-        return state
+        """The loader's, before the batches that were fetched ahead; of several ranks, that of each."""
+        own: dict[str, Any] = self._states[0] if self._states else self.loader.state_dict()
+        place = current_worker_info()
+        distributed: Any = sys.modules.get("torch.distributed")
+        if place.world_size == 1 or distributed is None or not distributed.is_initialized():
+            return own
+        ranks: list[Any] = [None] * place.world_size
+        distributed.all_gather_object(ranks, own)
+        return {"ranks": ranks}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The loader's."""
-        self.loader.load_state_dict(state_dict)
+        """The loader's. Raises SpecError for a state of another number of ranks, and what the loader's does."""
+        ranks, place = state_dict.get("ranks"), current_worker_info()
+        if ranks is not None and len(ranks) != place.world_size:
+            raise SpecError(f"the state is of {len(ranks)} ranks, and here are {place.world_size}: as many go on as saved it")
+        self.loader.load_state_dict(state_dict if ranks is None else ranks[place.rank])
         self._states.clear()
         self._resumed = True
 
