@@ -87,6 +87,7 @@ def start_store(shards: dict[str, bytes], request: pytest.FixtureRequest, monkey
     return url
 
 
+@pytest.mark.timeout(300)  # training.md starts three trainers, several times each
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_the_code_runs(
     page: Path, host: str, shards: dict[str, bytes], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
