@@ -64,12 +64,14 @@ class ShardReport:
     keys: Keys | None = None
     unread: bool = False
     ignore: Collection[str] = ()
+    _kept: Counter[str] = field(default_factory=Counter, repr=False)
 
     def add(self, finding: Finding) -> None:
         if finding.rule in self.ignore:
             return
         self.counts[finding.rule] += finding.count
-        if sum(1 for kept in self.findings if kept.rule == finding.rule) < MOST:
+        if self._kept[finding.rule] < MOST:
+            self._kept[finding.rule] += 1
             self.findings.append(finding)
 
 
