@@ -46,7 +46,8 @@ class ListingReader:
     def finish(self) -> Iterator[Block]:
         yield from map(self._note, self._reader.finish())
         if self._sound and not self._reader.failed and not self._reader.compressed:
-            self._listed(ShardListing(self._run.shard.url, self._run.total, self._run.identity, self._samples))
+            run = self._run
+            self._listed(ShardListing(run.shard.url, run.total, run.identity, self._reader.payloads, self._samples))
 
     def abort(self, error: WdsError) -> Block:
         return self._reader.abort(error)

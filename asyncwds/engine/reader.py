@@ -82,11 +82,15 @@ class ReadOptions:
 
 
 class ShardListing(NamedTuple):
-    """All samples of a shard: key, ordinal, offset [bytes] of the first header, and of each field name and size [bytes]."""
+    """All samples of a shard: key, ordinal, offset [bytes] of the first header, and of each field name and size [bytes].
+
+    `payloads` are offsets [bytes] by that of the member's first header, where headers take more than a block.
+    """
 
     url: str
     size: int | None
     identity: str | None
+    payloads: dict[int, int]
     samples: list[tuple[str, int, int, tuple[tuple[str, int], ...]]]
 
 
@@ -170,6 +174,7 @@ class ShardReader:
         self._shard = shard
         self._options = options
         ordinal, self._start = start
+        self.payloads: dict[int, int] = {}  # as in a `ShardListing`, if there is to be one
         self._decompressor = Decompressor(shard.url)
         self._parser: TarParser | None = None
         self._grouper = Grouper(shard.url, shard.index, local_path=local_path, strict=options.strict, ordinal=ordinal)
@@ -287,6 +292,8 @@ class ShardReader:
         if self._parser is None:
             options = self._options
             limits = {"max_member_bytes": options.max_member_bytes, "max_header_bytes": options.max_header_bytes}
+            # What has extended headers is left to the parser, where it is to note where payloads are.
+            noted = {} if options.listing is None else {"max_header_bytes": -1}
             as_they_are = not (options.select or options.rename or options.members or options.headers_only)
             self._parser = TarParser(
                 self._shard.url,
@@ -294,9 +301,10 @@ class ShardReader:
                 select=options.select,
                 rename=options.rename,
                 headers_only=options.headers_only,
-                take_run=self._grouper.runs(find_scanner(), **limits) if as_they_are else None,
+                take_run=self._grouper.runs(find_scanner(), **limits | noted) if as_they_are else None,
                 offset=self._start,
                 note=options.note,
+                payloads=None if options.listing is None else self.payloads,
                 **limits,
             )
         return self._parser

@@ -28,7 +28,7 @@ class IndexKeeper:
         is_local = local_path(listing.url) is not None
         place = index_url(listing.url, folder=self.folder)
         path = local_path(place)
-        rows = rows_read(listing.samples)
+        rows = rows_read(listing.samples, listing.payloads)
         if path is None or rows is None:
             return
         identity = None if is_local else listing.identity

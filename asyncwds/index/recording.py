@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
@@ -40,9 +40,9 @@ def rows_written(names: Sequence[str], sizes: Sequence[int], heads: Sequence[int
             ordinal += 1
 
 
-def rows_read(samples: Sequence[ReadSample]) -> list[Row] | None:
-    """Of samples that were read, all of a shard. None where headers take more than a block each, or other members lie between:
-    then it is not known where payloads are.
+def rows_read(samples: Sequence[ReadSample], payloads: Mapping[int, int]) -> list[Row] | None:
+    """Of samples that were read, all of a shard. `payloads` has their offsets, by that of the member's first header, where headers
+    take more than a block. None where other members lie between: then it is not known where payloads are.
     """
     rows: list[Row] = []
     for key, ordinal, offset, sizes in samples:
@@ -50,7 +50,7 @@ def rows_read(samples: Sequence[ReadSample]) -> list[Row] | None:
             return None
         fields, position = [], offset
         for name, size in sizes:
-            fields.append(Field(name, position + BLOCK, size))
+            fields.append(Field(name, payloads.get(position, position + BLOCK), size))
             position = fields[-1].end
         rows.append(Row(key, ordinal, offset, position, tuple(fields)))
     return rows

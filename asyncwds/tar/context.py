@@ -69,6 +69,7 @@ class Context:
         max_member_bytes: int,
         max_header_bytes: int,
         note: NoteEntry | None = None,
+        payloads: dict[int, int] | None = None,
     ) -> None:
         self.header = 0  # offset [bytes]
         self.first = 0  # offset of the member's first header; it precedes `header` after extended ones
@@ -77,6 +78,7 @@ class Context:
         self.holes = 0  # [bytes] of zeros that sparse members got
         self.passed_over = 0  # entries that are no files: links, folders, devices
         self.refused: str | None = None  # the name of a member that cannot be taken
+        self.payloads = payloads
         self._no_form = SumCache(b"")  # no header ends in nothing
         self._plain = self._pax = self._no_form
         self._url = url
@@ -145,6 +147,8 @@ class Context:
     def complete(self, data: bytes, members: list[Member]) -> None:
         """Takes a payload that was wanted. Raises TarHeaderError if it belongs to an extended header and makes no sense."""
         if self._kind not in headers.EXTENSIONS:
+            if self.payloads is not None and self.first != self.header:
+                self.payloads[self.first] = self.header + headers.BLOCK
             members.append((self._name, data if self._sparse is None else self._expand(self._sparse, data), self.first))
         elif self._kind == headers.LONG_NAME:
             self._local[b"path"] = headers.until_nul(data)

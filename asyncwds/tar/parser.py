@@ -42,6 +42,7 @@ class TarParser:
     take_run          takes plain members for itself, see `TakeRun`: they are not among those that `feed` returns
     note              is told of headers that are not those of plain files, see `NoteEntry`; of PAX headers that mean nothing at
                       least of the first
+    payloads          is filled with offsets of payloads, by that of the member's first header, where headers take more than a block
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class TarParser:
         take_run: TakeRun | None = None,
         offset: int = 0,
         note: NoteEntry | None = None,
+        payloads: dict[int, int] | None = None,
     ) -> None:
         self.error: TarError | None = None
         self.offset = offset
@@ -68,7 +70,8 @@ class TarParser:
         self._url = url
         self._total = total
         self._choose = _chooser(select, rename)
-        self._context = Context(url, self._choose, max_member_bytes=max_member_bytes, max_header_bytes=max_header_bytes, note=note)
+        limits = {"max_member_bytes": max_member_bytes, "max_header_bytes": max_header_bytes}
+        self._context = Context(url, self._choose, **limits, note=note, payloads=payloads)
         self._most_extended = max_header_bytes
         self._sizes = headers.SizeCache(max_member_bytes)
         self._headers_only = headers_only
@@ -236,6 +239,7 @@ class TarParser:
         sizes, choose, append = self._sizes, self._choose, members.append
         view = type(chunk) is memoryview
         plain, pax = self._context.fast_forms()
+        payloads = self._context.payloads
         first = pos  # of the member's headers: behind `pos` after a PAX header
         while pos + BLOCK <= end:
             front, checksum, rest = _split(chunk, pos)
@@ -268,6 +272,8 @@ class TarParser:
                         return
                 elif following <= fit and size <= self._most_extended and headers.means_nothing(bytes(chunk[start : start + size])):
                     pos = following
+                    if payloads is not None:  # the next header is the last one, or `Context` says otherwise
+                        payloads[base + first] = base + following + BLOCK
                     continue
             if first != pos:
                 self._context.extend(base + first)

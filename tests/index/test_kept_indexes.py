@@ -1,5 +1,8 @@
 """Indexes that reading leaves: the same as those made of the shards' headers."""
 
+import io
+import tarfile
+
 import pytest
 
 import asyncwds as wds
@@ -54,12 +57,44 @@ def test_not_of_a_shard_that_is_not_read_to_its_end(folder):
     assert len(kept_in(folder)) == 2
 
 
-@pytest.mark.parametrize(("name", "options"), [("a.tar", {"format": "pax"}), ("a.tar.gz", {"compress": "gz", "format": "pax"})])
-def test_not_where_reading_does_not_tell_where_payloads_are(tmp_path, name, options):
-    samples = [{**sample, "__key__": f"{'k' * 200}{number}"} for number, sample in enumerate(make_samples(5))]
-    (tmp_path / name).write_bytes(make_shard(samples, **options))
-    assert len(list(wds.WebDataset(str(tmp_path / name), keep_index=True))) == 5
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+def pax(name, data, records):
+    info = tarfile.TarInfo(name)
+    info.size, info.pax_headers = len(data), records
+    return info, io.BytesIO(data)
+
+
+EXTENDED = {
+    "webdataset's, with times": [(f"{n}.{name}", {"mtime": "1700000000.25"}) for n in range(9) for name in ("bin", "cls")],
+    "some": [(f"{n}.{name}", {"mtime": "1.5"} if (n + len(name)) % 3 else {}) for n in range(9) for name in ("bin", "cls", "jpeg")],
+    "long names": [(f"{'k' * 200}{n}.{name}", {}) for n in range(9) for name in ("bin", "cls")],
+    "comments of several blocks": [(f"{n}.{name}", {"comment": "c" * (300 * n)}) for n in range(9) for name in ("bin", "cls")],
+}
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("members", EXTENDED.values(), ids=EXTENDED)
+@pytest.mark.parametrize("part_bytes", [4096, 1 << 20])
+def test_where_headers_take_more_than_a_block(tmp_path, members, form, part_bytes):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=form) as archive:
+        for number, (name, records) in enumerate(members):
+            archive.addfile(*pax(name, bytes([number]) * (700 * (number % 5)), records))
+    samples = list(wds.WebDataset(str(path), keep_index=True, prefetch=wds.Prefetch(part_bytes=part_bytes)))
+    assert len(samples) == 9
+    assert kept_in(tmp_path) == list(wds.make_index(str(path)).shards)
+    with wds.WebDataset(str(path), index=f"{path}.wdsindex") as dataset:
+        assert dataset[:] == samples
+
+
+@pytest.mark.parametrize("other", ["README", "__meta__/a.json"])
+def test_not_where_reading_does_not_tell_where_payloads_are(tmp_path, other):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("0.bin", other, "0.cls", "1.bin", "1.cls"):
+            archive.addfile(*pax(name, b"data", {}))
+    assert len(list(wds.WebDataset(str(tmp_path / "a.tar"), keep_index=True))) == 2
+    (tmp_path / "b.tar.gz").write_bytes(make_shard(make_samples(5), compress="gz"))
+    assert len(list(wds.WebDataset(str(tmp_path / "b.tar.gz"), keep_index=True))) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "b.tar.gz"]
 
 
 def test_where_nothing_can_be_written_reading_goes_on(folder, tmp_path):

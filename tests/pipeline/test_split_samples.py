@@ -21,6 +21,8 @@ from asyncwds.index import Index, ShardIndex
 from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import FaultServer, make_shard
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12+ warns of forking with threads
+
 COUNTS = [7, 0, 12, 1, 3, 30]
 TOTAL = sum(COUNTS)
 ALL = [f"{shard}-{n}" for shard, count in enumerate(COUNTS) for n in range(count)]
