@@ -170,6 +170,20 @@ async def test_conditions_a_page_at_a_time_and_what_cannot_be_told(open_page, tm
         assert (status, "no function" in json.loads(data)["error"]) == (422, True)
 
 
+async def test_a_page_of_small_samples_comes_by_few_requests(folder, open_page):
+    wds.save_index(wds.make_index(str(folder / "s{0..2}.tar")))
+    with FaultServer(folder) as server:
+        async with open_page(server.url() + "s{0..2}.tar") as page:
+            await page.known()
+            before = server.counters.requests
+            samples = (await page.get("api/samples", first=0, count=20))["samples"]
+            texts = (await page.get("api/texts", numbers=",".join(str(sample["number"]) for sample in samples)))["texts"]
+            assert len(texts) == 62  # txt, json and cls of each, html and svg of one
+            for number in range(20):
+                assert (await page.fetch(f"image/{number}/0"))[0] == 200
+            assert server.counters.requests - before <= 4
+
+
 async def test_a_condition_on_sizes_reads_no_field(folder, open_page):
     wds.save_index(wds.make_index(str(folder / "s{0..2}.tar")))
     with FaultServer(folder) as server:
