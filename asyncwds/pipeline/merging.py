@@ -78,6 +78,11 @@ def find_states(value: Any) -> Iterator[Saved]:
     Raises SpecError where a StatefulDataLoader has given more since then.
     """
     if isinstance(value, Mapping):
+        loader = _loader_in(value)
+        if loader is not None:
+            for worker in loader["workers"]:
+                yield from find_states(loader["dataset"] if worker is None else worker)
+            return
         if "pass" in value and "worker_info" in value:
             yield value
             return
@@ -91,6 +96,17 @@ def find_states(value: Any) -> Iterator[Saved]:
     elif isinstance(value, list | tuple):
         for one in value:
             yield from find_states(one)
+
+
+def _loader_in(value: Saved) -> Saved | None:
+    """Where it is the state of a loader, or of a WebLoader that keeps nothing by itself: that of the loader."""
+    if value.keys() >= {"workers", "order", "dataset"}:
+        return value
+    passes = value.get("pass")
+    stages = passes.get("stages") if isinstance(passes, Mapping) and not passes.get("skip") else None
+    if not isinstance(stages, list) or not stages or any(stage is not None for stage in stages[1:]):
+        return None
+    return _loader_in(stages[0]) if isinstance(stages[0], Mapping) and "workers" in stages[0] else None
 
 
 def _begun(saved: Saved) -> tuple[Saved, State]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -79,6 +79,30 @@ def test_the_states_in_those_of_a_stateful_data_loader(shards: str, counts: list
             later += following
     assert sorted(given) == ALL
     assert sorted(later) == ALL
+
+
+def by_processes(data: Any) -> Any:
+    return wds.loader(data, processes=2, start_method="fork")
+
+
+def by_web_loader(data: Any) -> Any:
+    return wds.WebLoader(data, batch_size=None, num_workers=2, multiprocessing_context="fork")
+
+
+@pytest.mark.parametrize(("make", "counts"), [(by_processes, [6, 1, 0]), (by_web_loader, [6, 1, 3])])
+def test_the_states_of_workers_in_those_of_loaders(shards: str, make: Callable[[Any], Any], counts: list[int]) -> None:
+    given, states = [], []
+    for rank, count in enumerate(counts):
+        with on_rank(rank, 3):
+            loader = make(dataset(shards))
+            items = iter(loader)
+            given += list(islice(items, count))
+            states.append(json.loads(json.dumps(loader.state_dict())))
+            items.close()
+            loader.close()
+    data = dataset(shards)
+    data.load_state_dict(wds.merge_state_dicts(states))
+    assert sorted(given + list(data)) == ALL
 
 
 def test_states_of_some_batches_ago_are_refused(shards: str) -> None:
