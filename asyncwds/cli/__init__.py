@@ -16,17 +16,25 @@ from asyncwds import __version__
 from asyncwds.cli.bench import bench
 from asyncwds.cli.cache import list_cache
 from asyncwds.cli.cat import cat
+from asyncwds.cli.cp import copy_shards
+from asyncwds.cli.create import create
 from asyncwds.cli.dedup import dedup
 from asyncwds.cli.demo import demo
 from asyncwds.cli.diff import diff
+from asyncwds.cli.export import export
 from asyncwds.cli.filter import filter_samples
 from asyncwds.cli.index import make_index
+from asyncwds.cli.join import join
 from asyncwds.cli.ls import list_samples
+from asyncwds.cli.map import map_samples
+from asyncwds.cli.mix import mix
+from asyncwds.cli.proc import proc
 from asyncwds.cli.shuffle import shuffle
 from asyncwds.cli.sort import sort
 from asyncwds.cli.split import split
 from asyncwds.cli.state import state
 from asyncwds.cli.verify import verify
+from asyncwds.cli.video import video
 from asyncwds.cli.view import view_shards
 from asyncwds.errors import WdsError
 from asyncwds.formatting.escaping import printable
@@ -76,22 +84,11 @@ def main() -> None:
     """Streams WebDataset shards from disks, web servers and buckets with many requests in flight."""
 
 
-for command in (
-    list_samples,
-    view_shards,
-    cat,
-    split,
-    shuffle,
-    sort,
-    filter_samples,
-    dedup,
-    diff,
-    verify,
-    bench,
-    make_index,
-    list_cache,
-    state,
-    demo,
-):
+_COMMANDS = (
+    list_samples, view_shards, create, cat, split, shuffle, sort, filter_samples, join, mix, proc, map_samples, export,
+    copy_shards, dedup, diff, verify, video,
+    bench, make_index, list_cache, state, demo,
+)  # fmt: skip
+for command in _COMMANDS:
     main.add_command(command)
 main.add_command(split, "reshard")

@@ -32,9 +32,9 @@ class Extent:
 
 def read_video(data: bytes, request: Request) -> Clip:
     """Raises what PyAV raises, and ValueError for a video that is cut, has no frames, or needs more memory than allowed."""
-    with _open_container(data) as container:
+    with open_container(data) as container:
         extent = _extent(container)
-    with _open_container(data) as container:
+    with open_container(data) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1  # samples are decoded side by side, not slices of one
         return _make_clip(_chosen(_add_times(container.decode(stream), extent.fps), request.sampling, extent), request, extent)
@@ -42,7 +42,7 @@ def read_video(data: bytes, request: Request) -> Clip:
 
 def read_audio(data: bytes, max_bytes: int) -> Sound | None:
     """The first audio stream; None if there is none."""
-    with _open_container(data) as container:
+    with open_container(data) as container:
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]
@@ -57,7 +57,7 @@ def read_audio(data: bytes, max_bytes: int) -> Sound | None:
         return Sound(np.concatenate(pieces, axis=1), stream.rate)
 
 
-def _open_container(data: bytes) -> Any:
+def open_container(data: bytes) -> Any:
     av = require_extra("av", "video")
     # Titles in Latin-1 are common. From version 19 on PyAV takes them by itself, and has no such argument.
     lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}

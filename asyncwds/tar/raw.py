@@ -114,8 +114,11 @@ class RawSample(NamedTuple):
         return sum([stop - start for member in self.members for _, start, stop in member.pieces])
 
     def fields(self) -> dict[str, RawMember]:
-        """By name; of two that give the same field, the first, as readers take it."""
-        return {member.field: member for member in reversed(self.members)}
+        """By name, in their order; of two that give the same field, the first, as readers take it."""
+        found: dict[str, RawMember] = {}
+        for member in self.members:
+            found.setdefault(member.field, member)
+        return found
 
 
 class Stray(NamedTuple):

@@ -5,6 +5,7 @@ It is parsed by `ast` and evaluated here, node by node: no `eval`, no calls but 
     txt, cls, json, jpg          the field's value: .json parsed, .cls and other numbers as numbers, .txt as text, others as bytes
     json.width, json["a b"][0]   into what JSON holds; a field may have dots too: `seg.json.width` is of `seg.json` if there is one
     field("my-depth.png")        a field whose name is no name of Python's
+    caption                      the field caption, or if there is none caption.txt, caption.json or caption.cls
     key, shard, index            of the sample: its key, the url of its shard, its number there
     size(jpg), len(txt)          bytes of a field, which are not read for that; length of text, bytes, a list
     has(json.caption)            whether it is there
@@ -36,6 +37,8 @@ from asyncwds.tar.raw import RawMember, RawSample
 LONGEST = 10_000  # characters
 _NUMBERS = frozenset({"cls", "cls2", "index", "inx", "id"})
 _TEXTS = frozenset({"txt", "text", "transcript"})
+_STANDS_FOR = ("txt", "json", "cls")
+"""`caption` is `caption.txt` where no field is called caption."""
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -270,6 +273,10 @@ def _lookup(node: ast.expr, fields: Fields) -> Any:
         name = ".".join(names[:count]).lower()
         if name in fields.members:
             return _into(fields.value(name), steps[count - 1 :])
+    for kind in _STANDS_FOR:
+        name = f"{node.id}.{kind}".lower()
+        if name in fields.members:
+            return _into(fields.value(name), steps)
     sample = fields.sample
     known = {"key": sample.key, "shard": sample.url, "index": sample.ordinal}
     return _into(known.get(node.id), steps)

@@ -1,7 +1,7 @@
 """What became of the samples: none is lost in silence.
 
-Every tool counts what it reads and what it writes in a `Report`, and ends with `Report.check`: samples in = samples out + dropped,
-each with its reason. `status` is the exit status of a command.
+Every tool counts what it reads and what it writes in a `Report`, and ends with `Report.check`: samples in, and made of others, =
+samples out + dropped, each with its reason. `status` is the exit status of a command.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class Report:
     left_out       members that belong to no sample and entries that are no files, which no reader gives out, by reason
     damaged        errors that were passed over: samples behind them may be missing
     renumbered     samples that got another key, as the one before had the same
+    made           samples that came of one beside the first
     shards         what was written: url, samples, bytes, sha256
+    notes          what else a tool has to say, by name
     """
 
     samples_in: int = 0
@@ -33,15 +35,17 @@ class Report:
     left_out: Counter[str] = field(default_factory=Counter)
     damaged: list[str] = field(default_factory=list)
     renumbered: int = 0
+    made: int = 0
     shards: list[dict[str, Any]] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> int:
         return PARTIAL if self.damaged else OK
 
     def check(self) -> Report:
-        """Raises LostSamplesError unless samples in = samples out + dropped."""
-        lost = self.samples_in - self.samples_out - sum(self.dropped.values())
+        """Raises LostSamplesError unless samples in + made = samples out + dropped."""
+        lost = self.samples_in + self.made - self.samples_out - sum(self.dropped.values())
         if lost:
             raise LostSamplesError(f"{lost} of {self.samples_in} samples were neither written nor dropped for a reason")
         return self
@@ -55,8 +59,14 @@ class Report:
             "left_out": dict(sorted(self.left_out.items())),
             "damaged": self.damaged,
             "renumbered": self.renumbered,
+            "made": self.made,
             "shards": self.shards,
+            "notes": self.notes,
         }
+
+    @staticmethod
+    def _shown(value: Any) -> str:
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -66,6 +76,8 @@ class Report:
             *[f"  {number} dropped: {reason}" for reason, number in sorted(self.dropped.items())],
             *[f"  {number} left out: {reason}" for reason, number in sorted(self.left_out.items())],
             *([f"  {self.renumbered} got a new key, as the sample before had the same"] if self.renumbered else []),
+            *([f"  {self.made} more were made of those"] if self.made else []),
+            *[f"  {name}: {self._shown(value)}" for name, value in self.notes.items()],
             *[f"  damaged: {error}" for error in self.damaged],
         ]
 

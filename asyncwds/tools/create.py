@@ -1,0 +1,148 @@
+"""`create`: shards of what is no shard yet: folders, archives, recipes, tables, data sets of Hugging Face."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from asyncwds import checks
+from asyncwds.errors import SampleError, SpecError
+from asyncwds.formatting.escaping import printable
+from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.tools.creating.arranging import keep_keys_apart, make_windows, require_fields
+from asyncwds.tools.creating.draft import Draft
+from asyncwds.tools.creating.sources import KINDS, Reading, guess_kind, open_drafts
+from asyncwds.tools.making import SampleMaker
+from asyncwds.tools.outputs import Outputs, ShardOutputs
+from asyncwds.tools.report import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Creation:
+    """How samples are made of a source.
+
+    kind        "dir", "images", "zip", "tar", "recipe", "csv", "tsv", "jsonl", "lines", "parquet", "arrow", "hf"; None goes by the
+                name
+    key_from    of files: "path", or "stem", "re:PATTERN"; of rows: a format as "{index:09d}", or "col:NAME"
+    dots        "first": the first dot of a name ends the key; "last": the last one, and others become underscores
+    group_by    which files belong together: "dirname", "parent", "re:PATTERN"
+    cls_from    the class of a sample, likewise; it becomes the number of its name in their order, in the field cls
+    broadcast   names of files, by wildcards, that become fields of all samples of their group
+    window      so many samples of a group become one; the next begins `stride` later
+    fields      of rows: field → column, "@column" for the file that it names; without it each column is a field
+    columns     of rows: only these
+    require     fields that each sample has: "jpg;png" for alternatives
+    missing     what is done with others: "fail", "warn", "drop"
+    duplicates  what is done with a key that comes again: "fail", "rename", "drop"
+    shuffle     in a random order of this seed; of rows all are held in memory then
+    limit       end after so many samples
+    by_group    each group has a shard of its own
+    on_error    "fail" raises for a sample that cannot be read or written, "skip" leaves it out and reports it
+    name, split   of a data set of Hugging Face
+    """
+
+    kind: str | None = None
+    key_from: str | None = None
+    dots: str = "first"
+    group_by: str | None = None
+    cls_from: str | None = None
+    broadcast: Sequence[str] = ()
+    window: int = 1
+    stride: int = 1
+    fields: Mapping[str, str] = field(default_factory=dict)
+    columns: Sequence[str] = ()
+    require: Sequence[str] = ()
+    missing: str = "fail"
+    duplicates: str = "fail"
+    shuffle: bool = False
+    seed: int = 0
+    limit: int | None = None
+    by_group: bool = False
+    on_error: str = "fail"
+    name: str | None = None
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        checks.one_of("kind", self.kind, (None, *KINDS))
+        checks.one_of("on_error", self.on_error, ("fail", "skip"))
+        checks.whole("window", self.window, 1)
+        checks.whole("stride", self.stride, 1)
+        if self.by_group and (self.group_by is None or self.shuffle):
+            raise SpecError("a shard for each group takes group_by, and no shuffle")
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(
+            self.key_from, self.dots, self.group_by, self.cls_from, self.broadcast, self.fields, self.columns, self.name, self.split
+        )
+
+
+def create_shards(
+    source: str | os.PathLike[str],
+    outputs: Outputs,
+    creation: Creation | None = None,
+    show: Callable[[Report], object] | None = None,
+) -> Report:
+    """Writes shards of a source; `show` is called with the report as it grows.
+
+    The same source and options give the same bytes. Raises SpecError for arguments that make no sense, SampleError for what cannot
+    become a sample, and FetchError where something cannot be read or written.
+    """
+    creation = creation or Creation()
+    report = Report()
+    kept: Counter[str] = Counter()
+    kind = creation.kind or guess_kind(os.fspath(source))
+    with (
+        open_drafts(kind, os.fspath(source), creation.reading, report.left_out) as (drafts, classes),
+        BlockingPool("write") as pool,
+        ShardOutputs(outputs, report, pool) as sink,
+    ):
+        _write(_arranged(drafts, creation, report, kept), creation, report, sink, show or (lambda _: None))
+    if classes:
+        report.notes["classes"] = classes
+    report.notes |= {f"kept {what}": count for what, count in kept.items()}
+    return report.check()
+
+
+def _arranged(drafts: Iterable[Draft], creation: Creation, report: Report, kept: Counter[str]) -> Iterator[Draft]:
+    if creation.window > 1:
+        drafts = make_windows(drafts, creation.window, creation.stride, report.left_out)
+    if creation.shuffle:
+        listed = list(drafts)
+        random.Random(creation.seed).shuffle(listed)  # noqa: S311 - no secret
+        drafts = listed
+    drafts = _counted(drafts, report)
+    if creation.require:
+        drafts = require_fields(drafts, creation.require, creation.missing, report.dropped, kept)
+    return islice(keep_keys_apart(drafts, creation.duplicates, report.dropped), creation.limit)
+
+
+def _counted(drafts: Iterable[Draft], report: Report) -> Iterator[Draft]:
+    for draft in drafts:
+        report.samples_in += 1
+        yield draft
+
+
+def _write(
+    drafts: Iterable[Draft], creation: Creation, report: Report, sink: ShardOutputs, show: Callable[[Report], object]
+) -> None:
+    make = SampleMaker()
+    group: str | None = None
+    for draft in drafts:
+        if creation.by_group and draft.group != group:
+            sink.next_shard()
+            group = draft.group
+        try:
+            sample = make(draft.sample(), draft.origin)
+        except SampleError as error:
+            if creation.on_error == "fail":
+                raise
+            report.damaged.append(printable(str(error)))
+            report.dropped["cannot be read or written"] += 1
+            continue
+        sink.write(sample)
+        show(report)

@@ -1,0 +1,34 @@
+"""Fields of samples as files in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asyncwds.errors import SampleError
+from asyncwds.tar.raw import RawSample
+
+
+def write_fields(sample: RawSample, folder: Path, force: bool) -> int:
+    """Writes KEY.FIELD for each, and returns how many. Raises SampleError for names that lead out of the folder, or are taken."""
+    for field, member in sample.fields().items():
+        path = _inside(sample, folder, f"{sample.key}.{field}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("wb" if force else "xb") as file:
+                file.write(member.read())
+        except FileExistsError as error:
+            raise SampleError(f"there is a file {path} already", url=sample.url, key=sample.key) from error
+        except OSError as error:
+            raise SampleError(f"the field {field} cannot be written: {error}", url=sample.url, key=sample.key) from error
+    return len(sample.fields())
+
+
+def _inside(sample: RawSample, folder: Path, name: str) -> Path:
+    parts = name.split("/")
+    if name.startswith("/") or ".." in parts or "\0" in name:
+        raise SampleError(f"{name!r} is no path within a folder", url=sample.url, key=sample.key)
+    path = folder.joinpath(*parts)
+    # A link that stands in the folder may lead elsewhere.
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise SampleError(f"{name!r} leads out of the folder by a link", url=sample.url, key=sample.key)
+    return path

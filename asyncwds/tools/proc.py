@@ -1,0 +1,48 @@
+"""`proc`: a command of the shell for each sample."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from asyncwds import checks
+from asyncwds.errors import SampleError
+from asyncwds.tar.raw import RawSample
+from asyncwds.tools.becoming import Outcome, take_outcomes
+from asyncwds.tools.copying import describe_run, select, write_all
+from asyncwds.tools.inputs import Inputs
+from asyncwds.tools.outputs import Outputs
+from asyncwds.tools.processing.command import Command, CommandRunner
+from asyncwds.tools.processing.running import call_as_done, call_ordered
+from asyncwds.tools.report import Report
+from asyncwds.tools.selection import Selection
+
+
+def proc_samples(
+    inputs: Inputs,
+    outputs: Outputs,
+    command: Command,
+    selection: Selection | None = None,
+    *,
+    jobs: int = 1,
+    ordered: bool = True,
+) -> Report:
+    """Writes what a command makes of the samples that are wanted: of each none, one or several. It works on `jobs` at a time.
+
+    With `ordered` samples come out in the order in which they went in.
+    Raises SpecError, FetchError, TarError, and SampleError where the command fails, unless `inputs.on_error` passes that over.
+    """
+    checks.whole("jobs", jobs, 1)
+    selection = selection or Selection()
+    report = Report()
+    runner = CommandRunner(command)
+    call = call_ordered if ordered else call_as_done
+    run = describe_run("proc", inputs, selection, repr(command)) if outputs.resume else None
+
+    def outcome(sample: RawSample) -> Outcome:
+        try:
+            return runner(sample)
+        except SampleError as error:
+            return error
+
+    with closing(select(inputs, selection, report)) as samples, closing(call(outcome, samples, jobs, stop=runner.stop)) as outcomes:
+        return write_all(take_outcomes(outcomes, inputs, report, "the command left nothing"), outputs, report, run)

@@ -1,0 +1,92 @@
+"""`video split` and `video probe`: clips of the videos in shards, and what the videos are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from asyncwds import checks
+from asyncwds.codecs.video import VIDEO_EXTENSIONS
+from asyncwds.errors import SampleError
+from asyncwds.tar.raw import RawSample
+from asyncwds.tools.becoming import Outcome, placed, take_outcomes
+from asyncwds.tools.copying import describe_run, select, write_all
+from asyncwds.tools.inputs import Inputs
+from asyncwds.tools.making import SampleMaker
+from asyncwds.tools.outputs import Outputs
+from asyncwds.tools.processing.running import call_ordered
+from asyncwds.tools.report import Report
+from asyncwds.tools.selection import Selection
+from asyncwds.tools.videos.clips import Clip, Cutting, cut_video
+from asyncwds.tools.videos.probe import probe_video
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoSplit:
+    """cutting      how long clips are, and what they look like
+    field        of the video; None is the first one whose name is a video's
+    copy_fields  of the sample, into each of its clips
+    key          of a clip: {key} of its sample, {clip} its number
+    """
+
+    cutting: Cutting
+    field: str | None = None
+    copy_fields: Sequence[str] = ()
+    key: str = "{key}_{clip:03d}"
+
+
+def split_videos(
+    inputs: Inputs, outputs: Outputs, split: VideoSplit, selection: Selection | None = None, *, jobs: int = 1
+) -> Report:
+    """Writes a sample for each clip: `mp4`, the fields that are copied, and `clip.json`: its video's key, begin and duration [s].
+
+    `jobs` videos are cut at a time. Raises SpecError, FetchError, TarError, and SampleError for what is no video, unless
+    `inputs.on_error` passes that over.
+    """
+    checks.whole("jobs", jobs, 1)
+    selection = selection or Selection()
+    report = Report()
+    run = describe_run("video split", inputs, selection, repr(split)) if outputs.resume else None
+    with (
+        closing(select(inputs, selection, report)) as samples,
+        closing(call_ordered(partial(_clips, split), samples, jobs)) as outcomes,
+    ):
+        return write_all(take_outcomes(outcomes, inputs, report, "shorter than a clip"), outputs, report, run)
+
+
+def _clips(split: VideoSplit, sample: RawSample) -> Outcome:
+    make = SampleMaker()
+    try:
+        clips = cut_video(_video(sample, split.field), split.cutting)
+        return [_clip_sample(make, sample, clip, number, split) for number, clip in enumerate(clips)]
+    except SampleError as error:
+        return placed(error, sample)
+
+
+def _video(sample: RawSample, field: str | None) -> bytes:
+    fields = sample.fields()
+    name = field or next((name for name in fields if name.rpartition(".")[2] in VIDEO_EXTENSIONS), None)
+    if name not in fields:
+        raise SampleError(f"there is no {'video' if name is None else f'field {name}'}, but {', '.join(fields)}")
+    return fields[name].read()
+
+
+def _clip_sample(make: SampleMaker, sample: RawSample, clip: Clip, number: int, split: VideoSplit) -> RawSample:
+    fields = sample.fields()
+    copied = {name: fields[name].read() for name in split.copy_fields if name in fields}
+    about = {"key": sample.key, "begin": clip.begin, "duration": clip.duration, "frames": clip.frames}
+    key = split.key.format(key=sample.key, clip=number)
+    return make({"__key__": key, **copied, "mp4": clip.data, "clip.json": about}, sample.url, sample.ordinal)
+
+
+def probe_videos(inputs: Inputs, selection: Selection | None = None, field: str | None = None) -> Iterator[dict[str, Any]]:
+    """Of each sample its key, shard, and what `probe_video` says of its video. Raises SampleError for what is none."""
+    with closing(select(inputs, selection or Selection(), Report())) as samples:
+        for sample in samples:
+            try:
+                yield {"key": sample.key, "shard": sample.url, **probe_video(_video(sample, field))}
+            except SampleError as error:
+                raise placed(error, sample) from error

@@ -1,0 +1,56 @@
+"""`mix` writes samples of several sources, by their weights."""
+
+import pytest
+
+import asyncwds as wds
+from asyncwds.errors import SpecError
+from asyncwds.testing import make_shard
+from asyncwds.tools import Inputs, MixSource, Outputs, load_sources, mix_shards
+
+
+@pytest.fixture
+def sources(tmp_path):
+    for name, count in (("a", 30), ("b", 6)):
+        (tmp_path / f"{name}.tar").write_bytes(make_shard([{"__key__": f"{name}{n:02}", "txt": b"x"} for n in range(count)]))
+    return [MixSource(urls=[str(tmp_path / f"{name}.tar")], weight=weight) for name, weight in (("a", 2.0), ("b", 1.0))]
+
+
+def run(tmp_path, sources, **options):
+    report = mix_shards(Inputs(urls=[]), sources, Outputs(target=str(tmp_path / "out.tar"), force=True), **options)
+    return report, [sample["__key__"] for sample in wds.WebDataset(str(tmp_path / "out.tar"), shardshuffle=False)]
+
+
+def test_nothing_is_lost(tmp_path, sources):
+    """tarmix ended with the source that ended first."""
+    report, keys = run(tmp_path, sources, seed=5)
+    assert sorted(keys) == [f"a{n:02}" for n in range(30)] + [f"b{n:02}" for n in range(6)]
+    assert keys != sorted(keys)
+    assert report.notes == {"samples of each source": [30, 6]}
+    assert run(tmp_path, sources, seed=5)[1] == keys
+
+
+def test_the_first_and_the_longest(tmp_path, sources):
+    assert len(run(tmp_path, sources, stop="first")[1]) < 36
+    keys = run(tmp_path, sources, stop="longest")[1]
+    assert [key for key in keys if key[0] == "a"] == [f"a{n:02}" for n in range(30)]
+    again = [key for key in keys if key[0] == "b"]
+    assert again[:8] == [*(f"b{n:02}" for n in range(6)), "b00-1", "b01-1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("s.toml", '[[sources]]\nshards = "a-{0..1}.tar"\nweight = 3\n[[sources]]\nshards = ["b.tar", "c.tar"]\n'),
+        ("s.json", '{"sources": [{"shards": "a-{0..1}.tar", "probability": 3}, {"shards": ["b.tar", "c.tar"], "name": "b"}]}'),
+    ],
+)
+def test_lists_of_sources(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert load_sources(str(tmp_path / name)) == [MixSource(urls=["a-{0..1}.tar"], weight=3.0), MixSource(urls=["b.tar", "c.tar"])]
+
+
+@pytest.mark.parametrize("text", ["", "sources = 1", "[[sources]]\nweight = 1", '[[sources]]\nshards = "a"\nnrepeats = 2', "["])
+def test_lists_that_are_none(tmp_path, text):
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(SpecError):
+        load_sources(str(tmp_path / "s.toml"))

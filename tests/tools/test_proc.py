@@ -1,0 +1,128 @@
+"""`proc`: what a command leaves is what comes out, in order, and nothing else changes."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import asyncwds as wds
+from asyncwds.errors import SampleError, SpecError
+from asyncwds.testing import make_shard
+from asyncwds.tools import Command, Inputs, Outputs, proc_samples
+
+
+@pytest.fixture
+def shard(tmp_path):
+    path = tmp_path / "in.tar"
+    path.write_bytes(make_shard([{"__key__": f"{n:03}", "json": b"{}", "txt": f"text {n}".encode()} for n in range(12)]))
+    return path
+
+
+def run(shard, text, *, target="out.tar", on_error="fail", jobs=3, ordered=True, **options):
+    """(report, samples)"""
+    out = shard.parent / target
+    inputs = Inputs(urls=[str(shard)], on_error=on_error)
+    report = proc_samples(inputs, Outputs(target=str(out), force=True), Command(text, **options), jobs=jobs, ordered=ordered)
+    samples = [dict(sample) for sample in wds.WebDataset(str(out), shardshuffle=False, empty_check=False)]
+    return report, [{name: value for name, value in sample.items() if name[:2] != "__" or name == "__key__"} for sample in samples]
+
+
+def test_files_in_and_out(shard):
+    report, samples = run(shard, "tr a-z A-Z < sample.txt > sample.up; rm sample.json")
+    assert samples == [{"__key__": f"{n:03}", "txt": f"text {n}".encode(), "up": f"TEXT {n}".encode()} for n in range(12)]
+    assert (report.samples_in, report.samples_out) == (12, 12)
+
+
+def test_a_command_that_changes_nothing_copies_byte_by_byte(shard):
+    run(shard, "true")
+    assert (shard.parent / "out.tar").read_bytes() == shard.read_bytes()
+
+
+def test_from_field_to_field_without_files(shard):
+    _, samples = run(shard, "ls | wc -l; tr a-z A-Z", stdin="txt", stdout="up", jobs=1)
+    assert samples[3] == {"__key__": "003", "json": b"{}", "txt": b"text 3", "up": b"0\nTEXT 3"}
+
+
+def test_one_becomes_none_or_several(shard):
+    text = """
+        case $WDS_KEY in
+            *5) exit 0;;
+            *7) echo a/b > sample-x.__key__;;
+        esac
+        cp sample.txt sample-x.txt; cp sample.txt sample-y.txt
+    """
+    report, samples = run(shard, text, many=True)
+    keys = [sample["__key__"] for sample in samples]
+    assert keys[:4] == ["000/x", "000/y", "001/x", "001/y"]
+    assert "a/b" in keys
+    assert not [key for key in keys if key.startswith("005")]
+    assert (report.samples_in, report.made, report.samples_out, dict(report.dropped)) == (
+        12,
+        11,
+        22,
+        {"the command left nothing": 1},
+    )
+
+
+def test_a_command_that_fails(shard):
+    with pytest.raises(SampleError, match=r"failed with exit status 3: no luck.*key=004"):
+        run(shard, "test $WDS_KEY != 004 || { echo no luck >&2; exit 3; }", log_field="log")
+    assert not (shard.parent / "out.tar").exists()
+    report, samples = run(shard, "test $WDS_KEY != 004", on_error="skip")
+    assert (len(samples), report.samples_out, sum(report.dropped.values()), len(report.damaged)) == (11, 11, 1, 1)
+
+
+def test_what_it_says_may_be_a_field(shard):
+    _, samples = run(shard, "echo $WDS_KEY; echo and this >&2", log_field="log")
+    assert samples[2]["log"] == b"002\nand this\n"
+
+
+def test_one_that_takes_too_long_is_ended_with_all_that_it_started(shard):
+    began = time.monotonic()
+    with pytest.raises(SampleError, match="longer than 0.2 s"):
+        run(shard, "sleep 600 & sleep 600", timeout=0.2)
+    assert time.monotonic() - began < 60
+
+
+def test_order(shard):
+    """Later ones are done first."""
+    text = "test $WDS_KEY != 000 || sleep 0.3"
+    assert [sample["__key__"] for sample in run(shard, text)[1]] == [f"{n:03}" for n in range(12)]
+    unordered = [sample["__key__"] for sample in run(shard, text, ordered=False)[1]]
+    assert sorted(unordered) == [f"{n:03}" for n in range(12)] != unordered
+
+
+def test_ctrl_c_ends_the_commands(shard):
+    script = f"""
+        from asyncwds.tools import Command, Inputs, Outputs, proc_samples
+        outputs = Outputs(target={str(shard.parent / "never.tar")!r})
+        proc_samples(Inputs(urls=[{str(shard)!r}]), outputs, Command("echo on; exec sleep 600"), jobs=2)
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(shard.parent)}
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.PIPE, env=environment)
+    assert process.stderr.readline().startswith(b"on")
+    process.send_signal(2)
+    process.communicate(timeout=60)
+    assert process.returncode == -2
+    assert not (shard.parent / "never.tar").exists()
+    assert not list(shard.parent.glob("asyncwds-*"))
+
+
+@pytest.mark.parametrize("options", [{"base": "a.b"}, {"base": ""}, {"many": True, "stdin": "txt"}])
+def test_options_that_make_no_sense(options):
+    with pytest.raises(SpecError):
+        Command("true", **options)
+
+
+def test_no_commands_in_secure_mode(monkeypatch):
+    monkeypatch.setenv("WDS_SECURE", "1")
+    with pytest.raises(SpecError, match="WDS_SECURE"):
+        Command("true")
+
+
+def test_a_field_that_it_is_to_read_is_not_there(shard):
+    with pytest.raises(SampleError, match="no field jpg, but"):
+        run(shard, "cat", stdin="jpg", stdout="x")
