@@ -117,8 +117,10 @@ from .runtime.handlers import ignore_and_stop as ignore_and_stop
 from .runtime.handlers import reraise_exception as reraise_exception
 from .runtime.handlers import warn_and_continue as warn_and_continue
 from .runtime.handlers import warn_and_stop as warn_and_stop
+from .runtime.report import Report as Report
 from .runtime.security import enforce_security as enforce_security
 from .runtime.stats import Stats as Stats
+from .runtime.tally import Skip as Skip
 from .runtime.tracing import Trace as Trace
 from .runtime.worker_info import WorkerInfo as WorkerInfo
 from .samples import Origin as Origin
@@ -126,6 +128,7 @@ from .samples import Sample as Sample
 from .settings.access import Http as Http
 from .settings.access import Retry as Retry
 from .settings.cache import Cache as Cache
+from .settings.ledger import Ledger as Ledger
 from .settings.prefetch import Prefetch as Prefetch
 from .shards.directory import DirectoryShardList as DirectoryShardList
 from .shards.splitters import single_node_only as single_node_only

@@ -220,6 +220,16 @@ class EmptyEpochError(SampleError):
         self.failed = failed
 
 
+class IncompleteEpochError(WdsError, RuntimeError):
+    """An epoch does not add up: samples are missing, and no handler, stage or loop left them out. `report` is its `Report`."""
+
+    def __init__(
+        self, message: str, *, url: str | None = None, offset: int | None = None, key: str | None = None, report: Any = None
+    ) -> None:
+        super().__init__(message, url=url, offset=offset, key=key)
+        self.report = report
+
+
 class DuplicateFieldError(SampleError):
     """Two members with the same key give the same field."""
 

@@ -116,9 +116,13 @@ class Delivered:
             self._latest = {sequence: seen for sequence, seen in self._latest.items() if sequence in still}
         return found
 
+    def in_hand(self) -> int:
+        """Samples taken of the latest block."""
+        return 0 if self._block is None else len(self._block.samples) - self._items.__length_hint__()  # type: ignore[attr-defined]
+
     def position(self) -> Position:
         block = self._block
-        taken = 0 if block is None else len(block.samples) - self._items.__length_hint__()  # type: ignore[attr-defined]
+        taken = self.in_hand()
         turn = self._turn if block is None or not taken else self._take(block, taken)
         if turn is None:
             return self._start

@@ -153,6 +153,11 @@ class Source:
             whole_members=self.whole_members,
         )
 
+    def count(self, url: str) -> int | None:
+        """The samples of a shard; None where no manifest or index says it."""
+        record = self.records.get(url)
+        return None if record is None else record.samples
+
     def _listed(self, url: str) -> str | None:
         record = self.records.get(url)
         return None if record is None or record.sha256 is None else f"sha256:{record.sha256}"
@@ -169,7 +174,9 @@ class Source:
             raise block.error
         if tolerated(block.error, strict=self.strict):
             return True
-        counters.samples_failed += isinstance(block.error, SampleError) or not isinstance(block.error, WdsError)
+        of_sample = isinstance(block.error, SampleError) or not isinstance(block.error, WdsError)
+        counters.samples_failed += of_sample
+        counters.tally.fail_reading(block.error, whole_shard=not of_sample)
         if not counters.samples and counters.first_failure is None:
             counters.first_failure = failure_text(block.error)
         try:

@@ -19,6 +19,7 @@ from asyncwds.parallel.arguments import understood
 from asyncwds.parallel.group import Group, Settings
 from asyncwds.parallel.progress import LoaderProgress, epoch_of
 from asyncwds.runtime.closing import clean_up_undisturbed
+from asyncwds.runtime.report import Report
 from asyncwds.runtime.state_changes import READ_AGAIN, State, load
 from asyncwds.runtime.stats import Stats
 
@@ -114,6 +115,11 @@ class Loader(Generic[T_co]):
         load(self.dataset, progress.begin or {}, strict=strict)
         self.close()
         self._resumed = Resumed(progress, strict, bool(state_dict["ended"]), epoch_of(progress.begin) or 0)
+
+    def report(self) -> Report:
+        """What became of the samples of the latest iteration, in all processes. They report once a second and at the end."""
+        report: Report = self._of_dataset("report")()
+        return report
 
     def close(self) -> None:
         """Ends the processes. The next iteration starts new ones."""

@@ -21,7 +21,6 @@ from asyncwds.pipeline.stage import FilterFunction
 from asyncwds.pipeline.stages.map import Map
 from asyncwds.runtime.counters import Counters, StageTime
 from asyncwds.runtime.recorder import CONSUMER, Recorder
-from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.torch_iterable import TorchIterable
 
 UNTIMED_SECONDS = 0.0005
@@ -130,11 +129,10 @@ def _function_name(function: Any) -> str:
     return str(getattr(getattr(function, "func", function), "__name__", type(function).__name__)).lstrip("_")
 
 
-def inner_stats(head: Any) -> Stats | None:
-    """Those of a pipeline that another one begins with, by itself or in a DataLoader; None for what counts nothing."""
-    while not isinstance(head, TorchIterable) or not hasattr(head, "stats"):
+def inner(head: Any, method: str) -> Any:
+    """The `stats` or `report` of a pipeline that another one begins with, perhaps in a DataLoader; None for what has none."""
+    while not isinstance(head, TorchIterable) or not hasattr(head, method):
         if not hasattr(head, "dataset"):
             return None
         head = head.dataset
-    stats: Stats = head.stats()
-    return stats
+    return getattr(head, method)()

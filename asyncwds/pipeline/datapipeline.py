@@ -16,7 +16,7 @@ from asyncwds.bridges.async_iterator import ClosableIterator, ThreadedIterator
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import html_block
 from asyncwds.pipeline import adapt
-from asyncwds.pipeline.clock import inner_stats, stage_name
+from asyncwds.pipeline.clock import inner, stage_name
 from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.description import Description, is_countable, reseeded
 from asyncwds.pipeline.fingerprint import differences, fingerprint, inner_datasets, order_of
@@ -28,11 +28,13 @@ from asyncwds.pipeline.run import Run, repeated
 from asyncwds.pipeline.states import State, from_state
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.extras import require_extra
+from asyncwds.runtime.report import Report
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.state_changes import StateChange
 from asyncwds.runtime.stats import Stats, with_head
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import current_worker_info
+from asyncwds.settings.ledger import Ledger
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -52,9 +54,9 @@ class DataPipeline(Generic[ItemT_co]):
     without it $WDS_SEED, or drawn once, here.
 
     The object describes: it holds no thread, loop or socket, can be pickled if its stages can. Stages are added to a new one;
-    `append`, `repeat`, `with_epoch` and `with_length` change the one they are called on, as WebDataset's do, and so does what is
-    done to the list of stages, `pipeline`. Iterations that have begun go on as they were. Every iteration is an epoch of its own,
-    counted from 0 or from `set_epoch`.
+    `append`, `repeat`, `with_epoch`, `with_length` and `with_ledger` change the one they are called on, as WebDataset's do, and so
+    does what is done to the list of stages, `pipeline`. Iterations that have begun go on as they were. Every iteration is an epoch
+    of its own, counted from 0 or from `set_epoch`.
 
     A subclass may have an `__iter__`, `iterator` or `iterator1` of its own: `async for` goes by it too.
 
@@ -249,8 +251,17 @@ class DataPipeline(Generic[ItemT_co]):
         a second and at the end.
         """
         own = self._iterations.stats()
-        within = inner_stats(self.pipeline[0]) if self.pipeline else None
+        within = inner(self.pipeline[0], "stats") if self.pipeline else None
         return own if within is None else with_head(own, stage_name(self.pipeline[0]), within)
+
+    def report(self) -> Report:
+        """What became of the samples of the latest iteration, also while it runs: in this process, or all workers of a DataLoader.
+
+        With what this pipeline begins with, where that is another one, also in a mix or a DataLoader. Workers report once a second
+        and at the end. It costs nothing until it is asked for; in another thread than that of the items it is of about now.
+        """
+        within = inner(self.pipeline[0], "report") if self.pipeline else None
+        return self._iterations.report() if within is None else within
 
     def close(self) -> None:
         """Ends the iterations that run in this process, and closes the stages that can be closed. It can be iterated again."""
@@ -323,6 +334,12 @@ class DataPipeline(Generic[ItemT_co]):
         items = [checks.count("with_epoch: nsamples", nsamples), checks.count("with_epoch: nbatches", nbatches)]
         self._bounds = replace(self._bounds, passes=None, items=max([n for n in items if n is not None], default=None))
         self._update_length()
+        return self
+
+    def with_ledger(self, ledger: Ledger | None) -> Self:
+        """Changes this pipeline, and returns it: the samples of its items are followed one by one, as `Ledger` says."""
+        checks.instance("with_ledger: ledger", ledger, Ledger, optional=True)
+        self._bounds = replace(self._bounds, ledger=ledger)
         return self
 
     def _update_length(self) -> None:

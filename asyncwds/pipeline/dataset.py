@@ -36,6 +36,7 @@ from asyncwds.runtime.units import KiB
 from asyncwds.samples import Sample
 from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.settings.cache import Cache, cache_arguments, cache_of
+from asyncwds.settings.ledger import Ledger
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.shards.plan import Splitter
 from asyncwds.shards.sample_split import Uneven
@@ -96,6 +97,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
                     shard has: by `index`, a manifest, or what `asyncwds index` or `keep_index` left. "shards" is the rule
     uneven          of samples that don't divide: "drop" some, "pad" with others that come again (`__padding__` says of
                     each sample whether it is one), or "error", which it is without this
+    ledger          `Ledger(...)`: follow what becomes of each sample, see `report`
 
     The object describes: it holds no thread, loop or socket, can be pickled and printed, and methods that add stages return
     new ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its
@@ -136,6 +138,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         keep_index: bool = False,
         split: Literal["shards", "samples"] = "shards",
         uneven: Uneven | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         checks.one_of("mode", mode, (None, "resampled", *SPOOL_MODES))
         checks.flag("resampled", resampled)
@@ -198,6 +201,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         ):  # what is claimed of a folder is no other process's
             self.append(stage)
         self.append(TarSamples(source) if listed else source)
+        self.with_ledger(ledger)
 
     _index: Index | None
     _reader: tuple[Any, tuple[int, int], SampleReader] | None = None  # with what it is for

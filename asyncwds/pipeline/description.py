@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncwds.engine.source import Source
 from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.settings.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,14 @@ class Description:
     """A dataset as data: the stages, and how often the data are passed over.
 
     The first stage is where items come from: a `Source`, anything that can be iterated, or a function without arguments.
-    `passes` and `items` (after the stages) bound one iteration; None is without end.
+    `passes` and `items` (after the stages) bound one iteration; None is without end. With a `ledger` its items are followed.
     """
 
     stages: tuple[Any, ...] = ()
     seed: int = 0
     passes: int | None = 1
     items: int | None = None
+    ledger: Ledger | None = None
 
 
 def reseeded(description: Description, seed: int) -> Description:

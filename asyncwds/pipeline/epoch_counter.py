@@ -17,6 +17,7 @@ from dataclasses import replace
 from multiprocessing.context import get_spawning_popen
 from typing import Any
 
+from asyncwds.pipeline import worker_reports
 from asyncwds.pipeline.worker_stats import SLOT_BYTES
 from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info, in_worker
 
@@ -25,7 +26,8 @@ WORKERS = 128
 _CELLS = 1 + WORKERS * (WORKERS + 1) // 2  # the owner's epoch, then the counts of 1 worker, of 2, … of `WORKERS`
 _REPORTING = _CELLS  # one more: how many slots workers have been given
 _CELL_BYTES = 8 * (_CELLS + 1)
-_BYTES = _CELL_BYTES + WORKERS * SLOT_BYTES  # of which the system provides the pages that are written to
+# The system provides those of its pages that are written to.
+_BYTES = _CELL_BYTES + WORKERS * (SLOT_BYTES + worker_reports.SLOT_BYTES)
 
 
 class _Memory:
@@ -39,6 +41,10 @@ class _Memory:
 
     def slot(self, worker: int) -> memoryview:
         return self._slots[worker * SLOT_BYTES : (worker + 1) * SLOT_BYTES]
+
+    def report_slot(self, worker: int) -> memoryview:
+        begin = WORKERS * SLOT_BYTES + worker * worker_reports.SLOT_BYTES
+        return self._slots[begin : begin + worker_reports.SLOT_BYTES]
 
     def is_parents(self) -> bool:
         parent = multiprocessing.parent_process()
@@ -92,19 +98,19 @@ class EpochCounter:
     def copy(self) -> EpochCounter:
         return EpochCounter(self._own.cells[0])
 
-    def slot(self, place: WorkerInfo) -> memoryview | None:
-        """Where this process reports to if it is a worker; None if nobody asks."""
+    def slot(self, place: WorkerInfo) -> tuple[memoryview, memoryview] | None:
+        """Where this process puts its stats and its report if it is a worker; None if nobody asks."""
         memory, cell = self._cell(place)
         if not cell:
             return None
         memory.cells[_REPORTING] = max(memory.cells[_REPORTING], place.num_workers)
-        return memory.slot(place.worker)
+        return memory.slot(place.worker), memory.report_slot(place.worker)
 
-    def slots(self) -> list[memoryview]:
+    def slots(self) -> list[tuple[memoryview, memoryview]]:
         """Where this process finds what its workers report."""
         memory, cell = self._cell(current_worker_info())
         # No more than that: memory is taken up by reading it.
-        return [] if cell else [memory.slot(worker) for worker in range(memory.cells[_REPORTING])]
+        return [] if cell else [(memory.slot(worker), memory.report_slot(worker)) for worker in range(memory.cells[_REPORTING])]
 
     def _cell(self, place: WorkerInfo) -> tuple[_Memory, int]:
         forked = self._own.owner != os.getpid()
@@ -127,7 +133,12 @@ class EpochCounter:
     def _moved_to_file(self) -> int:
         with tempfile.TemporaryFile() as file:
             file.write(self._own.cells)
-            file.write(bytes(_BYTES - _CELL_BYTES))  # a file with holes would kill a worker that finds no room for its report
+            # A file with holes would kill a worker that finds no room for its report.
+            if hasattr(os, "posix_fallocate"):
+                file.flush()
+                os.posix_fallocate(file.fileno(), 0, _BYTES)
+            else:
+                file.write(bytes(_BYTES - _CELL_BYTES))
             descriptor = os.dup(file.fileno())
         weakref.finalize(self, os.close, descriptor)
         self._own = _Memory(mmap.mmap(descriptor, _BYTES), self._own.owner)

@@ -9,6 +9,7 @@ from typing import Any
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS
 from asyncwds.errors import BridgeError
+from asyncwds.pipeline.following import Follower
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.run import Run
@@ -36,10 +37,13 @@ class Iteration(Iterator[Any]):
     It counts in `progress`; what that has already was given elsewhere.
     """
 
-    def __init__(self, run: Run, progress: Progress, describe_state: Callable[..., dict[str, Any]]) -> None:
+    def __init__(
+        self, run: Run, progress: Progress, describe_state: Callable[..., dict[str, Any]], follower: Follower | None = None
+    ) -> None:
         # The run must not refer to this object: without a cycle, dropping the iterator after `break` closes at once.
         self._run = run
-        self._items = run.items(progress)
+        self._items = run.items(progress) if follower is None else follower.following(run.items(progress), run)
+        self._follower = follower
         self._progress = progress
         self._describe_state = describe_state
         self.marks: deque[tuple[int, PassState]] = deque([(progress.items, run.state())])
@@ -59,6 +63,9 @@ class Iteration(Iterator[Any]):
             self._progress.ended = self._progress.ended or not self._run.closed
             self.close()
             self._require_one_thread()
+            if self._follower is not None and self._progress.ended:
+                follower, self._follower = self._follower, None
+                follower.end()
             raise
         except BaseException as error:  # noqa: BLE001 - raised again
             if _is_running_elsewhere(error):

@@ -13,15 +13,18 @@ from typing import Any
 from weakref import WeakSet, ref
 
 from asyncwds.errors import ResumeWarning
-from asyncwds.pipeline import worker_stats
+from asyncwds.pipeline import worker_reports, worker_stats
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.epoch_counter import EpochCounter
+from asyncwds.pipeline.following import Follower
 from asyncwds.pipeline.iteration import Iteration
 from asyncwds.pipeline.progress import PassState, Progress
+from asyncwds.pipeline.reporting import Publisher, Reporter
 from asyncwds.pipeline.run import Account, Run
 from asyncwds.pipeline.state_changes import StateChanges
 from asyncwds.pipeline.states import State, as_state, reasons
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.report import Report
 from asyncwds.runtime.state_changes import READ_AGAIN, StateChange
 from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.tracing import recorder_for
@@ -47,6 +50,8 @@ class Iterations:
         self._epochs = epochs or EpochCounter()
         self._resumed = resumed  # with which the next one begins
         self._counters: Counters | None = None
+        self._reporter: Reporter | None = None
+        self._follower: Follower | None = None
         self._running: WeakSet[Iteration] = WeakSet()
         self._latest: tuple[Progress, _Ran | None] | None = None
         self._warned: set[str] = set()
@@ -56,22 +61,29 @@ class Iterations:
     def start(self, description: Description) -> Run:
         epoch, place = self._epochs.begin()
         self._counters = Counters(recorder_for(f"epoch {epoch}", place))
-        slot = self._epochs.slot(place)
-        publish = None if slot is None else partial(worker_stats.publish, slot, self._counters, place, epoch)
+        slots = self._epochs.slot(place)
+        self._reporter = reporter = Reporter(description, self._counters, place, epoch)
+        publish = None if slots is None else Publisher(*slots, self._counters, reporter)
         if self._resumed is not None and self._resumed.progress.epoch != epoch:
             self._resumed = None  # it was gone on with elsewhere: by a worker that came before this one
         resumed = self._resumed
         if resumed is None:
-            return Run(description, epoch, place, self._counters, publish)
-        resumed.require_place(place)
-        return Run(description, epoch, place, self._counters, publish, resumed.passes, resumed.base, ended=resumed.progress.ended)
+            run = Run(description, epoch, place, self._counters, publish)
+        else:
+            resumed.require_place(place)
+            ended = resumed.progress.ended
+            run = Run(description, epoch, place, self._counters, publish, resumed.passes, resumed.base, ended=ended)
+        self._follower = None if description.ledger is None else Follower(description.ledger, self._counters.tally, reporter)
+        return run
 
     def iterate(self, started: Run, describe: Callable[[], dict[str, Any]]) -> Iteration:
         progress = Progress(started.epoch) if self._resumed is None else self._resumed.progress
         ran = _Ran(started.seed, started.place, started.account, ref(started), progress.items, started.base)
+        if self._reporter is not None:
+            self._reporter.follow(started, progress)
         self._latest, self._resumed, self._ahead = (progress, ran), None, None
         self._changes = StateChanges()
-        iteration = Iteration(started, progress, partial(self._as_dict, ran, describe))
+        iteration = Iteration(started, progress, partial(self._as_dict, ran, describe), self._follower)
         self._running.add(iteration)
         return iteration
 
@@ -116,6 +128,9 @@ class Iterations:
         What follows the last of these is what follows a mark, but for the items since.
         """
         self._ahead = count, marks
+        for told in (self._reporter, self._follower):
+            if told is not None:
+                told.follow_taken(count)
 
     def _ahead_state(self, ran: _Ran, progress: Progress) -> tuple[Progress, PassState] | None:
         if self._ahead is None:
@@ -177,9 +192,17 @@ class Iterations:
         self._epochs.set(state.progress.epoch)
         self._latest, self._resumed = None, state if state.has_begun else None
 
+    def report(self) -> Report:
+        """What became of the samples of the latest, here or in workers."""
+        counters = self._counters
+        of_workers = worker_reports.latest([slot for _, slot in self._epochs.slots()])
+        if of_workers is not None and (counters is None or counters.started < of_workers[0]):
+            return of_workers[1]
+        return Report() if self._reporter is None else self._reporter.report()
+
     def stats(self) -> Stats:
         """What the latest counted, here or in workers."""
-        counters, of_workers = self._counters, worker_stats.latest(self._epochs.slots())
+        counters, of_workers = self._counters, worker_stats.latest([slot for slot, _ in self._epochs.slots()])
         if of_workers is not None and (counters is None or counters.started < of_workers.started):
             return of_workers.stats
         return Stats() if counters is None else counters.snapshot()

@@ -44,6 +44,11 @@ def sample_trace(sample: Sample) -> SampleTrace | None:
         return None
 
 
+def samples_in(item: Any, source: Stream) -> int:
+    """How many samples an item is made of that came from the source just now."""
+    return 1 if isinstance(item, Sample) else len(trace_of(item, source))
+
+
 def joined(traces: Iterable[tuple[SampleTrace, ...]]) -> tuple[SampleTrace, ...]:
     return tuple([trace for each in traces for trace in each])
 

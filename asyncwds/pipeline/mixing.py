@@ -9,7 +9,7 @@ from typing import Any, Generic
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
-from asyncwds.pipeline.clock import inner_stats
+from asyncwds.pipeline.clock import inner
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.inner import LISTS, changes, repeats
@@ -18,6 +18,7 @@ from asyncwds.pipeline.mix_order import ByChance, InTurn
 from asyncwds.pipeline.mix_stream import Mixed
 from asyncwds.pipeline.mix_weights import Schedule, Weights, is_schedule
 from asyncwds.pipeline.protocol import Stream
+from asyncwds.runtime.report import Report, merged
 from asyncwds.runtime.seeds import checked_seed, dataset_seed, rng_at
 from asyncwds.runtime.stats import Stats, mixed
 from asyncwds.runtime.torch_iterable import TorchIterable
@@ -67,7 +68,11 @@ class RoundRobin(Generic[ItemT_co]):
 
     def stats(self) -> Stats:
         """The sum of what the members count."""
-        return mixed([stats for dataset in self.datasets if (stats := inner_stats(dataset)) is not None])
+        return mixed([stats for dataset in self.datasets if (stats := inner(dataset, "stats")) is not None])
+
+    def report(self) -> Report:
+        """The sum of what became of the samples of the members."""
+        return merged([report for dataset in self.datasets if (report := inner(dataset, "report")) is not None])
 
     def __repr__(self) -> str:
         return f"RoundRobin({show_value(self.datasets)}, longest={self.longest})"
@@ -154,7 +159,11 @@ class RandomMix(Generic[ItemT_co]):
 
     def stats(self) -> Stats:
         """The sum of what the members count."""
-        return mixed([stats for dataset in self.datasets if (stats := inner_stats(dataset)) is not None])
+        return mixed([stats for dataset in self.datasets if (stats := inner(dataset, "stats")) is not None])
+
+    def report(self) -> Report:
+        """The sum of what became of the samples of the members."""
+        return merged([report for dataset in self.datasets if (report := inner(dataset, "report")) is not None])
 
     def __repr__(self) -> str:
         return f"RandomMix({show_value(self.datasets)}, probs={self.probs}, longest={self.longest}, seed={self._own_seed})"

@@ -21,7 +21,8 @@ class PassState:
     """Where in its passes over the data an iteration stands, of which pass `number` gave `items` so far.
 
     `stages` are the states of its stages, from which on `skip` items were given. Where there are none, because of `reason`, the
-    pass is begun anew. `kept` are stages that gave what they kept of the pass of another epoch, by number.
+    pass is begun anew. `kept` are stages that gave what they kept of the pass of another epoch, by number. `tally` is what had
+    become of samples.
     """
 
     number: int = 0
@@ -31,3 +32,4 @@ class PassState:
     reason: str | None = None
     reads_shards: bool = False
     kept: Mapping[str, int | None] = field(default_factory=dict)
+    tally: Mapping[str, Any] = field(default_factory=dict)

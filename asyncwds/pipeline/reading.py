@@ -23,8 +23,10 @@ from asyncwds.pipeline.protocol import JsonValue, Stream
 from asyncwds.pipeline.reading_again import SamplesAgain, SingleSamples, held_of, open_bridge
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream, stream_over
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.tally import Plan, no_samples
 from asyncwds.samples import Sample
 from asyncwds.shards.directory import ClaimedShard
+from asyncwds.shards.plan import Resampled
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
 
@@ -62,8 +64,22 @@ class SourceStage:
             start, passed = with_limits(start, list(islice(shards, passed))), 0
         begin = partial(own.read, islice(shards, passed, None), context.counters, start)
         bridge = None if late or (alone is not None and alone.left) else open_bridge(begin, own, context)
-        run = ReadRun(own, context.counters, start, alone)
+        run = ReadRun(own, context.counters, start, alone, self._plan(context))
         return ReadStream(StageStream(lambda: run.items(lambda: bridge or open_bridge(begin, own, context)), source), run)
+
+    def _plan(self, context: RunContext) -> Plan | None:
+        source, epoch, place = self.source, context.epoch, context.worker_info
+        if isinstance(source.draw, Resampled) or context.remainder is not None:  # without end; or nobody knows what is left
+            return None
+        count = source.count
+
+        def planned() -> Iterator[tuple[int, str, int | None]]:
+            for shard in source.shards(epoch, place):
+                stop = count(shard.url) if shard.limit is None else shard.limit.stop
+                yield shard.index, shard.url, None if stop is None else stop - (shard.begin.wanted if shard.begin else 0)
+
+        whole_shards = bool(source.records) and source.split is None
+        return Plan(planned, count if whole_shards else lambda _: None, whole_shards)
 
     def read_again(self, context: RunContext, refs: Iterable[Ref], state: JsonValue) -> SamplesAgain:
         return SamplesAgain(self.source, context, *held_of(refs, state, self.source.urls))
@@ -172,28 +188,51 @@ class Drawing(Iterator[Shard | None]):
 class ReadRun:
     """The samples of one pass, and how far whoever takes them has come. First are those of `alone`, and then those of shards."""
 
-    def __init__(self, source: Source, counters: Counters, start: Position | None, alone: SingleSamples | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        counters: Counters,
+        start: Position | None,
+        alone: SingleSamples | None = None,
+        plan: Plan | None = None,
+    ) -> None:
         self._source = source
         self._counters = counters
         self._start = start
         self._alone = alone
         self._delivered = Delivered(turn_samples(source.prefetch), start)
         self._comes_and_goes = False
+        begun = None if start is None else [(shard.sequence, shard.url, shard.wanted) for shard in start.open]
+        counters.tally.begin_pass(plan, begun, 0 if start is None else start.entered)
 
     def items(self, bridge: Callable[[], Bridge]) -> Iterator[Sample]:
         source, counters, samples = self._source, self._counters, self._delivered.samples
+        tally = counters.tally
         if self._alone is not None:
-            yield from self._alone.samples()
+            yield from self._counted(self._alone)
         for block in bridge():
+            tally.in_hand = self._delivered.in_hand
             yield from samples(block)
+            tally.in_hand = no_samples
+            for turn in block.turns:
+                tally.take(turn.run.sequence, turn.run.shard.url, turn.samples, ends=turn.ends)
             if block.error is not None and not source.handle_error(block, counters):
                 break
+        else:
+            tally.end_pass()
         if self._start is None and self._alone is None:
             source.check_not_empty(counters)
+
+    def _counted(self, alone: SingleSamples) -> Iterator[Sample]:
+        tally, before = self._counters.tally, alone.given
+        tally.in_hand = lambda: alone.given - before
+        yield from alone.samples()
+        tally.settle()
 
     def noting(self, shards: Iterator[Drawn]) -> Generator[Drawn]:
         """Those that had not been begun."""
         for drawn in islice(shards, 0 if self._start is None else self._start.entered, None):
+            self._counters.tally.draw()
             self._comes_and_goes = self._comes_and_goes or drawn.claimed
             yield drawn
 

@@ -22,6 +22,7 @@ from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.protocol import ReplayingStage, Stream
 from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
+from asyncwds.pipeline.reporting import held_samples
 from asyncwds.pipeline.resuming import ChainedStream, OpenStage, Reopening, collect_states
 from asyncwds.pipeline.streams import NoItems, passing
 from asyncwds.runtime.counters import Counters
@@ -46,6 +47,7 @@ class Account:
 
     latest: PassState
     closed: bool = False
+    held: int | None = 0  # samples
 
 
 class Run:
@@ -76,6 +78,7 @@ class Run:
         self.closed = False
         self._first = self._resumed = resumed or PassState()
         self._progress = Progress(epoch)
+        counters.tally.restore(self._first)
         self._before = 0  # items of passes before this one
         self._number = self._first.number
         self._failed = False
@@ -88,6 +91,11 @@ class Run:
         self._stream: Stream = NoItems(Resources())
         if not ended and not self._first.kept:
             self._open(self._number)
+
+    @property
+    def number(self) -> int:
+        """Of the pass."""
+        return self._number
 
     def items(self, progress: Progress | None = None) -> Iterator[Any]:
         """What is left of all passes. Whoever takes the items counts them in `progress`."""
@@ -147,7 +155,7 @@ class Run:
                 reason = error.message
         if stages is None and items:
             return self._read_again(items, reason)
-        return PassState(self._number, items, 0, stages, None, False, self._kept())
+        return PassState(self._number, items, 0, stages, None, False, self._kept(), self._counters.tally.as_json())
 
     def _read_again(self, items: int, reason: str | None) -> PassState:
         """From the state that this went on from, or the one in which what stands first began; else all of it.
@@ -183,6 +191,12 @@ class Run:
     def seed(self) -> int:
         return self._description.seed
 
+    def held(self) -> int | None:
+        """Samples that stages have taken and not given; None where nobody knows."""
+        if self.account.closed:
+            return self.account.held
+        return held_samples([stream for number, stream in self._streams.items() if number > self._base])
+
     def lineage(self) -> tuple[SampleTrace, ...]:
         """The samples that the latest item was made of."""
         return self._stream.lineage()
@@ -205,6 +219,8 @@ class Run:
             items = self._progress.items - self._before
             nobody_asks = self._progress.ended or sys.is_finalizing()  # where the process ends, nothing can be imported any more
             self.account.latest = PassState(self._number, items) if nobody_asks else self.state()
+            self.account.held = self.held()
+            self._counters.tally.settle()
             self.account.closed = True
             self._streams, self._again = {}, {}
 
@@ -226,6 +242,7 @@ class Run:
         first, reader = first_needed(stages, context), last_reader(stages)
         self._needed = first
         self._base = max(first, reader, 0)
+        self._counters.tally.before_samples = frozenset(map(stage_name, self._description.stages[: self._base]))
         self._opened = self._with_contexts(context)
         reopening = None if states is None else Reopening(self._opened, states, self._base)
         self._again = {} if reopening is None else reopening.again

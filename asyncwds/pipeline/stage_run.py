@@ -25,6 +25,7 @@ class Outcome:
 
     def __init__(self, counters: Counters, batchsize: int = 1) -> None:
         self._counters = counters
+        self.tally = counters.tally
         self._batchsize = batchsize
         self._came = 0
         self._failed = 0
@@ -89,12 +90,19 @@ class StageRun:
         A SpecError is raised, whatever the handler: it says that the pipeline is wrong, as where a library is missing, and
         skipping would lose every sample one by one.
         """
-        note_place(error, self.name, self.lineage())
-        return goes_on(error, self._asked)
+        lineage = self.lineage()
+        note_place(error, self.name, lineage)
 
-    def _asked(self, error: Exception) -> bool:
-        self._outcome.fail(error)
-        return self._handler(error)
+        def asked(error: Exception) -> bool:
+            self._outcome.fail(error)
+            self._outcome.tally.fail(error, self.name, lineage)
+            return self._handler(error)
+
+        return goes_on(error, asked)
+
+    def drop(self) -> None:
+        """The item is left out, and that is no error."""
+        self._outcome.tally.drop(self.name, 1 if isinstance(self.item, Sample) else len(self.lineage()))
 
     def take(self, first: Any, items: Iterator[Any], size: int) -> list[Any]:
         """A batch of up to so many items, which is what the stage works on then."""

@@ -90,6 +90,7 @@ def pass_as_json(passes: PassState) -> dict[str, Any]:
         "reason": passes.reason,
         "reads_shards": passes.reads_shards,
         "kept": passes.kept,
+        "tally": passes.tally,
     }
 
 

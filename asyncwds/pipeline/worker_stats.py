@@ -35,13 +35,20 @@ class Report:
 
 def publish(slot: memoryview, counters: Counters, place: WorkerInfo, epoch: int) -> None:
     """Writes what a worker has counted so far to its slot."""
-    report = Report(counters.started, epoch, place.num_workers, _shortened(counters.snapshot()))
-    data = _fitting(report)
+    write_slot(slot, _fitting(Report(counters.started, epoch, place.num_workers, _shortened(counters.snapshot()))))
+
+
+def write_slot(slot: memoryview, data: bytes) -> None:
+    """Data that are no longer than `room_of` the slot."""
     halves = _halves(slot)
     number = 1 + max(_HEAD.unpack_from(half)[0] for half in halves)
     half = halves[number % 2]
     half[_HEAD.size : _HEAD.size + len(data)] = data
     _HEAD.pack_into(half, 0, number, len(data), crc32(data))
+
+
+def room_of(slot: memoryview) -> int:
+    return len(slot) // 2 - _HEAD.size
 
 
 def _fitting(report: Report) -> bytes:
@@ -65,8 +72,14 @@ def _shortened(stats: Stats) -> Stats:
 
 def read(slot: memoryview) -> Report | None:
     """The latest report in a slot, if there is one."""
+    data = read_slot(slot)
+    return None if data is None else _report(json.loads(data))
+
+
+def read_slot(slot: memoryview) -> bytes | None:
+    """What was written to it last; None for nothing."""
     found = [(_HEAD.unpack_from(half)[0], data) for half in _halves(slot) if (data := _whole(half)) is not None]
-    return _report(json.loads(max(found)[1])) if found else None
+    return max(found)[1] if found else None
 
 
 def _whole(half: memoryview) -> bytes | None:
@@ -76,7 +89,8 @@ def _whole(half: memoryview) -> bytes | None:
 
 
 def _halves(slot: memoryview) -> tuple[memoryview, memoryview]:
-    return slot[:HALF], slot[HALF:]
+    middle = len(slot) // 2
+    return slot[:middle], slot[middle:]
 
 
 def _report(found: dict[str, Any]) -> Report:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asyncwds.runtime.bottleneck import CONSUMER, DISK, NETWORK, PARSER, SHARDS, SOURCE, Times, in_order, largest, own_times
 from asyncwds.runtime.stats import COUNTS, Stats
+from asyncwds.runtime.tally import Tally
 
 if TYPE_CHECKING:
     from asyncwds.runtime.recorder import Recorder
@@ -86,6 +87,7 @@ class Counters:
     cache_failures: int = 0  # the cache could not be used, or had something damaged
     requests: int = 0
     retries: int = 0
+    retried: int = 0  # bytes that came by requests which were made again
     hedges: int = 0
     splits: int = 0  # slow parts whose second half went to another connection
     restarts: int = 0  # stalled parts whose rest went to another connection
@@ -115,6 +117,7 @@ class Counters:
     samples_failed: int = 0
     repeated_keys: int = 0  # samples whose key had been in their shard before, ahead of another one
     first_failure: str | None = None  # what a handler was asked about before there was any sample
+    tally: Tally = field(default_factory=Tally)  # what became of samples
     first_bytes: deque[float] = field(default_factory=_recent)  # from request to first byte, the latest ones
 
     def progress(self) -> Progress:

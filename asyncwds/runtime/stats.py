@@ -52,6 +52,7 @@ class Stats:
     cache_failures: int = 0
     requests: int = 0
     retries: int = 0
+    retried: int = 0
     hedges: int = 0
     splits: int = 0
     restarts: int = 0

@@ -60,6 +60,7 @@ class Batched:
         for first in items:
             batch = run.take(first, items, self.batchsize)
             if len(batch) < self.batchsize and not self.partial:
+                run.drop()
                 return
             try:
                 collated = batch if self.collation_fn is None else self.collation_fn(batch)

@@ -60,6 +60,8 @@ def _mapped(f: Callable[[Any], Any], items: Iterator[Any], run: StageRun) -> Ite
             return
         if result is not None:
             yield result if result is sample else keyed(sample, result)
+        else:
+            run.drop()
 
 
 def keyed(sample: Any, result: Any) -> Any:

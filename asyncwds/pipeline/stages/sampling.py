@@ -13,6 +13,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.held import pack_rng, restore_rng
+from asyncwds.pipeline.lineage import samples_in
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.seeds import checked_seed
@@ -39,10 +40,12 @@ class Rsample:
         object.__setattr__(self, "seed", checked_seed("rsample", self.seed, self.rng))
 
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
-        return self._kept(source, self.rng or (random if self.seed is None else Random(self.seed)))  # type: ignore[arg-type] # noqa: S311 - no secret
+        rng: Any = self.rng or (random if self.seed is None else Random(self.seed))  # noqa: S311 - no secret
+        draw, p = rng.random, self.p
+        return (item for item in source if draw() < p)
 
     def open(self, source: Stream, context: RunContext) -> ResumableStream:
-        return self._stream(source, self.rng or context.rng(self.seed))
+        return self._stream(source, self.rng or context.rng(self.seed), context)
 
     def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
         rng = self.rng or context.rng(self.seed)
@@ -51,14 +54,19 @@ class Rsample:
             restore_rng(rng, known["rng"])
         except (KeyError, TypeError, ValueError) as error:
             raise SpecError(f"not the state of an rsample: {show_value(state)}") from error
-        return self._stream(source, rng)
+        return self._stream(source, rng, context)
 
-    def _stream(self, source: Stream, rng: Random) -> ResumableStream:
-        return ResumableStageStream(StageStream(lambda: self._kept(source, rng), source), lambda: {"rng": pack_rng(rng)})
+    def _stream(self, source: Stream, rng: Random, context: RunContext) -> ResumableStream:
+        stream = StageStream(lambda: self._kept(source, rng, context), source)
+        return ResumableStageStream(stream, lambda: {"rng": pack_rng(rng)})
 
-    def _kept(self, source: Iterable[T], rng: Random) -> Iterator[T]:
-        draw, p = rng.random, self.p
-        return (item for item in source if draw() < p)
+    def _kept(self, source: Stream, rng: Random, context: RunContext) -> Iterator[Any]:
+        draw, p, tally = rng.random, self.p, context.counters.tally
+        for item in source:
+            if draw() < p:
+                yield item
+            else:
+                tally.drop("rsample", samples_in(item, source))
 
 
 def rsample(p: float = 0.5, *, seed: int | None = None, rng: Random | None = None) -> Rsample:

@@ -46,6 +46,8 @@ class Select:
                 if selected is not True:
                     checks.refuse_coroutine("select", selected)
                 yield sample
+            else:
+                run.drop()
 
 
 def select(predicate: Callable[[Any], Any], handler: Handler = reraise_exception) -> Select:

@@ -116,6 +116,9 @@ class Patience:
     def _notices(self) -> Notices:
         return Notices(self._now)
 
+    def count_retried(self, nbytes: int) -> None:
+        self._counters.retried += nbytes
+
     def is_progress(self, nbytes: int) -> bool:
         return nbytes >= max(1, self._retry.stall_bytes)
 

@@ -55,6 +55,7 @@ class ResumedBody:
         self._position = wanted.start  # of the next byte to deliver
         self._surplus = 0  # bytes before `position` that the open body still has to give
         self._streak = Streak()
+        self._again = False  # the open body was asked for after another one had failed
         self._failed_at = wanted.start
 
     @property
@@ -83,6 +84,7 @@ class ResumedBody:
         try:
             self._answer = await self._patience.first(self._wanted.url, self._open)
         except FetchError as error:
+            self._again = True
             self._answer = await self._patience.again(self._wanted.url, self._open, error, self._streak)
         self._position = self._answer.start
         # Without ranges the body is the whole object. With them at first and none later, only this body goes on too far.
@@ -111,6 +113,7 @@ class ResumedBody:
         if self._patience.is_progress(self._position - self._failed_at):
             self._streak.progressed()
         self._failed_at = self._position
+        self._again = True
         return await self._patience.again(self._wanted.url, self._resume, error, self._streak)
 
     async def _open(self) -> Answer:
@@ -139,6 +142,8 @@ class ResumedBody:
     async def _chunk(self) -> Chunk:
         """The next bytes of the open body from `position` on; b"" at its end."""
         async for chunk in self._chunks:
+            if self._again:
+                self._patience.count_retried(len(chunk))
             if not self._surplus:
                 return chunk
             fresh = chunk[self._surplus :]
