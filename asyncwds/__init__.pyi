@@ -61,12 +61,17 @@ from .parallel.loader import loader as loader
 from .pipeline.datapipeline import DataPipeline as DataPipeline
 from .pipeline.dataset import WebDataset as WebDataset
 from .pipeline.fluid import FluidInterface as FluidInterface
+from .pipeline.ledger_reader import LedgerReader as LedgerReader
+from .pipeline.ledger_reader import Step as Step
+from .pipeline.ledger_reader import StepSample as StepSample
+from .pipeline.ledger_reader import read_ledger as read_ledger
 from .pipeline.length import add_length_method as add_length_method
 from .pipeline.loaders import FluidWrapper as FluidWrapper
 from .pipeline.loaders import WebLoader as WebLoader
 from .pipeline.merging import merge_state_dicts as merge_state_dicts
 from .pipeline.mixing import RandomMix as RandomMix
 from .pipeline.mixing import RoundRobin as RoundRobin
+from .pipeline.replaying import replay as replay
 from .pipeline.shardlists import ResampledShardList as ResampledShardList
 from .pipeline.shardlists import ResampledShards as ResampledShards
 from .pipeline.shardlists import SimpleShardList as SimpleShardList

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from copy import copy
 from dataclasses import replace
 from itertools import islice
+from os import PathLike
 from typing import Any, Generic, Self, TypeVar, overload
 
 from asyncwds import checks
@@ -34,7 +35,7 @@ from asyncwds.runtime.state_changes import StateChange
 from asyncwds.runtime.stats import Stats, with_head
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import current_worker_info
-from asyncwds.settings.ledger import Ledger
+from asyncwds.settings.ledger import Ledger, as_ledger
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -336,10 +337,12 @@ class DataPipeline(Generic[ItemT_co]):
         self._update_length()
         return self
 
-    def with_ledger(self, ledger: Ledger | None) -> Self:
-        """Changes this pipeline, and returns it: the samples of its items are followed one by one, as `Ledger` says."""
-        checks.instance("with_ledger: ledger", ledger, Ledger, optional=True)
-        self._bounds = replace(self._bounds, ledger=ledger)
+    def with_ledger(self, ledger: str | PathLike[str] | Ledger | None) -> Self:
+        """Changes this pipeline, and returns it: the samples of its items are followed one by one, as `Ledger` says.
+
+        A path is short for `Ledger(path)`.
+        """
+        self._bounds = replace(self._bounds, ledger=as_ledger(ledger))
         return self
 
     def _update_length(self) -> None:

@@ -97,7 +97,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
                     shard has: by `index`, a manifest, or what `asyncwds index` or `keep_index` left. "shards" is the rule
     uneven          of samples that don't divide: "drop" some, "pad" with others that come again (`__padding__` says of
                     each sample whether it is one), or "error", which it is without this
-    ledger          `Ledger(...)`: follow what becomes of each sample, see `report`
+    ledger          `Ledger(...)`: follow what becomes of each sample, see `report`; a path is short for `Ledger(path)`
 
     The object describes: it holds no thread, loop or socket, can be pickled and printed, and methods that add stages return
     new ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its
@@ -138,7 +138,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         keep_index: bool = False,
         split: Literal["shards", "samples"] = "shards",
         uneven: Uneven | None = None,
-        ledger: Ledger | None = None,
+        ledger: str | PathLike[str] | Ledger | None = None,
     ) -> None:
         checks.one_of("mode", mode, (None, "resampled", *SPOOL_MODES))
         checks.flag("resampled", resampled)

@@ -42,7 +42,7 @@ class Iteration(Iterator[Any]):
     ) -> None:
         # The run must not refer to this object: without a cycle, dropping the iterator after `break` closes at once.
         self._run = run
-        self._items = run.items(progress) if follower is None else follower.following(run.items(progress), run)
+        self._items = run.items(progress) if follower is None else follower.following(run.items(progress), run, progress)
         self._follower = follower
         self._progress = progress
         self._describe_state = describe_state

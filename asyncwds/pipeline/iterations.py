@@ -73,7 +73,8 @@ class Iterations:
             resumed.require_place(place)
             ended = resumed.progress.ended
             run = Run(description, epoch, place, self._counters, publish, resumed.passes, resumed.base, ended=ended)
-        self._follower = None if description.ledger is None else Follower(description.ledger, self._counters.tally, reporter)
+        ledger = description.ledger
+        self._follower = None if ledger is None else Follower(ledger, self._counters.tally, reporter, description.seed)
         return run
 
     def iterate(self, started: Run, describe: Callable[[], dict[str, Any]]) -> Iteration:
@@ -112,6 +113,8 @@ class Iterations:
     ) -> dict[str, Any]:
         if warns:
             self._warn(passes)
+        if self._follower is not None:
+            self._follower.flush()
         return as_state(State(ran.seed, progress, passes, ran.place, ran.base), describe())
 
     def _warn(self, passes: PassState) -> None:

@@ -246,6 +246,10 @@ class ReadRun:
         """Those of which samples were held when the state was taken that this goes on from."""
         self._delivered.known.update(shards)
 
+    def known(self) -> Mapping[int, HeldShard]:
+        self._delivered.position()  # which notes that of the latest samples
+        return self._delivered.known
+
     def shards(self, indexes: Iterable[int]) -> JsonValue:
         """What is known of shards of which samples are held."""
         known = self._delivered.known
@@ -257,7 +261,7 @@ class ReadStream(ResumableStageStream):
 
     def __init__(self, stream: StageStream, run: ReadRun) -> None:
         super().__init__(stream, run.state)
-        self.shards, self.know = run.shards, run.know
+        self.shards, self.know, self.known = run.shards, run.know, run.known
 
 
 COMES_AND_GOES = "the shards of a folder come and go: nobody knows which will be there"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 from weakref import finalize
 
+from asyncwds.engine.positions import HeldShard
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.adapt import adapt_all, first_needed, last_reader, last_splitter
@@ -20,7 +21,7 @@ from asyncwds.pipeline.context import Resources, RunContext
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.progress import PassState, Progress
-from asyncwds.pipeline.protocol import ReplayingStage, Stream
+from asyncwds.pipeline.protocol import ReplayingStage, Stage, Stream
 from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
 from asyncwds.pipeline.reporting import held_samples
 from asyncwds.pipeline.resuming import ChainedStream, OpenStage, Reopening, collect_states
@@ -197,6 +198,11 @@ class Run:
             return self.account.held
         return held_samples([stream for number, stream in self._streams.items() if number > self._base])
 
+    def known_shards(self) -> Mapping[int, HeldShard]:
+        """Those of which samples were given, by index, as far as the stage that reads them says it."""
+        known: Callable[[], Mapping[int, HeldShard]] = getattr(self._streams.get(self._base), "known", dict)
+        return known()
+
     def lineage(self) -> tuple[SampleTrace, ...]:
         """The samples that the latest item was made of."""
         return self._stream.lineage()
@@ -243,7 +249,7 @@ class Run:
         self._needed = first
         self._base = max(first, reader, 0)
         self._counters.tally.before_samples = frozenset(map(stage_name, self._description.stages[: self._base]))
-        self._opened = self._with_contexts(context)
+        self._opened = with_contexts(self._stages, self._description, context)
         reopening = None if states is None else Reopening(self._opened, states, self._base)
         self._again = {} if reopening is None else reopening.again
         stream: Stream = NoItems(context.resources)
@@ -256,23 +262,13 @@ class Run:
                 stream = passing(partial(clock.measured, number=number, stage=self._description.stages[number]), stream)
         return passing(clock.watched, stream)
 
-    def _with_contexts(self, context: RunContext) -> list[OpenStage]:
-        splitter, described = last_splitter(self._stages), self._description.stages
-        # Two unseeded shuffles in one pipeline must not pick alike.
-        return [
-            (name, stage, context.of_stage(name, context.seed + max(0, number - 1), same_for_all=number < splitter))
-            for number, (stage, name) in enumerate(zip(self._stages, map(stage_name, described), strict=True))
-        ]
-
     def _keep_again(self, kept: Mapping[str, int | None]) -> None:
         """Reads the pass of which a stage kept all, where that is not there any more."""
         for number, epoch in kept.items():
             stage = self._stages[int(number)]
             if isinstance(stage, ReplayingStage) and not stage.replays(self._context_of(self.epoch)):
                 if epoch is None:
-                    raise SpecError(
-                        f"{self._with_contexts(self._context_of(0))[int(number)][0]} does not have any more what it kept"
-                    )
+                    raise SpecError(f"{stage_name(self._description.stages[int(number)])} does not have any more what it kept")
                 self._stream = self._open_stages(self._context_of(epoch), None, int(number) + 1)
                 for _ in self._stream:
                     pass
@@ -305,6 +301,16 @@ class Run:
         finally:
             self._stream.interrupt()
             self._stream.close()
+
+
+def with_contexts(stages: Sequence[Stage], description: Description, context: RunContext) -> list[OpenStage]:
+    """The stages of a description, each with its name and what it is opened with."""
+    splitter = last_splitter(stages)
+    # Two unseeded shuffles in one pipeline must not pick alike.
+    return [
+        (name, stage, context.of_stage(name, context.seed + max(0, number - 1), same_for_all=number < splitter))
+        for number, (stage, name) in enumerate(zip(stages, map(stage_name, description.stages), strict=True))
+    ]
 
 
 def epoch_of_pass(epoch: int, number: int) -> int:
