@@ -59,7 +59,7 @@ def twice(samples: Iterator[Any]) -> Iterator[Any]:
         yield sample
 
 
-SKIP = {"handler": wds.ignore_and_continue}
+SKIP: dict[str, Any] = {"handler": wds.ignore_and_continue}
 Build = Callable[[Any], Any]
 # What a pipeline is, and of 40 samples: how many are delivered, skipped, and dropped by which stage.
 CASES: dict[str, tuple[Build, int, int, dict[str, int]]] = {
@@ -262,7 +262,7 @@ def test_ranks_add_up_and_one_that_is_not_there_is_named(urls: str, counted: wds
         return reports
 
     reports = of_ranks(2, wds.split_by_node)
-    together = sum(reports)
+    together = sum(reports, wds.Report())
     assert (together.planned, together.delivered, together.indexes) == (EPOCH, EPOCH, (0, 1, 2, 3))
     together.check()
     together = of_ranks(3, wds.split_by_node)[1] + of_ranks(3, wds.split_by_node)[0]
@@ -270,7 +270,7 @@ def test_ranks_add_up_and_one_that_is_not_there_is_named(urls: str, counted: wds
         together.check()
     first_only = of_ranks(2, lambda shards: islice(shards, 3))
     with pytest.raises(IncompleteEpochError, match="1 shard of the list planned by nobody: number 3"):
-        sum(first_only).check()
+        sum(first_only, wds.Report()).check()
 
 
 def test_members_of_a_mix_add_up(urls: str, counted: wds.Index) -> None:
