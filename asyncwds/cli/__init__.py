@@ -23,6 +23,7 @@ from asyncwds.cli.demo import demo
 from asyncwds.cli.diff import diff
 from asyncwds.cli.export import export
 from asyncwds.cli.filter import filter_samples
+from asyncwds.cli.get import get
 from asyncwds.cli.index import make_index
 from asyncwds.cli.join import join
 from asyncwds.cli.ls import list_samples
@@ -32,6 +33,7 @@ from asyncwds.cli.proc import proc
 from asyncwds.cli.shuffle import shuffle
 from asyncwds.cli.sort import sort
 from asyncwds.cli.split import split
+from asyncwds.cli.stat import stat
 from asyncwds.cli.state import state
 from asyncwds.cli.verify import verify
 from asyncwds.cli.video import video
@@ -85,7 +87,7 @@ def main() -> None:
 
 
 _COMMANDS = (
-    list_samples, view_shards, create, cat, split, shuffle, sort, filter_samples, join, mix, proc, map_samples, export,
+    list_samples, get, stat, view_shards, create, cat, split, shuffle, sort, filter_samples, join, mix, proc, map_samples, export,
     copy_shards, dedup, diff, verify, video,
     bench, make_index, list_cache, state, demo,
 )  # fmt: skip

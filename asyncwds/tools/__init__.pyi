@@ -23,6 +23,8 @@ from .export import export_samples as export_samples
 from .expressions import Expression as Expression
 from .expressions import parse as parse
 from .filter import filter_samples as filter_samples
+from .get import get_sample as get_sample
+from .get import split_wanted as split_wanted
 from .inputs import Inputs as Inputs
 from .inputs import part_of as part_of
 from .inputs import read_raw as read_raw
@@ -44,6 +46,8 @@ from .selection import Selection as Selection
 from .shuffle import shuffle_samples as shuffle_samples
 from .sort import sort_samples as sort_samples
 from .split import split_shards as split_shards
+from .stat import Statistics as Statistics
+from .stat import stat_shards as stat_shards
 from .targets import Target as Target
 from .verify.repairing import Repair as Repair
 from .verify.repairing import repair_shards as repair_shards

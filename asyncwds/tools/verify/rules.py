@@ -94,7 +94,7 @@ RULES: dict[str, Rule] = {
         "key in two shards",
         "warning",
         "Several shards have a sample with this key.",
-        "Give keys that are unique; --fix leaves out copies, and gives others keys of their own.",
+        "Give keys that are unique: `asyncwds cat --rekey` does; --fix looks at each shard by itself.",
     ),
     "W13": Rule(
         "duplicate field",

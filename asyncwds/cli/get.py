@@ -1,0 +1,47 @@
+"""`asyncwds get`: one sample, or a field of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from asyncwds.cli.tool_options import input_options
+from asyncwds.formatting.escaping import escape, printable
+from asyncwds.formatting.quantities import size
+
+
+@click.command()
+@input_options
+@click.argument("wanted", metavar="KEY[.FIELD]")
+@click.option("-o", "--output", "target", default="-", metavar="TARGET", help="Of a field; '-' is standard output.")
+def get(urls: tuple[str, ...], *, wanted: str, target: str, **options: Any) -> int:
+    """Writes a field of the sample with this key, or of sample #NUMBER; without FIELD lists what it has.
+
+    \b
+    asyncwds get 'train-{000..099}.tar' n01440764/10026.jpg -o image.jpg
+    asyncwds get s3://bucket/train-000000.tar '#17.json'
+    """
+    from asyncwds.cli.tool_arguments import inputs_of  # noqa: PLC0415 - heavy
+    from asyncwds.errors import NoSuchSampleError  # noqa: PLC0415 - as above
+    from asyncwds.tools.get import get_sample, split_wanted  # noqa: PLC0415 - as above
+    from asyncwds.writer.archivefile import open_output  # noqa: PLC0415 - as above
+
+    key, field = split_wanted(wanted)
+    inputs = inputs_of(urls, "get", options)
+    sample = get_sample(inputs, key)
+    fields = {name: value for name, value in sample.items() if isinstance(value, bytes)}
+    if field is None:
+        click.echo("\t".join([escape(sample["__key__"]), *[f"{escape(name)}:{len(value)}" for name, value in fields.items()]]))
+        return 0
+    if field not in fields:
+        known = ", ".join(f"{name} ({size(len(value))})" for name, value in fields.items())
+        raise NoSuchSampleError(printable(f"the sample has no field {field}, but {known}"), key=sample["__key__"])
+    output = open_output(target, inputs.access)
+    try:
+        output.write(fields[field])
+        output.commit()
+    except BaseException:
+        output.abort()
+        raise
+    return 0

@@ -1,0 +1,118 @@
+"""`stat`: how many samples, which fields and how large, how even the shards are; and what the images measure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from asyncwds import checks
+from asyncwds.codecs.images import IMAGE_EXTENSIONS
+from asyncwds.index.finding import find_index
+from asyncwds.index.index import ShardIndex
+from asyncwds.tar.raw import RawSample
+from asyncwds.tools.inputs import Inputs, read_raw
+from asyncwds.tools.report import Report
+
+Sizes = dict[str, list[int]]
+_QUANTILES = {"min": 0.0, "median": 0.5, "p95": 0.95, "max": 1.0}
+
+
+@dataclass
+class Statistics:
+    """samples      in all
+    shards       of each: url, samples, bytes (None where that is not known), and whether it is compressed
+    fields       of each: in how many samples, bytes in all, and their min, median, p95, max, mean
+    field_sets   which fields samples have together, and how many have them; of more than 20 sets the most frequent
+    images       with `deep`, of each field: how many were looked at, formats, modes, and widths and heights as for sizes
+    """
+
+    samples: int = 0
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    fields: dict[str, dict[str, float]] = field(default_factory=dict)
+    field_sets: dict[str, int] = field(default_factory=dict)
+    images: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def stat_shards(inputs: Inputs, *, deep: int = 0) -> Statistics:
+    """By the index where there is one, else by headers alone; compressed shards are read whole.
+
+    deep   open the images of so many samples, from the first on
+
+    Raises SpecError, FetchError, TarError, and SampleError for an image that is none.
+    """
+    checks.whole("deep", deep, 0)
+    found = Statistics()
+    sizes: Sizes = {}
+    sets: Counter[tuple[str, ...]] = Counter()
+    for shard in find_index(inputs.shards(), inputs.access, inputs.cache).shards:
+        described = {"url": shard.url, "samples": shard.samples, "bytes": shard.size, "compressed": shard.packed is None}
+        found.shards.append(described)
+        for sample in _samples(shard, inputs):
+            found.samples += 1
+            sets[tuple([name for name, _ in sample])] += 1
+            for name, size in sample:
+                sizes.setdefault(name, []).append(size)
+    found.fields = {name: {"samples": len(values), **_described(values)} for name, values in sorted(sizes.items())}
+    found.field_sets = {" ".join(names): count for names, count in sets.most_common(20)}
+    found.images = _images(inputs, deep) if deep else {}
+    return found
+
+
+def _samples(shard: ShardIndex, inputs: Inputs) -> Iterator[list[tuple[str, int]]]:
+    """Fields with their sizes."""
+    if shard.packed is not None:
+        for row in shard.rows():
+            yield [(each.suffix.lower(), each.size) for each in row.fields]
+        return
+    with closing(read_raw(replace(inputs, urls=[shard.url], part=None), Report())) as samples:
+        for sample in samples:
+            yield [(member.field, member.size) for member in sample.members]
+
+
+def _described(values: Iterable[int]) -> dict[str, float]:
+    numbers = np.fromiter(values, np.int64)
+    quantiles = np.quantile(numbers, list(_QUANTILES.values()), method="nearest")
+    named = {name: int(value) for name, value in zip(_QUANTILES, quantiles, strict=True)}
+    return {"bytes": int(numbers.sum()), "mean": float(numbers.mean()), **named}
+
+
+def _images(inputs: Inputs, deep: int) -> dict[str, dict[str, Any]]:
+    seen: dict[str, list[tuple[str, str, int, int]]] = {}
+    with closing(read_raw(inputs, Report())) as samples:
+        for _, sample in zip(range(deep), samples, strict=False):
+            for name, about in _opened(sample):
+                seen.setdefault(name, []).append(about)
+    return {name: _measured(found) for name, found in sorted(seen.items())}
+
+
+def _opened(sample: RawSample) -> Iterator[tuple[str, tuple[str, str, int, int]]]:
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - heavy
+
+    from asyncwds.errors import SampleError  # noqa: PLC0415 - beside the other
+
+    for name, member in sample.fields().items():
+        if name.rpartition(".")[2] not in IMAGE_EXTENSIONS:
+            continue
+        try:
+            with Image.open(BytesIO(member.read())) as image:
+                yield name, (image.format or "", image.mode, image.width, image.height)
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+            raise SampleError(f"the field {name} is no image: {error}", url=sample.url, key=sample.key) from error
+
+
+def _measured(found: list[tuple[str, str, int, int]]) -> dict[str, Any]:
+    formats, modes, widths, heights = zip(*found, strict=True)
+    without = ("bytes",)
+    return {
+        "images": len(found),
+        "formats": dict(Counter(formats)),
+        "modes": dict(Counter(modes)),
+        "width": {name: value for name, value in _described(widths).items() if name not in without},
+        "height": {name: value for name, value in _described(heights).items() if name not in without},
+    }
