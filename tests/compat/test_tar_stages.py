@@ -42,7 +42,7 @@ def test_separate_stages_give_what_the_engine_gives(shard, tmp_path):
 
 
 def test_over_http_and_nothing_is_left_open(shard, tmp_path):
-    with FaultServer(tmp_path) as server, leaks():
+    with leaks(), FaultServer(tmp_path) as server:
         samples = separate([server.url("a.tar")] * 3)
         assert len(list(samples)) == 9
         samples = separate([server.url("a.tar")] * 3)

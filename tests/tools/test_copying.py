@@ -37,7 +37,7 @@ def test_all_ways_of_reading_give_the_same_bytes(source: str, numbered: Any, tmp
     path = numbered("a.tar", 30)
     cat_shards(Inputs(urls=[path]), Outputs(target=str(tmp_path / "local.tar")))
     other = numbered("b.tar.gz", 30, mode="w:gz") if source == "gz" else path
-    with FaultServer(tmp_path) as server, leaks():
+    with leaks(), FaultServer(tmp_path) as server:
         url = server.url(Path(other).name) if source in ("http", "mixed") else other
         inputs = Inputs(urls=[url], mix=2 if source == "mixed" else 1, io=4, memory=1 << 20)
         cat_shards(inputs, Outputs(target=str(tmp_path / "out.tar")))
@@ -242,7 +242,7 @@ def test_truncated_input_is_an_error_or_reported(server: bool, numbered: Any, me
     path = Path(numbered("a.tar", 20))
     path.write_bytes(path.read_bytes()[:20_000])
     other = numbered("b.tar", 3, 50)
-    with FaultServer(tmp_path) as bucket, leaks():
+    with FaultServer({"a.tar": path.read_bytes(), "b.tar": Path(other).read_bytes()}) as bucket, leaks():
         urls = [bucket.url("a.tar"), bucket.url("b.tar")] if server else [str(path), other]
         with pytest.raises(TruncatedTarError):
             cat_shards(Inputs(urls=urls), Outputs(target=str(tmp_path / "out.tar")))
@@ -344,7 +344,7 @@ def test_what_makes_no_sense(make: Any, words: str) -> None:
 def test_large_members_in_many_chunks(write: Any, members_of: Any, tmp_path: Path) -> None:
     members = [(f"{number}.bin", random.Random(number).randbytes(3_000_000 + number)) for number in range(4)]
     shard = write("a.tar", members)
-    with FaultServer(tmp_path) as server, leaks():
+    with leaks(), FaultServer(tmp_path) as server:
         for url in (shard, server.url("a.tar")):
             cat_shards(Inputs(urls=[url], memory=4 << 20), Outputs(target=str(tmp_path / "out.tar"), force=True))
             assert members_of(tmp_path / "out.tar") == members

@@ -41,7 +41,7 @@ def test_numbers_in_order_and_duplicates_kept(
     found = members_of(*shards)
     numbers = {name: int(data[6:-1]) for name, data in found if data != b"{}"}
     expected = sorted(numbers, key=lambda name: -numbers[name] if reverse else numbers[name])
-    with FaultServer(tmp_path) as server, leaks():
+    with leaks(), FaultServer(tmp_path) as server:
         urls = [server.url(Path(path).name) for path in shards] if source == "http" else shards
         inputs = Inputs(urls=urls, memory=memory)
         report = sort_samples(inputs, Outputs(target=str(tmp_path / "out.tar")), by="json.n", kind="int", reverse=reverse)
@@ -84,7 +84,7 @@ def test_shuffle_is_the_same_for_a_seed_from_wherever(memory: int, numbered: Any
     """tarp's order was the same in every run; tarproc's `ishuffle` failed with fewer samples than its buffer."""
     shard = numbered("a.tar", 150)
     orders = []
-    with FaultServer(tmp_path) as server, leaks():
+    with leaks(), FaultServer(tmp_path) as server:
         for number, (url, seed) in enumerate([(shard, 1), (server.url("a.tar"), 1), (shard, 2)]):
             target = str(tmp_path / f"{number}.out.tar")
             report = shuffle_samples(Inputs(urls=[url], memory=memory), Outputs(target=target), seed=seed)

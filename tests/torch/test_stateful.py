@@ -172,6 +172,7 @@ def test_batches_that_the_loader_makes(shards):
     assert len(rest) == 7
 
 
+@pytest.mark.filterwarnings("ignore:shuffle holds items of RandomMix:asyncwds.errors.ResumeWarning")
 def test_a_mix(shards):
     def mix() -> Any:
         members = [wds.WebDataset(shards, shardshuffle=100, seed=seed).map(key_of) for seed in (1, 2)]
