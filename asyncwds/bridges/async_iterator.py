@@ -62,6 +62,7 @@ class _Channel(Generic[T]):
     ) -> None:
         self.iterator = iterator
         self.mark = mark
+        self.closed: Callable[[], object] = _no_mark
         self.interrupt = interrupt
         self.loop = loop
         self.wanted = threading.Semaphore(BATCHES_AHEAD)
@@ -180,8 +181,16 @@ class _Count:
         return self.items
 
 
+Follow = Callable[[Callable[[], int]], Callable[[], object] | None]
+"""Is told, before anything is taken, what tells how many items were; may give what is called once no more will be."""
+
+
 def _no_mark() -> None:
     """For an iterator of which nobody wants to know where it stood."""
+
+
+def _nobody(_: Callable[[], int]) -> None:
+    """For an iterator of which nobody wants to know how many items were taken."""
 
 
 def _drop(channel: _Channel[Any]) -> None:
@@ -191,14 +200,16 @@ def _drop(channel: _Channel[Any]) -> None:
         channel.iterator.close()
     elif not channel.loop.is_running():
         channel.thread.join(EXIT_SECONDS)
+    if not channel.thread.is_alive():
+        channel.closed()
 
 
 class ThreadedIterator(AsyncIterator[T]):
     """An asynchronous iterator over a blocking one, which is advanced and closed in a private thread.
 
     `interrupt` makes an iterator that waits raise; it is called from any thread. `mark` is called in the private one between two
-    items, now and then. Errors are raised with what `shorten` leaves of
-    their tracebacks. Must be made on the loop that uses it.
+    items, now and then. `follow` learns how many items were taken. Errors have what `shorten` leaves of their tracebacks.
+    Must be made on the loop that uses it.
     """
 
     def __init__(
@@ -207,10 +218,12 @@ class ThreadedIterator(AsyncIterator[T]):
         interrupt: Callable[[], None],
         shorten: Callable[[BaseException], TracebackType | None],
         mark: Callable[[], None] = _no_mark,
+        follow: Follow = _nobody,
     ) -> None:
         self._shorten = shorten
         self._channel = _Channel(iterator, interrupt, mark, asyncio.get_running_loop())
         self._taken = _Count()
+        self._channel.closed = follow(self._taken.get) or _no_mark
         self._batch: list[T] = []
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
         self._finalizer = weakref.finalize(self, _drop, self._channel)
@@ -227,11 +240,6 @@ class ThreadedIterator(AsyncIterator[T]):
                 raise error.with_traceback(self._shorten(error))  # noqa: B904 - it is the same error
         self._taken.items += 1
         return self._batch.pop()
-
-    @property
-    def count(self) -> Callable[[], int]:
-        """Tells how many items were taken, also when this is gone."""
-        return self._taken.get
 
     async def _next_batch(self) -> None:
         channel = self._channel
@@ -260,6 +268,7 @@ class ThreadedIterator(AsyncIterator[T]):
         while not channel.ended:
             await channel.wait()
         channel.thread.join()
+        channel.closed()
         channel.batches.clear()
         channel.making.clear()
         self._batch = []

@@ -42,9 +42,7 @@ class Loader(Generic[T_co]):
 
     def __aiter__(self) -> AsyncIterator[T_co]:
         batches, interrupt, progress = self._begun()
-        iterator = ThreadedIterator(batches, interrupt, lambda error: error.__traceback__)
-        progress.follow(iterator.count)
-        return iterator
+        return ThreadedIterator(batches, interrupt, lambda error: error.__traceback__, follow=progress.follow)
 
     def _begun(self) -> tuple[Generator[T_co, None, None], Callable[[], None], LoaderProgress]:
         resumed, self._resumed = self._resumed, None

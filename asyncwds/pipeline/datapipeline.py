@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from os import PathLike
 from typing import Any, Generic, Self, TypeVar, overload
@@ -126,9 +127,8 @@ class DataPipeline(Generic[ItemT_co]):
             return ThreadedIterator((item for item in self), self._interrupt, users_frames)
         started = self._start(self._description)
         iteration = self._iterate(started)
-        given = ThreadedIterator(iteration, started.interrupt, users_frames, iteration.mark)
-        self._iterations.follow(given.count, iteration.marks)
-        return given
+        follow = partial(self._iterations.follow, iteration.marks)
+        return ThreadedIterator(iteration, started.interrupt, users_frames, iteration.mark, follow)
 
     def iterator(self) -> ClosableIterator[ItemT_co]:
         """An iteration that the number of items given to `repeat` or `with_epoch` does not bound."""

@@ -76,13 +76,14 @@ def _numbers(found: Sequence[PlaceState], known: Iterable[int], passes: int | No
 def _settled(each: PlaceState, state: State, description: Description) -> PlaceState:
     """With the states of its stages behind what it gave, where they are from some items before: these are made again."""
     passes = each.passes
-    if not passes.skip or each.ended:
+    behind = passes.items if passes.stages is None else passes.skip
+    if not behind or each.ended:
         return each
-    progress = Progress(state.progress.epoch, passes.items - passes.skip)
-    resumed = replace(passes, items=passes.items - passes.skip, skip=0)
+    progress = Progress(state.progress.epoch, passes.items - behind)
+    resumed = replace(passes, items=passes.items - behind, skip=0)
     run = Run(replace(description, items=None), state.progress.epoch, each.place, Counters(), None, resumed, state.base)
     try:
-        for _ in islice(run.items(progress), passes.skip):
+        for _ in islice(run.items(progress), behind):
             progress.items += 1
         settled = run.state()
     finally:

@@ -88,10 +88,10 @@ class Follower:
                 if self._samples >= AT_ONCE:
                     self.flush()
                 yield item
-            self._taken = None  # what is left will be taken
         finally:
             self.flush()
-            self._known = dict  # the run ends with its iterator
+            known = self._known()
+            self._known = lambda: known  # the run ends with its iterator
 
     def _begin_pass(self, number: int) -> None:
         self.count()
@@ -138,4 +138,4 @@ class Follower:
     def end(self) -> None:
         """Raises IncompleteEpochError at the end of an epoch that does not add up, where that is asked for."""
         if self._ledger.strict:
-            self._reporter.report().check()
+            self._reporter.report(all_taken=True).check()

@@ -125,15 +125,17 @@ class Iterations:
                 if reads_shards:
                     warnings.warn(f"{reason}: {READ_AGAIN}", ResumeWarning, stacklevel=4)
 
-    def follow(self, count: Callable[[], int], marks: deque[tuple[int, PassState]]) -> None:
+    def follow(self, marks: deque[tuple[int, PassState]], count: Callable[[], int]) -> Callable[[], None] | None:
         """The latest iteration runs ahead, in another thread: `count` tells how many items were taken from there.
 
-        What follows the last of these is what follows a mark, but for the items since.
+        What follows the last of these is what follows a mark, but for the items since. Returns what is called when no more will be
+        taken.
         """
         self._ahead = count, marks
         for told in (self._reporter, self._follower):
             if told is not None:
                 told.follow_taken(count)
+        return None if self._follower is None else self._follower.flush
 
     def _ahead_state(self, ran: _Ran, progress: Progress) -> tuple[Progress, PassState] | None:
         if self._ahead is None:

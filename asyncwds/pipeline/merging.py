@@ -125,7 +125,7 @@ def _begun(saved: Saved) -> tuple[Saved, State]:
         )
     if passes.kept:
         raise SpecError("a stage gives what it kept of an earlier pass, which is of as many ranks and workers")
-    if begun and passes.items and passes.stages is None:
+    if begun and passes.items and passes.stages is None and passes.reason is not None:
         who = "" if state.place is None else f" of {describe_place(state.place)}"
         raise SpecError(f"the state{who} does not say which samples were given: {passes.reason}")
     return saved, state

@@ -46,6 +46,7 @@ class Reporter:
         self.place, self.epoch = place, epoch
         self._progress = Progress(epoch)
         self._held: Callable[[], int | None] = lambda: 0
+        self._first = 0
         self._taken: Callable[[], int] | None = None
 
     def follow(self, run: Any, progress: Progress) -> None:
@@ -56,18 +57,20 @@ class Reporter:
             found = reference()
             return account.held if found is None else found.held()  # type: ignore[no-any-return]
 
-        self._held, self._progress = held, progress
+        self._held, self._progress, self._first = held, progress, progress.items
 
     def follow_taken(self, count: Callable[[], int]) -> None:
         """The run is ahead of whoever takes items."""
         self._taken = count
 
-    def report(self) -> Report:
+    def report(self, *, all_taken: bool = False) -> Report:
+        """With `all_taken` as it will be when all that was made has been taken."""
         self._counters.tally.catch_up()
         counters, tally, progress = self._counters, self._counters.tally, self._progress
         source = self._description.stages[0] if self._description.stages else None
-        planned, items = tally.planned(), progress.items if self._taken is None else self._taken()
-        held, ahead = self._held_now(progress), tally.ahead()
+        follows = self._taken is not None and not all_taken
+        planned, items = tally.planned(), self._first + self._taken() if self._taken and follows else progress.items
+        held, ahead = self._held_now(progress), tally.ahead() if follows else 0
         whole_list = isinstance(source, Source) and source.draw is None and source.split is None
         delivered, unaccounted = _delivered(tally, held, follows=_conserves(self._description.stages), once=whole_list)
         if ahead:
@@ -79,7 +82,7 @@ class Reporter:
         return Report(
             epoch=progress.epoch,
             workers=(self.place,),
-            ended=progress.ended,
+            ended=progress.ended and items == progress.items,
             items=items,
             planned=planned.samples,
             delivered=delivered,

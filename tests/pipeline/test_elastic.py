@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -303,6 +304,7 @@ def test_states_one_after_the_other_of_a_large_buffer() -> None:
 async def test_in_an_asynchronous_loop_it_is_that_of_the_items_that_were_taken() -> None:
     data, given = local(), []
     items = aiter(data)
+    await asyncio.sleep(0.2)  # all of the epoch is made meanwhile, or nothing more
     for _ in range(11):
         given.append(await anext(items))
     state = data.state_dict()

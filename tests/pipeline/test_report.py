@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 from collections.abc import Callable, Iterator
@@ -222,6 +223,8 @@ async def test_an_asynchronous_loop_that_breaks_off(urls: str, counted: wds.Inde
     items = aiter(dataset)
     for _ in range(7):
         await anext(items)
+    await asyncio.sleep(0.2)  # all of the epoch is made meanwhile, or nothing more
+    assert not dataset.report().ended
     await items.aclose()
     report = dataset.report()
     assert (report.items, report.ended, report.planned) == (7, False, EPOCH)
