@@ -118,7 +118,9 @@ def test_killed_in_the_middle_and_resumed(with_signal: int, status: int, numbere
     assert len((tmp_path / "posted").read_text().splitlines()) == 9 - done
     assert [path.stat().st_mtime_ns == before[path] for path in sorted(before)][:done] == [True] * done
     names = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    assert sorted(path.name for path in (tmp_path / "resumed").iterdir()) == [*names, "{shard:03d}.tar.journal"]
+    # SIGKILL between the link and the rename of a shard leaves what begins with a dot.
+    visible = [path.name for path in (tmp_path / "resumed").iterdir() if path.name[0] != "." or with_signal != signal.SIGKILL]
+    assert sorted(visible) == [*names, "{shard:03d}.tar.journal"]
     for name in names:
         assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     other = asyncwds("split", shard, "--max-count", 8, "-o", pattern, "--resume")
