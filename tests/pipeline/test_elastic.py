@@ -12,13 +12,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from random import Random
 from typing import Any
 
 import pytest
+from standing import standing_at
 
 import asyncwds as wds
 from asyncwds.errors import SpecError
@@ -123,16 +123,6 @@ def urls() -> Iterator[str]:
     weather = FaultProfile(cut=0.03, reset=0.02, median=0.0005, p99=0.003)
     with FaultServer(contents, weather=weather) as server:
         yield f"{server.url('s')}{{0..{SHARDS - 1}}}.tar"
-
-
-@contextmanager
-def standing_at(place: wds.WorkerInfo) -> Iterator[None]:
-    names = ("RANK", "WORLD_SIZE", "WORKER", "NUM_WORKERS")
-    numbers = (place.rank, place.world_size, place.worker, place.num_workers)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, number in zip(names, numbers, strict=True):
-            patch.setenv(name, str(number))
-        yield
 
 
 def places_of(world_size: int, num_workers: int = 1) -> list[wds.WorkerInfo]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+from standing import standing_at
 
 import asyncwds as wds
 from asyncwds.errors import SpecError
@@ -40,16 +39,6 @@ def lanes(world_size: int, number: int = LANES, workers: int = 1) -> Any:
     """Batches that have `EACH` samples of each lane."""
     each = EACH * number // (world_size * workers)
     return dataset().shuffle(6).map(key_of).lanes(number).listed(each)
-
-
-@contextmanager
-def standing_at(place: wds.WorkerInfo) -> Iterator[None]:
-    names = ("RANK", "WORLD_SIZE", "WORKER", "NUM_WORKERS")
-    numbers = (place.rank, place.world_size, place.worker, place.num_workers)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in zip(names, numbers, strict=True):
-            patch.setenv(name, str(value))
-        yield
 
 
 def run(data: Any, place: wds.WorkerInfo, count: int | None = None, state: Any = None) -> tuple[list[list[str]], Any]:
