@@ -45,7 +45,7 @@ def create(source: str, **options: Any) -> int:
     """
     from tqdm import tqdm  # noqa: PLC0415 - heavy
 
-    from asyncwds.cli.tool_arguments import outputs_of, show_report  # noqa: PLC0415 - heavy
+    from asyncwds.cli.tool_arguments import names_of, outputs_of, pairs_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.create import Creation, create_shards  # noqa: PLC0415 - as above
     from asyncwds.tools.inputs import Inputs  # noqa: PLC0415 - as above
 
@@ -65,18 +65,3 @@ def create(source: str, **options: Any) -> int:
             source, outputs_of(Inputs(urls=()), options), creation, lambda report: bar.update(report.samples_out - bar.n)
         )
     return show_report(report, options)
-
-
-def names_of(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def pairs_of(option: str, pairs: tuple[str, ...]) -> dict[str, str]:
-    """`NAME=VALUE` each. Raises click.UsageError for others."""
-    found = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (name and equals and value):
-            raise click.UsageError(f"{option} is NAME=VALUE, not {pair!r}")
-        found[name] = value
-    return found

@@ -31,8 +31,7 @@ def export(urls: tuple[str, ...], *, target: str, form: str | None, flatten: str
     asyncwds export 'train-{000..099}.tar' --fields json,txt --flatten json -o train.parquet
     asyncwds export train.tar -n 100 -f files -o ./samples
     """
-    from asyncwds.cli.create import names_of  # noqa: PLC0415 - heavy
-    from asyncwds.cli.tool_arguments import inputs_of, selection_of, show_report  # noqa: PLC0415 - heavy
+    from asyncwds.cli.tool_arguments import inputs_of, names_of, selection_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.export import export_samples  # noqa: PLC0415 - as above
 
     inputs = inputs_of(urls, "export", options)

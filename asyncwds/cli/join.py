@@ -28,8 +28,7 @@ def join(urls: tuple[str, ...], *, other: tuple[str, ...], **options: Any) -> in
     asyncwds join '{00000..00999}.tar' --with captions.parquet --columns caption -o 'new-{shard:05d}.tar' --max-count 10000
     asyncwds join images.tar --with masks.tar --how left -o both.tar
     """
-    from asyncwds.cli.create import names_of, pairs_of  # noqa: PLC0415 - heavy
-    from asyncwds.cli.tool_arguments import inputs_of, outputs_of, selection_of, show_report  # noqa: PLC0415 - heavy
+    from asyncwds.cli.tool_arguments import inputs_of, names_of, outputs_of, pairs_of, selection_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.join import join_shards  # noqa: PLC0415 - as above
     from asyncwds.tools.joining.sides import OtherSide  # noqa: PLC0415 - as above
 

@@ -28,8 +28,7 @@ def map_samples(urls: tuple[str, ...], *, function: str, devices: str | None, **
     asyncwds map 'in-{00..99}.tar' --py mypackage.captions:caption --jobs 4 --workers process -o out.tar
     asyncwds map in.tar --py model.py:embed --batch 64 --devices cuda:0,cuda:1 --jobs 2 -o out.tar
     """
-    from asyncwds.cli.create import names_of  # noqa: PLC0415 - heavy
-    from asyncwds.cli.tool_arguments import inputs_of, outputs_of, selection_of, show_report  # noqa: PLC0415 - heavy
+    from asyncwds.cli.tool_arguments import inputs_of, names_of, outputs_of, selection_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.map import map_samples  # noqa: PLC0415 - as above
 
     inputs = inputs_of(urls, "map", options)

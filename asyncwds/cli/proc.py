@@ -36,8 +36,7 @@ def proc(urls: tuple[str, ...], *, command: str | None, script: Path | None, **o
     """
     import shlex  # noqa: PLC0415 - used here only
 
-    from asyncwds.cli.create import pairs_of  # noqa: PLC0415 - heavy
-    from asyncwds.cli.tool_arguments import inputs_of, outputs_of, selection_of, show_report  # noqa: PLC0415 - heavy
+    from asyncwds.cli.tool_arguments import inputs_of, outputs_of, pairs_of, selection_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.proc import proc_samples  # noqa: PLC0415 - as above
     from asyncwds.tools.processing.command import Command  # noqa: PLC0415 - as above
 

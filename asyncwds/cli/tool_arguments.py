@@ -38,7 +38,7 @@ def inputs_of(urls: tuple[str, ...], label: str, options: dict[str, Any]) -> Inp
 
 
 def selection_of(options: dict[str, Any]) -> Selection:
-    named = {"slice": options["slice_"], "rename": _renames(options["renames"])}
+    named = {"slice": options["slice_"], "rename": pairs_of("--rename", options["renames"], "NEW=OLD")}
     same = ("keys", "exclude_keys", "on", "where", "sample", "seed", "limit", "fields", "drop")
     return Selection(**named, **{name: options[name] for name in same})
 
@@ -65,14 +65,20 @@ def show_report(report: Report, options: dict[str, Any]) -> int:
     return report.status
 
 
-def _renames(pairs: tuple[str, ...]) -> dict[str, str]:
-    renames = {}
+def names_of(text: str | None) -> list[str]:
+    """With commas between."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def pairs_of(option: str, pairs: tuple[str, ...], form: str = "NAME=VALUE") -> dict[str, str]:
+    """Raises click.UsageError for what is not of the form."""
+    found = {}
     for pair in pairs:
-        new, equals, old = pair.partition("=")
-        if not (new and equals and old):
-            raise click.UsageError(f"--rename is NEW=OLD, not {pair!r}")
-        renames[new] = old
-    return renames
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise click.UsageError(f"{option} is {form}, not {pair!r}")
+        found[name] = value
+    return found
 
 
 def _watched(samples: Iterator[RawSample], label: str) -> Iterator[RawSample]:

@@ -41,8 +41,7 @@ def split(urls: tuple[str, ...], **options: Any) -> int:
     asyncwds video split 'yt-{000000..002999}.tar' --duration 2 --exact --size 256x128 --pad -o 'clips-{shard:06d}.tar' --jobs 8
     asyncwds video split in.tar --scene 0.3 --exact --copy-fields info.json -o scenes.tar
     """
-    from asyncwds.cli.create import names_of  # noqa: PLC0415 - heavy
-    from asyncwds.cli.tool_arguments import inputs_of, outputs_of, selection_of, show_report  # noqa: PLC0415 - heavy
+    from asyncwds.cli.tool_arguments import inputs_of, names_of, outputs_of, selection_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.video import VideoSplit, split_videos  # noqa: PLC0415 - as above
     from asyncwds.tools.videos.clips import Cutting  # noqa: PLC0415 - as above
 

@@ -65,7 +65,7 @@ def copy_shards(
     urls, records = inputs.listing()
     pairs = list(zip(urls, target_names(urls, target), strict=True))
     report = CopyReport()
-    copying = _Copying(inputs, records, force=force, resume=resume, verify=verify, dry_run=dry_run)
+    copying = _Copying(inputs=inputs, records=records, force=force, resume=resume, verify=verify, dry_run=dry_run)
     with closing(call_ordered(copying.copy_or_error, pairs, jobs)) as results:
         for (_, name), outcome in results:
             if isinstance(outcome, WdsError):
@@ -100,16 +100,14 @@ def target_names(urls: list[str], target: str) -> list[str]:
     return names
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Copying:
-    def __init__(
-        self, inputs: Inputs, records: Mapping[str, ShardRecord], *, force: bool, resume: bool, verify: bool, dry_run: bool
-    ) -> None:
-        self._inputs = inputs
-        self._records = records
-        self._force = force
-        self._resume = resume
-        self._verify = verify
-        self._dry_run = dry_run
+    inputs: Inputs
+    records: Mapping[str, ShardRecord]
+    force: bool
+    resume: bool
+    verify: bool
+    dry_run: bool
 
     def copy_or_error(self, pair: tuple[str, str]) -> dict[str, Any] | WdsError | None:
         """What was copied; None where it was there."""
@@ -119,20 +117,20 @@ class _Copying:
             return error
 
     def _copy(self, url: str, name: str) -> dict[str, Any] | None:
-        if not self._force and exists(name, self._inputs.access):
-            if not self._resume:
+        if not self.force and exists(name, self.inputs.access):
+            if not self.resume:
                 raise SpecError("there is such a shard already; --force (force=True) replaces it, --resume compares", url=name)
             if self._digest(name) == self._digest(url):
                 return None
-        if self._dry_run:
+        if self.dry_run:
             return {"source": url, "url": name, "bytes": None, "sha256": None}
         size, digest = self._transfer(url, name)
-        if self._verify and self._digest(name) != (size, digest):
+        if self.verify and self._digest(name) != (size, digest):
             raise ChecksumError("the copy that was read again is another one", url=name)
         return {"source": url, "url": name, "bytes": size, "sha256": digest}
 
     def _transfer(self, url: str, name: str) -> tuple[int, str]:
-        output = open_output(name, self._inputs.access)
+        output = open_output(name, self.inputs.access)
         try:
             found = self._digest(url, output.write)
             self._compare(url, *found)
@@ -145,8 +143,8 @@ class _Copying:
     def _digest(self, url: str, take: Callable[[bytes], object] | None = None) -> tuple[int, str]:
         """Size and SHA-256 of what is read, and `take` gets it."""
         digest, size = hashlib.sha256(), 0
-        prefetch = Prefetch(connections="auto" if self._inputs.io is None else self._inputs.io, buffer_bytes=MEMORY)
-        with DownloadFile(url, prefetch, self._inputs.access) as file:
+        prefetch = Prefetch(connections="auto" if self.inputs.io is None else self.inputs.io, buffer_bytes=MEMORY)
+        with DownloadFile(url, prefetch, self.inputs.access) as file:
             while data := file.read(AT_ONCE):
                 digest.update(data)
                 size += len(data)
@@ -155,7 +153,7 @@ class _Copying:
         return size, digest.hexdigest()
 
     def _compare(self, url: str, size: int, digest: str) -> None:
-        record = self._records.get(url)
+        record = self.records.get(url)
         if record is None:
             return
         if size != record.bytes:

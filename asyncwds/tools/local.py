@@ -72,7 +72,7 @@ def read_local(file: LocalShard, shard: Shard, limits: Prefetch) -> Iterator[Blo
         max_header_bytes=limits.max_header_bytes,
     )
     try:
-        for start, stop in _ranges(parser, file.size):
+        for start, stop in ranges_to_read(parser, 0, file.size):
             members = parser.feed(file.read_range(start, stop))
             yield Block(grouper.add(members, file.size), 0)
         error: WdsError | None = parser.finish()
@@ -85,9 +85,9 @@ def read_local(file: LocalShard, shard: Shard, limits: Prefetch) -> Iterator[Blo
     yield Block([], 0, error)
 
 
-def _ranges(parser: TarParser, size: int) -> Iterator[tuple[int, int]]:
-    """What to read next, up to the end or an error."""
-    position, window = 0, FIRST
+def ranges_to_read(parser: TarParser, position: int, size: int) -> Iterator[tuple[int, int]]:
+    """What a parser that reads headers only needs next, up to the end or an error."""
+    window = FIRST
     while position < size and parser.error is None:
         stop = min(position + window, size)
         yield position, stop

@@ -13,6 +13,7 @@ import numpy as np
 
 from asyncwds import checks
 from asyncwds.codecs.images import IMAGE_EXTENSIONS
+from asyncwds.errors import SampleError
 from asyncwds.index.finding import find_index
 from asyncwds.index.index import ShardIndex
 from asyncwds.tar.raw import RawSample
@@ -93,8 +94,6 @@ def _images(inputs: Inputs, deep: int) -> dict[str, dict[str, Any]]:
 
 def _opened(sample: RawSample) -> Iterator[tuple[str, tuple[str, str, int, int]]]:
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - heavy
-
-    from asyncwds.errors import SampleError  # noqa: PLC0415 - beside the other
 
     for name, member in sample.fields().items():
         if name.rpartition(".")[2] not in IMAGE_EXTENSIONS:

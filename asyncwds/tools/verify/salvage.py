@@ -6,12 +6,11 @@ the next block that is a header is taken for one. So the members of an archive w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from asyncwds.errors import TarError, TarHeaderError, TrailingBytesError
-from asyncwds.runtime.units import KiB, MiB
+from asyncwds.runtime.units import MiB
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.tar import headers
 from asyncwds.tar.context import Member
@@ -19,10 +18,8 @@ from asyncwds.tar.grouping import base_plus_ext, is_meta
 from asyncwds.tar.headers import BLOCK, ZEROS
 from asyncwds.tar.parser import TarParser
 from asyncwds.tar.raw import Piece, RawMember, new_member
-from asyncwds.tools.local import LocalShard
+from asyncwds.tools.local import LocalShard, ranges_to_read
 
-_AT_ONCE = 256 * KiB
-_PASSED_OVER = 16 * KiB  # [bytes] of a payload, from which on it is not read
 _SEARCHED = MiB
 
 
@@ -80,7 +77,7 @@ def _read_from(file: LocalShard, position: int, limits: Prefetch, found: Salvage
         offset=position,
         note=lambda kind, name, offset: _note(found, kind, name, offset),
     )
-    for start, stop in _ranges(parser, position, file.size):
+    for start, stop in ranges_to_read(parser, position, file.size):
         members = parser.feed(file.read_range(start, stop))
         rebuild = parser.depends_on_earlier
         found.members += [Found(_raw(member, file, rebuild=rebuild), member[2]) for member in members]
@@ -127,17 +124,6 @@ def find_header(file: LocalShard, damaged: int) -> int | None:
 
 def _is_header(block: bytes) -> bool:
     return headers.is_posix(block) and headers.checksum_matches(block)
-
-
-def _ranges(parser: TarParser, position: int, size: int) -> Iterator[tuple[int, int]]:
-    while position < size and parser.error is None:
-        stop = min(position + _AT_ONCE, size)
-        yield position, stop
-        position = stop
-        passable = min(parser.next_needed - parser.offset, size - position)
-        if passable >= _PASSED_OVER:
-            parser.pass_over(passable)
-            position += passable
 
 
 def _raw(member: Member, file: LocalShard, *, rebuild: bool) -> RawMember:
