@@ -25,7 +25,7 @@ def shard(tmp_path):
 
 
 def asyncwds(*arguments, **options) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-m", "asyncwds", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, **options)
 
 
@@ -110,7 +110,7 @@ def test_ls_as_json(shard):
 def test_ls_gives_keys_as_they_are_for_xargs(tmp_path):
     keys = ["plain", "a\nb", "half\udcff", "\x1b[1m", "é"]
     (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": key, "txt": ""} for key in keys], format="pax"))
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "ls", "-0", tmp_path / "a.tar"]
+    command = [sys.executable, "-m", "asyncwds", "ls", "-0", tmp_path / "a.tar"]
     assert subprocess.run(command, capture_output=True, check=True).stdout.split(b"\0") == [*map(os.fsencode, keys), b""]
 
 
@@ -245,7 +245,7 @@ def test_an_error_is_one_line_and_a_status_by_its_kind(arguments, status, words)
 def test_a_reader_that_leaves_early_is_no_error(shard):
     """`asyncwds ls ... | head`"""
     (shard.parent / "many.txt").write_text(f"{shard}\n" * 3000)
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "ls", f"@{shard.parent}/many.txt"]
+    command = [sys.executable, "-m", "asyncwds", "ls", f"@{shard.parent}/many.txt"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listing:
         assert listing.stdout.readline() == "k0\ttxt:0\tcls:1\n"
         listing.stdout.close()
@@ -273,7 +273,7 @@ def test_the_bar_shows_what_is_waited_for(shard):
         url = gone.url("a.tar")
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (24, 250))
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "ls", url]
+    command = [sys.executable, "-m", "asyncwds", "ls", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, text=True) as process:
         os.close(end)
         try:
