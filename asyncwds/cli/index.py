@@ -23,10 +23,18 @@ FORMATS = ["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "siz
 @click.option(
     "-o", "--output", metavar="URL", help="The file to write, or with a slash at the end the folder of those for each shard."
 )
-@click.option("-f", "--format", "form", type=click.Choice(FORMATS), default="asyncwds", help="Another library's in place of ours.")
+@click.option(
+    "-f",
+    "--format",
+    "forms",
+    metavar="NAMES",
+    default="asyncwds",
+    callback=lambda _, __, value: _known(value.split(",")),
+    help=f"Another library's in place of ours, or several with commas between: {', '.join(FORMATS)}.",
+)
 @click.option("--convert", is_flag=True, help="URLS are those of indexes, of any of the formats, and not of shards.")
 @reading_options
-def make_index(urls: tuple[str, ...], *, output: str | None, form: Any, convert: bool, **options: Any) -> None:
+def make_index(urls: tuple[str, ...], *, output: str | None, forms: list[Any], convert: bool, **options: Any) -> None:
     """Makes the index of shards: which samples they have, and where.
 
     URLS are as for `ls`. Of what can be read in ranges only the headers are fetched. Without -o the index of each shard is written
@@ -36,19 +44,27 @@ def make_index(urls: tuple[str, ...], *, output: str | None, form: Any, convert:
     from asyncwds.index.files import load_by, write_index  # noqa: PLC0415 - heavy
 
     where = sources(urls, **options)
-    if output is None and where.cache is not None and form == "asyncwds":
+    if output is None and where.cache is not None and forms == ["asyncwds"]:
         from asyncwds.index.finding import cache_folder  # noqa: PLC0415 - heavy
 
         output = cache_folder(where.cache)
     if output is not None and os.path.isdir(output) and not output.endswith("/"):  # noqa: PTH112 - it may be a URL
         output += "/"
+    if len(forms) > 1 and output is not None and not output.endswith("/"):
+        raise click.UsageError("several formats need a folder after -o, with a slash at its end")
     index = load_by(urls, where.access) if convert else _index_with_progress(urls, where.access)
-    files = write_index(index, output, form, where.access)
+    files = [file for form in forms for file in write_index(index, output, form, where.access)]
     click.echo(f"{plural(len(index), 'sample')} in {plural(len(index.shards), 'shard')}")
     for url in files if len(files) == 1 else []:
         click.echo(printable(url))
     if len(files) > 1:
         click.echo(plural(len(files), "file"))
+
+
+def _known(names: list[str]) -> list[str]:
+    if unknown := sorted({*names} - {*FORMATS}):
+        raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(FORMATS)}.")
+    return names
 
 
 def _index_with_progress(urls: tuple[str, ...], access: Access) -> Index:

@@ -13,8 +13,8 @@ from asyncwds.storage.local.output import FileOutput, Output
 from asyncwds.tar.building import ending, size_with_end
 from asyncwds.tar.raw import Piece, RawSample
 from asyncwds.tools.local import LocalShard
+from asyncwds.tools.targets import open_target
 from asyncwds.writer.archive import Archive
-from asyncwds.writer.archivefile import open_output
 from asyncwds.writer.entries import Entry
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class RawArchive:
     """
 
     def __init__(self, url: str, access: Access, pool: BlockingPool, *, hashed: bool) -> None:
-        self._output = open_output(url, access)
+        self._output = open_target(url, access)
         self._archive = Archive(suffix_to_write(None, url.partition("?")[0]), hashed=hashed, check_names=False)
         self._pool = pool
         self._copies = isinstance(self._output, FileOutput) and self._archive.is_quick

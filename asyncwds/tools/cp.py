@@ -20,8 +20,7 @@ from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.urls import local_path
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.processing.running import call_ordered
-from asyncwds.tools.targets import Target, exists
-from asyncwds.writer.archivefile import open_output
+from asyncwds.tools.targets import Target, exists, open_target
 
 AT_ONCE = 4 * MiB
 MEMORY = 64 * MiB
@@ -130,7 +129,7 @@ class _Copying:
         return {"source": url, "url": name, "bytes": size, "sha256": digest}
 
     def _transfer(self, url: str, name: str) -> tuple[int, str]:
-        output = open_output(name, self.inputs.access)
+        output = open_target(name, self.inputs.access)
         try:
             found = self._digest(url, output.write)
             self._compare(url, *found)

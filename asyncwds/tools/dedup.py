@@ -19,7 +19,7 @@ from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.outputs import Outputs, ShardOutputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
-from asyncwds.writer.archivefile import open_output
+from asyncwds.tools.targets import open_target
 
 Keep = Literal["first", "largest"]
 DUPLICATE = "duplicate"
@@ -109,7 +109,7 @@ def mark_kept(high: Any, low: Any, sizes: Any, keep: Keep) -> Flags:
 
 
 def _write(url: str, data: bytes, inputs: Inputs) -> None:
-    output = open_output(url, inputs.access)
+    output = open_target(url, inputs.access)
     try:
         output.write(data)
         output.commit()

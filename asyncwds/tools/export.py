@@ -18,8 +18,7 @@ from asyncwds.tools.exporting.tables import FORMATS
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
-from asyncwds.tools.targets import exists
-from asyncwds.writer.archivefile import open_output
+from asyncwds.tools.targets import exists, open_target
 
 TableFormat = Literal["jsonl", "csv", "tsv", "parquet", "arrow", "files"]
 
@@ -79,7 +78,7 @@ def _rows(samples: Iterable[RawSample], binary: Binary, flatten: Sequence[str], 
 def _write_table(form: str, rows: Iterable[Row], target: str, inputs: Inputs, force: bool) -> None:
     if not force and exists(target, inputs.access):
         raise SpecError("there is such a file already; --force (force=True) replaces it", url=target)
-    output = open_output(target, inputs.access)
+    output = open_target(target, inputs.access)
     try:
         FORMATS[form](rows, output.write)
         output.commit()

@@ -17,7 +17,7 @@ from asyncwds.errors import NotFoundError, SpecError
 from asyncwds.settings.access import Access
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.urls import local_path
-from asyncwds.writer.archivefile import open_output
+from asyncwds.tools.targets import open_target
 
 FORMAT = "asyncwds-journal-1"
 
@@ -74,7 +74,7 @@ class Journal:
             raise NotFoundError("there is no journal", url=self.url) from error
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
-        output = open_output(self.url, self._access)
+        output = open_target(self.url, self._access)
         try:
             output.write(_text(lines).encode())
             output.commit()

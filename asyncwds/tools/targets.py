@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from string import Formatter
 
 from asyncwds.engine.schemes import storage
@@ -14,6 +15,9 @@ from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path, scheme_of
 from asyncwds.storage.base import ObjectRange
+from asyncwds.storage.local.output import Output
+from asyncwds.storage.local.readiness import translate_os_error
+from asyncwds.writer.archivefile import open_output
 
 PLACES = ("shard", "part", "split")
 
@@ -62,6 +66,17 @@ class Target:
             return self.pattern % shard
         except (TypeError, ValueError) as error:
             raise SpecError(f"the pattern needs one place for a number, such as %06d ({error})", url=self.pattern) from error
+
+
+def open_target(url: str, access: Access) -> Output:
+    """An output for a file of a tool. The folder of a local one is made where it is not there, as buckets need none."""
+    path = local_path(url)
+    if path is not None:
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise translate_os_error(error, url) from error
+    return open_output(url, access)
 
 
 def exists(url: str, access: Access) -> bool:

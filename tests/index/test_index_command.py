@@ -43,6 +43,16 @@ def test_other_formats_of_shards_elsewhere_and_of_indexes(folder):
     assert (folder / "s1.idx").read_text().startswith("v1.2 3\n")
 
 
+def test_several_formats_at_once(folder):
+    """`asyncwds index … --format wds2idx,wids,energon,sizes` makes a data set ready for others."""
+    assert index("s{0,1}.tar", "--format", "wds2idx,wids,energon,sizes", folder=folder).returncode == 0
+    made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert made >= {"s0.idx", "s1.idx", "sizes.json", "s0.tar.idx", ".nv-meta/index.sqlite"}
+    assert {name for name in made if name.endswith(".json")} - {"sizes.json"}
+    assert index("s0.tar", "-f", "wids,sizes", "-o", "one.json", folder=folder).returncode == 1
+    assert index("s0.tar", "-f", "wids,other", folder=folder).returncode == 1
+
+
 def test_what_cannot_be_written_is_one_line(folder):
     done = index("s0.tar", "-f", "wds2idx", "-o", "one.idx", folder=folder)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -40,11 +40,11 @@ def test_ratio_on_the_command_line(numbered: Any, tmp_path: Path) -> None:
     """`asyncwds split … --ratio train=.98,val=.02`, and the alias."""
     for number in range(2):
         numbered(f"all-{number:06d}.tar", 50, 50 * number)
-    arguments = ["all-{000000..000001}.tar", "--ratio", "train=.8,val=.2", "-o", "{split}-{shard:06d}.out.tar"]
+    arguments = ["all-{000000..000001}.tar", "--ratio", "train=.8,val=.2", "-o", "out/{split}-{shard:06d}.tar"]
     assert asyncwds("reshard", *arguments, "--dry-run", cwd=tmp_path).returncode == 0
-    assert not list(tmp_path.glob("*.out.tar"))
+    assert not (tmp_path / "out").exists()
     assert asyncwds("split", *arguments, cwd=tmp_path).returncode == 0
-    assert sorted(path.name for path in tmp_path.glob("*.out.tar")) == ["train-000000.out.tar", "val-000000.out.tar"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["train-000000.tar", "val-000000.tar"]
 
 
 def test_inputs_by_list_folder_and_wildcard(numbered: Any, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_inputs_by_list_folder_and_wildcard(numbered: Any, tmp_path: Path) -> No
         (["cat", "cut.tar", "-o", "x.tar"], 2, b"TruncatedTarError"),
         (["cat", "a.tar", "a.tar", "-o", "x.tar", "--where", "cls == 0"], 2, b"--same-key number"),
         (["cat", "nothing.tar", "-o", "x.tar"], 3, b"NotFoundError"),
-        (["cat", "a.tar", "-o", "no/folder/x.tar"], 3, b"make it first"),
+        (["cat", "a.tar", "-o", "a.tar/x.tar"], 3, b"a.tar/x.tar"),
         (["cat", "a.tar", "-o", "x.tar", "--post", "false"], 3, b"ended with status 1"),
         (["cat", "cut.tar", "-o", "y.tar", "--on-error", "skip"], 4, b"damaged"),
     ],
