@@ -1,13 +1,8 @@
 # What others use of this room; `__init__.py` makes the lazy names from it.
 
-from .colours import choose_map as choose_map
-from .colours import colour as colour
 from .histograms import histogram as histogram
 from .http_range import parse_range as parse_range
-from .kinds import kind_of as kind_of
-from .pictures import draw as draw
 from .searching import find_key as find_key
 from .searching import search_keys as search_keys
 from .server import open_viewer as open_viewer
 from .server import view as view
-from .texts import read_text as read_text

@@ -6,8 +6,8 @@ from itertools import islice
 from typing import Any
 
 from asyncwds.errors import redact
+from asyncwds.previews.kinds import kind_of
 from asyncwds.viewer.catalog import Catalog, Place, count_fields
-from asyncwds.viewer.kinds import kind_of
 
 MOST_PROBLEMS = 100
 

@@ -6,14 +6,14 @@ import asyncio
 from typing import Any, cast
 
 from asyncwds.errors import SpecError, WdsError
+from asyncwds.previews.kinds import kind_of
+from asyncwds.previews.pictures import unpacked
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import MiB
 from asyncwds.viewer.catalog import Catalog, Place, count_fields
 from asyncwds.viewer.describing import shown
 from asyncwds.viewer.fields import FieldReader
 from asyncwds.viewer.histograms import MEASURES, NO_VALUE, Of, field_sizes, histogram, leaf_paths, measure
-from asyncwds.viewer.kinds import kind_of
-from asyncwds.viewer.pictures import unpacked
 
 READ = 1000  # samples
 AT_ONCE = 64

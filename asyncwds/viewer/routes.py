@@ -14,20 +14,20 @@ from aiohttp import web
 from asyncwds.errors import FetchError, NoSuchSampleError, SpecError, WdsError
 from asyncwds.formatting.escaping import printable
 from asyncwds.index.columns import Field
+from asyncwds.previews.colours import COLOUR_MAPS
+from asyncwds.previews.kinds import DOWNLOAD, kind_of
+from asyncwds.previews.pictures import draw
+from asyncwds.previews.texts import read_text
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import KiB, MiB
 from asyncwds.viewer.catalog import Catalog, Place
-from asyncwds.viewer.colours import COLOUR_MAPS
 from asyncwds.viewer.conditions import find_matching
 from asyncwds.viewer.describing import describe_sample, describe_state
 from asyncwds.viewer.fields import AHEAD, FieldReader
 from asyncwds.viewer.guard import PAGE_POLICY
 from asyncwds.viewer.http_range import parse_range
-from asyncwds.viewer.kinds import DOWNLOAD, kind_of
 from asyncwds.viewer.measuring import Measurer
-from asyncwds.viewer.pictures import draw
 from asyncwds.viewer.searching import find_key, search_keys
-from asyncwds.viewer.texts import read_text
 
 MOST = 200  # samples in an answer
 LARGEST_PICTURE = 4096  # pixels

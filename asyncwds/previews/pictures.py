@@ -11,9 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from asyncwds.codecs.field_loaders import npy_loads, npz_loads
 from asyncwds.codecs.images import decode_image
 from asyncwds.compression.fields import unpack_field
+from asyncwds.previews.colours import ColourMap, choose_map, colour
+from asyncwds.previews.kinds import FieldKind
 from asyncwds.runtime.units import MiB
-from asyncwds.viewer.colours import ColourMap, choose_map, colour
-from asyncwds.viewer.kinds import FieldKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,17 +32,25 @@ class Picture(NamedTuple):
 
 def draw(data: bytes, name: str, kind: FieldKind, size: int, how: ColourMap) -> Picture:
     """At most `size` pixels wide and high. Raises ValueError, and what decoding raises, for what is no picture."""
+    return _encode(*open_picture(data, name, kind, size, how), size)
+
+
+def open_picture(data: bytes, name: str, kind: FieldKind, size: int, how: ColourMap = "auto") -> tuple[Image.Image, bool]:
+    """Not made small, but for a JPEG that is far larger than `size`; and whether it must have no other colours than it has.
+
+    Raises as `draw`.
+    """
     data = unpacked(data, kind)
     if kind.kind == "video":
-        return _encode(_first_frame(data), size)
+        return _first_frame(data), False
     if kind.kind == "array":
-        return _encode(_from_array(only_array(data, kind.suffix), name, how), size, exact=True)
+        return _from_array(only_array(data, kind.suffix), name, how), True
     if data.startswith(_POSTSCRIPT):
         raise ValueError("PostScript is a program, and not run")
     image = _plain(data, size) if how == "auto" else None
     if image is None or _is_mask(image, name):
-        return _encode(_from_array(decode_image(data, "raw"), name, how), size, exact=True)
-    return _encode(image, size, exact=image.mode in ("1", "P"))
+        return _from_array(decode_image(data, "raw"), name, how), True
+    return image, image.mode in ("1", "P")
 
 
 def unpacked(data: bytes, kind: FieldKind) -> bytes:
@@ -105,14 +113,19 @@ def _as_bytes(planes: NDArray[Any]) -> NDArray[np.uint8]:
     return scaled
 
 
-def _encode(image: Image.Image, size: int, *, exact: bool = False) -> Picture:
-    """`exact`: no colour that is not in the image, as between those of two classes."""
+def shrink(image: Image.Image, exact: bool, size: tuple[int, int]) -> Image.Image:
+    """To RGB or RGBA, and at most so wide and high. `exact`: no colour that is not in it, as between those of two classes."""
     has_alpha = "A" in image.getbands() or "transparency" in image.info
     image = image.convert("RGBA" if has_alpha else "RGB")
-    if max(image.size) > size:
-        image.thumbnail((size, size), Image.Resampling.NEAREST if exact else Image.Resampling.BILINEAR)
+    if image.width > size[0] or image.height > size[1]:
+        image.thumbnail(size, Image.Resampling.NEAREST if exact else Image.Resampling.BILINEAR)
+    return image
+
+
+def _encode(image: Image.Image, exact: bool, size: int) -> Picture:
+    image = shrink(image, exact, (size, size))
     out = BytesIO()
-    if exact or has_alpha:
+    if exact or image.mode == "RGBA":
         image.save(out, "png", compress_level=1)
         return Picture(out.getvalue(), "image/png")
     image.save(out, "jpeg", quality=_QUALITY)

@@ -9,8 +9,8 @@ import numpy as np
 
 from asyncwds.codecs.field_loaders import npz_loads
 from asyncwds.codecs.images import decode_image
-from asyncwds.viewer.kinds import FieldKind
-from asyncwds.viewer.pictures import MAX_UNPACKED, only_array, unpacked
+from asyncwds.previews.kinds import FieldKind
+from asyncwds.previews.pictures import MAX_UNPACKED, only_array, unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
