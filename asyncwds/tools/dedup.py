@@ -19,7 +19,7 @@ from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.outputs import Outputs, ShardOutputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
-from asyncwds.tools.targets import open_target
+from asyncwds.tools.targets import write_target
 
 Keep = Literal["first", "largest"]
 DUPLICATE = "duplicate"
@@ -67,7 +67,7 @@ def dedup_shards(
             if drop_list is not None:
                 dropped += sample.key.encode("utf-8", "surrogateescape") + b"\n"
     if drop_list is not None:
-        _write(drop_list, bytes(dropped), inputs)
+        write_target(drop_list, bytes(dropped), inputs.access)
     return report.check()
 
 
@@ -106,13 +106,3 @@ def mark_kept(high: Any, low: Any, sizes: Any, keep: Keep) -> Flags:
     kept = np.zeros(len(high), dtype=bool)
     kept[by_value[begins]] = True
     return kept
-
-
-def _write(url: str, data: bytes, inputs: Inputs) -> None:
-    output = open_target(url, inputs.access)
-    try:
-        output.write(data)
-        output.commit()
-    except BaseException:
-        output.abort()
-        raise

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
+from io import BytesIO
 from typing import Any
 
 from asyncwds.errors import NoSuchSampleError, SpecError
 from asyncwds.pipeline.dataset import WebDataset
 from asyncwds.tools.inputs import Inputs, read_raw
 from asyncwds.tools.report import Report
+from asyncwds.writer.tarwriter import TarWriter
 
 
 def get_sample(inputs: Inputs, wanted: str | int) -> dict[str, Any]:
@@ -31,6 +33,14 @@ def get_sample(inputs: Inputs, wanted: str | int) -> dict[str, Any]:
             return dict(dataset.sample(wanted))
         except SpecError:  # of a compressed shard there is no place
             return _first_that_is(inputs, wanted)
+
+
+def pack_sample(sample: dict[str, Any]) -> bytes:
+    """A shard of this sample alone; the same sample gives the same bytes."""
+    file = BytesIO()
+    with TarWriter(file, "", "", 0o644, encoder=False, mtime=0, check_names=False) as writer:
+        writer.write({name: value for name, value in sample.items() if name == "__key__" or isinstance(value, bytes)})
+    return file.getvalue()
 
 
 def _first_that_is(inputs: Inputs, wanted: str | int) -> dict[str, Any]:

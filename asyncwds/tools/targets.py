@@ -79,6 +79,17 @@ def open_target(url: str, access: Access) -> Output:
     return open_output(url, access)
 
 
+def write_target(url: str, data: bytes, access: Access) -> None:
+    """A small file of a tool, whole or not at all."""
+    output = open_target(url, access)
+    try:
+        output.write(data)
+        output.commit()
+    except BaseException:
+        output.abort()
+        raise
+
+
 def exists(url: str, access: Access) -> bool:
     """Whether there is something that writing would replace. Raises FetchError where that cannot be known."""
     if scheme_of(url) in ("-", "pipe"):

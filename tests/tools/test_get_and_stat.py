@@ -5,6 +5,8 @@ import io
 import json
 import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -93,6 +95,13 @@ def test_commands(tmp_path):
     assert asyncwds("get", shard, "#0").stdout.startswith(b"a/0\tjpg:")
     assert asyncwds("get", shard, "a/2.png").returncode == 2
     assert asyncwds("get", shard, "a/7").returncode == 2
+    one = str(tmp_path / "new" / "one.tar")
+    assert [asyncwds("get", shard, "a/2", "-o", one).returncode for _ in range(2)] == [0, 1]
+    assert asyncwds("get", shard, "a/2", "-o", "-").stdout == Path(one).read_bytes()
+    with tarfile.open(one) as archive:
+        assert [(member.name, member.mtime) for member in archive] == [("a/2.jpg", 0), ("a/2.txt", 0)]
+    assert asyncwds("get", shard, "a/1.txt", "-o", one, "--force").returncode == 0
+    assert Path(one).read_bytes() == b"x"
     lines = asyncwds("stat", shard).stdout.decode().splitlines()
     assert lines[0] == "5 samples in 1 shard"
     assert json.loads(asyncwds("stat", shard, "--json").stdout)["samples"] == 5
