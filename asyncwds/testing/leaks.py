@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 _DESCRIPTORS = Path("/proc/self/fd")
-_PROCESSES = Path("/proc")
+_THREADS = Path("/proc/self/task")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +22,14 @@ class _Held:
     descriptors: frozenset[str]
 
     def beyond(self, other: _Held) -> list[str]:
-        return sorted((self.threads - other.threads) | (self.children - other.children) | (self.descriptors - other.descriptors))
+        processes = {f"process {number} ({_name(number)})" for number in self.children - other.children}
+        return sorted((self.threads - other.threads) | processes | (self.descriptors - other.descriptors))
 
 
 def _held() -> _Held:
     threads = frozenset(f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate())
-    return _Held(threads, frozenset(_children()), frozenset(_descriptors()))
+    # Twice: the kernel's list can miss a process when another one ends meanwhile.
+    return _Held(threads, frozenset(_children()) | frozenset(_children()), frozenset(_descriptors()))
 
 
 def _descriptors() -> list[str]:
@@ -42,19 +43,21 @@ def _descriptors() -> list[str]:
 
 
 def _children() -> list[str]:
+    # Each thread has those that it started. Looking for them among all processes takes 15 ms where there are 150.
     found = []
-    # Not a glob for the files themselves: it looks at each, and raises for a process that ends meanwhile.
-    for folder in _PROCESSES.iterdir() if _PROCESSES.exists() else ():
-        if not folder.name.isdecimal():
-            continue
+    for thread in _THREADS.iterdir() if _THREADS.exists() else ():
         try:
-            # pid (name, which may hold anything) state parent …
-            name, _, rest = (folder / "stat").read_text("utf-8", "replace").rpartition(")")
-        except OSError:  # it ended
+            found += (thread / "children").read_text().split()
+        except OSError:  # it ended, and its children went to another thread
             continue
-        if int(rest.split()[1]) == os.getpid():
-            found.append(f"process {name})")
     return found
+
+
+def _name(process: str) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text("utf-8", "replace").strip()
+    except OSError:  # it ended
+        return "?"
 
 
 class leaks:  # noqa: N801  reads as a verb: `with leaks():`
