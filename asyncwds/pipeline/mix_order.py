@@ -63,7 +63,7 @@ class InTurn:
                 self._turn = (self._turn + 1) % len(left)
                 yield item
             elif self._longest:
-                del left[self._turn]
+                left = self._left = left[: self._turn] + left[self._turn + 1 :]  # states that were given have the old list
                 self._turn %= max(1, len(left))
             else:
                 return
@@ -119,7 +119,7 @@ class ByChance:
                 if item is _END:
                     if not self._longest:
                         return
-                    left.remove(number)
+                    left = self._left = [other for other in left if other != number]  # as above
                     break
                 self._step += 1
                 yield item
