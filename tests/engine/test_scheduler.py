@@ -138,6 +138,7 @@ def tiny_parts_are_split(monkeypatch) -> None:
     monkeypatch.setattr("asyncwds.engine.scheduler.LEAST_SPLIT", 2)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     objects,

@@ -38,10 +38,11 @@ async def keys(fetcher: MemoryFetcher, urls=tuple(OBJECTS), **options) -> list[s
 @pytest.mark.parametrize("sized", [True, False])
 @pytest.mark.parametrize("chunk_bytes", [1, 100, 512, 5000, 1 << 20])
 async def test_every_sample_in_plan_order(ranged, sized, chunk_bytes):
-    urls = ["m0", "m3"] if chunk_bytes == 1 else list(OBJECTS)
-    fetcher = MemoryFetcher(OBJECTS, chunk_bytes=chunk_bytes, ranged=ranged, sized=sized)
-    expected = [key for key in EXPECTED if f"m{key[0]}" in urls]
-    assert await keys(fetcher, urls, prefetch=Prefetch(connections=3, part_bytes=3000)) == expected
+    shards, samples = ((0, 3), 3) if chunk_bytes == 1 else (range(SHARDS), SAMPLES)  # 70 us a chunk
+    objects = {f"m{index}": shard_of(index, samples) for index in shards}
+    fetcher = MemoryFetcher(objects, chunk_bytes=chunk_bytes, ranged=ranged, sized=sized)
+    expected = [f"{index}-{n}" for index in shards for n in range(samples)]
+    assert await keys(fetcher, tuple(objects), prefetch=Prefetch(connections=3, part_bytes=3000)) == expected
 
 
 class Jitter:
