@@ -30,6 +30,7 @@ from asyncwds.cli.ls import list_samples
 from asyncwds.cli.map import map_samples
 from asyncwds.cli.mix import mix
 from asyncwds.cli.proc import proc
+from asyncwds.cli.show import show
 from asyncwds.cli.shuffle import shuffle
 from asyncwds.cli.sort import sort
 from asyncwds.cli.split import split
@@ -87,7 +88,8 @@ def main() -> None:
 
 
 _COMMANDS = (
-    list_samples, get, stat, view_shards, create, cat, split, shuffle, sort, filter_samples, join, mix, proc, map_samples, export,
+    list_samples, show, get, stat, view_shards,
+    create, cat, split, shuffle, sort, filter_samples, join, mix, proc, map_samples, export,
     copy_shards, dedup, diff, verify, video,
     bench, make_index, list_cache, state, demo,
 )  # fmt: skip

@@ -43,6 +43,15 @@ from .proc import proc_samples as proc_samples
 from .processing.command import Command as Command
 from .report import Report as Report
 from .selection import Selection as Selection
+from .show import SamplePreview as SamplePreview
+from .show import preview_sample as preview_sample
+from .show import show_samples as show_samples
+from .showing.drawing import as_blocks as as_blocks
+from .showing.drawing import as_kitty as as_kitty
+from .showing.drawing import as_sixels as as_sixels
+from .showing.terminal import Style as Style
+from .showing.terminal import choose_style as choose_style
+from .showing.terminal import graphics_of as graphics_of
 from .shuffle import shuffle_samples as shuffle_samples
 from .sort import sort_samples as sort_samples
 from .split import split_shards as split_shards

@@ -140,6 +140,6 @@ def test_resumed_in_a_bucket(numbered: Any, tmp_path: Path) -> None:
 
 
 def test_help_shows_two_examples() -> None:
-    for command in ("cat", "split", "filter", "sort", "shuffle"):
+    for command in ("cat", "split", "filter", "sort", "shuffle", "show"):
         done = asyncwds(command, "--help")
         assert done.stdout.count(f"asyncwds {command} ".encode()) >= 2, command
