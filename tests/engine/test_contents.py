@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from asyncwds import Http, Retry
 from asyncwds.engine import HeaderStream
 from asyncwds.errors import NotFoundError, TarHeaderError, TruncatedTarError, WdsError
 from asyncwds.runtime import Counters, KiB
+from asyncwds.settings import Access
 from asyncwds.shards import Shard
 from asyncwds.storage import HttpFetcher, MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, leaks, make_shard
@@ -122,7 +122,7 @@ async def over_http(counters: Counters, **server: Any) -> tuple[Listed, WdsError
     with FaultServer({name: make_shard(samples) for name, samples in SERVED.items()}, **server) as served:
         urls = [served.url(name) for name in SERVED]
         with leaks():
-            return await listed(HttpFetcher(Http(), Retry(), counters), *urls, counters=counters)
+            return await listed(HttpFetcher(Access(), counters), *urls, counters=counters)
 
 
 async def test_over_http_headers_are_fetched_and_payloads_are_not() -> None:

@@ -41,7 +41,7 @@ async def read_in_parts(fetcher: Fetcher, url: str, identity: str | None = None)
 @asynccontextmanager
 async def stores(kind: Callable[..., Any], settings: Any) -> AsyncIterator[Any]:
     async with leaks():
-        transport = Transport(PLAIN, QUICK, Counters())
+        transport = Transport(Access(PLAIN, QUICK), Counters())
         store = kind(settings, transport)
         try:
             yield store
@@ -59,7 +59,7 @@ async def upload(
     kind: Callable[..., Any], settings: Any, url: str, data: bytes, *, commit: bool = True, http: Http = PLAIN
 ) -> None:
     async with leaks():
-        sink = BucketSink(PLAIN, QUICK, partial(kind, settings))
+        sink = BucketSink(Access(PLAIN, QUICK), partial(kind, settings))
         try:
             writing = await sink.open(url)
             try:

@@ -15,7 +15,7 @@ from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, WdsError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.deadlines import Deadlines, TimeLimit
 from asyncwds.runtime.forks import FORKS
-from asyncwds.settings.access import Http, Retry
+from asyncwds.settings.access import Access
 from asyncwds.storage.http.connections import Connector, RequestLimits, RequestSlot, close_session, hang_up
 from asyncwds.storage.http.direct_receive import READ_BUFFER
 from asyncwds.storage.http.exchange import WITHOUT_BODY, Exchange, free, is_redirect, is_success, read_page
@@ -36,8 +36,9 @@ class Transport:
     over a fork mixes up answers. `logins`: the logins of ~/.netrc are for this transport too.
     """
 
-    def __init__(self, http: Http, retry: Retry, counters: Counters, *, logins: bool = True, keep_alive: bool = True) -> None:
-        self.retry = retry
+    def __init__(self, access: Access, counters: Counters, *, logins: bool = True, keep_alive: bool = True) -> None:
+        http = access.http
+        self.retry = access.retry
         self.counters = counters
         self.deadlines = Deadlines()
         self._options = RequestOptions(http, logins=logins)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,10 +37,13 @@ def bucket(
 ) -> Scheme:
     """`make_store` imports what it needs; `http_for` is where the vendor's environment has a say in how requests are made."""
 
+    def access_for(settings: Any, access: Access) -> Access:
+        return replace(access, http=http_for(settings, access.http))
+
     def reader(settings: Any, access: Access, counters: Counters) -> Fetcher:
         from asyncwds.storage.stores.fetcher import HttpFetcher  # noqa: PLC0415 - it brings aiohttp, 150 ms
 
-        return HttpFetcher(http_for(settings, access.http), access.retry, counters, partial(make_store, settings))
+        return HttpFetcher(access_for(settings, access), counters, partial(make_store, settings))
 
     def writer(settings: Any, access: Access, thread: BlockingPool) -> Sink:
         from asyncwds.storage.stores.sink import BucketSink  # noqa: PLC0415 - as above
@@ -51,12 +55,12 @@ def bucket(
             assert isinstance(store, Uploader)
             return store
 
-        return BucketSink(http_for(settings, access.http), access.retry, make_uploader)
+        return BucketSink(access_for(settings, access), make_uploader)
 
     def lister(settings: Any, access: Access) -> Lister:
         from asyncwds.storage.stores.lister import StoreLister  # noqa: PLC0415 - as above
 
-        return StoreLister(http_for(settings, access.http), access.retry, partial(make_store, settings))
+        return StoreLister(access_for(settings, access), partial(make_store, settings))
 
     return Scheme(
         names=names,

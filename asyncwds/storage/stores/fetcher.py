@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from asyncwds.errors import ThrottledError, WdsError
 from asyncwds.runtime.counters import Counters
-from asyncwds.settings.access import Http, Retry
+from asyncwds.settings.access import Access
 from asyncwds.storage.base import AcceptsHints, ObjectRange
 from asyncwds.storage.http.body import HttpBody
 from asyncwds.storage.http.exchange import Exchange
@@ -27,10 +27,8 @@ class HttpFetcher:
     One answer per `open`, checked and never repeated: `Retrying` does that.
     """
 
-    def __init__(
-        self, http: Http, retry: Retry, counters: Counters, make_store: Callable[[Transport], ObjectStore] = WebStore
-    ) -> None:
-        self._transport = Transport(http, retry, counters, logins=make_store is WebStore)
+    def __init__(self, access: Access, counters: Counters, make_store: Callable[[Transport], ObjectStore] = WebStore) -> None:
+        self._transport = Transport(access, counters, logins=make_store is WebStore)
         self.store = make_store(self._transport)
 
     def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> HttpRead:

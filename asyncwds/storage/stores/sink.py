@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from asyncwds.runtime.counters import Counters
-from asyncwds.settings.access import Http, Retry
+from asyncwds.settings.access import Access
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import Uploader
 from asyncwds.storage.sink import Upload
@@ -14,8 +14,8 @@ from asyncwds.storage.sink import Upload
 class BucketSink:
     """Uploads to a store that `make_store` makes."""
 
-    def __init__(self, http: Http, retry: Retry, make_store: Callable[[Transport], Uploader]) -> None:
-        self._transport = Transport(http, retry, Counters(), logins=False)
+    def __init__(self, access: Access, make_store: Callable[[Transport], Uploader]) -> None:
+        self._transport = Transport(access, Counters(), logins=False)
         self._store = make_store(self._transport)
 
     async def open(self, url: str) -> Upload:

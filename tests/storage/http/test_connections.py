@@ -13,8 +13,9 @@ import aiohttp
 import pytest
 import trustme
 
-from asyncwds import Http, Retry
+from asyncwds import Http
 from asyncwds.runtime import BlockingPool, Counters, MiB
+from asyncwds.settings import Access
 from asyncwds.storage import HttpSink, StoreRequest, Transport, WebStore
 from asyncwds.storage.http.connections import Connector
 from asyncwds.testing import leaks
@@ -53,7 +54,7 @@ def deaf_with_tls(tmp_path: Path) -> Iterator[tuple[str, Http]]:
 
 
 async def by_transport(url: str, http: Http) -> None:
-    transport = Transport(http, Retry(), Counters())
+    transport = Transport(Access(http), Counters())
     try:
         await transport.send(WebStore(transport), StoreRequest("PUT", url, body=bytes(16 * MiB)))
     finally:
@@ -62,7 +63,7 @@ async def by_transport(url: str, http: Http) -> None:
 
 async def by_sink(url: str, http: Http) -> None:
     with BlockingPool("test") as thread:
-        sink = HttpSink(http, Retry(), thread)
+        sink = HttpSink(Access(http), thread)
         upload = await sink.open(url)
         try:
             await upload.write(bytes(16 * MiB))

@@ -12,6 +12,7 @@ import uvloop
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime import Counters
+from asyncwds.settings import Access
 from asyncwds.storage import HttpFetcher, ObjectRange
 from asyncwds.testing import Fault, FaultServer, check_fetcher, leaks, read
 
@@ -30,7 +31,7 @@ async def fetched(fetcher: HttpFetcher, url: str) -> bytes:
 
 
 async def test_the_connection_is_used_again_once_the_body_is_there(server: FaultServer) -> None:
-    fetcher = HttpFetcher(PLAIN, Retry(), Counters())
+    fetcher = HttpFetcher(Access(PLAIN), Counters())
     async with leaks():
         for _ in range(5):
             assert await fetched(fetcher, server.url("a.tar")) == DATA
@@ -39,7 +40,7 @@ async def test_the_connection_is_used_again_once_the_body_is_there(server: Fault
 
 
 async def test_a_connection_that_is_left_early_is_not_used_again_and_nothing_more_is_written(server: FaultServer) -> None:
-    fetcher = HttpFetcher(PLAIN, Retry(), Counters())
+    fetcher = HttpFetcher(Access(PLAIN), Counters())
     buffer = memoryview(bytearray(len(DATA)))
     async with fetcher.open(ObjectRange(server.url("a.tar"), 0, len(DATA)), buffer=buffer) as body:
         assert await anext(aiter(body))
@@ -52,7 +53,7 @@ async def test_a_connection_that_is_left_early_is_not_used_again_and_nothing_mor
 
 async def test_surplus_bytes_never_reach_the_next_answer(server: FaultServer) -> None:
     server.add(Fault(extra_bytes=100_000, times=1))
-    fetcher = HttpFetcher(PLAIN, Retry(), Counters())
+    fetcher = HttpFetcher(Access(PLAIN), Counters())
     assert await fetched(fetcher, server.url("a.tar")) == DATA
     for _ in range(3):
         try:
@@ -64,7 +65,7 @@ async def test_surplus_bytes_never_reach_the_next_answer(server: FaultServer) ->
 
 async def test_few_bytes_are_handed_on_without_waiting_for_many(server: FaultServer) -> None:
     server.add(Fault(stall_at=1_000_000))
-    fetcher = HttpFetcher(PLAIN, Retry(stall_timeout=0.5), Counters())
+    fetcher = HttpFetcher(Access(PLAIN, Retry(stall_timeout=0.5)), Counters())
     got = 0
     buffer = memoryview(bytearray(len(DATA)))
     with pytest.raises(FetchError, match="stalled"):
@@ -77,7 +78,7 @@ async def test_few_bytes_are_handed_on_without_waiting_for_many(server: FaultSer
 
 async def test_what_came_before_a_reset_is_handed_on_before_the_error(server: FaultServer) -> None:
     server.add(Fault(reset_at=1_234_567))
-    fetcher = HttpFetcher(PLAIN, Retry(), Counters())
+    fetcher = HttpFetcher(Access(PLAIN), Counters())
     buffer = memoryview(bytearray(len(DATA)))
     got = b""
     with pytest.raises(FetchError):
@@ -94,7 +95,7 @@ async def test_over_tls(tmp_path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with FaultServer({"a.tar": DATA}, ssl_context=context) as server:
-        fetcher = HttpFetcher(Http(trust_env=False, ca_file=str(tmp_path / "ca.pem")), Retry(), Counters())
+        fetcher = HttpFetcher(Access(Http(trust_env=False, ca_file=str(tmp_path / "ca.pem"))), Counters())
         for _ in range(3):
             assert await fetched(fetcher, server.url("a.tar")) == DATA
         await fetcher.aclose()
@@ -108,11 +109,11 @@ def test_on_each_kind_of_loop(server: FaultServer, new_loop) -> None:
         return server.url(name)
 
     async def main() -> None:
-        first = HttpFetcher(PLAIN, Retry(), Counters())
+        first = HttpFetcher(Access(PLAIN), Counters())
         await read(first, server.url("a.tar"))  # uvloop keeps a descriptor from now on
         await first.aclose()
         async with leaks():
-            await check_fetcher(lambda: HttpFetcher(PLAIN, Retry(), Counters()), put)
+            await check_fetcher(lambda: HttpFetcher(Access(PLAIN), Counters()), put)
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())

@@ -27,6 +27,7 @@ from asyncwds.errors import (
     ThrottledError,
 )
 from asyncwds.runtime import Counters
+from asyncwds.settings import Access
 from asyncwds.storage import Answer, HttpFetcher, ObjectRange, Retrying
 from asyncwds.testing import Fault, FaultServer, ForwardProxy, leaks, read
 
@@ -73,7 +74,7 @@ async def fetch(
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    fetcher = Retrying(HttpFetcher(http, retry, counters), retry, counters, sleep=sleep, now=lambda: sum(pauses))
+    fetcher = Retrying(HttpFetcher(Access(http, retry), counters), retry, counters, sleep=sleep, now=lambda: sum(pauses))
     try:
         async with leaks():
             answer, data = await read(fetcher, url, start, stop, identity, lent=lent.get())
@@ -217,7 +218,7 @@ async def test_fault_02_resets_and_early_leaving_over_tls(secure: FaultServer, t
     secure.add(Fault(reset_at=100_000, times=1))
     http = replace(PLAIN, ca_file=tls.ca_file)
     assert (await fetch(secure.url("a.tar"), http=http)).data == DATA
-    fetcher = HttpFetcher(http, QUICK, Counters())
+    fetcher = HttpFetcher(Access(http, QUICK), Counters())
     async with leaks():
         async with fetcher.open(ObjectRange(secure.url("a.tar"))) as body:
             await anext(aiter(body))
@@ -479,7 +480,7 @@ async def test_fault_09_what_came_before_the_end_of_the_connection_is_given_out_
     server: FaultServer, fault: Fault, size: int
 ) -> None:
     server.add(fault)
-    fetcher = HttpFetcher(PLAIN, QUICK, Counters())
+    fetcher = HttpFetcher(Access(PLAIN, QUICK), Counters())
     buffer = memoryview(bytearray(lent.get())) if lent.get() else None
     got = bytearray()
     async with fetcher.open(ObjectRange(server.url("a.tar"), 0, 300_000), buffer=buffer) as body:
@@ -560,7 +561,7 @@ async def test_fault_11_a_stall_at_every_attempt(server: FaultServer, fault: Fau
 async def test_fault_11_a_reader_that_takes_its_time_is_no_stall(server: FaultServer) -> None:
     server.put("big.tar", DATA * 20)
     counters = Counters()
-    fetcher = HttpFetcher(PLAIN, replace(QUICK, stall_timeout=0.5), counters)
+    fetcher = HttpFetcher(Access(PLAIN, replace(QUICK, stall_timeout=0.5)), counters)
     received = bytearray()
     async with fetcher.open(ObjectRange(server.url("big.tar"))) as body:
         async for chunk in body:
@@ -739,7 +740,7 @@ async def test_fault_16_a_page_in_place_of_the_object_is_left_to_the_tar_layer(s
 async def test_fault_17_connections_that_are_not_kept(server: FaultServer, fault: Fault) -> None:
     server.add(fault)
     counters = Counters()
-    fetcher = Retrying(HttpFetcher(PLAIN, QUICK, counters), QUICK, counters)
+    fetcher = Retrying(HttpFetcher(Access(PLAIN, QUICK), counters), QUICK, counters)
     for start in range(0, 50_000, 10_000):
         assert (await read(fetcher, server.url("a.tar"), start, start + 10_000))[1] == DATA[start : start + 10_000]
     await fetcher.aclose()
@@ -747,7 +748,7 @@ async def test_fault_17_connections_that_are_not_kept(server: FaultServer, fault
 
 async def test_fault_17_connections_that_close_while_they_are_idle(server: FaultServer) -> None:
     counters = Counters()
-    fetcher = HttpFetcher(PLAIN, QUICK, counters)
+    fetcher = HttpFetcher(Access(PLAIN, QUICK), counters)
     assert (await read(fetcher, server.url("a.tar")))[1] == DATA
     address = (server.host, server.port)
     server.__exit__()

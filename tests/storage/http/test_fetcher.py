@@ -12,6 +12,7 @@ import pytest
 from asyncwds import Http, Retry
 from asyncwds.errors import BridgeError, FetchError, ShortBodyError
 from asyncwds.runtime import Counters
+from asyncwds.settings import Access
 from asyncwds.storage import Fetcher, Hedged, HttpFetcher, ObjectRange, Retrying
 from asyncwds.testing import CHECKS, Fault, FaultServer, leaks, read
 
@@ -27,7 +28,7 @@ def server() -> Iterator[FaultServer]:
 
 
 def bare(counters: Counters) -> Fetcher:
-    return HttpFetcher(PLAIN, QUICK, counters)
+    return HttpFetcher(Access(PLAIN, QUICK), counters)
 
 
 def retrying(counters: Counters) -> Fetcher:
@@ -74,7 +75,7 @@ async def pass_check(make: Callable, check: Callable, fault: Fault) -> None:
 
 async def test_counters(server: FaultServer) -> None:
     counters = Counters()
-    async with aclosing(HttpFetcher(PLAIN, QUICK, counters)) as fetcher:
+    async with aclosing(HttpFetcher(Access(PLAIN, QUICK), counters)) as fetcher:
         await read(fetcher, server.url("a.tar"), 0, 1000)
         await read(fetcher, server.url("a.tar"), 1000, 5000)
         with pytest.raises(FetchError):
@@ -84,7 +85,7 @@ async def test_counters(server: FaultServer) -> None:
 
 
 async def test_one_connection_serves_one_request_after_another(server: FaultServer) -> None:
-    async with aclosing(HttpFetcher(PLAIN, QUICK, Counters())) as fetcher:
+    async with aclosing(HttpFetcher(Access(PLAIN, QUICK), Counters())) as fetcher:
         for start in range(0, 10_000, 1000):
             await read(fetcher, server.url("a.tar"), start, start + 1000)
     assert server.counters.connections_made == 1
@@ -92,7 +93,7 @@ async def test_one_connection_serves_one_request_after_another(server: FaultServ
 
 async def test_as_many_connections_as_are_asked_for(server: FaultServer) -> None:
     server.add(Fault(stall_headers=True))
-    async with aclosing(HttpFetcher(PLAIN, replace(QUICK, connect_timeout=60, stall_timeout=60), Counters())) as fetcher:
+    async with aclosing(HttpFetcher(Access(PLAIN, replace(QUICK, connect_timeout=60, stall_timeout=60)), Counters())) as fetcher:
         reading = [asyncio.create_task(read(fetcher, server.url("a.tar"))) for _ in range(150)]
         while server.counters.in_flight < 150:  # noqa: ASYNC110  the server lives in a thread of its own
             await asyncio.sleep(0.01)
@@ -102,7 +103,7 @@ async def test_as_many_connections_as_are_asked_for(server: FaultServer) -> None
 
 
 async def test_an_empty_object_is_empty_from_any_byte(server: FaultServer) -> None:
-    async with aclosing(HttpFetcher(PLAIN, QUICK, Counters())) as fetcher:
+    async with aclosing(HttpFetcher(Access(PLAIN, QUICK), Counters())) as fetcher:
         for start in (0, 10):
             answer, data = await read(fetcher, server.url("empty.tar"), start)
             assert (answer.start, answer.total, answer.ranged, data) == (start, 0, True, b"")
@@ -110,21 +111,21 @@ async def test_an_empty_object_is_empty_from_any_byte(server: FaultServer) -> No
 
 @pytest.mark.parametrize(("start", "stop"), [(len(DATA), None), (len(DATA), len(DATA) + 10), (10, 10)])
 async def test_ranges_without_a_byte(server: FaultServer, start: int, stop: int | None) -> None:
-    async with aclosing(HttpFetcher(PLAIN, QUICK, Counters())) as fetcher:
+    async with aclosing(HttpFetcher(Access(PLAIN, QUICK), Counters())) as fetcher:
         answer, data = await read(fetcher, server.url("a.tar"), start, stop)
         assert (answer.start, answer.total, data) == (start, len(DATA), b"")
 
 
 async def test_416_for_a_byte_that_is_there_is_an_error(server: FaultServer) -> None:
     server.add(Fault(status=416, headers={"Content-Range": "bytes */300000"}))
-    async with aclosing(HttpFetcher(PLAIN, QUICK, Counters())) as fetcher:
+    async with aclosing(HttpFetcher(Access(PLAIN, QUICK), Counters())) as fetcher:
         with pytest.raises(FetchError, match="416"):
             await read(fetcher, server.url("a.tar"), 10, 20)
 
 
 async def test_every_resume_is_the_wrappers_business(server: FaultServer) -> None:
     server.add(Fault(cut_at=1000))
-    async with aclosing(HttpFetcher(PLAIN, QUICK, Counters())) as fetcher:
+    async with aclosing(HttpFetcher(Access(PLAIN, QUICK), Counters())) as fetcher:
         received = b""
         with pytest.raises(ShortBodyError) as caught:
             async with fetcher.open(ObjectRange(server.url("a.tar"))) as body:
@@ -136,7 +137,7 @@ async def test_every_resume_is_the_wrappers_business(server: FaultServer) -> Non
 
 async def test_escapes_and_odd_characters_in_a_url(server: FaultServer) -> None:
     server.put("a b+c/ü.tar", DATA)
-    async with aclosing(HttpFetcher(PLAIN, QUICK, Counters())) as fetcher:
+    async with aclosing(HttpFetcher(Access(PLAIN, QUICK), Counters())) as fetcher:
         for name in ("a b+c/ü.tar", "a%20b+c/%C3%BC.tar", "%61%20b%2Bc/%c3%bc.tar"):
             assert (await read(fetcher, server.url() + name, 0, 10))[1] == DATA[:10]
         assert server.requests[-1].target == "/%61%20b%2Bc/%c3%bc.tar"
@@ -156,7 +157,7 @@ def in_a_child(function: Callable[[], object]) -> bool:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12+ warns that forking with threads is dangerous
 def test_fault_34_after_a_fork_it_refuses_to_work(server: FaultServer) -> None:
-    used, unused = HttpFetcher(PLAIN, QUICK, Counters()), HttpFetcher(PLAIN, QUICK, Counters())
+    used, unused = HttpFetcher(Access(PLAIN, QUICK), Counters()), HttpFetcher(Access(PLAIN, QUICK), Counters())
 
     async def refuse() -> None:
         with pytest.raises(BridgeError, match="forked"):
@@ -176,7 +177,7 @@ def test_fault_34_after_a_fork_it_refuses_to_work(server: FaultServer) -> None:
 
 async def test_a_fetcher_that_was_never_used_has_nothing_to_close() -> None:
     async with leaks():
-        await HttpFetcher(PLAIN, QUICK, Counters()).aclose()
+        await HttpFetcher(Access(PLAIN, QUICK), Counters()).aclose()
 
 
 STAGES = {

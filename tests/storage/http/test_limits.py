@@ -9,6 +9,7 @@ import pytest
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError, SpecError
 from asyncwds.runtime import Counters
+from asyncwds.settings import Access
 from asyncwds.storage import HttpFetcher, Retrying
 from asyncwds.storage.http.connections import RequestLimits
 from asyncwds.testing import Fault, FaultServer, read
@@ -81,7 +82,7 @@ async def test_requests_to_one_host_are_bounded_wherever_they_were_redirected() 
     data = bytes(1000)
     with FaultServer({"a": data}, first_byte_delay=0.02) as target, FaultServer({"a": b""}) as gateway:
         gateway.add(Fault(redirect_to=target.url("a")))
-        fetcher = HttpFetcher(Http(trust_env=False, connections_per_host=2), Retry(), Counters())
+        fetcher = HttpFetcher(Access(Http(trust_env=False, connections_per_host=2)), Counters())
         answers = await asyncio.gather(*(read(fetcher, gateway.url("a")) for _ in range(12)))
         await fetcher.aclose()
     assert {found for _, found in answers} == {data}
@@ -92,7 +93,7 @@ async def test_requests_to_one_host_are_bounded_wherever_they_were_redirected() 
 async def test_what_requests_wait_is_counted() -> None:
     counters = Counters()
     with FaultServer({"a": bytes(1000)}) as server:
-        fetcher = HttpFetcher(Http(trust_env=False, requests_per_second=20), Retry(), counters)
+        fetcher = HttpFetcher(Access(Http(trust_env=False, requests_per_second=20)), counters)
         await asyncio.gather(*(read(fetcher, server.url("a")) for _ in range(4)))
         await fetcher.aclose()
     # The second, third and fourth wait for 1, 2 and 3 turns, less what it took to come to that.
@@ -116,7 +117,7 @@ def test_after_a_failure_the_address_is_looked_up_again(fault: Fault, lent: int)
 
     async def lookups(host: str) -> int:
         counters = Counters()
-        http = HttpFetcher(Http(trust_env=False), IMPATIENT, counters)
+        http = HttpFetcher(Access(Http(trust_env=False), IMPATIENT), counters)
         fetcher = Retrying(http, IMPATIENT, counters)
         url = server.url("a").replace("127.0.0.1", host)
         assert (await read(fetcher, url))[1] == bytes(300_000)
@@ -134,7 +135,7 @@ def test_after_a_failure_the_address_is_looked_up_again(fault: Fault, lent: int)
 def test_a_connection_that_fails_asks_for_the_address_again() -> None:
     async def attempts() -> int:
         counters = Counters()
-        fetcher = HttpFetcher(Http(trust_env=False), Retry(), counters)
+        fetcher = HttpFetcher(Access(Http(trust_env=False)), counters)
         for _ in range(2):
             with pytest.raises(FetchError):
                 await read(fetcher, f"http://localhost:{port}/a")

@@ -13,6 +13,7 @@ from nginx import Nginx
 from asyncwds import Http, Retry
 from asyncwds.errors import ChangedError, FetchError, NotFoundError
 from asyncwds.runtime import Counters
+from asyncwds.settings import Access
 from asyncwds.storage import Fetcher, HttpFetcher, Retrying
 from asyncwds.testing import CHECKS, read
 
@@ -31,7 +32,7 @@ def name(nginx: Nginx) -> str:
 
 @asynccontextmanager
 async def open_fetcher(counters: Counters, retry: Retry = QUICK, http: Http | None = None) -> AsyncIterator[Fetcher]:
-    fetcher = Retrying(HttpFetcher(http or Http(), retry, counters), retry, counters)
+    fetcher = Retrying(HttpFetcher(Access(http or Http(), retry), counters), retry, counters)
     try:
         yield fetcher
     finally:

@@ -21,6 +21,7 @@ import asyncwds as wds
 from asyncwds import Azure, Http
 from asyncwds.errors import AccessError, ChangedError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime import Counters
+from asyncwds.settings import Access
 from asyncwds.storage import AzureStore, StoreRequest, StoreResponse, Transport
 from asyncwds.storage.stores.azure.auth import Login, login, shared_key
 from asyncwds.storage.stores.azure.store import ObjectAddress, endpoint_url, parse_address
@@ -354,7 +355,7 @@ def test_shared_key_is_what_the_vendors_library_signs(path: str) -> None:
 
 
 def test_an_account_without_public_access_is_an_access_error() -> None:
-    store = AzureStore(Azure(anonymous=True), Transport(PLAIN, QUICK, Counters()))
+    store = AzureStore(Azure(anonymous=True), Transport(Access(PLAIN, QUICK), Counters()))
     page = b"<Error><Code>PublicAccessNotPermitted</Code><Message>Public access is not permitted on this account.</Message></Error>"
     error = store.error_for(StoreRequest("GET", "az://c/b"), StoreResponse(409, {}, page))
     assert isinstance(error, AccessError)

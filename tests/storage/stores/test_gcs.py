@@ -25,6 +25,7 @@ import asyncwds as wds
 from asyncwds import GCS
 from asyncwds.errors import AccessError, ChangedError, ChecksumError, FetchError, NotFoundError, SpecError
 from asyncwds.runtime import Counters
+from asyncwds.settings import Access
 from asyncwds.storage import GcsStore, SignedRequest, Transport
 from asyncwds.storage.stores.gcs.auth import Token
 from asyncwds.testing import CHECKS, make_samples, make_shard, read
@@ -387,7 +388,7 @@ async def test_fault_26_on_the_callers_own_loop(bucket: Bucket, gate: Gate) -> N
     ],
 )
 async def test_checksums_are_read_from_headers(headers: Mapping[str, str], expected: str | None) -> None:
-    transport = Transport(PLAIN, QUICK, Counters())
+    transport = Transport(Access(PLAIN, QUICK), Counters())
     store = GcsStore(GCS(anonymous=True), transport)
     assert store.metadata(SignedRequest("https://host/", {}), headers).checksum == expected
     await store.aclose()

@@ -175,7 +175,7 @@ async def test_fault_33_a_clock_that_is_wrong(
         return S3Store(store.settings(), transport, now=lambda: time.time() + 3600 * hours)
 
     async with leaks():
-        fetcher = HttpFetcher(Http(), QUICK, counters, make_store)
+        fetcher = HttpFetcher(Access(Http(), QUICK), counters, make_store)
         assert (await read(fetcher, url))[1] == DATA
         assert counters.requests == 2
         assert (await read(fetcher, url, 10, 20))[1] == DATA[10:20]

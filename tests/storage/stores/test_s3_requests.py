@@ -131,7 +131,7 @@ def test_acceleration_and_fips_exclude_each_other(tmp_path: Path, monkeypatch: p
 
 
 async def signed(call: StoreRequest, settings: S3) -> tuple[str, dict[str, str]]:
-    transport = Transport(Http(), Retry(), Counters())
+    transport = Transport(Access(), Counters())
     store = S3Store(settings, transport)
     request = await store.sign(call)
     await store.aclose()

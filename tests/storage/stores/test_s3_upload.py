@@ -22,6 +22,7 @@ from webapps import serve
 from asyncwds import S3, AsyncShardWriter, Http, Retry, ShardWriter, TarWriter, WebDataset, gopen
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, SpecError
 from asyncwds.runtime import MiB
+from asyncwds.settings import Access
 from asyncwds.storage import BucketSink, S3Store
 from asyncwds.testing import Fault, FaultServer, leaks, make_samples
 
@@ -43,7 +44,7 @@ def prefix() -> str:
 
 
 async def upload(url: str, data: bytes, settings: S3, retry: Retry = QUICK) -> None:
-    sink = BucketSink(Http(), retry, partial(S3Store, settings))
+    sink = BucketSink(Access(Http(), retry), partial(S3Store, settings))
     writing = await sink.open(url)
     try:
         for start in range(0, len(data), MiB):

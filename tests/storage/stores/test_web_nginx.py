@@ -12,6 +12,7 @@ from nginx import Nginx
 from asyncwds import Http, Retry
 from asyncwds.errors import FetchError
 from asyncwds.runtime import BlockingPool, MiB
+from asyncwds.settings import Access
 from asyncwds.storage import HttpSink, Upload
 from asyncwds.testing import leaks
 
@@ -28,7 +29,7 @@ def name() -> str:
 async def opened(url: str, http: Http | None = None) -> AsyncIterator[Upload]:
     async with leaks():
         with BlockingPool("test") as thread:
-            sink = HttpSink(http or Http(), QUICK, thread)
+            sink = HttpSink(Access(http or Http(), QUICK), thread)
             try:
                 upload = await sink.open(url)
                 try:

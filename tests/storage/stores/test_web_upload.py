@@ -15,6 +15,7 @@ import pytest
 from asyncwds import Http, Retry
 from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, NotFoundError, ThrottledError
 from asyncwds.runtime import BlockingPool, MiB
+from asyncwds.settings import Access
 from asyncwds.storage import HttpSink, Spool, Upload
 from asyncwds.testing import Fault, FaultServer, leaks
 
@@ -34,7 +35,7 @@ def bucket() -> Any:
 async def opened(url: str, retry: Retry = QUICK, http: Http | None = None) -> AsyncIterator[Upload]:
     async with leaks():
         with BlockingPool("test") as thread:
-            sink = HttpSink(http or Http(), retry, thread)
+            sink = HttpSink(Access(http or Http(), retry), thread)
             try:
                 upload = await sink.open(url)
                 try:
@@ -79,7 +80,7 @@ async def test_fault_01_a_server_that_is_away_and_comes_back(pieces: list[bytes]
     with FaultServer({}, writable=True) as gone:
         url = gone.url("a")
     with BlockingPool("test") as thread:
-        sink = HttpSink(Http(), Retry(backoff=0.01, backoff_max=0.1), thread)
+        sink = HttpSink(Access(Http(), Retry(backoff=0.01, backoff_max=0.1)), thread)
         upload = await sink.open(url)
         for piece in pieces:
             await upload.write(piece)
@@ -119,7 +120,7 @@ async def test_aborted_nothing_is_visible(bucket: FaultServer) -> None:
 async def test_dropped_nothing_is_visible(bucket: FaultServer) -> None:
     async with leaks():
         with BlockingPool("test") as thread:
-            sink = HttpSink(Http(), QUICK, thread)
+            sink = HttpSink(Access(Http(), QUICK), thread)
             upload = await sink.open(bucket.url("a"))
             for piece in PIECES:
                 await upload.write(piece)
@@ -196,7 +197,7 @@ async def test_a_success_before_the_end_is_none(bucket: FaultServer) -> None:
 
 async def test_uploads_that_wait_for_one_writer_do_not_wait_for_each_other(bucket: FaultServer) -> None:
     with BlockingPool("test") as thread:
-        sink = HttpSink(Http(connections_per_host=1), QUICK, thread)
+        sink = HttpSink(Access(Http(connections_per_host=1), QUICK), thread)
         first, second = await sink.open(bucket.url("a")), await sink.open(bucket.url("b"))
         for piece in PIECES:
             await first.write(piece)

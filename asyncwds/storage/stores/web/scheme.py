@@ -17,21 +17,21 @@ def _reader(settings: None, access: Access, counters: Counters) -> Fetcher:
     from asyncwds.storage.stores.fetcher import HttpFetcher  # noqa: PLC0415 - it brings aiohttp, 150 ms
 
     del settings
-    return HttpFetcher(access.http, access.retry, counters)
+    return HttpFetcher(access, counters)
 
 
 def _writer(settings: None, access: Access, thread: BlockingPool) -> Sink:
     from asyncwds.storage.stores.web.upload import HttpSink  # noqa: PLC0415 - as above
 
     del settings
-    return HttpSink(access.http, access.retry, thread)
+    return HttpSink(access, thread)
 
 
 def _lister(settings: None, access: Access) -> Lister:
     from asyncwds.storage.stores.lister import StoreLister  # noqa: PLC0415 - as above
 
     del settings
-    return StoreLister(access.http, access.retry)
+    return StoreLister(access)
 
 
 def _layers(settings: None) -> Layers:

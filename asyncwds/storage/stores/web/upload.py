@@ -8,7 +8,7 @@ import weakref
 from asyncwds.errors import FetchError
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.counters import Counters
-from asyncwds.settings.access import Http, Retry
+from asyncwds.settings.access import Access
 from asyncwds.storage.http.request_options import http_url
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.local.spool import Spool
@@ -23,9 +23,9 @@ _WANTS_LENGTH = frozenset({400, 411, 501})
 class HttpSink:
     """Uploads with PUT. `thread` has a single thread, for the temporary files."""
 
-    def __init__(self, http: Http, retry: Retry, thread: BlockingPool) -> None:
+    def __init__(self, access: Access, thread: BlockingPool) -> None:
         # An upload is long, and what a kept connection saves is not worth the uploads that find it closed.
-        self._transport = Transport(http, retry, Counters(), keep_alive=False)
+        self._transport = Transport(access, Counters(), keep_alive=False)
         self._api = ApiClient(self._transport, WebStore(self._transport))
         self._thread = thread
 
