@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from collections.abc import Collection
 from contextlib import suppress
@@ -12,6 +10,7 @@ from typing import IO, Any, Literal, Self
 from asyncwds import checks
 from asyncwds.errors import FetchError, FetchTimeoutError, SpecError
 from asyncwds.runtime.security import secure_mode
+from asyncwds.storage.local.shell import kill_session, require_stream
 
 
 class Pipe:
@@ -55,7 +54,7 @@ class Pipe:
         kw["stdout" if self._reads else "stdin"] = subprocess.PIPE
         kw["start_new_session"] = True  # so that it can be killed with its children
         self.proc = subprocess.Popen(*args, **kw)  # noqa: S603 - running commands is its purpose
-        self.stream: IO[bytes] = _require_stream(self.proc.stdout if self._reads else self.proc.stdin)
+        self.stream: IO[bytes] = require_stream(self.proc.stdout if self._reads else self.proc.stdin)
 
     @property
     def closed(self) -> bool:
@@ -114,8 +113,7 @@ class Pipe:
     def kill(self) -> None:
         """Ends the command and what it started, if it still runs. May be called while another thread reads."""
         if self.proc.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.proc.pid, signal.SIGKILL)
+            kill_session(self.proc)
             self.proc.wait()
 
     @property
@@ -140,11 +138,6 @@ class Pipe:
 
     def __repr__(self) -> str:
         return f"<Pipe {self._command!r}>"
-
-
-def _require_stream(stream: IO[bytes] | None) -> IO[bytes]:
-    assert stream is not None
-    return stream
 
 
 def shell(url: str, mode: str = "rb", bufsize: int = 8192, **_: Any) -> Pipe:

@@ -6,20 +6,15 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import signal
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from typing import IO
 
-from asyncwds.errors import FetchError, SpecError, redact
 from asyncwds.runtime.counters import Counters
 from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody
-from asyncwds.storage.local.readiness import PIPE_BYTES, is_ready, read_when_ready, translate_os_error
-
-TAIL_BYTES = 2000
-"""How much of the end of a command's stderr is kept."""
+from asyncwds.storage.local.readiness import PIPE_BYTES, is_ready, read_when_ready
+from asyncwds.storage.local.shell import TAIL_BYTES, exit_error, kill_session, require_stream, start_shell
 
 
 class PipeFetcher:
@@ -65,9 +60,9 @@ class _Command:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._process = _start(url)
-        self.output = _require_stream(self._process.stdout)
-        self._errors = _require_stream(self._process.stderr)
+        self._process = start_shell(url, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.output = require_stream(self._process.stdout)
+        self._errors = require_stream(self._process.stderr)
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):  # there is a bound on all pipes of a user together
                 fcntl.fcntl(self.output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -83,20 +78,14 @@ class _Command:
             return
         while is_ready(self._errors.fileno()) and self._listen():
             pass
-        ended = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
-        said_last = redact(self._tail.decode(errors="replace").strip())
-        raise FetchError(
-            f"the command {ended}" + (f": {said_last}" if said_last else ""), url=self.url, offset=position, status=status
-        )
+        raise exit_error(self.url, status, "failed with", self._tail, position)
 
     async def end(self) -> None:
         """Kills what still runs and frees everything."""
         self._loop.remove_reader(self._errors.fileno())
         try:
             if self._process.returncode is None:
-                # Not yet waited for, so its number still is its own, and that of its group.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
+                kill_session(self._process)
                 await self._exit()
         finally:
             if self._process.returncode is None:  # cancelled once more; a killed process ends within milliseconds
@@ -116,29 +105,3 @@ class _Command:
         if not said:
             self._loop.remove_reader(self._errors.fileno())
         return bool(said)
-
-
-def _start(url: str) -> subprocess.Popen[bytes]:
-    command = url.partition(":")[2]
-    if not command.strip():
-        raise SpecError("pipe: without a command", url=url)
-    try:
-        # A session of its own: it can be killed with its children, and asks no terminal for a password for ever.
-        return subprocess.Popen(  # noqa: S602 - running the user's command is what pipe: is for
-            command,
-            shell=True,
-            bufsize=0,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise translate_os_error(error, url) from error
-    except ValueError as error:  # a zero byte
-        raise SpecError(f"no usable command: {error}", url=url) from error
-
-
-def _require_stream(stream: IO[bytes] | None) -> IO[bytes]:
-    assert stream is not None
-    return stream

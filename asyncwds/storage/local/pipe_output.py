@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import tempfile
 import weakref
 from contextlib import suppress
 from typing import IO
 
-from asyncwds.errors import FetchError, SpecError, redact
+from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.closing import clean_up_undisturbed
-from asyncwds.storage.local.pipe import TAIL_BYTES
 from asyncwds.storage.local.readiness import translate_os_error
+from asyncwds.storage.local.shell import TAIL_BYTES, exit_error, kill_session, start_shell
 
 
 class PipeOutput:
@@ -26,27 +25,12 @@ class PipeOutput:
     def __init__(self, url: str) -> None:
         self._url = url
         self._position = 0
-        command = url.partition(":")[2]
-        if not command.strip():
-            raise SpecError("pipe: without a command", url=url)
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_free`; a pipe would have to be read meanwhile
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_abort`; a pipe would have to be read meanwhile
         try:
-            # A session of its own, as for commands that are read from.
-            self._process = subprocess.Popen(  # noqa: S602 - running the user's command is what pipe: is for
-                command,
-                shell=True,
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=self._said,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
+            self._process = start_shell(url, stdin=subprocess.PIPE, stdout=self._said, stderr=subprocess.STDOUT)
+        except WdsError:
             self._said.close()
-            raise translate_os_error(error, url) from error
-        except ValueError as error:  # a zero byte
-            self._said.close()
-            raise SpecError(f"no usable command: {error}", url=url) from error
+            raise
         self._aborted = weakref.finalize(self, _abort, self._process, self._said, os.getpid())
         clean_up_undisturbed()
 
@@ -75,7 +59,7 @@ class PipeOutput:
 
     def kill(self) -> None:
         """Ends it at once, and with it any call that waits for it in another thread."""
-        _kill(self._process)
+        kill_session(self._process)
 
     def _end(self) -> None:
         assert self._process.stdin is not None
@@ -84,26 +68,15 @@ class PipeOutput:
         self._process.wait()
 
     def _error_for_exit(self, how: str) -> FetchError:
-        status = self._process.returncode
         self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - TAIL_BYTES))
-        said_last = redact(self._said.read().decode(errors="replace").strip())
+        said = self._said.read()
         self._aborted()
-        ended = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"{how}, with status {status}"
-        return FetchError(
-            f"the command {ended}" + (f": {said_last}" if said_last else ""), url=self._url, offset=self._position, status=status
-        )
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.returncode is None:
-        # Not yet waited for, so its number still is its own, and that of its group.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        return exit_error(self._url, self._process.returncode, f"{how}, with", said, self._position)
 
 
 def _abort(process: subprocess.Popen[bytes], said: IO[bytes], pid: int) -> None:
     if pid == os.getpid():  # to a forked child, the process is its parent's
-        _kill(process)  # first: at the end of its input it would take what it got for the whole
+        kill_session(process)  # first: at the end of its input it would take what it got for the whole
         process.wait()
     assert process.stdin is not None
     with suppress(BrokenPipeError):
