@@ -21,8 +21,8 @@ from time import perf_counter
 from typing import Protocol
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS, LoopFactory, LoopThread
+from asyncwds.engine.blocks import Block
 from asyncwds.engine.parts import FAST_STEP, STEP
-from asyncwds.engine.reader import Block
 from asyncwds.errors import BridgeError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.recorder import CONSUMER, READER

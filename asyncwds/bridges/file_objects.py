@@ -11,7 +11,7 @@ from typing import Any, Literal
 from asyncwds.bridges.block_bridge import Bridge
 from asyncwds.bridges.loop_thread import loop_factory
 from asyncwds.bridges.remote_output import RemoteOutput
-from asyncwds.engine.reader import ReadOptions
+from asyncwds.engine.blocks import ReadOptions
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import redact
 from asyncwds.runtime.counters import Counters

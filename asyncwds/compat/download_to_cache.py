@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from asyncwds.bridges.block_bridge import Bridge
-from asyncwds.engine.reader import ReadOptions
+from asyncwds.engine.blocks import ReadOptions
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import CacheError, ChecksumError, TarHeaderError

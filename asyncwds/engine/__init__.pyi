@@ -1,8 +1,9 @@
 # What others use of this room; `__init__.py` makes the lazy names from it.
 
+from .blocks import Block as Block
+from .blocks import ReadOptions as ReadOptions
 from .contents import HeaderStream as HeaderStream
 from .interleave import announce as announce
-from .reader import Block as Block
-from .reader import ReadOptions as ReadOptions
+from .reader import ShardReader as ShardReader
 from .schemes import ByScheme as ByScheme
 from .stream import BlockStream as BlockStream

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from asyncwds.engine.blocks import Block, BlockReader
 from asyncwds.engine.parts import ShardRun
-from asyncwds.engine.reader import Block, Reader
 from asyncwds.errors import SpecError, WdsError
 from asyncwds.storage.base import Chunk
 from asyncwds.storage.layers.checksum_fetcher import mismatch
 from asyncwds.storage.layers.checksums import Digest, agrees, digest_for
 
 
-def with_checksum(run: ShardRun, reader: Reader, listed: str | None = None) -> Reader:
+def with_checksum(run: ShardRun, reader: BlockReader, listed: str | None = None) -> BlockReader:
     """The reader, and around it the comparison where a checksum is known that can be computed.
 
     One that is `listed` in a manifest goes before the store's: it is that of the shard that was written there.
@@ -27,7 +27,7 @@ def with_checksum(run: ShardRun, reader: Reader, listed: str | None = None) -> R
 class ChecksumReader:
     """Gives an error in place of the end where the bytes were others; the samples before it have been given out by then."""
 
-    def __init__(self, run: ShardRun, reader: Reader, digest: Digest, listed: str | None) -> None:
+    def __init__(self, run: ShardRun, reader: BlockReader, digest: Digest, listed: str | None) -> None:
         self._run = run
         self._reader = reader
         self._digest = digest
@@ -39,25 +39,10 @@ class ChecksumReader:
     def failed(self) -> bool:
         return self._differs or self._reader.failed
 
-    @property
-    def held(self) -> int:
-        return self._reader.held
-
-    @property
-    def repeated_keys(self) -> int:
-        return self._reader.repeated_keys
-
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         self._digest.update(chunk)
         self._size += len(chunk)
         return self._reader.feed(chunk)
-
-    @property
-    def seekable(self) -> bool:
-        return self._reader.seekable
-
-    def detach(self) -> None:
-        self._reader.detach()
 
     def abort(self, error: WdsError) -> Block:
         return self._reader.abort(error)

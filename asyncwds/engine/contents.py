@@ -7,7 +7,8 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from asyncwds.engine.reader import Block, ReadOptions, ShardReader
+from asyncwds.engine.blocks import Block, ReadOptions
+from asyncwds.engine.reader import ShardReader
 from asyncwds.errors import WdsError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB, MiB

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from asyncwds.engine.blocks import Block, BlockReader
 from asyncwds.engine.parts import ShardRun
-from asyncwds.engine.reader import Block, Reader, ShardReader
+from asyncwds.engine.reader import ShardReader
 from asyncwds.errors import ChangedError, StaleIndexError, WdsError
 from asyncwds.formatting.quantities import plural
 from asyncwds.samples import PADDING
@@ -20,7 +21,7 @@ class LimitReader:
     `parser` is the reader in `reader` that knows what it has parsed.
     """
 
-    def __init__(self, run: ShardRun, limit: Limit, reader: Reader, parser: ShardReader) -> None:
+    def __init__(self, run: ShardRun, limit: Limit, reader: BlockReader, parser: ShardReader) -> None:
         self.complete = False
         self._run = run
         self._limit = limit
@@ -33,27 +34,12 @@ class LimitReader:
     def failed(self) -> bool:
         return self._stale or (self._reader.failed and not self.complete)
 
-    @property
-    def held(self) -> int:
-        return self._reader.held
-
-    @property
-    def repeated_keys(self) -> int:
-        return self._reader.repeated_keys
-
-    @property
-    def seekable(self) -> bool:
-        return self._reader.seekable
-
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         size, total = self._limit.size, self._run.total
         if size is not None and total is not None and size != total:
             return (self._stale_block(f"{size} bytes", f"{total} bytes"),)
         self._position += len(chunk)
         return self._own(self._reader.feed(chunk))
-
-    def detach(self) -> None:
-        self._reader.detach()
 
     def finish(self) -> Iterator[Block]:
         """Where it is known where the last sample ends, that is the end of the bytes too."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from asyncwds.engine.blocks import Block, ShardListing
 from asyncwds.engine.parts import ShardRun
-from asyncwds.engine.reader import Block, ShardListing, ShardReader
+from asyncwds.engine.reader import ShardReader
 from asyncwds.errors import WdsError
 from asyncwds.samples import Sample
 from asyncwds.storage.base import Chunk
@@ -25,23 +26,8 @@ class ListingReader:
     def failed(self) -> bool:
         return self._reader.failed
 
-    @property
-    def held(self) -> int:
-        return self._reader.held
-
-    @property
-    def repeated_keys(self) -> int:
-        return self._reader.repeated_keys
-
-    @property
-    def seekable(self) -> bool:
-        return self._reader.seekable
-
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         return map(self._note, self._reader.feed(chunk))
-
-    def detach(self) -> None:
-        self._reader.detach()
 
     def finish(self) -> Iterator[Block]:
         yield from map(self._note, self._reader.finish())

@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Literal
 
 from asyncwds import checks
-from asyncwds.engine.reader import Block
+from asyncwds.engine.blocks import Block
 from asyncwds.engine.source import Source
 from asyncwds.engine.stream import BlockStream
 from asyncwds.runtime.counters import Counters

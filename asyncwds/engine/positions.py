@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from asyncwds.engine.blocks import Block
 from asyncwds.engine.parts import ShardRun
-from asyncwds.engine.reader import Block
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.shards.shard import Begin, Limit, Shard

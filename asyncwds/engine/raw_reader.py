@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from asyncwds.compression.decompress import Decompressor
-from asyncwds.engine.reader import Block, ReadOptions
+from asyncwds.engine.blocks import Block, ReadOptions
+from asyncwds.engine.reader import finish, unpack
 from asyncwds.errors import TrailingBytesError, WdsError
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk
@@ -27,7 +28,7 @@ class RawReader:
         self._shard = shard
         self._total = total
         self._options = options
-        self._decompressor = Decompressor(shard.url)
+        self.decompressor = Decompressor(shard.url)
         self._parser: TarParser | None = None
         self._chunks = Chunks()
         self._grouper = RawGrouper(shard.url, shard.index, self._chunks.pieces)
@@ -39,31 +40,16 @@ class RawReader:
         return self._chunks.end - min(needed, default=self._chunks.end)
 
     def feed(self, chunk: Chunk) -> Iterable[Block]:
-        try:
-            for piece in self._decompressor.feed(bytes(chunk)):
-                yield from self._parse(piece)
-                if self.failed:
-                    return
-        except WdsError as error:
-            yield self.abort(error)
+        return unpack(self, self.decompressor.feed(bytes(chunk)))
 
     def detach(self) -> None:
         """What it keeps are copies."""
 
     def finish(self) -> Iterator[Block]:
-        try:
-            for piece in self._decompressor.finish():
-                yield from self._parse(piece)
-        except WdsError as error:
-            yield self.abort(error)
-        if self.failed:
-            return
-        parser = self._tar()
-        early, trailing = parser.finish(), self._decompressor.trailing
-        if early is not None and not isinstance(early, TrailingBytesError):
-            yield self.abort(early)
-        else:
-            yield Block(self._grouper.finish(parser.passed_over), 0, early or trailing)
+        return finish(self)
+
+    def last(self, error: WdsError | None) -> Block:
+        return Block(self._grouper.finish(self.tar().passed_over), 0, error)
 
     def abort(self, error: WdsError) -> Block:
         self.failed = True
@@ -71,8 +57,8 @@ class RawReader:
             error.key = self._grouper.pending_key
         return Block([], 0, error)
 
-    def _parse(self, piece: bytes) -> Iterator[Block]:
-        parser = self._tar()
+    def parse(self, piece: bytes) -> Iterator[Block]:
+        parser = self.tar()
         members = parser.feed(piece)
         self._chunks.append(piece)
         samples = self._grouper.add(members, self._chunks.end)
@@ -82,9 +68,9 @@ class RawReader:
         if parser.error is not None and not isinstance(parser.error, TrailingBytesError):
             yield self.abort(parser.error)
 
-    def _tar(self) -> TarParser:
+    def tar(self) -> TarParser:
         if self._parser is None:
-            total = None if self._decompressor.compressed else self._total
+            total = None if self.decompressor.compressed else self._total
             self._parser = TarParser(
                 self._shard.url,
                 total=total,

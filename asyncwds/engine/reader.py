@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from asyncwds.compression.decompress import Decompressor
-from asyncwds.engine.parts import ShardRun
+from asyncwds.engine.blocks import Block, ReadOptions
 from asyncwds.errors import TrailingBytesError, WdsError
 from asyncwds.runtime.units import KiB
 from asyncwds.samples import Sample
-from asyncwds.settings.prefetch import MAX_HEADER_BYTES
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk
-from asyncwds.tar.context import Member, NoteEntry
+from asyncwds.tar.context import Member
 from asyncwds.tar.grouping import Grouper, size_of
 from asyncwds.tar.parser import TarParser
 from asyncwds.tar.scanner import find_scanner
@@ -24,139 +22,48 @@ from asyncwds.tar.scanner import find_scanner
 WINDOW = 256 * KiB
 
 
-class Block(NamedTuple):
-    """What crosses from the engine to a consumer: the samples that one chunk completed, then perhaps an error.
+class Unpacking(Protocol):
+    """A reader of archives that may be compressed."""
 
-    `nbytes` [bytes] is what they hold, to within a chunk: a sample that came in many chunks counts with all its bytes. `error`
-    comes after the samples and stands for what is missing behind them: one field of a sample (a SampleError, or an error of the
-    user's), or the rest of the shard. It is data here: whoever consumes decides whether it ends the stream.
-    """
+    failed: bool
+    decompressor: Decompressor
 
-    samples: list[Any]  # of `Sample`; of bytes where an object is read raw
-    nbytes: int
-    error: Exception | None = None
-    turns: tuple[Any, ...] = ()  # of `Turn`: whose the samples are, for whoever wants to go on behind one of them
+    def tar(self) -> TarParser: ...
 
-
-def _unlisted(url: str) -> None:  # noqa: ARG001 - where there is no manifest
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """How members become samples: which are read, under which names, and how large they may be.
-
-    `local_paths` adds `__local_path__` to samples of local shards. `raw` reads no tar: the samples are the chunks as they come.
-    `whole_members` gives `RawSample`s, with members as they stand in the archive, in place of samples.
-    `headers_only` gives fields the `Extent` of their bytes as values.
-    `verify` compares an object with the checksum of the whole that its store keeps, as its bytes come; or with what `listed`
-    gives for its url, if that is not None.
-    `strict` leaves out samples whose key had been there before another one.
-    `listing` is called with what each shard has that was read to its end.
-    `members` is called with members before they become samples, `note` with headers that are not those of plain files.
-    `inspect` makes the reader of a shard, in place of all this: what its blocks have comes out in place of samples.
-    """
-
-    max_member_bytes: int
-    select: Callable[[str], bool] | None = None
-    rename: Callable[[str], str] | None = None
-    local_paths: bool = True
-    raw: bool = False
-    headers_only: bool = False
-    whole_members: bool = False
-    max_header_bytes: int = MAX_HEADER_BYTES
-    verify: bool = True
-    listed: Callable[[str], str | None] = _unlisted
-    strict: bool = False
-    listing: Callable[[ShardListing], object] | None = None
-    members: Callable[[list[Member]], object] | None = None
-    note: NoteEntry | None = None
-    inspect: Callable[[ShardRun], Reader] | None = None
-
-    def size_of(self, sample: Any) -> int:
-        """Bytes of one item that the readers give out."""
-        return int(sample.nbytes) if self.whole_members else size_of(sample)
-
-    def reader(self, shard: Shard, total: int | None, local_path: str | None, start: tuple[int, int] = (0, 0)) -> Reader:
-        return ChunkReader() if self.raw else ShardReader(shard, total, local_path if self.local_paths else None, self, start)
-
-
-class ShardListing(NamedTuple):
-    """All samples of a shard: key, ordinal, offset [bytes] of the first header, and of each field name and size [bytes].
-
-    `payloads` are offsets [bytes] by that of the member's first header, where headers take more than a block.
-    """
-
-    url: str
-    size: int | None
-    identity: str | None
-    payloads: dict[int, int]
-    samples: list[tuple[str, int, int, tuple[tuple[str, int], ...]]]
-
-
-class Reader(Protocol):
-    """Takes the chunks of an object in order. `failed`: the rest of it cannot be read."""
-
-    @property
-    def failed(self) -> bool: ...
-
-    @property
-    def held(self) -> int:
-        """Bytes kept of the chunks fed so far: of a sample that is not complete."""
+    def parse(self, piece: bytes) -> Iterator[Block]:
+        """The blocks that a piece of the archive completes."""
         ...
 
-    @property
-    def repeated_keys(self) -> int:
-        """Samples whose key had been there before another one."""
+    def last(self, error: WdsError | None) -> Block:
+        """The one at the archive's end."""
         ...
 
-    @property
-    def seekable(self) -> bool:
-        """Whether what comes next can be read without what came before."""
-        ...
-
-    def feed(self, chunk: Chunk) -> Iterable[Block]:
-        """Blocks completed by a chunk of the object; lazy, so that a small chunk that unpacks to much is never all in memory.
-
-        A chunk that is a memoryview must stay as it is until its blocks are taken and `detach` is called.
-        """
-        ...
-
-    def detach(self) -> None:
-        """Copies what is still needed of the chunks fed so far."""
-        ...
-
-    def finish(self) -> Iterator[Block]:
-        """What is left at the object's end, and an error if that came too early."""
-        ...
-
-    def abort(self, error: WdsError) -> Block:
-        """What is left where the object ends early, with the error that ended it."""
-        ...
+    def abort(self, error: WdsError) -> Block: ...
 
 
-class ChunkReader:
-    """Passes the bytes of an object on."""
+def unpack(reader: Unpacking, pieces: Iterable[bytes]) -> Iterator[Block]:
+    """The blocks of pieces that come out of the decompressor; what goes wrong there ends the shard."""
+    try:
+        for piece in pieces:
+            yield from reader.parse(piece)
+            if reader.failed:
+                return
+    except WdsError as error:
+        yield reader.abort(error)
 
-    repeated_keys = 0
-    seekable = False
 
-    def __init__(self) -> None:
-        self.failed = False
-        self.held = 0
-
-    def feed(self, chunk: Chunk) -> Iterable[Block]:
-        return (Block([bytes(chunk)], len(chunk)),)
-
-    def detach(self) -> None:
-        """Nothing of a chunk is kept."""
-
-    def finish(self) -> Iterator[Block]:
-        return iter(())
-
-    def abort(self, error: WdsError) -> Block:
-        self.failed = True
-        return Block([], 0, error)
+def finish(reader: Unpacking) -> Iterator[Block]:
+    """What is left at the end of the bytes, and an error if that came too early."""
+    yield from unpack(reader, reader.decompressor.finish())
+    if reader.failed:
+        return
+    early, trailing = reader.tar().finish(), reader.decompressor.trailing
+    if early is None or isinstance(early, TrailingBytesError):
+        yield reader.last(early or trailing)
+        return
+    if trailing is not None:
+        early.add_note(trailing.message)
+    yield reader.abort(early)
 
 
 class ShardReader:
@@ -175,7 +82,7 @@ class ShardReader:
         self._options = options
         ordinal, self._start = start
         self.payloads: dict[int, int] = {}  # as in a `ShardListing`, if there is to be one
-        self._decompressor = Decompressor(shard.url)
+        self.decompressor = Decompressor(shard.url)
         self._parser: TarParser | None = None
         self._grouper = Grouper(shard.url, shard.index, local_path=local_path, strict=options.strict, ordinal=ordinal)
 
@@ -184,8 +91,8 @@ class ShardReader:
         return self._grouper.repeated
 
     def feed(self, chunk: Chunk) -> Iterable[Block]:
-        if self._parser is None or self._decompressor.compressed:
-            return self._unpack(chunk)
+        if self._parser is None or self.decompressor.compressed:
+            return unpack(self, self.decompressor.feed(bytes(chunk)))
         # The rule, without the generators of the exceptions: they cost 5 of 40 us a chunk.
         samples, nbytes = self._grouped(chunk, self._parser)
         if self._parser.error is None and not self._grouper.faults:
@@ -220,7 +127,7 @@ class ShardReader:
         """Whether what comes next can be read without what came before."""
         if self._parser is None:
             return True
-        return not (self._decompressor.compressed or self._parser.depends_on_earlier or self._options.strict)
+        return not (self.decompressor.compressed or self._parser.depends_on_earlier or self._options.strict)
 
     @property
     def ordinal(self) -> int:
@@ -231,7 +138,7 @@ class ShardReader:
     def passable(self) -> int:
         """Bytes of the object behind those fed so far that need not be read."""
         parser = self._parser
-        return 0 if parser is None or self._decompressor.compressed else parser.next_needed - parser.offset
+        return 0 if parser is None or self.decompressor.compressed else parser.next_needed - parser.offset
 
     @property
     def payload(self) -> int:
@@ -240,11 +147,11 @@ class ShardReader:
 
     @property
     def compressed(self) -> bool:
-        return self._decompressor.compressed
+        return self.decompressor.compressed
 
     @property
     def compression(self) -> str | None:
-        return self._decompressor.kind
+        return self.decompressor.kind
 
     @property
     def position(self) -> int:
@@ -253,42 +160,22 @@ class ShardReader:
 
     def pass_over(self, nbytes: int) -> None:
         """In place of `feed`, for bytes that are `passable`."""
-        self._tar().pass_over(nbytes)
-
-    def _unpack(self, chunk: Chunk) -> Iterator[Block]:
-        try:
-            for piece in self._decompressor.feed(bytes(chunk)):
-                yield from self._parse(piece)
-                if self.failed:
-                    return
-        except WdsError as error:
-            yield self.abort(error)
+        self.tar().pass_over(nbytes)
 
     def finish(self) -> Iterator[Block]:
         """The last sample, and an error if the shard ended too early."""
-        try:
-            for piece in self._decompressor.finish():
-                yield from self._parse(piece)
-        except WdsError as error:
-            yield self.abort(error)
-        if self.failed:
-            return
-        early, trailing = self._tar().finish(), self._decompressor.trailing
-        if early is None or isinstance(early, TrailingBytesError):
-            held, self.held = self.held, 0
-            yield Block(self._grouper.finish(), held, early or trailing)
-            return
-        if trailing is not None:
-            early.add_note(trailing.message)
-        yield self.abort(early)
+        return finish(self)
+
+    def last(self, error: WdsError | None) -> Block:
+        held, self.held = self.held, 0
+        return Block(self._grouper.finish(), held, error)
 
     def finish_at_sample(self) -> Iterator[Block]:
         """In place of `finish` where the bytes end behind a sample: that sample."""
         if self._parser is not None and self._parser.error is None and not self._parser.is_amid_member:
-            held, self.held = self.held, 0
-            yield Block(self._grouper.finish(), held)
+            yield self.last(None)
 
-    def _tar(self) -> TarParser:
+    def tar(self) -> TarParser:
         if self._parser is None:
             options = self._options
             limits = {"max_member_bytes": options.max_member_bytes, "max_header_bytes": options.max_header_bytes}
@@ -297,7 +184,7 @@ class ShardReader:
             as_they_are = not (options.select or options.rename or options.members or options.headers_only)
             self._parser = TarParser(
                 self._shard.url,
-                total=None if self._decompressor.compressed else self._total,
+                total=None if self.decompressor.compressed else self._total,
                 select=options.select,
                 rename=options.rename,
                 headers_only=options.headers_only,
@@ -309,8 +196,8 @@ class ShardReader:
             )
         return self._parser
 
-    def _parse(self, piece: bytes) -> Iterator[Block]:
-        parser = self._tar()
+    def parse(self, piece: bytes) -> Iterator[Block]:
+        parser = self.tar()
         samples, nbytes = self._grouped(piece, parser)
         return self._with_errors(samples, nbytes, parser)
 

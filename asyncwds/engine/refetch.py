@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 
+from asyncwds.engine.blocks import Block, ReadOptions
 from asyncwds.engine.positions import HeldShard, mark_of
-from asyncwds.engine.reader import Block, ReadOptions, ShardReader
+from asyncwds.engine.reader import ShardReader
 from asyncwds.engine.source import Source
 from asyncwds.errors import ChangedError, FetchError, WdsError
 from asyncwds.runtime.counters import Counters

@@ -8,9 +8,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from asyncwds import checks
+from asyncwds.engine.blocks import Block, ReadOptions, ShardListing
 from asyncwds.engine.interleave import announce
 from asyncwds.engine.positions import Position
-from asyncwds.engine.reader import Block, ReadOptions, ShardListing
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
 from asyncwds.engine.tolerance import tolerated

@@ -7,44 +7,23 @@ calls, up to the budget. So nothing is queued twice: the parts are the buffer.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from operator import length_hint
 from time import perf_counter
 
-from asyncwds.engine.checksum_reader import with_checksum
+from asyncwds.engine.blocks import Block, ReadOptions
 from asyncwds.engine.downloader import Downloader
-from asyncwds.engine.limit_reader import LimitReader
-from asyncwds.engine.listing_reader import ListingReader
 from asyncwds.engine.parts import ShardRun, run_of
 from asyncwds.engine.positions import Position, Turn
-from asyncwds.engine.raw_reader import RawReader
-from asyncwds.engine.reader import Block, Reader, ReadOptions, ShardReader
+from asyncwds.engine.reading import Reading, open_reading
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.errors import ChecksumError, redact
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.recorder import READER
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.shard import Shard
-from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Distrusting, Fetcher
 
 WORTH_A_SPAN = 10e-6  # [s]: shorter ones found nothing to unpack
-
-
-@dataclass(slots=True)
-class _Reading:
-    """The reader's side of a shard: its parser, and the blocks of the chunk taken last."""
-
-    reader: Reader
-    blocks: Iterator[Block] = field(default_factory=lambda: iter(()))
-    rest: Block | None = None  # what a turn in the rotation left over
-    finishing: bool = False
-    wanted: int = 0  # ordinal of the sample before which none is given out; 0 once it has come
-
-    @property
-    def complete(self) -> bool:
-        """Whether all that is wanted has come, though the shard goes on."""
-        return isinstance(self.reader, LimitReader) and self.reader.complete
 
 
 class BlockStream:
@@ -85,7 +64,7 @@ class BlockStream:
         self._rotation = self._scheduler.rotation
         self._rotation.turn = position.turn
         self._downloader = Downloader(self._scheduler, fetcher, counters, self._outside, tuned=prefetch.connections == "auto")
-        self._readings: dict[ShardRun, _Reading] = {}
+        self._readings: dict[ShardRun, Reading] = {}
         self._started = False
 
     async def next_block(self) -> Block | None:
@@ -142,7 +121,7 @@ class BlockStream:
         """Bytes that samples hold: those that are not complete or not given out, and those that the consumer is not done with."""
         held = self._counters.given - self._counters.taken
         for reading in self._readings.values():
-            held += reading.reader.held + (reading.rest.nbytes if reading.rest else 0)
+            held += reading.held
         return held
 
     def _advance_any(self) -> Block | None:
@@ -163,7 +142,7 @@ class BlockStream:
                 block = reading.rest or next(reading.blocks, None)
                 reading.rest = None
                 if block is not None:
-                    return self._given_out(run, reading, _without_given(reading, block) if reading.wanted else block)
+                    return self._given_out(run, reading, reading.without_given(block) if reading.wanted else block)
                 if reading.reader.failed or reading.finishing or reading.complete:
                     return self._end(run, failed=reading.reader.failed)
             block = self._take(run)
@@ -172,7 +151,7 @@ class BlockStream:
 
     def _take(self, run: ShardRun) -> Block | None:
         if run.used:
-            self._reading(run).reader.detach()
+            self._reading(run).inner.detach()
             self._scheduler.recycle(run)
             self._downloader.schedule()
         chunk = self._scheduler.take(run)
@@ -188,45 +167,18 @@ class BlockStream:
             reading.blocks = iter((reading.reader.abort(error),))
             return _NOTHING
         if self._scheduler.at_end(run):
-            reading = self._reading(run)
-            blocks = reading.reader.finish()
-            # Of what is not compressed these are few, and as a list it is known which one is the last.
-            reading.blocks = iter(list(blocks)) if reading.reader.seekable else blocks
-            reading.finishing = True
+            self._reading(run).finish()
             return _NOTHING
         return None
 
-    def _reading(self, run: ShardRun) -> _Reading:
+    def _reading(self, run: ShardRun) -> Reading:
         reading = self._readings.get(run)
         if reading is None:
-            inspect = self._options.inspect
-            reader = self._around(run, self._make_reader(run)) if inspect is None else inspect(run)
-            reading = self._readings[run] = _Reading(reader, wanted=run.wanted)
+            reading = self._readings[run] = open_reading(run, self._options)
         return reading
 
-    def _around(self, run: ShardRun, reader: Reader) -> Reader:
-        if not isinstance(reader, ShardReader):
-            return self._with_checksum(run, reader)
-        whole = reader
-        if self._options.listing is not None and run.whole:
-            reader = ListingReader(run, reader, self._options.listing)
-        reader = self._with_checksum(run, reader)
-        limit = run.shard.limit
-        return reader if limit is None else LimitReader(run, limit, reader, whole)
-
-    def _make_reader(self, run: ShardRun) -> Reader:
-        if self._options.whole_members:
-            return RawReader(run.shard, run.total, self._options)
-        return self._options.reader(run.shard, run.total, run.path or local_path(run.shard.url), run.first)
-
-    def _with_checksum(self, run: ShardRun, reader: Reader) -> Reader:
-        if not self._options.verify or not run.whole:  # of a part nobody knows the checksum
-            return reader
-        listed = self._options.listed(run.shard.url)
-        return with_checksum(run, reader, listed) if listed or run.checksum else reader
-
-    def _given_out(self, run: ShardRun, reading: _Reading, block: Block) -> Block:
-        if run.seekable and not reading.reader.seekable:
+    def _given_out(self, run: ShardRun, reading: Reading, block: Block) -> Block:
+        if run.seekable and not reading.inner.seekable:
             run.seekable = False
         if block.samples:
             block = self._turned(run, reading, block)
@@ -237,7 +189,7 @@ class BlockStream:
             self._fetcher.distrust(run.shard.url)
         return block
 
-    def _turned(self, run: ShardRun, reading: _Reading, block: Block) -> Block:
+    def _turned(self, run: ShardRun, reading: Reading, block: Block) -> Block:
         rotation = self._rotation
         shards, index, left = rotation.open_shards(), rotation.turn, self._turn_left
         if self._turn_samples:
@@ -251,7 +203,7 @@ class BlockStream:
         turn = Turn(shards, index, left, rotation.entered, run, len(block.samples), ends)
         return Block(block.samples, block.nbytes, block.error, (turn,))
 
-    def _cut_to_turn(self, reading: _Reading, block: Block) -> Block:
+    def _cut_to_turn(self, reading: Reading, block: Block) -> Block:
         """Ends a turn after a fixed number of samples, wherever the chunks were cut."""
         if len(block.samples) > self._turn_left:
             now = block.samples[: self._turn_left]
@@ -269,7 +221,7 @@ class BlockStream:
             self._downloader.cancel(part)
         reading = self._readings.pop(run, None)
         if reading is not None:
-            self._counters.repeated_keys += reading.reader.repeated_keys
+            self._counters.repeated_keys += reading.inner.repeated_keys
         self._downloader.schedule()
         self._turn_left = self._turn_samples
         self._counters.shards += not failed
@@ -277,16 +229,6 @@ class BlockStream:
 
 
 _NOTHING = Block([], 0)
-
-
-def _without_given(reading: _Reading, block: Block) -> Block:
-    """Without the samples that were given out before, and the errors before the last of them."""
-    wanted, samples = reading.wanted, block.samples
-    begin = sum([sample._origin[1] < wanted for sample in samples])  # noqa: SLF001 - an Origin would be made for each
-    if begin < len(samples) or (samples and samples[-1]._origin[1] == wanted - 1):  # noqa: SLF001 - as above
-        reading.wanted = 0
-    error = block.error if not reading.wanted or reading.reader.failed else None
-    return Block(samples[begin:], block.nbytes if begin < len(samples) else 0, error)
 
 
 def turn_samples(prefetch: Prefetch) -> int:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from asyncwds.engine.reader import ShardListing
+from asyncwds.engine.blocks import ShardListing
 from asyncwds.errors import SpecError
 from asyncwds.index.columns import columns_of
 from asyncwds.index.encoding import decode, encode

@@ -18,7 +18,7 @@ LONGEST = 100  # name in a header, with the zero behind it
 
 @dataclass(frozen=True)
 class SampleParser:
-    """How members become samples: as for `engine.reader.ReadOptions`."""
+    """How members become samples: as for `engine.blocks.ReadOptions`."""
 
     max_member_bytes: int
     max_header_bytes: int = MAX_HEADER_BYTES

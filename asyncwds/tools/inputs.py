@@ -15,7 +15,7 @@ from typing import Literal
 from asyncwds import checks
 from asyncwds.bridges.block_bridge import Bridge
 from asyncwds.bridges.loop_thread import loop_factory
-from asyncwds.engine.reader import Block
+from asyncwds.engine.blocks import Block
 from asyncwds.engine.source import Source
 from asyncwds.engine.stream import window_bytes
 from asyncwds.engine.tolerance import tolerated

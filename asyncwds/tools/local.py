@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterator
 
 from asyncwds.compression.decompress import DETECTED_BY, detect
-from asyncwds.engine.reader import Block
+from asyncwds.engine.blocks import Block
 from asyncwds.engine.schemes import OWN, gopen_schemes
 from asyncwds.errors import ShortBodyError, TrailingBytesError, WdsError
 from asyncwds.runtime.security import why_refused

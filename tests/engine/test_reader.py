@@ -1,6 +1,6 @@
 import pytest
 
-from asyncwds.engine import ReadOptions
+from asyncwds.engine import ReadOptions, ShardReader
 from asyncwds.shards import Shard
 from asyncwds.tar import size_of
 from asyncwds.testing import make_shard
@@ -11,7 +11,7 @@ SHARD = make_shard([{"__key__": f"{n}", "bin": bytes(size), "cls": b"1"} for n, 
 
 def blocks_of(data: bytes, chunk: int):
     """Each block, with the number of bytes that had been fed by then."""
-    reader = ReadOptions(max_member_bytes=1 << 20).reader(Shard("x", 0), len(data), None)
+    reader = ShardReader(Shard("x", 0), len(data), None, ReadOptions(max_member_bytes=1 << 20))
     for start in range(0, len(data), chunk):
         for block in reader.feed(data[start : start + chunk]):
             yield block, start, reader.held
@@ -40,7 +40,7 @@ def test_a_sample_is_given_out_when_a_header_shows_that_it_is_complete(key):
     """Not only when that member has come: until then both would be held."""
     head = make_shard([{"__key__": "a", "bin": bytes(1000)}])[: 512 + 1024]
     second = make_shard([{"__key__": key, "txt": bytes(100_000)}])
-    reader = ReadOptions(max_member_bytes=1 << 20).reader(Shard("x", 0), None, None)
+    reader = ShardReader(Shard("x", 0), None, None, ReadOptions(max_member_bytes=1 << 20))
     given = [sample for block in reader.feed(head + second[:5000]) for sample in block.samples]
     assert [sample["__key__"] for sample in given] == (["a"] if key == "b" else [])
     assert reader.held == (5000 - 512 if key == "b" else 5000 - 512 + 1000)

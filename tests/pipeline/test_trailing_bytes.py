@@ -11,7 +11,7 @@ import pytest
 
 import asyncwds as wds
 from asyncwds import Prefetch, group_by_keys, tar_file_expander, url_opener
-from asyncwds.engine import ReadOptions
+from asyncwds.engine import ReadOptions, ShardReader
 from asyncwds.errors import FetchError, ShardWarning, TarHeaderError, TrailingBytesError, TruncatedTarError
 from asyncwds.shards import Shard
 from asyncwds.testing import FaultServer, leaks, make_samples, make_shard
@@ -121,7 +121,7 @@ def test_what_is_damaged_behind_the_mark_costs_no_sample_before_it(tmp_path):
         keys_of(wds.WebDataset(str(tmp_path / "a.tar")), found)
     assert type(caught.value) is TarHeaderError
     assert found == KEYS
-    reader = ReadOptions(1 << 20).reader(Shard("http://x/a.tar", 0), None, None)
+    reader = ShardReader(Shard("http://x/a.tar", 0), None, None, ReadOptions(1 << 20))
     before = [sample for block in reader.feed(SHARD) for sample in block.samples]
     last = reader.abort(FetchError("the connection was lost", url="http://x/a.tar"))
     assert keys([*before, *last.samples]) == KEYS

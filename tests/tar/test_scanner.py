@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import leave_out
 
-from asyncwds.engine import ReadOptions
+from asyncwds.engine import ReadOptions, ShardReader
 from asyncwds.shards import Shard
 from asyncwds.tar import Grouper, find_scanner
 
@@ -170,7 +170,7 @@ def test_samples_of_a_shard_reader(scan, monkeypatch):
     data = written([(f"{n}.{suffix}", n % 700) for n in range(200) for suffix in ("a", "b")], tarfile.PAX_FORMAT, 0.5)
 
     def blocks():
-        reader = ReadOptions(1 << 20).reader(Shard("u", 0), len(data), None)
+        reader = ShardReader(Shard("u", 0), len(data), None, ReadOptions(1 << 20))
         for start in range(0, len(data), 10_000):
             yield from reader.feed(memoryview(data)[start : start + 10_000])
         yield from reader.finish()

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from asyncwds import checks
+from asyncwds.engine.blocks import ReadOptions
 from asyncwds.engine.interleave import announce
 from asyncwds.engine.parts import ShardRun
-from asyncwds.engine.reader import ReadOptions
 from asyncwds.engine.source import Source
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import SpecError

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from asyncwds.compression.kinds import KINDS
+from asyncwds.engine.blocks import Block, ReadOptions
 from asyncwds.engine.checksum_reader import with_checksum
 from asyncwds.engine.parts import ShardRun
-from asyncwds.engine.reader import Block, ReadOptions, ShardReader
+from asyncwds.engine.reader import ShardReader
 from asyncwds.errors import (
     ChecksumError,
     DuplicateFieldError,
@@ -110,7 +111,7 @@ class ShardInspector:
 
     @property
     def held(self) -> int:
-        return self._reader.held
+        return self._shard.held
 
     def feed(self, chunk: Chunk) -> Iterable[Block]:
         if len(self._head) < headers.BLOCK:
@@ -120,7 +121,7 @@ class ShardInspector:
         return (self._end() if self._reader.failed else Block([len(chunk)], 0),)
 
     def detach(self) -> None:
-        self._reader.detach()
+        self._shard.detach()
 
     def finish(self) -> Iterator[Block]:
         for block in self._reader.finish():
