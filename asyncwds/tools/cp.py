@@ -19,7 +19,7 @@ from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.urls import local_path
 from asyncwds.tools.inputs import Inputs
-from asyncwds.tools.processing.running import call_ordered
+from asyncwds.tools.processing.running import call_each
 from asyncwds.tools.targets import Target, exists, open_target
 
 AT_ONCE = 4 * MiB
@@ -65,7 +65,7 @@ def copy_shards(
     pairs = list(zip(urls, target_names(urls, target), strict=True))
     report = CopyReport()
     copying = _Copying(inputs=inputs, records=records, force=force, resume=resume, verify=verify, dry_run=dry_run)
-    with closing(call_ordered(copying.copy_or_error, pairs, jobs)) as results:
+    with closing(call_each(copying.copy_or_error, pairs, jobs)) as results:
         for (_, name), outcome in results:
             if isinstance(outcome, WdsError):
                 if inputs.on_error == "fail":

@@ -18,7 +18,7 @@ from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.making import SampleMaker
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.processing.function import Call, Plain, Result, load_function
-from asyncwds.tools.processing.running import Workers, call_ordered
+from asyncwds.tools.processing.running import Workers, call_each
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
 
@@ -59,7 +59,7 @@ def map_samples(
     calls = cycle([Call(function, batch is not None, device) for device in devices or (None,)])
     run = describe_run("map", inputs, selection, function, batch) if outputs.resume else None
     with closing(select(inputs, selection, report)) as samples, closing(_tasks(samples, size, calls)) as tasks:
-        results = call_ordered(_Task.run, tasks, 1 if is_coroutine else jobs, workers)
+        results = call_each(_Task.run, tasks, 1 if is_coroutine else jobs, workers)
         with closing(_outcomes(results)) as outcomes:
             return write_all(take_outcomes(outcomes, inputs, report, "the function returned None"), outputs, report, run)
 

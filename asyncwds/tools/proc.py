@@ -12,7 +12,7 @@ from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.processing.command import Command, CommandRunner
-from asyncwds.tools.processing.running import call_as_done, call_ordered
+from asyncwds.tools.processing.running import call_each
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
 
@@ -35,7 +35,6 @@ def proc_samples(
     selection = selection or Selection()
     report = Report()
     runner = CommandRunner(command)
-    call = call_ordered if ordered else call_as_done
     run = describe_run("proc", inputs, selection, repr(command)) if outputs.resume else None
 
     def outcome(sample: RawSample) -> Outcome:
@@ -44,5 +43,8 @@ def proc_samples(
         except SampleError as error:
             return error
 
-    with closing(select(inputs, selection, report)) as samples, closing(call(outcome, samples, jobs, stop=runner.stop)) as outcomes:
+    with (
+        closing(select(inputs, selection, report)) as samples,
+        closing(call_each(outcome, samples, jobs, stop=runner.stop, ordered=ordered)) as outcomes,
+    ):
         return write_all(take_outcomes(outcomes, inputs, report, "the command left nothing"), outputs, report, run)

@@ -17,7 +17,7 @@ from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.making import SampleMaker
 from asyncwds.tools.outputs import Outputs
-from asyncwds.tools.processing.running import call_ordered
+from asyncwds.tools.processing.running import call_each
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
 from asyncwds.tools.videos.clips import Clip, Cutting, cut_video
@@ -52,7 +52,7 @@ def split_videos(
     run = describe_run("video split", inputs, selection, repr(split)) if outputs.resume else None
     with (
         closing(select(inputs, selection, report)) as samples,
-        closing(call_ordered(partial(_clips, split), samples, jobs)) as outcomes,
+        closing(call_each(partial(_clips, split), samples, jobs)) as outcomes,
     ):
         return write_all(take_outcomes(outcomes, inputs, report, "shorter than a clip"), outputs, report, run)
 
