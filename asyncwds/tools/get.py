@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncwds.errors import NoSuchSampleError, SpecError
 from asyncwds.pipeline.dataset import WebDataset
+from asyncwds.tar.grouping import base_plus_ext
 from asyncwds.tools.inputs import Inputs, read_raw
 from asyncwds.tools.report import Report
 from asyncwds.writer.tarwriter import TarWriter
@@ -56,12 +57,11 @@ def _first_that_is(inputs: Inputs, wanted: str | int) -> dict[str, Any]:
 
 def split_wanted(text: str) -> tuple[str | int, str | None]:
     """Of `#17.jpg` (17, "jpg"), of `a/b.jpg` ("a/b", "jpg"), of `a/b` ("a/b", None). Raises SpecError for what is neither."""
-    head, slash, name = text.rpartition("/")
-    stem, _, field = name.partition(".")
-    wanted: str | int = f"{head}{slash}{stem}"
+    key, field = base_plus_ext(text)
+    wanted: str | int = text if key is None else key
     if text.startswith("#"):
         try:
-            wanted = int(stem[1:])
+            wanted = int((key or text)[1:])
         except ValueError as error:
             raise SpecError(f"a sample is #NUMBER or a key, not {text[:80]!r}") from error
     return wanted, field or None
