@@ -13,11 +13,11 @@ from typing import IO, Any
 
 from asyncwds import checks
 from asyncwds.compat.flags import settable
-from asyncwds.engine.schemes import OWN, gopen_schemes, opener_of
+from asyncwds.engine.schemes import OWN, gopen_schemes, open_file
 from asyncwds.errors import SpecError, redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.security import secure_mode
-from asyncwds.shards.urls import local_path, scheme_of
+from asyncwds.shards.urls import local_path
 from asyncwds.shards.urls import rewritten as rewrite_url
 from asyncwds.storage.local.command import Pipe
 
@@ -79,13 +79,7 @@ def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **kw: Any) -> Any:
         sys.stderr.write(f"GOPEN {printable(redact(url))}\n")
     if url == "-":
         return sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
-    url = rewrite_url(url)
-    path = local_path(url)
-    if path is None:
-        return opener_of(scheme_of(url))(url, mode, bufsize, **kw)
-    if secure_mode():
-        raise SpecError("gopen: local files are not opened, because WDS_SECURE is set", url=url)
-    return open(path, mode, buffering=int(os.environ.get("GOPEN_BUFFER", "-1")))  # noqa: PTH123 - the caller's to close
+    return open_file(url, mode, bufsize, buffering=int(os.environ.get("GOPEN_BUFFER", "-1")), **kw)
 
 
 def reader(url: str, **kw: Any) -> Any:

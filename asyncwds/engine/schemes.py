@@ -15,9 +15,9 @@ from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.security import why_refused
+from asyncwds.runtime.security import require_local, why_refused
 from asyncwds.settings.access import Access
-from asyncwds.shards.urls import rewritten, scheme_of
+from asyncwds.shards.urls import local_path, rewritten, scheme_of
 from asyncwds.storage.base import AcceptsHints, Body, Fetcher, ObjectRange
 from asyncwds.storage.callable_sources import Opener, OpenerFetcher
 from asyncwds.storage.local.command import program, shell
@@ -57,6 +57,19 @@ def opener_of(scheme: str) -> Opener:
         return _by_the_engine
     default = _by_the_engine if knows(scheme) else gopen_schemes["__default__"]
     return gopen_schemes.get(scheme, default)
+
+
+def open_file(url: str, mode: str = "rb", bufsize: int = 8192, *, buffering: int = -1, **options: Any) -> Any:
+    """A url as a file, but for `-`: paths by Python, with `buffering`, all else by the function for its scheme.
+
+    Rewritten before as $GOPEN_REWRITE says. Raises SpecError for local files in secure mode.
+    """
+    url = rewritten(url)
+    path = local_path(url)
+    if path is None:
+        return opener_of(scheme_of(url))(url, mode, bufsize, **options)
+    require_local("local files are not opened", url)
+    return open(path, mode, buffering=buffering)  # noqa: PTH123 - the caller's to close
 
 
 def writer_of(url: str) -> Opener | None:
