@@ -272,4 +272,6 @@ class Context:
 
 
 def _sparse(block: bytes, records: dict[bytes, bytes]) -> Sparse | None:
-    return from_header(block) if block[headers.TYPEFLAG] == headers.GNU_SPARSE else from_records(records)
+    if block[headers.TYPEFLAG] == headers.GNU_SPARSE:
+        return from_header(block)
+    return from_records(records) if records else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Protocol
 
 from asyncwds.samples import Sample
@@ -38,8 +39,11 @@ class Scanner(Protocol):
 
 def find_scanner() -> Scanner | None:
     """None where it was not built (no compiler; a free-threaded interpreter), and with $ASYNCWDS_PURE=1."""
-    if os.environ.get(OFF, "0") not in ("", "0"):
-        return None
+    return _find_built() if os.environ.get(OFF, "0") in ("", "0") else None
+
+
+@cache  # what is not there is looked for each time: 50 us a shard
+def _find_built() -> Scanner | None:
     try:
         from asyncwds.tar._scan import take_run  # noqa: PLC0415 - absent without harm
     except ImportError:
