@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from asyncwds.engine.connection_tuner import START, ConnectionTuner
 from asyncwds.engine.part_trace import PartTrace
 from asyncwds.engine.parts import Part, PartState, ShardRun
-from asyncwds.engine.readahead import ReadAhead
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.engine.stragglers import LOOK_EVERY, RESTARTS, Action, LateParts
+from asyncwds.engine.tuning import START, ConnectionTuner, ReadAhead
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.closing import run_to_completion
 from asyncwds.runtime.counters import Counters

@@ -34,8 +34,8 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from asyncwds.engine.interleave import Interleave
-from asyncwds.engine.part_sizes import PartSizes
 from asyncwds.engine.parts import Buffers, Part, PartState, ShardRun, ShardState, next_chunk
+from asyncwds.engine.tuning import PartSizes
 from asyncwds.errors import WdsError
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.shard import Shard

@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from asyncwds.engine.connection_tuner import HIGHEST, INTERVAL, START, ConnectionTuner
+from asyncwds.engine.tuning import HIGHEST, INTERVAL, START, ConnectionTuner
 
 
 def drive(

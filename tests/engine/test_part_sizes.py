@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncwds.engine.part_sizes import PartSizes
+from asyncwds.engine.tuning import PartSizes
 from asyncwds.runtime import MiB
 
 SIZES = PartSizes(MiB, 8 * MiB)

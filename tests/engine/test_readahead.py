@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import repeat
 
-from asyncwds.engine.readahead import FIRST, LEAST, ReadAhead
+from asyncwds.engine.tuning import FIRST, LEAST, ReadAhead
 
 
 def after(*spans: tuple[float, float], resting: Iterable[bool] = repeat(True)) -> int:

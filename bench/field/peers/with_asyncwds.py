@@ -21,7 +21,7 @@ LATER = (
     "asyncwds.bridges.block_bridge",
     "asyncwds.codecs.crops",
     "asyncwds.codecs.decoders",
-    "asyncwds.engine.readahead",
+    "asyncwds.engine.tuning",
     "asyncwds.parallel.threads",
     "asyncwds.storage.stores.fetcher",
     *FORMATS,
