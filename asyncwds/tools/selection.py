@@ -18,7 +18,8 @@ from asyncwds.errors import SampleError, SpecError
 from asyncwds.settings.access import Access
 from asyncwds.tar.grouping import base_plus_ext, is_meta
 from asyncwds.tar.raw import RawMember, RawSample
-from asyncwds.tools.expressions import Expression, Fields, parse
+from asyncwds.tools.evaluation import Fields
+from asyncwds.tools.expressions import Expression, parse
 from asyncwds.tools.keylists import Keys, load_keys
 from asyncwds.tools.report import Report
 
