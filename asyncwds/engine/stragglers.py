@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from asyncwds.engine.parts import Part, ShardRun
@@ -53,11 +53,11 @@ class LatePart:
         return Action.NONE
 
 
+@dataclass(slots=True)
 class LateParts:
     """What to do about the parts that the reader waits for."""
 
-    def __init__(self) -> None:
-        self._late: dict[ShardRun, LatePart] = {}
+    _late: dict[ShardRun, LatePart] = field(default_factory=dict)
 
     def decide(self, reading: list[ShardRun], awaited: ShardRun | None, now: float) -> list[tuple[Part, Action]]:
         """For the part that is waited for; where the reader takes what comes first (None), for the next part of each shard."""
