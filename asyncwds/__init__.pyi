@@ -82,6 +82,7 @@ from .pipeline.shardlists import non_empty as non_empty
 from .pipeline.shardlists import resampled as resampled
 from .pipeline.shardspec import MultiShardSample as MultiShardSample
 from .pipeline.shardspec import shardspec as shardspec
+from .pipeline.skip_list import LedgerSteps as LedgerSteps
 from .pipeline.stage import PipelineStage as PipelineStage
 from .pipeline.stage import pipelinefilter as pipelinefilter
 from .pipeline.stage import stateless as stateless

@@ -202,6 +202,10 @@ class ShardWarning(UserWarning):
     """A shard is not as it should be, and all of its samples are read: an error with `strict=True`."""
 
 
+class SkipWarning(UserWarning):
+    """What `skip=` names did not occur in an epoch."""
+
+
 class ResumeWarning(UserWarning):
     """To go on from a state will take longer than it has to, or a stage is not what it was said to be."""
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, ParamSpec
 from asyncwds.compat import grouping, tar_stages
 from asyncwds.compat.grouping import valid_sample
 from asyncwds.compat.tar_stages import Renames, Selects, url_opener
+from asyncwds.errors import SpecError
 from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import JsonValue, Stream
@@ -99,7 +100,11 @@ class TarFileSamples:
         return self._by_parts(shards) if _replaced() else self.engine(shards)
 
     def open(self, source: Stream, context: RunContext) -> Stream:
-        return StageStream(lambda: self._by_parts(source), source) if _replaced() else self.engine.open(source, context)
+        if not _replaced():
+            return self.engine.open(source, context)
+        if context.skipping is not None:
+            raise SpecError("skip is of no use where parts of asyncwds.tariterators were replaced: use select")
+        return StageStream(lambda: self._by_parts(source), source)
 
     def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> Stream:
         return self.engine.reopen(source, context, state)

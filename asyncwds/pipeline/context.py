@@ -13,6 +13,7 @@ from asyncwds.runtime.worker_info import WorkerInfo
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.remainder import Remainder
+    from asyncwds.pipeline.skipping import Skipping, SkippingPlaces
 
 
 @runtime_checkable
@@ -67,6 +68,8 @@ class RunContext:
     same_for_all    orders are alike in all ranks and workers, which share out the items behind this stage
     taken           items that the stage had taken before, in an iteration that goes on from a state
     remainder       what is left of this pass, where others began it
+    skipping        which samples are left out of this pass
+    passes_marks    marks come in the place of those, and are passed on
     """
 
     seed: int
@@ -79,6 +82,8 @@ class RunContext:
     same_for_all: bool = False
     taken: int = 0
     remainder: Remainder | None = None
+    skipping: Skipping | SkippingPlaces | None = None
+    passes_marks: bool = False
 
     def of_stage(self, stage: str, seed: int, *, same_for_all: bool) -> RunContext:
         """The same for one of the stages."""

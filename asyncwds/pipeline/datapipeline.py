@@ -27,6 +27,7 @@ from asyncwds.pipeline.iteration import Iteration
 from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
 from asyncwds.pipeline.length import add_length_method, count_items_of, remove_length_method
 from asyncwds.pipeline.run import Run, repeated
+from asyncwds.pipeline.skip_list import Skip, SkipList, as_skip_list, require_other_ledger
 from asyncwds.pipeline.states import State, from_state
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.extras import require_extra
@@ -143,7 +144,7 @@ class DataPipeline(Generic[ItemT_co]):
 
     def _start(self, description: Description) -> Run:
         adapt.require_stages(description.stages)  # the list may have been changed
-        return self._iterations.start(description)
+        return self._iterations.start(description, self.fingerprint)
 
     def _iterate(self, started: Run) -> Iteration:
         return self._iterations.iterate(started, self.fingerprint)
@@ -342,8 +343,29 @@ class DataPipeline(Generic[ItemT_co]):
 
         A path is short for `Ledger(path)`.
         """
-        self._bounds = replace(self._bounds, ledger=as_ledger(ledger))
+        given = as_ledger(ledger)
+        require_other_ledger(given, self._skip)
+        self._bounds = replace(self._bounds, ledger=given)
         return self
+
+    def with_skip(self, skip: Skip) -> Self:
+        """Changes this pipeline, and returns it: these samples are left out where shards are read. None leaves out none.
+
+        A list of keys, of pairs of a shard and a key, of steps that `read_ledger` gave, and of `LedgerSteps`. Keys are left out of
+        all epochs, steps of the pass that they are of. The others come as if those had been taken and thrown away, also where an
+        iteration goes on from a state of one that left out nothing.
+
+        Raises SpecError for what is none of these, and the iteration where the pipeline reads no shards.
+        """
+        given = as_skip_list(skip)
+        require_other_ledger(self._bounds.ledger, given)
+        self._bounds = replace(self._bounds, skip=given)
+        return self
+
+    @property
+    def _skip(self) -> SkipList | None:
+        skip = self._bounds.skip
+        return skip if isinstance(skip, SkipList) else None
 
     def _update_length(self) -> None:
         if hasattr(self, "size"):

@@ -30,6 +30,7 @@ from asyncwds.pipeline.item_types import ItemT_co, StageFunction
 from asyncwds.pipeline.lanes import Lanes
 from asyncwds.pipeline.loaders import FluidWrapper
 from asyncwds.pipeline.reading import TarSamples
+from asyncwds.pipeline.skip_list import Skip
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.units import KiB
@@ -98,6 +99,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
     uneven          of samples that don't divide: "drop" some, "pad" with others that come again (`__padding__` says of
                     each sample whether it is one), or "error", which it is without this
     ledger          `Ledger(...)`: follow what becomes of each sample, see `report`; a path is short for `Ledger(path)`
+    skip            samples to leave out: a list of keys, of pairs of a shard and a key, and of steps of a ledger, see `with_skip`
 
     The object describes: it holds no thread, loop or socket, can be pickled and printed, and methods that add stages return
     new ones. The order of samples is a function of (description, seed, epoch, place); every iteration is an epoch of its
@@ -139,6 +141,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         split: Literal["shards", "samples"] = "shards",
         uneven: Uneven | None = None,
         ledger: str | PathLike[str] | Ledger | None = None,
+        skip: Skip = None,
     ) -> None:
         checks.one_of("mode", mode, (None, "resampled", *SPOOL_MODES))
         checks.flag("resampled", resampled)
@@ -201,7 +204,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         ):  # what is claimed of a folder is no other process's
             self.append(stage)
         self.append(TarSamples(source) if listed else source)
-        self.with_ledger(ledger)
+        self.with_ledger(ledger).with_skip(skip)
 
     _index: Index | None
     _reader: tuple[Any, tuple[int, int], SampleReader] | None = None  # with what it is for

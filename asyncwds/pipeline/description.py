@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncwds.engine.source import Source
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.settings.ledger import Ledger
+
+if TYPE_CHECKING:
+    from asyncwds.pipeline.skip_list import SkipList
+    from asyncwds.pipeline.skipping import SkippingPlaces
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class Description:
     """A dataset as data: the stages, and how often the data are passed over.
 
     The first stage is where items come from: a `Source`, anything that can be iterated, or a function without arguments.
-    `passes` and `items` (after the stages) bound one iteration; None is without end. With a `ledger` its items are followed.
+    `passes` and `items` (after the stages) bound one iteration; None is without end. With a `ledger` its items are followed. What
+    `skip` names is left out where shards are read.
     """
 
     stages: tuple[Any, ...] = ()
@@ -23,6 +28,7 @@ class Description:
     passes: int | None = 1
     items: int | None = None
     ledger: Ledger | None = None
+    skip: SkipList | SkippingPlaces | None = None
 
 
 def reseeded(description: Description, seed: int) -> Description:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from asyncwds.engine.positions import HeldShard, unpack_shards
@@ -14,12 +14,12 @@ from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.held import Ref, unpack_refs
 from asyncwds.pipeline.merging import require_merged
-from asyncwds.pipeline.progress import PassState, Progress
+from asyncwds.pipeline.progress import PassState
 from asyncwds.pipeline.reading import given_alone, position_of
 from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
-from asyncwds.pipeline.run import Run, epoch_of_pass
+from asyncwds.pipeline.run import epoch_of_pass
+from asyncwds.pipeline.settling import settled
 from asyncwds.pipeline.states import State
-from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.shards.plan import Resampled
 from asyncwds.shards.shard import Shard
@@ -75,22 +75,9 @@ def _numbers(found: Sequence[PlaceState], known: Iterable[int], passes: int | No
 
 def _settled(each: PlaceState, state: State, description: Description) -> PlaceState:
     """With the states of its stages behind what it gave, where they are from some items before: these are made again."""
-    passes = each.passes
-    behind = passes.items if passes.stages is None else passes.skip
-    if not behind or each.ended:
+    if each.ended:
         return each
-    progress = Progress(state.progress.epoch, passes.items - behind)
-    resumed = replace(passes, items=passes.items - behind, skip=0)
-    run = Run(replace(description, items=None), state.progress.epoch, each.place, Counters(), None, resumed, state.base)
-    try:
-        for _ in islice(run.items(progress), behind):
-            progress.items += 1
-        settled = run.state()
-    finally:
-        run.close()
-    if settled.stages is None:
-        raise SpecError(f"a state does not say which samples were given: {settled.reason}")
-    return replace(each, passes=settled)
+    return replace(each, passes=settled(description, state.progress.epoch, each.place, each.passes, state.base))
 
 
 # -- one pass

@@ -13,6 +13,7 @@ from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.describe import describe_stage
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.reading import TarSamples
+from asyncwds.pipeline.skip_list import SkipList
 from asyncwds.pipeline.stages.map import Map
 from asyncwds.shards.splitters import single_node_only, split_by_node
 
@@ -23,12 +24,29 @@ HASHED = 10_000  # of more urls than that, as many are looked at
 def fingerprint(description: Description) -> dict[str, Any]:
     """`shards`: what decides about their order, and urls without what stands behind a `?`. `stages`: as they are printed."""
     head, *stages = description.stages or (None,)
+    own = getattr(getattr(head, "description", description), "skip", None) or description.skip  # or that of lanes
     return {
         "shards": _shards(head) if isinstance(head, Source) else None,
         "stages": [_first(head), *[_stage(stage) for stage in stages]],
         "passes": description.passes,
         "items": description.items,
+        **({"skip": own.digest} if isinstance(own, SkipList) else {}),
     }
+
+
+def skips_in(fingerprint: Any) -> list[str | None]:
+    """Digests of what a pipeline and those that it begins with leave out, from a fingerprint; None is nothing."""
+    if not isinstance(fingerprint, Mapping):
+        return [None]
+    within = fingerprint.get("within") or ()
+    return [fingerprint.get("skip"), *[each for inner in within for each in skips_in(inner)]]
+
+
+def skips_within(head: Any) -> list[str | None]:
+    """The same, of those that a pipeline begins with; and of lanes."""
+    lanes = getattr(getattr(head, "description", None), "skip", None)
+    found = [each for inner in inner_datasets(head) for each in skips_in(inner.fingerprint())]
+    return [lanes.digest if isinstance(lanes, SkipList) else None, *found]
 
 
 def _shards(source: Source) -> dict[str, Any]:

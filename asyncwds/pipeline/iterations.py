@@ -16,6 +16,7 @@ from asyncwds.errors import ResumeWarning
 from asyncwds.pipeline import worker_reports, worker_stats
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.epoch_counter import EpochCounter
+from asyncwds.pipeline.fingerprint import skips_in
 from asyncwds.pipeline.following import Follower
 from asyncwds.pipeline.iteration import Iteration
 from asyncwds.pipeline.progress import PassState, Progress
@@ -27,6 +28,7 @@ from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.report import Report
 from asyncwds.runtime.state_changes import READ_AGAIN, StateChange
 from asyncwds.runtime.stats import Stats
+from asyncwds.runtime.tally import Tally
 from asyncwds.runtime.tracing import recorder_for
 from asyncwds.runtime.worker_info import WorkerInfo
 
@@ -41,6 +43,7 @@ class _Ran:
     run: ref[Run]
     first_items: int
     base: Mapping[str, Any] | None
+    tally: Tally
 
 
 class Iterations:
@@ -58,7 +61,7 @@ class Iterations:
         self._changes = StateChanges()
         self._ahead: tuple[Callable[[], int], deque[tuple[int, PassState]]] | None = None
 
-    def start(self, description: Description) -> Run:
+    def start(self, description: Description, describe: Callable[[], dict[str, Any]]) -> Run:
         epoch, place = self._epochs.begin()
         self._counters = Counters(recorder_for(f"epoch {epoch}", place))
         slots = self._epochs.slot(place)
@@ -67,19 +70,22 @@ class Iterations:
         if self._resumed is not None and self._resumed.progress.epoch != epoch:
             self._resumed = None  # it was gone on with elsewhere: by a worker that came before this one
         resumed = self._resumed
+        if resumed is not None and resumed.unskipped:
+            description = replace(description, skip=None)
         if resumed is None:
             run = Run(description, epoch, place, self._counters, publish)
         else:
             resumed.require_place(place)
             ended = resumed.progress.ended
-            run = Run(description, epoch, place, self._counters, publish, resumed.passes, resumed.base, ended=ended)
+            passes = resumed.passes if ended else _settled(resumed, description, place, describe)
+            run = Run(description, epoch, place, self._counters, publish, passes, resumed.base, ended=ended)
         ledger = description.ledger
         self._follower = None if ledger is None else Follower(ledger, self._counters.tally, reporter, description.seed)
         return run
 
     def iterate(self, started: Run, describe: Callable[[], dict[str, Any]]) -> Iteration:
         progress = Progress(started.epoch) if self._resumed is None else self._resumed.progress
-        ran = _Ran(started.seed, started.place, started.account, ref(started), progress.items, started.base)
+        ran = _Ran(started.seed, started.place, started.account, ref(started), progress.items, started.base, started.tally)
         if self._reporter is not None:
             self._reporter.follow(started, progress)
         self._latest, self._resumed, self._ahead = (progress, ran), None, None
@@ -98,6 +104,7 @@ class Iterations:
             progress,
             lambda: ran.account.latest if run is None else run.state(),
             lambda passes: as_state(State(ran.seed, progress, passes, ran.place, ran.base), describe()),
+            tally=ran.tally,
             drops_right=run is not None and run.drops_right,
             weight_changes=0 if run is None else run.weight_changes,
         )
@@ -146,7 +153,9 @@ class Iterations:
             marks.popleft()
         before, state = marks[0]
         since = items - before
+        left_out = ran.tally.left_out_since(0)  # perhaps more than on the way to this item, which is no matter
         passes = replace(state, items=state.items + since, skip=state.skip + since if state.stages is not None else 0)
+        passes = replace(passes, left_out=[*state.left_out, *left_out]) if since else passes
         return Progress(progress.epoch, items, progress.ended and items == progress.items), passes
 
     def announce(self) -> None:
@@ -217,6 +226,17 @@ class Iterations:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Iterations, (self._epochs, self._resumed)
+
+
+def _settled(resumed: State, description: Description, place: WorkerInfo, describe: Callable[[], dict[str, Any]]) -> PassState:
+    """What an iteration goes on from that leaves out others than the one before."""
+    if not resumed.drops_items or resumed.unskipped:
+        return resumed.passes
+    from asyncwds.pipeline.settling import settled_for  # noqa: PLC0415 - few need it
+
+    own = skips_in(describe())
+    saved = resumed.skips or [None] * len(own)
+    return settled_for(description, resumed.progress.epoch, place, resumed.passes, resumed.base, saved, own)
 
 
 def follow_own_iterator(kind: type) -> None:

@@ -6,7 +6,7 @@ in a step, all ranks together have the same items in that step, whatever their n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,12 +16,12 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.description import Description, reseeded
-from asyncwds.pipeline.fingerprint import differences, fingerprint
+from asyncwds.pipeline.fingerprint import differences, fingerprint, skips_in
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.protocol import JsonValue, Stream
 from asyncwds.pipeline.run import Run
-from asyncwds.pipeline.states import pass_as_json
+from asyncwds.pipeline.states import UNSKIPPED, pass_as_json
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.stats import Stats, mixed
@@ -68,30 +68,46 @@ class Lanes:
             lanes = {
                 int(lane): (Progress(context.epoch, *came), PassState(**passes)) for lane, (came, passes) in known["lanes"].items()
             }
+            saved = None if known.get(UNSKIPPED) else skips_in(known["description"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, SpecError):
                 raise
             raise SpecError(f"not the state of lanes: {show_value(state)}") from error
-        return self._stream(source, context, lanes)
+        return self._stream(source, context, lanes, saved)
 
     def _stream(
-        self, source: Stream, context: RunContext, states: Mapping[int, tuple[Progress, PassState]]
+        self,
+        source: Stream,
+        context: RunContext,
+        states: Mapping[int, tuple[Progress, PassState]],
+        saved: Sequence[str | None] | None = (None,),
     ) -> ResumableStageStream:
+        """`saved` is what was left out when the states were taken; None leaves nothing out."""
         own = lanes_of(context.worker_info, self.number)
         missing = [lane for lane in own if states and lane not in states]
         if missing:
             raise SpecError(
                 f"the state has no lane {missing[0]}: other ranks and workers go on from what `merge_state_dicts` makes of all"
             )
-        described = _sharing(self.description, len(own))
+        described = _sharing(self.description if saved is not None else replace(self.description, skip=None), len(own))
         self._counted.clear()
-        lanes = [Lane(described, lane, self.number, context, *states.get(lane, ())) for lane in own]
+        lanes = [Lane(described, lane, self.number, context, *self._settled(lane, states.get(lane, ()), saved)) for lane in own]
         self._counted.extend([lane.counters for lane in lanes])
         run = LaneRun(lanes)
         for lane in lanes:
             context.resources.hold(lane)
         said = {"number": self.number, "description": fingerprint(self.description)}
         return ResumableStageStream(StageStream(run.items, source, run.lineage), lambda: {**said, "lanes": run.state()})
+
+    def _settled(self, lane: int, state: tuple[Any, ...], saved: Sequence[str | None] | None) -> tuple[Any, ...]:
+        """Where it goes on from, if others are left out than before."""
+        if not state or saved is None or state[0].ended:
+            return state
+        from asyncwds.pipeline.settling import settled_for  # noqa: PLC0415 - few need it
+
+        progress, passes = state
+        own = skips_in(fingerprint(self.description))
+        return progress, settled_for(self.description, progress.epoch, WorkerInfo(lane, self.number), passes, None, saved, own)
 
     def reseeded(self, seed: int) -> Lanes:
         return Lanes(reseeded(self.description, seed), self.number)

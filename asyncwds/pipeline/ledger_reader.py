@@ -36,6 +36,7 @@ class Step:
     seed: int
     samples: tuple[StepSample, ...]
     shards: dict[int, LedgerShard] = field(repr=False, compare=False)
+    ledger: Path = field(repr=False, compare=False)
 
 
 class LedgerReader(Sequence[Step]):
@@ -67,7 +68,7 @@ class LedgerReader(Sequence[Step]):
             counts = _counts(workers)
             if 0 <= left < sum(counts):
                 worker, item = turn_of(counts, left)
-                return _step(sorted(workers.items())[worker][1], item)
+                return _step(sorted(workers.items())[worker][1], item, self._path)
             left -= sum(counts)
         raise IndexError(f"the ledger {self._path} has {plural(len(self), 'step')}, and no number {number}")
 
@@ -91,6 +92,14 @@ def _files(path: Path, rank: int) -> list[Path]:
     return own or [each for each in found if ".rank" not in each.name and rank == 0]
 
 
+def ranks_of(path: str | os.PathLike[str]) -> list[int]:
+    """Those of which there are files."""
+    whole = Path(path)
+    pattern = re.compile(rf"{re.escape(whole.stem)}(?:\.rank(\d+))?(?:\.worker\d+)?{re.escape(whole.suffix)}")
+    names = [each.name for each in whole.parent.glob("*")] if whole.parent.is_dir() else []
+    return sorted({int(found[1] or 0) for name in names if (found := pattern.fullmatch(name))})
+
+
 def _counts(workers: dict[int, list[dict[str, Any]]]) -> list[int]:
     return [sum(values["steps"] for values in lines) for _, lines in sorted(workers.items())]
 
@@ -107,14 +116,16 @@ def turn_of(counts: Sequence[int], number: int) -> tuple[int, int]:
         going = [worker for worker in going if counts[worker] > begun]
 
 
-def _step(lines: list[dict[str, Any]], item: int) -> Step:
-    values = next(each for each in lines if each["step"] <= item < each["step"] + each["steps"])
+def _step(lines: list[dict[str, Any]], item: int, path: Path) -> Step:
+    """The `item`th of what was written of an epoch, which may begin in the middle of that."""
+    for values in lines:
+        if item < values["steps"]:
+            break
+        item -= values["steps"]
     items, shards = unpack_items(values)
     samples = tuple(
-        [
-            StepSample(url, key, None if ref[1] < 0 else Origin(shards[ref[0]].number, *ref[1:]))
-            for url, key, ref in items[item - values["step"]]
-        ]
+        [StepSample(url, key, None if ref[1] < 0 else Origin(shards[ref[0]].number, *ref[1:])) for url, key, ref in items[item]]
     )
     place, seed = WorkerInfo(*values["worker_info"]), values["seed"]
-    return Step(values["epoch"], values["pass"], item, place, seed, samples, {shard.number: shard for shard in shards})
+    known = {shard.number: shard for shard in shards}
+    return Step(values["epoch"], values["pass"], values["step"] + item, place, seed, samples, known, path.resolve())

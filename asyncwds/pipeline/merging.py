@@ -64,11 +64,11 @@ def _merged(places: Mapping[WorkerInfo, State], absent: Sequence[WorkerInfo]) ->
             [
                 astuple(place),
                 state.progress.ended,
-                [state.passes.number, state.passes.items, state.passes.skip, state.passes.stages],
+                [state.passes.number, state.passes.items, state.passes.skip, state.passes.stages, list(state.passes.left_out)],
             ]
             for place, state in sorted(places.items(), key=lambda pair: astuple(pair[0]))
         ]
-        + [[astuple(place), False, [0, 0, 0, None]] for place in absent],
+        + [[astuple(place), False, [0, 0, 0, None, []]] for place in absent],
     }
 
 
@@ -181,8 +181,8 @@ def require_merged(merged: Any) -> list[tuple[WorkerInfo, bool, PassState]]:
     """Of each place, whether it had come to the end, and where it stood. Raises SpecError for what is nothing of the kind."""
     try:
         return [
-            (WorkerInfo(*place), bool(ended), PassState(number, items, skip, stages))
-            for place, ended, (number, items, skip, stages) in merged["places"]
+            (WorkerInfo(*place), bool(ended), PassState(number, items, skip, stages, left_out=left_out))
+            for place, ended, (number, items, skip, stages, left_out) in merged["places"]
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise SpecError(f"not what states were merged to: {show_value(merged)}") from error

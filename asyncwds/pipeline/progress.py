@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,8 @@ class PassState:
 
     `stages` are the states of its stages, from which on `skip` items were given. Where there are none, because of `reason`, the
     pass is begun anew. `kept` are stages that gave what they kept of the pass of another epoch, by number. `tally` is what had
-    become of samples.
+    become of samples. `left_out` were left out among the items from the states on: the epoch of the pass,
+    the index of the shard, the ordinal.
     """
 
     number: int = 0
@@ -33,3 +34,4 @@ class PassState:
     reads_shards: bool = False
     kept: Mapping[str, int | None] = field(default_factory=dict)
     tally: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Sequence[Sequence[int]] = ()

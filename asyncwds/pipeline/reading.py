@@ -31,6 +31,7 @@ from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
 
 LOOK_AGAIN = 0.005  # [s]
+EPOCH_BITS = 0xFFFFFFFF  # of an epoch, above which its pass is counted
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class SourceStage:
             start, passed = with_limits(start, list(islice(shards, passed))), 0
         begin = partial(own.read, islice(shards, passed, None), context.counters, start)
         bridge = None if late or (alone is not None and alone.left) else open_bridge(begin, own, context)
-        run = ReadRun(own, context.counters, start, alone, self._plan(context))
+        run = ReadRun(own, context, start, alone, self._plan(context))
         return ReadStream(StageStream(lambda: run.items(lambda: bridge or open_bridge(begin, own, context)), source), run)
 
     def _plan(self, context: RunContext) -> Plan | None:
@@ -111,7 +112,7 @@ class TarSamples:
         return self._stream(source, context, position_of(state, ()))
 
     def _stream(self, source: Stream, context: RunContext, start: Position | None) -> ReadStream:
-        run = ReadRun(self.source, context.counters, start)
+        run = ReadRun(self.source, context, start)
         return ReadStream(StageStream(lambda: self._read(source, context, run, start), source), run)
 
     def read_again(self, context: RunContext, refs: Iterable[Ref], state: JsonValue) -> SamplesAgain:
@@ -191,13 +192,14 @@ class ReadRun:
     def __init__(
         self,
         source: Source,
-        counters: Counters,
+        context: RunContext,
         start: Position | None,
         alone: SingleSamples | None = None,
         plan: Plan | None = None,
     ) -> None:
         self._source = source
-        self._counters = counters
+        self._context = context
+        self._counters = counters = context.counters
         self._start = start
         self._alone = alone
         self._delivered = Delivered(turn_samples(source.prefetch), start)
@@ -207,12 +209,13 @@ class ReadRun:
 
     def items(self, bridge: Callable[[], Bridge]) -> Iterator[Sample]:
         source, counters, samples = self._source, self._counters, self._delivered.samples
-        tally = counters.tally
+        tally, skipping = counters.tally, self._context.skipping
         if self._alone is not None:
             yield from self._counted(self._alone)
         for block in bridge():
             tally.in_hand = self._delivered.in_hand
-            yield from samples(block)
+            taken = samples(block)
+            yield from taken if skipping is None else skipping.marked(taken, [turn.run.shard.url for turn in block.turns])
             tally.in_hand = no_samples
             for turn in block.turns:
                 tally.take(turn.run.sequence, turn.run.shard.url, turn.samples, ends=turn.ends)
@@ -220,8 +223,15 @@ class ReadRun:
                 break
         else:
             tally.end_pass()
+            self._warn_of_missing()
         if self._start is None and self._alone is None:
             source.check_not_empty(counters)
+
+    def _warn_of_missing(self) -> None:
+        skipping, context = self._context.skipping, self._context
+        if skipping is not None and self._start is None and self._alone is None:
+            alone = context.worker_info.world_size == context.worker_info.num_workers == 1
+            skipping.warn_of_missing(context.epoch & EPOCH_BITS, whole=alone and self._source.draw is None)
 
     def _counted(self, alone: SingleSamples) -> Iterator[Sample]:
         tally, before = self._counters.tally, alone.given

@@ -14,6 +14,7 @@ from asyncwds.engine.source import Source
 from asyncwds.engine.stream import window_bytes
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.held import Ref
+from asyncwds.pipeline.skipping import mark_for
 from asyncwds.samples import PADDING, Origin, Sample
 
 
@@ -44,12 +45,15 @@ class SamplesAgain:
         self._bridge = open_bridge(partial(open_refetch, source, spans, context.counters), source, context)
         self._samples: dict[Ref, Sample] | None = None
         self._padding = source.padding(context.epoch, context.worker_info)
+        self._skipping = context.skipping
 
     def sample(self, ref: Ref) -> Sample:
-        """One of its own: stages may change it."""
+        """One of its own: stages may change it. A mark for one that is left out."""
         if self._samples is None:
             self._samples = {sample._origin: sample for block in self._bridge for sample in block.samples}  # noqa: SLF001 - its key
         sample = self._samples[ref].copy()
+        if self._skipping is not None and self._skipping.wants(sample):
+            return mark_for(sample)
         if self._padding is not None:
             sample[PADDING] = self._padding(*sample._origin[:2])  # noqa: SLF001 - as above
         return sample

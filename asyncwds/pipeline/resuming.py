@@ -15,6 +15,7 @@ from asyncwds.pipeline.context import Resources, RunContext
 from asyncwds.pipeline.held import Ref, joined_refs, pack_refs, unpack_refs
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import Stage, Stream
+from asyncwds.pipeline.skipping import Marks, is_mark
 from asyncwds.pipeline.streams import NoItems, StageStream
 from asyncwds.runtime.counters import Counters
 from asyncwds.samples import Sample
@@ -81,8 +82,9 @@ def _require_again(stages: Sequence[OpenStage], base: Any) -> None:
 class Reopening:
     """Opens the stages of a pass from their states. The requests for what they held are made at once, all together."""
 
-    def __init__(self, stages: Sequence[OpenStage], states: States, base: int) -> None:
+    def __init__(self, stages: Sequence[OpenStage], states: States, base: int, marks: Marks | None = None) -> None:
         self._stages = stages
+        self._marks = marks
         self._states = states
         self._base = base
         self._refs = {
@@ -106,6 +108,8 @@ class Reopening:
         refs = self._refs.get(number, [])
         if refs:
             source = self.again[number] = ChainedStream(self._again(number, refs), refs, source)
+            if "row" in state and self._leaves_out(number):
+                state = {**state, "row": self._given_rows(state, refs[0])}
             state = {**state, "held": refs[: state.get("own", len(refs))]}
         stream: Any = stage.reopen(source, context, state)  # type: ignore[attr-defined] # it has one, or there would be no state
         if number == self._base and self._samples is not None:
@@ -115,6 +119,8 @@ class Reopening:
 
     def _again(self, number: int, refs: list[tuple[Ref, ...]]) -> Iterator[Stream]:
         """What was made of these samples. Those of an item that was made of several go through the stages by themselves."""
+        if self._leaves_out(number):
+            self._leave_out(refs)
         groups = [refs] if all(len(item) == 1 for item in refs) else [[item] for item in refs]
         for group in groups:
             samples: Iterator[Sample] = (self._samples.sample(ref) for item in group for ref in item)
@@ -123,6 +129,31 @@ class Reopening:
                 if not getattr(stage, "gives_what_it_takes", False):
                     stream = stage.open(stream, replace(context, counters=Counters(), checks=[]))
             yield CheckedStream(stream, group, self._stages[number][0])
+
+    def _leaves_out(self, number: int) -> bool:
+        """Whether marks do not come so far."""
+        return self._marks is not None and number > self._marks.until
+
+    def _leave_out(self, refs: list[tuple[Ref, ...]]) -> None:
+        """Of what a stage held, samples that are not wanted any more: of batches that are made again there are fewer then."""
+        tally = self._stages[self._base][2].counters.tally
+        kept: list[tuple[Ref, ...]] = []
+        for item in refs:
+            marks = {ref: sample for ref in item if is_mark(sample := self._samples.sample(ref))}
+            for ref, mark in marks.items():
+                tally.leave_out(mark["__url__"], mark["__key__"], ref)
+            if len(marks) < len(item):
+                kept.append(tuple([ref for ref in item if ref not in marks]))
+        refs[:] = kept
+
+    def _given_rows(self, state: Mapping[str, Any], refs: tuple[Ref, ...]) -> int:
+        """How many rows of a batch that is taken apart were given, of those that are still in it."""
+        given = [not is_mark(self._samples.sample(ref)) for ref in refs]
+        if all(given):
+            return int(state["row"])
+        if state.get("rows") != len(refs):
+            raise SpecError("a batch that is taken apart has samples that are to be left out: nobody knows which rows are theirs")
+        return sum(given[: state["row"]])
 
 
 class CheckedStream:

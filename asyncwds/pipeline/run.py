@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import count, islice
 from time import monotonic
 from typing import Any, NamedTuple
@@ -19,14 +19,18 @@ from asyncwds.pipeline.adapt import adapt_all, first_needed, last_reader, last_s
 from asyncwds.pipeline.clock import StageClock, stage_name
 from asyncwds.pipeline.context import Resources, RunContext
 from asyncwds.pipeline.description import Description
+from asyncwds.pipeline.fingerprint import skips_within
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.protocol import ReplayingStage, Stage, Stream
 from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
 from asyncwds.pipeline.reporting import held_samples
 from asyncwds.pipeline.resuming import ChainedStream, OpenStage, Reopening, collect_states
+from asyncwds.pipeline.skip_list import SkipList
+from asyncwds.pipeline.skipping import Marks, marks_of, without_marks
 from asyncwds.pipeline.streams import NoItems, passing
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.tally import Tally
 from asyncwds.runtime.worker_info import WorkerInfo
 
 CHEAP_SECONDS = 0.0001
@@ -40,6 +44,7 @@ class Recent(NamedTuple):
     total: int
     until: float
     changes: int
+    left_out: int  # before it
 
 
 @dataclass(slots=True)
@@ -74,6 +79,7 @@ class Run:
         self.place = place
         self.base = base
         self._counters = counters
+        self._left_before = 0  # samples that were left out before this pass
         self._clock = StageClock(counters, publish)
         finalize(self, self._clock.stop).atexit = False  # an iterator may be dropped without being closed
         self.closed = False
@@ -124,12 +130,15 @@ class Run:
         ):
             since = self._progress.items - self._recent.total
             state = self._recent.state
-            return replace(state, items=state.items + since, skip=state.skip + since)
+            left_out = self._counters.tally.left_out_since(self._recent.left_out)
+            return replace(state, items=state.items + since, skip=state.skip + since, left_out=left_out)
         began = monotonic()
-        state = self._full_state(items)
+        state = self.full_state()
         seconds = monotonic() - began
         if seconds > CHEAP_SECONDS and state.stages is not None and self.drops_right:
-            self._recent = Recent(state, self._progress.items, began + seconds + SHARE * seconds, self.weight_changes)
+            self._recent = Recent(
+                state, self._progress.items, began + seconds + SHARE * seconds, self.weight_changes, self._counters.tally.left_out
+            )
         return state
 
     @property
@@ -142,12 +151,20 @@ class Run:
     def drops_right(self) -> bool:
         """Whether items that are made again are the same ones."""
         stage: Any = self._opened[self._base][1] if self._opened else None
+        if any(self._skips_within):  # of which nobody here knows what they left out
+            return False
         if hasattr(stage, "repeats"):
             return bool(stage.repeats())
         source = getattr(stage, "source", None)
         return source is not None and source.prefetch.order == "plan"
 
-    def _full_state(self, items: int) -> PassState:
+    @cached_property
+    def _skips_within(self) -> list[str | None]:
+        return skips_within(self._description.stages[0])
+
+    def full_state(self) -> PassState:
+        """Without items to drop, where stages tell their states."""
+        items = self._progress.items - self._before
         stages, reason = None, "an error ended it" if self._failed else None
         if items and not self._failed:
             try:
@@ -163,12 +180,15 @@ class Run:
 
         Then nobody knows what else a stage counts from pass to pass.
         """
-        first, reads = self._resumed, self._reads_shards()
+        first, reads, tally = self._resumed, self._reads_shards(), self._counters.tally
         if first.stages is not None:
-            return replace(first, items=items, skip=first.skip + items - first.items, reason=reason, reads_shards=reads)
+            before, since = first.left_out, tally.left_out_since(self._left_before)
+            skip = first.skip + items - first.items
+            return replace(first, items=items, skip=skip, reason=reason, reads_shards=reads, left_out=[*before, *since])
         begin = self._beginning()
         if begin is None:
-            return PassState(0, self._progress.items, 0, None, reason, reads, self._kept())
+            left_out = tally.left_out_since(0)
+            return PassState(0, self._progress.items, 0, None, reason, reads, self._kept(), left_out=left_out)
         stages = [begin, *[None] * (len(self._stages) - 1)]
         return PassState(self._number, items, items, stages, reason, reads, self._kept())
 
@@ -187,6 +207,10 @@ class Run:
         made = stage.made_in(self._context)
         # What this iteration made itself, it makes again.
         return {} if made is not None and made & 0xFFFFFFFF == self.epoch else {str(self._needed): made}
+
+    @property
+    def tally(self) -> Tally:
+        return self._counters.tally
 
     @property
     def seed(self) -> int:
@@ -232,7 +256,11 @@ class Run:
 
     def _open(self, number: int) -> None:
         self._number = number
-        self._context = replace(self._context_of(epoch_of_pass(self.epoch, number)), remainder=self._remainder(number))
+        self._left_before = self._counters.tally.left_out
+        self._counters.tally.epoch = epoch = epoch_of_pass(self.epoch, number)
+        skip = self._description.skip
+        skipping = None if skip is None else skip.of_pass(epoch)
+        self._context = replace(self._context_of(epoch), remainder=self._remainder(number), skipping=skipping)
         self._stream = self._open_stages(self._context, self._resumed.stages)
 
     def _remainder(self, number: int) -> Remainder | None:
@@ -250,7 +278,12 @@ class Run:
         self._base = max(first, reader, 0)
         self._counters.tally.before_samples = frozenset(map(stage_name, self._description.stages[: self._base]))
         self._opened = with_contexts(self._stages, self._description, context)
-        reopening = None if states is None else Reopening(self._opened, states, self._base)
+        marks = self._marks(context)
+        if marks is not None:
+            self._opened = [
+                (name, stage, marks.context(each, self._base, own)) for each, (name, stage, own) in enumerate(self._opened)
+            ]
+        reopening = None if states is None else Reopening(self._opened, states, self._base, marks)
         self._again = {} if reopening is None else reopening.again
         stream: Stream = NoItems(context.resources)
         for number, (_, stage, own) in enumerate(self._opened[:last]):
@@ -260,7 +293,21 @@ class Run:
             self._streams[number] = stream
             if number > reader:
                 stream = passing(partial(clock.measured, number=number, stage=self._description.stages[number]), stream)
+            if marks is not None and number == marks.until:
+                stream = passing(partial(without_marks, tally=self._counters.tally), stream)
         return passing(clock.watched, stream)
+
+    def _marks(self, context: RunContext) -> Marks | None:
+        """How far those go that come in the place of samples that are left out. Raises SpecError where nothing would be."""
+        skip = self._description.skip
+        if skip is None:
+            return None
+        if not hasattr(self._stages[self._base], "read_again") and not self._needed and isinstance(skip, SkipList):
+            name = stage_name(self._description.stages[self._base])
+            raise SpecError(
+                f"skip leaves out samples where shards are read, and this begins with {name}: give it to the datasets within"
+            )
+        return None if context.skipping is None else marks_of(self._stages, self._base)
 
     def _keep_again(self, kept: Mapping[str, int | None]) -> None:
         """Reads the pass of which a stage kept all, where that is not there any more."""

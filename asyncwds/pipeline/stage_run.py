@@ -10,6 +10,7 @@ from asyncwds.errors import EmptyEpochError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.lineage import SampleTrace, joined, trace_of
 from asyncwds.pipeline.protocol import Stage, Stream
+from asyncwds.pipeline.skipping import is_mark, passing_marks
 from asyncwds.pipeline.stage_errors import goes_on, note_place
 from asyncwds.pipeline.streams import StageStream, keeps_nothing, stream_over
 from asyncwds.runtime.counters import Counters
@@ -159,12 +160,17 @@ def apply_each(function: Callable[[Any], Any], check: Callable[[Any], None] | No
                 if run.goes_on(error):
                     continue
                 return
-            if unchecked is not None:
+            if unchecked is not None and not is_mark(result):
                 unchecked(result)
                 unchecked = None
             yield result
 
     return results
+
+
+def open_each(function: Callable[[Any], Any], source: Stream, context: RunContext, name: str, handler: Handler) -> StageStream:
+    """The stream of a stage that makes one thing of each item."""
+    return open_loop(apply_each(passing_marks(function, context)), source, context, name, handler)
 
 
 def run_alone(stage: Stage, items: Iterable[Any], context: RunContext | None = None) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.runtime.state_changes import StateChange
+from asyncwds.runtime.tally import Tally
 
 SHARE = 100  # of what whole states may cost
 
@@ -19,7 +20,7 @@ class StateChanges:
     """
 
     def __init__(self) -> None:
-        self._base: tuple[int, PassState] | None = None
+        self._base: tuple[int, PassState, int] | None = None
         self._due = 0.0
         self._weight_changes = 0
 
@@ -28,6 +29,7 @@ class StateChanges:
         progress: Progress,
         state: Callable[[], PassState],
         describe: Callable[[PassState], dict[str, Any]],
+        tally: Tally,
         *,
         drops_right: bool,
         weight_changes: int,
@@ -38,10 +40,13 @@ class StateChanges:
         if self._base is None:
             passes = state()
             described = describe(passes)
-            self._base = progress.items, passes
+            self._base = progress.items, passes, tally.left_out
             self._due = monotonic() + SHARE * (monotonic() - began)
             return StateChange(described, True, passes.reason if passes.reads_shards else None)
-        items, base = self._base
+        items, base, before = self._base
         since = progress.items - items
         skip = base.skip + since if base.stages is not None else 0
-        return StateChange({"items": progress.items, "pass": {"items": base.items + since, "skip": skip}}, False)
+        values: dict[str, Any] = {"items": base.items + since, "skip": skip}
+        if tally.left_out > before or base.left_out:
+            values["left_out"] = [*base.left_out, *tally.left_out_since(before)]
+        return StateChange({"items": progress.items, "pass": values}, False)

@@ -8,10 +8,13 @@ from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
+from asyncwds.pipeline.fingerprint import skips_in
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.runtime.worker_info import WorkerInfo
 
 FORMAT = 1
+UNSKIPPED = "unskipped"
+"""In the state of a dataset within another one: what goes on from it leaves nothing out."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class State:
     """How far an iteration has come: `place` is where it ran, None where it has not begun.
 
     `base` is what others left of the epoch, who began it; `merged` how far each of them had come, of which that is to be made.
+    `skips` is what was left out, as a fingerprint says it; what goes on from an `unskipped` one leaves nothing out.
     """
 
     seed: int
@@ -27,10 +31,12 @@ class State:
     place: WorkerInfo | None = None
     base: Mapping[str, Any] | None = None
     merged: Mapping[str, Any] | None = None
+    skips: tuple[str | None, ...] = ()
+    unskipped: bool = False
 
     @property
     def has_begun(self) -> bool:
-        return self.progress.items > 0 or self.progress.ended or self.base is not None or self.merged is not None
+        return self.progress.items > 0 or self.progress.ended or self.unskipped or self.base is not None or self.merged is not None
 
     @property
     def drops_items(self) -> bool:
@@ -91,6 +97,7 @@ def pass_as_json(passes: PassState) -> dict[str, Any]:
         "reads_shards": passes.reads_shards,
         "kept": passes.kept,
         "tally": passes.tally,
+        **({"left_out": [list(each) for each in passes.left_out]} if passes.left_out else {}),
     }
 
 
@@ -104,7 +111,9 @@ def from_state(state: Any) -> State:
         if state["format"] != FORMAT:
             raise SpecError(f"the state has format {state['format']}, and this version of asyncwds knows format {FORMAT}")
         place = None if state["worker_info"] is None else WorkerInfo(*state["worker_info"])
-        return State(seed, progress, PassState(**state["pass"]), place, state.get("base"), state.get("merged"))
+        skips = tuple(skips_in(state.get("description")))
+        base, merged, unskipped = state.get("base"), state.get("merged"), bool(state.get(UNSKIPPED))
+        return State(seed, progress, PassState(**state["pass"]), place, base, merged, skips, unskipped)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, SpecError):
             raise

@@ -5,6 +5,7 @@ Nothing is done for a sample that is delivered: those are what is left of those 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -87,6 +88,8 @@ class Tally:
         self.catch_up: Callable[[], object] = no_samples  # counts those that wait for it
         self.ahead = no_samples  # delivered ones that whoever takes the items has not taken yet
         self.exhausted = False  # the latest pass has read all of its shards
+        self.epoch = 0  # of the pass, as contexts count it
+        self._left_out = array("q")  # by `skip`: of each sample that epoch, the index of the shard, the ordinal
         self._open: dict[int, tuple[str, int]] = {}  # url and samples taken, by place in the plan
         self._seen: set[str] | None = set()  # of the pass, where it is known how many samples shards have; None in a resumed one
         self._plan: Plan | None = None
@@ -185,6 +188,22 @@ class Tally:
         for url, key, origin in samples:
             self.failed += 1
             self.note(Skip(reason, stage, url, None if origin is None else origin[2], key))
+
+    def leave_out(self, url: str, key: str, origin: tuple[int, int, int]) -> None:
+        """A sample that is not wanted, whatever it is."""
+        self.failed += 1
+        self.note(Skip("skip", READING, url, origin[2], key))
+        self._left_out.extend((self.epoch, *origin[:2]))
+
+    @property
+    def left_out(self) -> int:
+        """Samples that were left out here."""
+        return len(self._left_out) // 3
+
+    def left_out_since(self, number: int) -> list[tuple[int, int, int]]:
+        """Those behind the first `number` of them."""
+        numbers = iter(self._left_out[3 * number :])
+        return list(zip(numbers, numbers, numbers, strict=True))
 
     def drop(self, stage: str, samples: int) -> None:
         if stage not in self.before_samples:

@@ -28,6 +28,7 @@ class DecodeCrop:
     """Decodes as `decode(spec)` does, and makes a random crop of `size` of each image, see `decode_crop`."""
 
     one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
     size: int | tuple[int, int]
     scale: Pair = (0.08, 1)
     ratio: Pair = (3 / 4, 4 / 3)
@@ -71,6 +72,7 @@ class CenterCrop:
     """Decodes as `decode(spec)` does, and makes of each image the middle of it, see `center_crop`."""
 
     one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
     size: int | tuple[int, int]
     resize: int | None = None
     spec: str = "rgb8"

@@ -27,7 +27,7 @@ from asyncwds.pipeline.item_functions import (
     require_function,
 )
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
-from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
+from asyncwds.pipeline.stage_run import apply_each, open_each, run_alone
 from asyncwds.pipeline.stages.field_names import getfirst, require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
 
@@ -39,6 +39,7 @@ class Associate:
     """Adds the fields that `associator(key)`, or `associator[key]` where there is such a key, has for a sample's key."""
 
     one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
     associator: Associator = field(repr=False)  # may be a table of millions
     handler: Handler = reraise_exception
 
@@ -53,7 +54,7 @@ class Associate:
         return run_alone(self, source)
 
     def open(self, source: Stream, context: RunContext) -> Stream:
-        return open_loop(apply_each(self._associated), source, context, "associate", self.handler)
+        return open_each(self._associated, source, context, "associate", self.handler)
 
     def _associated(self, sample: Any) -> Any:
         require_dict(sample, "associate")
@@ -71,6 +72,7 @@ class MapDict:
     """Replaces fields by functions of their values."""
 
     one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
     functions: tuple[tuple[str, Callable[..., Any]], ...]
     handler: Handler = reraise_exception
     workers: NumberOfWorkers = None

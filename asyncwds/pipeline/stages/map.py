@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from asyncwds import checks
 from asyncwds.pipeline.context import RunContext
@@ -20,6 +20,7 @@ from asyncwds.runtime.handlers import Handler, reraise_exception
 class Map:
     """Replaces each sample by `f(sample)`; None drops it. With `workers`, so many calls are made at once, ahead of the consumer."""
 
+    passes_marks: ClassVar[bool] = True
     f: Callable[..., Any]
     handler: Handler = reraise_exception
     workers: NumberOfWorkers = None

@@ -13,7 +13,7 @@ from asyncwds.errors import SampleError, SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
+from asyncwds.pipeline.stage_run import open_each, run_alone
 from asyncwds.pipeline.stages.field_names import alternatives, is_field, require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import describe_misplaced, whereabouts
@@ -29,6 +29,7 @@ class ExtractKeys:
     """Samples → tuples of the fields that match the patterns."""
 
     one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
     patterns: tuple[tuple[str, ...], ...]
     duplicate_is_error: bool = True
     ignore_missing: bool = False
@@ -47,7 +48,7 @@ class ExtractKeys:
         def extracted(sample: Any) -> tuple[Any, ...]:
             return tuple([sample[name] for name in decided(chosen, sample, "extract_keys")])
 
-        return open_loop(apply_each(extracted), source, context, "extract_keys", self.handler)
+        return open_each(extracted, source, context, "extract_keys", self.handler)
 
     def _chosen(self, names: tuple[str, ...]) -> list[str]:
         chosen = []
@@ -66,6 +67,7 @@ class RenameKeys:
     """Renames the fields that match patterns."""
 
     one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
     renamings: tuple[tuple[str, str], ...]  # (new name, pattern); of several that match, the last one counts
     keep_unselected: bool = False
     must_match: bool = True
@@ -85,7 +87,7 @@ class RenameKeys:
         def renamed(sample: Any) -> dict[str, Any]:
             return {new: sample[name] for new, name in decided(chosen, sample, "rename_keys").items()}
 
-        return open_loop(apply_each(renamed), source, context, "rename_keys", self.handler)
+        return open_each(renamed, source, context, "rename_keys", self.handler)
 
     def _chosen(self, names: tuple[str, ...]) -> dict[str, str]:
         """New name → old name."""

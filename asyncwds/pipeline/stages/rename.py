@@ -11,7 +11,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
+from asyncwds.pipeline.stage_run import open_each, run_alone
 from asyncwds.pipeline.stages.field_names import Names, alternatives, getfirst, is_field, require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
 
@@ -21,6 +21,7 @@ class Rename:
     """Gives fields new names: the first of the old names that a sample has. `keep` passes on the fields that are not named."""
 
     one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
     fields: tuple[tuple[str, Names], ...]
     keep: bool = True
     handler: Handler = reraise_exception
@@ -41,7 +42,7 @@ class Rename:
             fields = {new: sample[names[0]] if names[0] in sample else getfirst(sample, names) for new, names in self.fields}
             return _replaced(sample, old_names, fields) if self.keep else fields
 
-        return open_loop(apply_each(renamed), source, context, "rename", self.handler)
+        return open_each(renamed, source, context, "rename", self.handler)
 
 
 def rename(handler: Handler = reraise_exception, keep: bool = True, **fields: str | Sequence[str]) -> Rename:

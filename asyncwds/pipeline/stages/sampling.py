@@ -30,6 +30,7 @@ class Rsample:
     """
 
     gives_what_it_takes: ClassVar[bool] = True
+    counts_marks: ClassVar[bool] = True
     chooses_by_chance: ClassVar[bool] = True
     p: float = 0.5
     seed: int | None = None

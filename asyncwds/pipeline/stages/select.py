@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 from asyncwds import checks
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.skipping import passing_marks
 from asyncwds.pipeline.stage_run import StageRun, function_name, open_loop, run_alone
 from asyncwds.runtime.handlers import Handler, reraise_exception
 
@@ -19,6 +21,7 @@ T = TypeVar("T")
 class Select:
     """Keeps the samples for which `predicate(sample)` is true."""
 
+    passes_marks: ClassVar[bool] = True
     predicate: Callable[[Any], Any]
     handler: Handler = reraise_exception
 
@@ -30,24 +33,25 @@ class Select:
         return run_alone(self, source)
 
     def open(self, source: Stream, context: RunContext) -> Stream:
-        return open_loop(self._selected, source, context, f"select({function_name(self.predicate)})", self.handler)
+        predicate = passing_marks(self.predicate, context)
+        return open_loop(partial(_selected, predicate), source, context, f"select({function_name(self.predicate)})", self.handler)
 
-    def _selected(self, items: Iterator[Any], run: StageRun) -> Iterator[Any]:
-        predicate = self.predicate
-        for sample in items:
-            run.item = sample
-            try:
-                selected = predicate(sample)
-            except Exception as error:  # noqa: BLE001 - user code; the handler decides
-                if run.goes_on(error):
-                    continue
-                return
-            if selected:
-                if selected is not True:
-                    checks.refuse_coroutine("select", selected)
-                yield sample
-            else:
-                run.drop()
+
+def _selected(predicate: Callable[[Any], Any], items: Iterator[Any], run: StageRun) -> Iterator[Any]:
+    for sample in items:
+        run.item = sample
+        try:
+            selected = predicate(sample)
+        except Exception as error:  # noqa: BLE001 - user code; the handler decides
+            if run.goes_on(error):
+                continue
+            return
+        if selected:
+            if selected is not True:
+                checks.refuse_coroutine("select", selected)
+            yield sample
+        else:
+            run.drop()
 
 
 def select(predicate: Callable[[Any], Any], handler: Handler = reraise_exception) -> Select:

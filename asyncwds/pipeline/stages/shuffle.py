@@ -37,6 +37,7 @@ class Shuffle:
 
     one_to_one: ClassVar[bool] = True
     gives_what_it_takes: ClassVar[bool] = True
+    counts_marks: ClassVar[bool] = True
     bufsize: int = 1000
     initial: int = 100
     rng: Random | None = None
@@ -119,6 +120,7 @@ class detshuffle(PipelineStage):  # noqa: N801 - WebDataset's name
 
     one_to_one: ClassVar[bool] = True
     gives_what_it_takes: ClassVar[bool] = True
+    counts_marks: ClassVar[bool] = True
     bufsize: int = 1000
     initial: int = 100
     seed: int = 0

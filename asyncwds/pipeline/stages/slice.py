@@ -25,6 +25,7 @@ class Slice:
     """`itertools.islice`: (stop), (start, stop) or (start, stop, step)."""
 
     gives_what_it_takes: ClassVar[bool] = True
+    counts_marks: ClassVar[bool] = True
     elastic: ClassVar[bool] = False
     bounds: tuple[int | None, ...]
 

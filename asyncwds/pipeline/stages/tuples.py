@@ -23,7 +23,7 @@ from asyncwds.pipeline.item_functions import (
     require_function,
 )
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
-from asyncwds.pipeline.stage_run import apply_each, function_name, open_loop, run_alone
+from asyncwds.pipeline.stage_run import apply_each, function_name, open_each, run_alone
 from asyncwds.pipeline.stages.field_names import Names, alternatives, getfirst, is_field, require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import whereabouts
@@ -34,6 +34,7 @@ class ToTuple:
     """Turns samples into tuples of the fields' values."""
 
     one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
     fields: tuple[Names, ...]
     handler: Handler = reraise_exception
     missing_is_error: bool = True
@@ -59,7 +60,7 @@ class ToTuple:
                 found.append(self._value(sample, names) if value is None else value)
             return tuple(found)
 
-        return open_loop(apply_each(values), source, context, "to_tuple", self.handler)
+        return open_each(values, source, context, "to_tuple", self.handler)
 
     def _value(self, sample: Any, names: Names) -> Any:
         value = getfirst(sample, names, missing_is_error=self.missing_is_error)
@@ -73,6 +74,7 @@ class MapTuple:
     """Applies the functions to a tuple's values in turn. None, or no function, leaves a value; functions too many are ignored."""
 
     one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
     functions: tuple[Callable[..., Any] | None, ...]
     handler: Handler = reraise_exception
     workers: NumberOfWorkers = None

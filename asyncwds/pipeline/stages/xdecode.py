@@ -14,7 +14,7 @@ from asyncwds.codecs.undecodable import undecodable
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.stage_run import apply_each, open_loop, run_alone
+from asyncwds.pipeline.stage_run import open_each, run_alone
 from asyncwds.pipeline.stages.field_names import require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import describe_misplaced
@@ -62,6 +62,7 @@ class XDecode:
     """Replaces each field's bytes by what its decoder makes of a stream of them. Made by `xdecode`."""
 
     one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
     decoders: tuple[tuple[str, StreamDecoder], ...]
     must_decode: bool = True
     handler: Handler = reraise_exception
@@ -70,7 +71,7 @@ class XDecode:
         return run_alone(self, source)
 
     def open(self, source: Stream, context: RunContext) -> Stream:
-        return open_loop(apply_each(self._decoded), source, context, "xdecode", self.handler)
+        return open_each(self._decoded, source, context, "xdecode", self.handler)
 
     def _decoded(self, sample: Any) -> Any:
         require_dict(sample, "xdecode")
