@@ -1,7 +1,7 @@
 """Calls a function for items ahead of the consumer, several at once, and gives the outcomes in the order of the items.
 
     consumer's thread                                     workers
-    source ─► task of about a millisecond ─► todo ──────► function(entry), one after the other
+    source ─► task of some milliseconds  ─► todo ──────► function(entry), one after the other
     next()  ◄─ oldest task, once it is done ◄── done ◄──┘
 
 The consumer takes from the source itself, as without workers: sources are nobody else's. It hands over tasks while fewer than
@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 from asyncwds.errors import BridgeError
-from asyncwds.parallel.sizing import MOST_IN_TASK, TASK_SECONDS, group_size, payload_bytes
+from asyncwds.parallel.sizing import MOST_IN_TASK, TASK_SECONDS, group_size
 from asyncwds.parallel.tasks import Task, Workers
 from asyncwds.parallel.tuner import WorkerTuner
 from asyncwds.runtime.moving_average import MovingAverage
@@ -29,7 +29,8 @@ UNDER_WAY = 2  # tasks per worker: with one, it would wait for the consumer to h
 
 
 class OrderedCalls:
-    """Iterates over the entries of a source; `outcome` is that of the latest one.
+    """Iterates over the tasks that the entries of a source make, once they are done. Whoever iterates takes entries and outcomes
+    out of each. `measure` tells the [bytes] of an entry.
 
     `number` of workers is given, or found: at most `most`; `resized` is told, and why. Errors of the source come behind the entries
     before them. Raises BridgeError where it was interrupted.
@@ -39,14 +40,15 @@ class OrderedCalls:
         self,
         workers: Workers,
         source: Iterator[Any],
+        measure: Callable[[Any], int],
         number: int | Literal["auto"],
         most: int,
         resized: Callable[[int, str], None],
         most_in_task: int = MOST_IN_TASK,
     ) -> None:
-        self.outcome: Any = None
         self._workers = workers
         self._source = source
+        self._measure = measure
         self._tuner = WorkerTuner(most) if number == "auto" else None
         self._number = 1 if number == "auto" else number
         self._resized = resized
@@ -62,21 +64,18 @@ class OrderedCalls:
         resized(self._number, "that was given" if self._tuner is None else self._tuner.why)
         self._shut_down = workers.start_for(self, self._number)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Task]:
         try:
             while self._next_task():
-                entries, outcomes = self._current.entries, self._current.outcomes
-                while entries:
-                    self.outcome = outcomes.popleft()
-                    yield entries.popleft()
+                yield self._current
                 self._items -= self._current.items
                 self._bytes -= self._current.nbytes
             if self._end is not None and not isinstance(self._end, StopIteration):
                 raise self._end
         finally:
-            self._end = self.outcome = None
+            self._end = None
             self.close()
-            for task in self._pending:
+            for task in (self._current, *self._pending):
                 task.outcomes.clear()  # the traceback of an error in it leads back to it
             self._pending.clear()
 
@@ -136,11 +135,11 @@ class OrderedCalls:
         """Hands over a task of what comes next, or notes why nothing does. What comes slowly is not held back for more."""
         entries: deque[Any] = deque()
         nbytes, expected = 0, int(self._result_bytes.value or 0)
-        size, room = self._group_size(), BYTES_AHEAD - self._bytes
+        size, room, measure = self._group_size(), BYTES_AHEAD - self._bytes, self._measure
         try:
             for entry in self._source:
                 entries.append(entry)
-                nbytes += payload_bytes(entry)
+                nbytes += measure(entry)
                 if len(entries) >= size or nbytes + expected * len(entries) >= room or perf_counter() - began > TASK_SECONDS:
                     break
             else:

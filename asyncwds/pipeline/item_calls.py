@@ -18,7 +18,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.parallel.coroutines import WorkerCoroutines
 from asyncwds.parallel.ordered import OrderedCalls
-from asyncwds.parallel.sizing import AT_ONCE, MOST_IN_TASK, available_cores
+from asyncwds.parallel.sizing import AT_ONCE, MOST_IN_TASK, available_cores, payload_bytes
 from asyncwds.parallel.tasks import Failure, Task, Workers
 from asyncwds.parallel.threads import WorkerThreads
 from asyncwds.pipeline.context import RunContext
@@ -31,12 +31,13 @@ from asyncwds.pipeline.streams import ResumableStageStream, StageStream, close_g
 from asyncwds.runtime.handlers import Handler
 from asyncwds.runtime.recorder import Recorder
 from asyncwds.runtime.seeds import item_rng
+from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.samples import Sample
 
 Draw = Callable[[tuple[int, ...]], Random]
 
-# A sample, which tells by itself where it came from, or another item with that, and the numbers that its draws are made of.
-Entry = Sample | tuple[Any, tuple[SampleTrace, ...], tuple[int, ...]]
+# A sample, which tells by itself where it came from, or another item with that and its number in the stage.
+Entry = Sample | tuple[Any, tuple[SampleTrace, ...], int]
 
 
 CallLoop = Callable[[Callable[[Any], Any]], Loop]
@@ -79,7 +80,6 @@ class Entries:
 
     def __init__(self, source: Stream, context: RunContext) -> None:
         self._source = source
-        self._place = (context.worker_info.rank, context.worker_info.worker)
         self._number = context.taken - 1
 
     @property
@@ -93,35 +93,47 @@ class Entries:
             if isinstance(item, Sample) and hasattr(item, "_origin"):
                 yield item
             else:
-                traces = trace_of(item, source)
-                yield item, traces, self._numbers(traces)
-
-    def _numbers(self, traces: tuple[SampleTrace, ...]) -> tuple[int, ...]:
-        """Of what was not made of samples of shards, its number here."""
-        origins = [origin for _, _, origin in traces if origin is not None]
-        if not origins or len(origins) < len(traces):
-            return (*self._place, self._number)
-        return tuple([number for origin in origins for number in origin])
+                yield item, trace_of(item, source), self._number
 
 
-def call_for(function: ItemFunction, draw: Draw, entry: Entry) -> Any:
-    """The function's result for an entry, or what is to be awaited for it."""
-    item, _, numbers = (entry, (), entry._origin) if isinstance(entry, Sample) else entry  # noqa: SLF001 - an Origin would take 0.2 us more
-    return function.call(item, rng=draw(numbers)) if function.seeded else function.call(item)
+def item_of(entry: Entry) -> Any:
+    return entry if isinstance(entry, Sample) else entry[0]
+
+
+def _payload(entry: Entry) -> int:
+    return payload_bytes(entry if isinstance(entry, Sample) else entry[0])
+
+
+def call_for(function: ItemFunction, context: RunContext) -> Callable[[Entry], Any]:
+    """What gives the function's result for an entry, or what is to be awaited for it."""
+    call = function.call
+    if function.seeded:
+        return partial(_call_seeded, call, partial(item_rng, context.seed, context.epoch), context.worker_info)
+    return lambda entry: call(entry if isinstance(entry, Sample) else entry[0])
+
+
+def _call_seeded(call: Callable[..., Any], draw: Draw, place: WorkerInfo, entry: Entry) -> Any:
+    if isinstance(entry, Sample):
+        return call(entry, rng=draw(entry._origin))  # noqa: SLF001 - an Origin would take 0.2 us more
+    item, traces, number = entry
+    origins = [origin for _, _, origin in traces if origin is not None]
+    if not origins or len(origins) < len(traces):  # of what was not made of samples of shards, its number here
+        return call(item, rng=draw((place.rank, place.worker, number)))
+    return call(item, rng=draw(tuple([part for origin in origins for part in origin])))
 
 
 class SeededCalls:
     """Calls without workers that take random numbers."""
 
     def __init__(self, function: ItemFunction, source: Stream, context: RunContext) -> None:
-        self._call = partial(call_for, function, partial(item_rng, context.seed, context.epoch))
+        self._call = call_for(function, context)
         self._entries = Entries(source, context)
         self._entry: Entry = Sample()
 
     def items(self) -> Iterator[Any]:
         for entry in self._entries:
             self._entry = entry
-            yield entry if isinstance(entry, Sample) else entry[0]
+            yield item_of(entry)
 
     def result(self, _: Any) -> Any:
         return self._call(self._entry)
@@ -157,6 +169,7 @@ class ParallelCalls:
         self._entries = Entries(source, context)
         self._ordered: OrderedCalls | None = None
         self._items: Iterator[Any] = iter(())
+        self._outcome: Any = None
         self._traces: tuple[SampleTrace, ...] = ()
         self._interrupted = False
 
@@ -171,22 +184,27 @@ class ParallelCalls:
         ordered = self._ordered = self._start()
         if self._interrupted:  # meanwhile, by another thread
             ordered.interrupt()
-        for entry in ordered:
-            if isinstance(entry, Sample):
-                yield entry
-            else:
-                item, self._traces, _ = entry
-                yield item
+        for task in ordered:
+            entries, outcomes = task.entries, task.outcomes
+            while entries:
+                self._outcome, entry = outcomes.popleft(), entries.popleft()
+                if isinstance(entry, Sample):
+                    yield entry
+                else:
+                    item, self._traces, _ = entry
+                    yield item
+            self._outcome = None  # or the latest of a source that is slow would be kept until there is another
 
     def _start(self) -> OrderedCalls:
         function, context = self._function, self._context
-        call = partial(call_for, function, partial(item_rng, context.seed, context.epoch))
+        call = call_for(function, context)
         trace = None if context.counters.trace is None else TaskRows(context.counters.trace, context.stage).add
         workers: Workers = WorkerCoroutines(call, trace) if function.asynchronous else WorkerThreads(call, trace)
         cores = max(1, available_cores() // context.worker_info.num_workers)
         return OrderedCalls(
             workers,
             iter(self._entries),
+            _payload,
             self._number,
             AT_ONCE if function.asynchronous else cores,
             self._note,
@@ -200,13 +218,13 @@ class ParallelCalls:
 
     def result(self, _: Any) -> Any:
         """Of the item that was given last."""
-        outcome = self._ordered.outcome if self._ordered is not None else None
-        if type(outcome) is not Failure:
-            return outcome
+        if type(self._outcome) is not Failure:
+            return self._outcome
+        outcome, self._outcome = self._outcome, None  # which the error's traceback would lead to
         try:
             raise outcome.error
         finally:
-            del outcome  # which the error's traceback would lead to
+            del outcome
 
     def lineage(self) -> tuple[SampleTrace, ...]:
         return self._traces

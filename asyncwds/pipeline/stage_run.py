@@ -62,6 +62,8 @@ class Outcome:
         for item in items:
             self._came += 1
             yield item
+            # Whoever asks for the next one has done with those before: some of them were not handed to a handler.
+            self._gave = self._gave or self._came >= (self._failed + 1) * self._batchsize
             if self._gave:
                 return
 
