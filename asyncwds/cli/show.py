@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.tool_options import input_options, selection_options
+from asyncwds.cli.tool_options import Size, input_options, selection_options
 from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.quantities import plural
 
 if TYPE_CHECKING:
+    from asyncwds.tools.report import Report
     from asyncwds.tools.showing.terminal import Graphics
 
 _SHOWN = 10  # samples
+_ON_A_PAGE = 100
 
 
 @click.command()
@@ -30,14 +33,30 @@ _SHOWN = 10  # samples
     show_default=True,
     help="How pictures are drawn; the terminal is asked.",
 )
+@click.option("--html", metavar="FILE", help="Write one page of HTML, with pictures and players in it; 100 samples without -n.")
+@click.option(
+    "--max-embedded", type=Size(), default="8MB", show_default=True, help="With --html: larger recordings are not in the page."
+)
+@click.option("--force", is_flag=True, help="With --html: replace a file that is there.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each sample.")
-def show(urls: tuple[str, ...], *, only: tuple[str, ...], graphics: Graphics, as_json: bool, **options: Any) -> int:
+def show(urls: tuple[str, ...], *, html: str | None, force: bool, max_embedded: int, **options: Any) -> int:
     """Shows samples: text, JSON and pictures, and what recordings and arrays are; 10 samples if -n does not say how many.
 
     \b
     asyncwds show 'train-{000..099}.tar' -n 3
     asyncwds show s3://bucket/train-000000.tar --where 'cls == 3' --field json
+    asyncwds show 'train-{000..099}.tar' --sample 0.001 -n 200 --html sheet.html
     """
+    if html is None:
+        if force:
+            raise click.UsageError("--force is for --html")
+        return _show_lines(urls, **options)
+    if options["as_json"]:
+        raise click.UsageError("--html and --json are two ways of showing samples")
+    return _write_page(urls, html, force, max_embedded, options)
+
+
+def _show_lines(urls: tuple[str, ...], *, only: tuple[str, ...], graphics: Graphics, as_json: bool, **options: Any) -> int:
     from asyncwds.cli.tool_arguments import inputs_of, selection_of  # noqa: PLC0415 - heavy
     from asyncwds.tools.report import Report  # noqa: PLC0415 - as above
     from asyncwds.tools.show import show_samples  # noqa: PLC0415 - as above
@@ -52,6 +71,23 @@ def show(urls: tuple[str, ...], *, only: tuple[str, ...], graphics: Graphics, as
                 break
             text = json.dumps(sample.as_dict()) if as_json else "\n".join([*sample.lines(style), ""])
             click.echo(text, color=True)
+    return _tell_damaged(report)
+
+
+def _write_page(urls: tuple[str, ...], target: str, force: bool, max_embedded: int, options: dict[str, Any]) -> int:
+    from asyncwds.cli.tool_arguments import inputs_of, selection_of  # noqa: PLC0415 - heavy
+    from asyncwds.tools.show import write_contact_sheet  # noqa: PLC0415 - as above
+
+    limit = _ON_A_PAGE if options["limit"] is None else options["limit"]
+    inputs, selection = inputs_of(urls, "show", options), replace(selection_of(options), limit=limit)
+    report = write_contact_sheet(inputs, target, selection, only=options["only"], max_embedded=max_embedded, force=force)
+    click.echo(f"asyncwds: {plural(report.samples_out, 'sample')} in {printable(target)}", err=True)
+    if options["limit"] is None and report.samples_in >= _ON_A_PAGE:
+        click.echo(f"asyncwds: no more than {_ON_A_PAGE} samples are looked at: -n says how many", err=True)
+    return _tell_damaged(report)
+
+
+def _tell_damaged(report: Report) -> int:
     for error in report.damaged:
         click.echo(printable(f"asyncwds: damaged: {error}"), err=True)
     return report.status

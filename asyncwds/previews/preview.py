@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
 from asyncwds.previews.facts import describe_field
 from asyncwds.previews.kinds import FieldKind, kind_of
-from asyncwds.previews.pictures import open_picture, shrink
+from asyncwds.previews.pictures import Picture, draw, open_picture, shrink
 from asyncwds.previews.texts import read_text
 from asyncwds.runtime.units import MiB
+
+T = TypeVar("T")
 
 LONGEST = MiB  # characters
 _DRAWN = frozenset({"image", "raster", "array", "video"})
@@ -34,11 +37,21 @@ class FieldPreview:
 
     def picture(self, width: int, height: int) -> Image.Image | None:
         """In RGB or RGBA, at most so many pixels; None for what is no picture, or cannot be drawn."""
+        return self._drawn(lambda: self._shrunk(max(width, 1), max(height, 1)))
+
+    def thumbnail(self, size: int) -> Picture | None:
+        """As a file for browsers, at most so many pixels wide and high; None as `picture`."""
+        return self._drawn(lambda: draw(self.data, self.name, self.kind, size, "auto"))
+
+    def _shrunk(self, width: int, height: int) -> Image.Image:
+        image, exact = open_picture(self.data, self.name, self.kind, max(width, height))
+        return shrink(image, exact, (width, height))
+
+    def _drawn(self, drawing: Callable[[], T]) -> T | None:
         if self.kind.kind not in _DRAWN or self.problem is not None:
             return None
         try:
-            image, exact = open_picture(self.data, self.name, self.kind, max(width, height))
-            return shrink(image, exact, (max(width, 1), max(height, 1)))
+            return drawing()
         except Exception:  # noqa: BLE001 - whatever decoders raise, and arrays that are no pictures
             return None
 

@@ -46,6 +46,7 @@ from .selection import Selection as Selection
 from .show import SamplePreview as SamplePreview
 from .show import preview_sample as preview_sample
 from .show import show_samples as show_samples
+from .show import write_contact_sheet as write_contact_sheet
 from .showing.drawing import as_blocks as as_blocks
 from .showing.drawing import as_kitty as as_kitty
 from .showing.drawing import as_sixels as as_sixels
