@@ -154,7 +154,7 @@ def test_a_cache_that_is_named(shard, tmp_path):
         (["ls", "--profile", "x", "gs://b/a.tar"], "--profile is not for gs: urls"),
         (["bench", "--anonymous", "http://h/a.tar"], "only buckets take that"),
         (["bench", "--interleave", "2", "a.tar"], "how --shuffle is done"),
-        (["ls", "-0", "--json", "a.tar"], "-0 goes with neither"),
+        (["ls", "-0", "--json", "a.tar"], "-0 goes without"),
     ],
 )
 def test_options_that_make_no_sense(arguments, words):

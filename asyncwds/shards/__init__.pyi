@@ -2,6 +2,7 @@
 
 from .braces import Braces as Braces
 from .braces import parse_braces as parse_braces
+from .compressed_names import compress_names as compress_names
 from .folders import is_manifest as is_manifest
 from .folders import is_shard_name as is_shard_name
 from .globs import Glob as Glob

@@ -32,6 +32,10 @@ from .join import join_shards as join_shards
 from .joining.lookup import Lookup as Lookup
 from .joining.sides import OtherSide as OtherSide
 from .journal import Journal as Journal
+from .ls import Listed as Listed
+from .ls import ShardGroup as ShardGroup
+from .ls import group_shards as group_shards
+from .ls import list_samples as list_samples
 from .map import map_samples as map_samples
 from .mix import MixSource as MixSource
 from .mix import load_sources as load_sources
