@@ -55,6 +55,10 @@ def bench(
 ) -> None:
     """Reads shards as fast as it can and says what limits that; or, with --shuffle, how well they are shuffled.
 
+    \b
+    asyncwds bench 's3://bucket/train-{000..099}.tar' -n 10000 --stages
+    asyncwds bench 'train-{000..099}.tar' --shuffle 1000 --shuffle 10000 --interleave 8
+
     URLS are as for `ls`.
     """
     from asyncwds.cli.reading import dataset, sources  # noqa: PLC0415 - heavy

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 def list_cache(folder: str, *, clear: bool, as_json: bool) -> None:
     """Lists what a cache keeps, or empties it.
 
+    \b
+    asyncwds cache /data/cache
+    asyncwds cache /data/cache --clear
+
     The shard that was not used for longest comes first: size, last use, name, URL; then the total.
     """
     from asyncwds.settings.cache import Cache  # noqa: PLC0415 - used here only

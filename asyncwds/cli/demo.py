@@ -16,6 +16,10 @@ from asyncwds.formatting.quantities import MB, plural, size
 def demo(samples: int, train_seconds: float) -> None:
     """Draws a small image data set, serves it like a cloud bucket, streams it, and trains on it.
 
+    \b
+    asyncwds demo
+    asyncwds demo -n 10000 --train-seconds 0
+
     The bucket is a server on this machine that takes 50 ms to the first byte and caps each connection at 20 MB/s.
     """
     from pathlib import Path  # noqa: PLC0415 - used here only

@@ -37,6 +37,10 @@ FORMATS = ["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "siz
 def make_index(urls: tuple[str, ...], *, output: str | None, forms: list[Any], convert: bool, **options: Any) -> None:
     """Makes the index of shards: which samples they have, and where.
 
+    \b
+    asyncwds index 'train-{000..099}.tar'
+    asyncwds index 's3://bucket/train/*.tar' -f wds2idx,wids -o indexes/
+
     URLS are as for `ls`. Of what can be read in ranges only the headers are fetched. Without -o the index of each shard is written
     beside it, or with --cache into the cache; what a format has once for a data set, into the folder of the shards.
     """

@@ -20,6 +20,10 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def state() -> None:
     """Shows, merges and compares states of datasets that were saved as JSON.
 
+    \b
+    asyncwds state show rank-*.json
+    asyncwds state merge rank-*.json -o all.json
+
     A FILE has a state, or several in a list or a dict, as a StatefulDataLoader's has those of its workers.
     """
 
@@ -28,7 +32,12 @@ def state() -> None:
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each state.")
 def show(files: tuple[Path, ...], *, as_json: bool) -> None:
-    """Says of which epoch, rank and worker each state is, how far it has come, and what is read again to go on from it."""
+    """Says of which epoch, rank and worker each state is, how far it has come, and what is read again to go on from it.
+
+    \b
+    asyncwds state show state.json
+    asyncwds state show rank-*.json --json
+    """
     from asyncwds.pipeline.state_summary import summarize_state  # noqa: PLC0415 - heavy
 
     for file in files:
@@ -47,7 +56,12 @@ def show(files: tuple[Path, ...], *, as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="With -o: a line of JSON with what the merged state says.")
 def merge(files: tuple[Path, ...], *, output: Path | None, missing: Any, as_json: bool) -> None:
-    """Makes one state of those of all ranks and workers, from which any number of them goes on."""
+    """Makes one state of those of all ranks and workers, from which any number of them goes on.
+
+    \b
+    asyncwds state merge rank-*.json -o all.json
+    asyncwds state merge rank-0.json rank-2.json --missing redeliver -o all.json
+    """
     from asyncwds.pipeline.merging import merge_state_dicts  # noqa: PLC0415 - heavy
     from asyncwds.pipeline.state_summary import summarize_state  # noqa: PLC0415 - heavy
 
@@ -66,7 +80,12 @@ def merge(files: tuple[Path, ...], *, output: Path | None, missing: Any, as_json
 @click.argument("other", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON: a list of what differs.")
 def diff(one: Path, other: Path, *, as_json: bool) -> None:
-    """Says what differs between two states. The exit status is 1 where something does."""
+    """Says what differs between two states. The exit status is 1 where something does.
+
+    \b
+    asyncwds state diff before.json after.json
+    asyncwds state diff rank-0.json rank-1.json --json
+    """
     from asyncwds.pipeline.state_summary import compare_states  # noqa: PLC0415 - heavy
 
     found = list(compare_states(_state_in(one), _state_in(other)))

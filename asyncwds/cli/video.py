@@ -13,7 +13,12 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
 
 @click.group()
 def video() -> None:
-    """Cuts videos into clips, and says what they are. Needs asyncwds[video]."""
+    """Cuts videos into clips, and says what they are. Needs asyncwds[video].
+
+    \b
+    asyncwds video split 'films-{000..099}.tar' --duration 2 --exact -o 'clips-{shard:06d}.tar'
+    asyncwds video probe 'films-{000..099}.tar' -n 10
+    """
 
 
 @video.command("split")

@@ -137,9 +137,3 @@ def test_resumed_in_a_bucket(numbered: Any, tmp_path: Path) -> None:
         assert asyncwds(*arguments, *post).returncode == 0
         urls = [line.rpartition("/")[2] for line in (tmp_path / "log").read_text().splitlines()]
         assert urls == ["0-0.tar", "0-1.tar", "0-1.tar", "0-2.tar"]
-
-
-def test_help_shows_two_examples() -> None:
-    for command in ("cat", "split", "filter", "sort", "shuffle", "show"):
-        done = asyncwds(command, "--help")
-        assert done.stdout.count(f"asyncwds {command} ".encode()) >= 2, command
