@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 from asyncwds.errors import BridgeError
-from asyncwds.parallel.sizing import MOST_IN_TASK, TASK_SECONDS, group_size
+from asyncwds.parallel.sizing import HELD_SECONDS, MOST_IN_TASK, group_size
 from asyncwds.parallel.tasks import Task, Workers
 from asyncwds.parallel.tuner import WorkerTuner
 from asyncwds.runtime.moving_average import MovingAverage
@@ -120,7 +120,7 @@ class OrderedCalls:
                 return
             began = perf_counter()
             self._take_task(began)
-            taken, slow = taken + 1, perf_counter() - began > 2 * TASK_SECONDS
+            taken, slow = taken + 1, perf_counter() - began > 2 * HELD_SECONDS
 
     def _has_room(self) -> bool:
         if not self._pending:
@@ -134,13 +134,16 @@ class OrderedCalls:
     def _take_task(self, began: float) -> None:
         """Hands over a task of what comes next, or notes why nothing does. What comes slowly is not held back for more."""
         entries: deque[Any] = deque()
-        nbytes, expected = 0, int(self._result_bytes.value or 0)
-        size, room, measure = self._group_size(), BYTES_AHEAD - self._bytes, self._measure
+        expected = int(self._result_bytes.value or 0)
+        add, measure = entries.append, self._measure
+        left, room, until = self._group_size(), BYTES_AHEAD - self._bytes, began + HELD_SECONDS
+        nbytes = 0
         try:
             for entry in self._source:
-                entries.append(entry)
-                nbytes += measure(entry)
-                if len(entries) >= size or nbytes + expected * len(entries) >= room or perf_counter() - began > TASK_SECONDS:
+                add(entry)
+                nbytes += expected + measure(entry)
+                left -= 1
+                if not left or nbytes >= room or perf_counter() > until:
                     break
             else:
                 self._end = StopIteration()

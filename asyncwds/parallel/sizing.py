@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, NamedTuple
 
-TASK_SECONDS = 0.004  # a task costs 40 to 80 us to hand over: two threads wake each other
+TASK_SECONDS = 0.006  # a task costs 40 to 80 us to hand over, and more where threads find the caches cold that they wake up to
 MOST_IN_TASK = 64
+HELD_SECONDS = 0.004  # that what a source has given waits for more of a task
 WAITS = 0.05  # of its time: a consumer that waits longer is not fed
 GAIN = 1.1  # in items/s, below which more workers are of no use: they share the interpreter, or a disk
 SPARE = 1.25  # workers over those that were busy all the time, before some are dismissed

@@ -30,7 +30,7 @@ class Task:
         self.entries = entries
         self.items = len(entries)
         self.outcomes: deque[Any] = deque()
-        self.nbytes = nbytes + expected
+        self.nbytes = nbytes
         self.expected = expected
         self.result_bytes = 0
         self.seconds = 0.0
