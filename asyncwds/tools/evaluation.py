@@ -186,7 +186,7 @@ def _lookup(node: ast.expr, fields: Fields) -> Any:
         if name in fields.members:
             return _into(fields.value(name), steps)
     sample = fields.sample
-    known = {"key": sample.key, "shard": sample.url, "index": sample.ordinal}
+    known = {"key": sample.key, "shard": sample.url, "index": sample.ordinal, "nbytes": sample.nbytes}
     return _into(known.get(node.id), steps)
 
 
@@ -221,9 +221,9 @@ def _called(function: ast.expr, arguments: list[ast.expr], fields: Fields) -> An
     if function.id == "field":
         assert isinstance(arguments[0], ast.Constant)
         return fields.value(str(arguments[0].value).lower())
-    if function.id == "sha256":
+    if function.id in _OF_BYTES:
         member = _member(arguments[0], fields)
-        return None if member is None else hashlib.sha256(member.read()).hexdigest()
+        return None if member is None else _OF_BYTES[function.id](member.read())
     values = [evaluate(each, fields) for each in arguments]
     if any(value is None for value in values):
         return None
@@ -242,8 +242,13 @@ def _number(kind: Callable[[Any], Any], value: Any) -> Any:
     return kind(value.decode() if isinstance(value, bytes) else value)
 
 
+_OF_BYTES: Mapping[str, Callable[[bytes], str]] = {
+    "sha256": lambda data: hashlib.sha256(data).hexdigest(),
+    "text": lambda data: data.decode("utf-8", "replace"),
+}
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "len": len,
+    "words": lambda text: len(text.split()),
     "like": lambda text, pattern: _pattern(pattern)(text) is not None,
     "int": lambda value: _number(int, value),
     "float": lambda value: _number(float, value),

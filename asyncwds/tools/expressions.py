@@ -6,8 +6,9 @@ It is parsed by `ast` and evaluated here, node by node: no `eval`, no calls but 
     json.width, json["a b"][0]   into what JSON holds; a field may have dots too: `seg.json.width` is of `seg.json` if there is one
     field("my-depth.png")        a field whose name is no name of Python's
     caption                      the field caption, or if there is none caption.txt, caption.json or caption.cls
-    key, shard, index            of the sample: its key, the url of its shard, its number there
+    key, shard, index, nbytes    of the sample: its key, the url of its shard, its number there, the bytes it takes with headers
     size(jpg), len(txt)          bytes of a field, which are not read for that; length of text, bytes, a list
+    text(cls), words(txt)        a field as text, whatever its name says; how many words a text has
     has(json.caption)            whether it is there
     sha256(jpg), like(key, "n01*"), lower, upper, strip, startswith, endswith, int, float, str, abs, min, max
     and or not, == != < <= > >=, in, not in, is None, + - * / // %, ( , ) [ , ]
@@ -31,7 +32,8 @@ from asyncwds.tools.evaluation import COMPARE, COMPUTE, Fields, evaluate, truth
 LONGEST = 10_000  # characters
 _METHOD_ARGUMENTS = {"startswith": (1,), "endswith": (1,), "lower": (0,), "upper": (0,), "strip": (0,)}
 _ARGUMENTS = {
-    **dict.fromkeys(("size", "has", "field", "sha256", "len", "int", "float", "str", "abs", "lower", "upper", "strip"), (1,)),
+    **dict.fromkeys(("size", "has", "field", "sha256", "text", "len", "words", "int", "float"), (1,)),
+    **dict.fromkeys(("str", "abs", "lower", "upper", "strip"), (1,)),
     **dict.fromkeys(("like", "startswith", "endswith"), (2,)),
     **{name: tuple(range(1, 10)) for name in ("min", "max")},
 }

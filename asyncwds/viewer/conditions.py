@@ -40,6 +40,13 @@ class _Unread(NamedTuple):
         raise _UnreadError(self.field)
 
 
+class _Padding:
+    """What stands around payloads, which no condition asks for."""
+
+    def read_range(self, start: int, stop: int) -> bytes:  # noqa: ARG002 - as above
+        return b""
+
+
 async def find_matching(catalog: Catalog, fields: FieldReader, where: str, most: int, after: int = 0) -> Matches:
     """The first samples from number `after` on. Raises SpecError for a condition that is none."""
     condition = parse(where)
@@ -83,4 +90,7 @@ def _as_sample(place: Place, known: dict[int, bytes]) -> RawSample:
     for number, (suffix, _, size) in enumerate(row.fields):
         piece = Piece(known.get(number, _Unread(number)), 0, size)
         members.append(RawMember(f"{row.key}.{suffix}", suffix.lower(), size, 0, size, (piece,)))
+    if members:  # headers and padding are of the last one, so that the sample has the bytes that it takes
+        rest = max(0, row.end - row.offset - sum([size for _, _, size in row.fields]))
+        members[-1] = members[-1]._replace(pieces=(*members[-1].pieces, Piece(_Padding(), 0, rest)))
     return RawSample(row.key, place.entry.url, 0, row.ordinal, row.offset, tuple(members))

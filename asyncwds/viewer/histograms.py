@@ -18,7 +18,7 @@ MEASURES: tuple[str, ...] = get_args(Of)
 BINS = 32
 _NAMES = 32  # values that are shown by name
 _NO_VALUE = object()
-_LONGEST = 120  # of a name
+LONGEST_NAME = 120  # characters
 
 
 def field_sizes(shards: Sequence[Columns], name: str) -> NDArray[np.int64]:
@@ -36,7 +36,8 @@ def field_sizes(shards: Sequence[Columns], name: str) -> NDArray[np.int64]:
 
 
 def measure(data: bytes, of: Of, path: str) -> Any:
-    """Of the bytes of a field: its length [characters] or [words], or its value, in JSON that at `path` ("size.width").
+    """Of the bytes of a field: its length [characters] or [words], or its value, in JSON that at `path` ("size.width"). Of lists
+    and dicts the histogram is of how many items they have.
 
     Returns NO_VALUE where there is none.
     """
@@ -63,8 +64,6 @@ def _value(text: str, path: str) -> Any:
             value = value[int(name)]
         else:
             return _NO_VALUE
-    if isinstance(value, list | dict):
-        return len(value)
     return value
 
 
@@ -89,7 +88,7 @@ def histogram(values: Sequence[Any] | NDArray[Any]) -> dict[str, Any]:
     """Bins of numbers, or the values that are most frequent, by name; for JSON."""
     if isinstance(values, np.ndarray):
         return _of_numbers(values)
-    known = [value for value in values if value is not _NO_VALUE]
+    known = [len(value) if isinstance(value, list | dict) else value for value in values if value is not _NO_VALUE]
     names = Counter(known_name(value) for value in known)
     numeric = bool(known) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)
     if numeric and len(names) > _NAMES:
@@ -107,7 +106,7 @@ def histogram(values: Sequence[Any] | NDArray[Any]) -> dict[str, Any]:
 
 
 def known_name(value: Any) -> str:
-    return str(value)[:_LONGEST] if isinstance(value, str) else json.dumps(value)
+    return str(value)[:LONGEST_NAME] if isinstance(value, str) else json.dumps(value)
 
 
 def _of_numbers(values: NDArray[Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from asyncwds.previews.kinds import kind_of
 from asyncwds.previews.pictures import unpacked
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import MiB
+from asyncwds.viewer.bar_conditions import add_conditions
 from asyncwds.viewer.catalog import Catalog, Place, count_fields
 from asyncwds.viewer.describing import shown
 from asyncwds.viewer.fields import FieldReader
@@ -50,11 +51,13 @@ class Measurer:
             raise SpecError(f"a histogram is of one of {', '.join(MEASURES)}")
         if of == "size":
             sizes = await self._pool.run(lambda: field_sizes(self._catalog.columns(), field))
-            return {**await self._pool.run(histogram, sizes), "read": len(self._catalog), "samples": len(self._catalog)}
+            counted = add_conditions(await self._pool.run(histogram, sizes), field, "size", "")
+            return {**counted, "read": len(self._catalog), "samples": len(self._catalog)}
         numbers = self._spread()
         limit = asyncio.Semaphore(AT_ONCE)
         values = await asyncio.gather(*[self._value(number, (field, cast("Of", of), path), limit) for number in numbers])
-        return {**histogram(values), "read": len(numbers), "samples": len(self._catalog)}
+        counted = add_conditions(histogram(values), field, cast("Of", of), path, values)
+        return {**counted, "read": len(numbers), "samples": len(self._catalog)}
 
     def _spread(self) -> list[int]:
         count = len(self._catalog)

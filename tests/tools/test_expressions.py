@@ -32,6 +32,8 @@ TRUE = [
     "int(json.text) == 12 and float('1.5') == 1.5 and str(cls) == '7' and max(cls, 3) == 7 and min(2, 3) == 2 and abs(-2) == 2",
     "key + '!' == 'n0144/7!'",
     f"sha256(txt) == '{hashlib.sha256(FIELDS['txt']).hexdigest()}'",
+    "nbytes == 6 * 512 + 6 * 512 + 512 and text(cls) == ' 7\\n' and strip(text(cls)) == '7'",
+    "words(txt) == 7 and len(text(jpg)) == 1002 and text(png) is None and words(5) is None and text(field('my-mask.png')) == 'png'",
     # What is missing is None; nothing can be said of it but that.
     "json.height is None and json.height == None and png is None and json.none is None",
     "json.width is not None",

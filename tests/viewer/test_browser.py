@@ -216,13 +216,44 @@ def test_histograms(screen):
     screen.cards("a/0000")
 
 
+def test_a_bar_leads_to_its_samples(screen):
+    """By the pointer and by the keyboard; and back again."""
+    screen.open("#histogram=cls: value")
+    screen.wait("return document.querySelectorAll('#chart .bars a').length === 3")
+    screen.find("#chart .bars li:nth-child(2) a").click()
+    screen.cards("a/0001")
+    assert screen.run("return document.querySelector('#where-text').value") == "cls == 1"
+    assert screen.run("return decodeURIComponent(location.hash.replaceAll('+', ' '))") == "#where=cls == 1"
+    assert screen.run("return document.querySelectorAll('.card').length") == 10
+    screen.run("history.back()")
+    screen.wait("return document.querySelectorAll('#chart .bars a').length === 3")
+    Select(screen.find("#measure")).select_by_visible_text("json: size.width")
+    screen.wait("return document.querySelectorAll('#chart li').length === 30")
+    screen.open("#histogram=whole sample: size")
+    screen.wait("return document.querySelectorAll('#chart svg a').length >= 2")
+    links = "document.querySelectorAll('#chart svg a')"
+    name = screen.run(f"return {links}[1].getAttribute('aria-label')")
+    screen.run("document.querySelector('#measure').focus()")
+    screen.press(Keys.TAB, Keys.TAB)
+    assert screen.run(f"return document.activeElement === {links}[1]")
+    screen.press(Keys.ENTER)
+    screen.wait("return document.querySelector('#where-text').value.includes('nbytes')")
+    screen.wait("return document.querySelectorAll('.card').length > 0 && document.querySelector('#grid').ariaBusy === null")
+    shown = screen.run("return document.querySelectorAll('.card').length")
+    assert name.endswith(f": {shown} samples, show them")
+    assert screen.run("return document.activeElement.id") == "samples"
+
+
 @pytest.mark.parametrize("fragment", ["", "#sample=1", "#histogram=jpg: size"])
 def test_everything_has_a_name(screen, fragment):
     screen.open(fragment)
     screen.wait("return document.querySelector('.card img, #detail img, #chart svg')")
     screen.wait("return document.querySelector('#grid').ariaBusy === null")
     inside = "#detail " if "sample" in fragment else ""  # what is behind a dialog is not there for anyone
-    names = [f"{inside}{name}" for name in ("button", "input", "select", "audio", "video", "img", "section", "[role=img]")]
+    names = [
+        f"{inside}{name}"
+        for name in ("button", "input", "select", "audio", "video", "img", "section", "a", "[role=img], [role=group]")
+    ]
     found = [element for element in screen.browser.find_elements(By.CSS_SELECTOR, ", ".join(names)) if element.is_displayed()]
     assert found
     assert [element.get_attribute("outerHTML") for element in found if not element.accessible_name] == []

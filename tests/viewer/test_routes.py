@@ -1,6 +1,7 @@
 """What the page is told: samples, fields, texts, pictures, search, histograms; of local shards and over HTTP."""
 
 import asyncio
+import gzip
 import json
 from io import BytesIO
 
@@ -202,13 +203,53 @@ async def test_histograms(folder, open_page):
         sizes = await page.get("api/histogram", **measures["jpg: size"])
         assert (sizes["count"], sum(bar["count"] for bar in sizes["bars"]), sizes["read"]) == (30, 30, 30)
         classes = await page.get("api/histogram", **measures["cls: value"])
-        assert classes["bars"] == [{"name": name, "count": 10} for name in ("0", "1", "2")]
+        assert classes["bars"] == [{"name": name, "count": 10, "where": f"cls == {name}"} for name in ("0", "1", "2")]
         widths = await page.get("api/histogram", **measures["json: size.width"])
         assert (widths["count"], widths["missing"]) == (30, 0)
         lengths = await page.get("api/histogram", **measures["txt: length"])
-        assert lengths["bars"] == [{"name": "12", "count": 10}, {"name": "13", "count": 20}]
+        assert [(bar["name"], bar["count"]) for bar in lengths["bars"]] == [("12", 10), ("13", 20)]
         missing = await page.get("api/histogram", field="wav", of="length")
         assert (missing["count"], missing["missing"]) == (1, 29)
+
+
+def odd_sample(number):
+    """What is hard to name, and to compare."""
+    value = {
+        "list": [0] * (number % 4),
+        "class": "quoted\n'é\"" if number % 2 else "x" * (200 + number),
+        "no name": number % 3 == 0,
+        "float": number / 7,
+        "none": None if number % 2 else 1,
+        "deep": {"id": 2**60 + number % 2, "7": "seven"},
+    }
+    words = ("dog", "3", "2.50", " true\n", "")[number % 5]
+    return {
+        "__key__": f"odd {number}",
+        "json": json.dumps(value),
+        "my-depth.npy": bytes(number),
+        "cls": words,
+        "txt": "word " * number,
+        "txt.gz": gzip.compress(words.encode()),
+    }
+
+
+async def test_a_bar_leads_to_the_samples_that_are_counted_in_it(folder, open_page):
+    """Of each measure there is."""
+    (folder / "s3.tar").write_bytes(make_shard([odd_sample(number) for number in range(50)]))
+    without = set()
+    async with open_page(str(folder / "s{3,0}.tar")) as page:
+        await page.known()
+        for measure in await page.get("api/measures"):
+            label = measure.pop("label")
+            found = await page.get("api/histogram", **measure)
+            for bar in found["bars"]:
+                if bar["where"] is None:
+                    without.add(f"{label} {bar.get('name')}")
+                    continue
+                held = await page.get("api/where", where=bar["where"], count=200)
+                assert (held["after"], len(held["numbers"])) == (None, bar["count"]), (label, bar)
+    assert len([name for name in without if not name.startswith("txt.gz")]) == 1
+    assert "json: none null" in without
 
 
 async def test_samples_are_there_while_the_headers_are_still_read(open_page):

@@ -53,10 +53,17 @@ export class Charts {
   }
 }
 
+const toSamples = (where) => `#${new URLSearchParams({ where })}`;
+
+// A link to the samples of a bar, where a condition tells which these are.
+function linked(where, makeLink, label, ...children) {
+  return where ? makeLink("a", { href: toSamples(where), "aria-label": label }, ...children) : null;
+}
+
 function named(bars) {
   const most = Math.max(...bars.map(({ count }) => count));
-  return make("ul", { class: "bars" }, ...bars.map(({ name, count }) => make("li", {},
-    make("span", { class: "name" }, name === "" ? "(empty)" : name),
+  return make("ul", { class: "bars" }, ...bars.map(({ name, count, where }) => make("li", {},
+    make("span", { class: "name" }, linked(where, make, `${name || "(empty)"}: ${number(count)}, show them`, name || "(empty)") ?? (name || "(empty)")),
     draw("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, draw("rect", { width: (100 * count) / most, height: 10 })),
     make("span", { class: "count" }, number(count)))));
 }
@@ -66,14 +73,16 @@ function numeric(bars, shown, label, across) {
   const width = across / bars.length;
   const tall = HEIGHT - FOOT - HEAD;
   const text = `Histogram of ${label}: ${bars.length} bins from ${shown(bars[0].from)} to ${shown(bars.at(-1).to)}, at most ${number(most)} samples in one.`;
-  const svg = draw("svg", { viewBox: `${-EDGE} 0 ${across + 2 * EDGE} ${HEIGHT}`, role: "img", "aria-label": text });
-  bars.forEach(({ from, to, count }, place) => {
+  const svg = draw("svg", { viewBox: `${-EDGE} 0 ${across + 2 * EDGE} ${HEIGHT}`, role: "group", "aria-label": text });
+  bars.forEach(({ from, to, count, where }, place) => {
     const height = (tall * count) / most;
     const rect = draw("rect", { x: place * width + 1, y: HEAD + tall - height, width: Math.max(1, width - 2), height, rx: 2 });
     const title = draw("title");
     title.textContent = `${shown(from)} to ${shown(to)}: ${number(count)}`;
     rect.append(title);
-    svg.append(rect);
+    // All of the column is for the pointer: a bar of few samples is a pixel high.
+    const column = draw("rect", { class: "column", x: place * width, y: HEAD, width, height: tall });
+    svg.append((count && linked(where, draw, `${title.textContent} samples, show them`, column, rect)) || rect);
   });
   svg.append(draw("line", { x1: 0, x2: across, y1: HEAD + tall, y2: HEAD + tall }));
   const mark = (place, value, anchor) => svg.append(draw("text", { x: place, y: HEIGHT - 9, "text-anchor": anchor }, shown(value)));

@@ -34,10 +34,12 @@ function replace(at) {
 async function follow() {
   const at = place();
   const inCharts = "histogram" in at;
+  const leavesChart = !inCharts && byId("charts").contains(document.activeElement);
   byId("samples").hidden = inCharts;
   byId("charts").hidden = !inCharts;
   byId("show-samples").setAttribute("aria-pressed", String(!inCharts));
   byId("show-charts").setAttribute("aria-pressed", String(inCharts));
+  if (leavesChart) byId("samples").focus({ preventScroll: true }); // what was pressed is not seen any more
   if (inCharts) {
     if (detail.dialog.open) detail.dialog.close();
     return charts.open(at.histogram);
