@@ -12,7 +12,13 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
 @click.command()
 @input_options
 @selection_options
-@click.option("--by", default="key", show_default=True, metavar="EXPR", help="What makes two the same: 'sha256(jpg)', 'json.uid'.")
+@click.option(
+    "--by",
+    default="key",
+    show_default=True,
+    metavar="EXPR",
+    help="What makes two the same: 'sha256(jpg)', 'json.uid', 'phash(jpg,<=4)'.",
+)
 @click.option("--keep", type=click.Choice(["first", "largest"]), default="first", show_default=True, help="Of those.")
 @click.option("--drop-list", metavar="FILE", help="Write the keys that are dropped, a line each, for --exclude-keys.")
 @shard_options
@@ -23,6 +29,7 @@ def dedup(urls: tuple[str, ...], *, by: str, keep: Any, drop_list: str | None, *
     \b
     asyncwds dedup 'train-{000..099}.tar' --by 'sha256(jpg)' --max-count 1000 -o 'unique-{shard:06d}.tar'
     asyncwds dedup 'train-{000..099}.tar' --by json.uid --keep largest --drop-list twice.txt --dry-run
+    asyncwds dedup 'train-{000..099}.tar' --by 'phash(jpg,<=4)' --keep largest --drop-list alike.txt --dry-run
     """
     from asyncwds.cli.tool_arguments import inputs_of, outputs_of, selection_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.dedup import dedup_shards  # noqa: PLC0415 - as above

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_UNPACKED = 256 * MiB
 _QUALITY = 85
-_POSTSCRIPT = (b"%!", b"\xc5\xd0\xd3\xc6")  # Pillow knows it by its content, and starts Ghostscript
+POSTSCRIPT = (b"%!", b"\xc5\xd0\xd3\xc6")  # Pillow knows it by its content, and starts Ghostscript
 
 
 class Picture(NamedTuple):
@@ -45,7 +45,7 @@ def open_picture(data: bytes, name: str, kind: FieldKind, size: int, how: Colour
         return _first_frame(data), False
     if kind.kind == "array":
         return _from_array(only_array(data, kind.suffix), name, how), True
-    if data.startswith(_POSTSCRIPT):
+    if data.startswith(POSTSCRIPT):
         raise ValueError("PostScript is a program, and not run")
     image = _plain(data, size) if how == "auto" else None
     if image is None or _is_mask(image, name):

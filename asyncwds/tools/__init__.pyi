@@ -16,6 +16,8 @@ from .creating.sources import Reading as Reading
 from .creating.sources import guess_kind as guess_kind
 from .creating.sources import open_drafts as open_drafts
 from .dedup import dedup_shards as dedup_shards
+from .deduplicating.images import hash_image as hash_image
+from .deduplicating.nearness import keep_apart as keep_apart
 from .diff import Comparison as Comparison
 from .diff import Difference as Difference
 from .diff import diff_shards as diff_shards
