@@ -220,7 +220,7 @@ def test_a_bar_leads_to_its_samples(screen):
     """By the pointer and by the keyboard; and back again."""
     screen.open("#histogram=cls: value")
     screen.wait("return document.querySelectorAll('#chart .bars a').length === 3")
-    screen.find("#chart .bars li:nth-child(2) a").click()
+    screen.find("#chart .bars li:nth-child(2) a svg").click()
     screen.cards("a/0001")
     assert screen.run("return document.querySelector('#where-text').value") == "cls == 1"
     assert screen.run("return decodeURIComponent(location.hash.replaceAll('+', ' '))") == "#where=cls == 1"

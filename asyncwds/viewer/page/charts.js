@@ -53,19 +53,17 @@ export class Charts {
   }
 }
 
+// The samples of a bar: its address, where a condition tells which these are.
 const toSamples = (where) => `#${new URLSearchParams({ where })}`;
-
-// A link to the samples of a bar, where a condition tells which these are.
-function linked(where, makeLink, label, ...children) {
-  return where ? makeLink("a", { href: toSamples(where), "aria-label": label }, ...children) : null;
-}
 
 function named(bars) {
   const most = Math.max(...bars.map(({ count }) => count));
-  return make("ul", { class: "bars" }, ...bars.map(({ name, count, where }) => make("li", {},
-    make("span", { class: "name" }, linked(where, make, `${name || "(empty)"}: ${number(count)}, show them`, name || "(empty)") ?? (name || "(empty)")),
-    draw("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, draw("rect", { width: (100 * count) / most, height: 10 })),
-    make("span", { class: "count" }, number(count)))));
+  return make("ul", { class: "bars" }, ...bars.map(({ name, count, where }) => {
+    const shown = name === "" ? "(empty)" : name;
+    const bar = draw("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, draw("rect", { width: (100 * count) / most, height: 10 }));
+    const parts = [make("span", { class: "name" }, shown), bar, make("span", { class: "count" }, number(count))];
+    return make("li", {}, ...(where ? [make("a", { href: toSamples(where), "aria-label": `${shown}: ${number(count)} samples, show them` }, ...parts)] : parts));
+  }));
 }
 
 function numeric(bars, shown, label, across) {
@@ -82,7 +80,7 @@ function numeric(bars, shown, label, across) {
     rect.append(title);
     // All of the column is for the pointer: a bar of few samples is a pixel high.
     const column = draw("rect", { class: "column", x: place * width, y: HEAD, width, height: tall });
-    svg.append((count && linked(where, draw, `${title.textContent} samples, show them`, column, rect)) || rect);
+    svg.append(where && count ? draw("a", { href: toSamples(where), "aria-label": `${title.textContent} samples, show them` }, column, rect) : rect);
   });
   svg.append(draw("line", { x1: 0, x2: across, y1: HEAD + tall, y2: HEAD + tall }));
   const mark = (place, value, anchor) => svg.append(draw("text", { x: place, y: HEIGHT - 9, "text-anchor": anchor }, shown(value)));
