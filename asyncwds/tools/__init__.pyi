@@ -77,3 +77,4 @@ from .video import split_videos as split_videos
 from .videos.clips import Cutting as Cutting
 from .videos.clips import cut_video as cut_video
 from .videos.probe import probe_video as probe_video
+from .windows import Windows as Windows

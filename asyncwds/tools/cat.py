@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
 
+from asyncwds import checks
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
@@ -13,19 +14,31 @@ from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.rekey import rekeyer
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
+from asyncwds.tools.windows import Windows, join_windows
 
 
-def cat_shards(inputs: Inputs, outputs: Outputs, selection: Selection | None = None, *, rekey: str | None = None) -> Report:
+def cat_shards(
+    inputs: Inputs,
+    outputs: Outputs,
+    selection: Selection | None = None,
+    *,
+    rekey: str | None = None,
+    windows: Windows | None = None,
+) -> Report:
     """Copies the samples that are wanted, in order; with `Inputs.mix` from several shards in turn, a sample of each.
 
-    rekey   a rule for new keys, see `asyncwds.tools.rekey`
+    rekey    a rule for new keys, see `asyncwds.tools.rekey`
+    windows  several samples after each other become one
 
     Members are copied as they are, byte for byte, but for those that get another name.
     Raises SpecError, FetchError, TarError, SampleError; what was being written is dropped then.
     """
+    checks.require(windows is None or inputs.mix == 1, "windows are of samples that follow each other: without mix")
     selection = selection or Selection()
     report = Report()
     change = None if rekey is None else rekeyer(rekey)
+    run = describe_run("cat", inputs, selection, rekey, repr(windows)) if outputs.resume else None
     with closing(select(inputs, selection, report)) as samples:
-        changed: Iterator[RawSample] = samples if change is None else map(change, samples, count())
-        return write_all(changed, outputs, report, describe_run("cat", inputs, selection, rekey) if outputs.resume else None)
+        joined: Iterator[RawSample] = samples if windows is None else join_windows(samples, windows, report)
+        changed = joined if change is None else map(change, joined, count())
+        return write_all(changed, outputs, report, run)

@@ -12,6 +12,7 @@ from asyncwds.errors import SampleError, SpecError
 from asyncwds.tools.creating.draft import Draft
 from asyncwds.tools.creating.members import Member, is_hidden
 from asyncwds.tools.creating.naming import Naming, part_of
+from asyncwds.tools.windows import Windows, cut_windows
 
 
 def group_members(
@@ -79,18 +80,14 @@ def _share(draft: Draft, shared: dict[str, Member]) -> None:
 def make_windows(drafts: Iterable[Draft], length: int, stride: int, dropped: Counter[str]) -> Iterator[Draft]:
     """`length` samples of a group after each other as one, whose fields are "0.jpg", "1.jpg", …; what they share stands once.
 
-    Each begins `stride` samples after the one before. Groups are not mixed, and there is no window that is not whole.
+    Each begins `stride` samples after the one before. Groups are not mixed, there is no window that is not whole, and what is in
+    none is counted in `dropped`. Raises SpecError for a length or stride below 1.
     """
-    if length < 1 or stride < 1:
-        raise SpecError(f"a window and its stride are at least 1, not {length} and {stride}")
+    windows = Windows(length=length, stride=stride)
     for _, together in groupby(drafts, key=lambda draft: draft.group):
         group = sorted(together, key=lambda draft: draft.key)
-        last = 0
-        for first in range(0, len(group) - length + 1, stride):
-            last = first + length
-            yield _window(group[first:last])
-        if last < len(group):
-            dropped["behind the last whole window of its group"] += len(group) - last
+        for window, _ in cut_windows(group, windows.length, windows.stride, "its group", dropped):
+            yield _window(window)
 
 
 def _window(drafts: Sequence[Draft]) -> Draft:
