@@ -10,10 +10,12 @@ import subprocess
 import sys
 import termios
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from trace_format import of, read_trace
 
+from asyncwds.cli import main
 from asyncwds.testing import FaultServer, make_shard
 
 
@@ -242,15 +244,58 @@ def test_an_error_is_one_line_and_a_status_by_its_kind(arguments, status, words)
     assert done.stderr.count("\n") == 1
 
 
-def test_a_reader_that_leaves_early_is_no_error(shard):
+@pytest.mark.parametrize(
+    ("arguments", "first"), [(["ls"], b"k0\ttxt:0\tcls:1\n"), (["cat", "--same-key", "number", "-o", "-"], b"k0.txt")]
+)
+def test_a_reader_that_leaves_early_is_no_error(arguments, first, shard):
     """`asyncwds ls ... | head`"""
     (shard.parent / "many.txt").write_text(f"{shard}\n" * 3000)
-    command = [sys.executable, "-m", "asyncwds", "ls", f"@{shard.parent}/many.txt"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listing:
-        assert listing.stdout.readline() == "k0\ttxt:0\tcls:1\n"
-        listing.stdout.close()
-        assert listing.stderr.read() == ""
-        assert listing.wait(30) == 0
+    command = [sys.executable, "-m", "asyncwds", *arguments, f"@{shard.parent}/many.txt"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.read(len(first)) == first
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 141
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ls", "{}", "--json"],
+        ["get", "{}", "k1.txt"],
+        ["get", "{}", "k1"],
+        ["get", "{}", "k1", "-o", "-"],
+        ["export", "{}", "-f", "csv", "-o", "-"],
+        ["export", "{}", "-f", "parquet", "-o", "-"],
+        ["cat", "{}", "-o", "-"],
+        ["sort", "{}", "-o", "-"],
+        ["cat", "{}", "--dry-run", "--json"],
+        ["stat", "{}"],
+        ["show", "{}"],
+        ["verify", "{}"],
+    ],
+)
+@pytest.mark.needs("pyarrow")
+def test_output_that_nobody_reads(arguments, shard, monkeypatch, capsys):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as unread:
+        monkeypatch.setattr(sys, "stdout", unread)
+        monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)  # whose thread would stay
+        with pytest.raises(SystemExit) as ended:
+            main([argument.format(shard) for argument in arguments])
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), writer)  # what is left in its buffer
+    assert ended.value.code == 141
+    assert capsys.readouterr().err == ""
+
+
+def test_standard_output_that_is_not_there(shard, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)  # as above
+    with pytest.raises(SystemExit) as ended:
+        main(["cat", str(shard), "-o", "-"])
+    assert (ended.value.code, "standard output is closed" in capsys.readouterr().err) == (3, True)
 
 
 def test_demo_draws_serves_streams_and_trains():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -41,7 +41,7 @@ from asyncwds.cli.video import video
 from asyncwds.cli.view import view_shards
 from asyncwds.errors import WdsError
 from asyncwds.formatting.escaping import printable
-from asyncwds.tools.report import INTERRUPTED, USAGE, status_of
+from asyncwds.tools.report import INTERRUPTED, UNREAD, USAGE, status_of
 
 
 class _Main(click.Group):
@@ -68,12 +68,23 @@ class _Main(click.Group):
                 warnings.showwarning = _show_warning
                 return super().invoke(context)
         except WdsError as error:
+            if _has_no_reader(error):
+                _end_unread()
             click.echo(f"asyncwds: {type(error).__name__}: {error}", err=True)
             sys.exit(status_of(error))
         except BrokenPipeError:
-            # The reader of our output has gone (`| head`); Python would complain again when it flushes at exit.
-            sys.stdout = None
-            sys.exit(0)
+            _end_unread()
+
+
+def _has_no_reader(error: WdsError) -> bool:
+    """Whether standard output, to which a shard or a table was written, is a pipe that nobody reads any more."""
+    return error.url == "-" and isinstance(error.__cause__, BrokenPipeError)
+
+
+def _end_unread() -> NoReturn:
+    """As other programs end when the reader of their output has gone (`| head`), which is no news to anybody."""
+    sys.stdout = None  # Python would complain when it flushes it at exit
+    sys.exit(UNREAD)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

@@ -12,8 +12,10 @@ from typing import Any
 
 from asyncwds.errors import LostSamplesError, NoSuchSampleError, SampleError, SpecError, TarError
 
-OK, USAGE, DATA, IO, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
-"""Exit statuses: done; no such command; the data are wrong; reading or writing failed; done without what was damaged; Ctrl-C."""
+OK, USAGE, DATA, IO, PARTIAL, INTERRUPTED, UNREAD = 0, 1, 2, 3, 4, 130, 141
+"""Exit statuses: done; no such command; the data are wrong; reading or writing failed; done without what was damaged; Ctrl-C;
+nobody reads standard output any more.
+"""
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from asyncwds.errors import FetchError
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path
@@ -55,6 +56,8 @@ def _stdin(settings: None, access: Access, counters: Counters) -> Fetcher:
 
 def _stdout(settings: None, url: str) -> Output:
     del settings
+    if sys.stdout is None:  # which the process was started without
+        raise FetchError("standard output is closed", url=url)
     return StreamOutput(sys.stdout.buffer, url, close=False)
 
 
