@@ -12,10 +12,11 @@ from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.quantities import plural, size
 
 if TYPE_CHECKING:
+    from asyncwds.index.formats.digests import ShardDigests
     from asyncwds.index.index import Index
     from asyncwds.settings.access import Access
 
-FORMATS = ["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "sizes"]
+FORMATS = ["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "sizes", "len", "manifest", "parquet"]
 
 
 @click.command("index")
@@ -33,20 +34,26 @@ FORMATS = ["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "siz
     help=f"Another library's in place of ours, or several with commas between: {', '.join(FORMATS)}.",
 )
 @click.option("--convert", is_flag=True, help="URLS are those of indexes, of any of the formats, and not of shards.")
+@click.option("--hash", "hashed", is_flag=True, help="Read the shards whole for their digests, which wids and hfutils have.")
 @reading_options
-def make_index(urls: tuple[str, ...], *, output: str | None, forms: list[Any], convert: bool, **options: Any) -> None:
+def make_index(urls: tuple[str, ...], *, output: str | None, forms: list[Any], convert: bool, hashed: bool, **options: Any) -> None:
     """Makes the index of shards: which samples they have, and where.
 
     \b
     asyncwds index 'train-{000..099}.tar'
     asyncwds index 's3://bucket/train/*.tar' -f wds2idx,wids -o indexes/
+    asyncwds index 'train-{000..099}.tar' -f manifest,sizes,parquet
+    asyncwds index 'train-{000..099}.tar' -f hfutils --hash
 
     URLS are as for `ls`. Of what can be read in ranges only the headers are fetched. Without -o the index of each shard is written
     beside it, or with --cache into the cache; what a format has once for a data set, into the folder of the shards.
     """
     from asyncwds.cli.reading import sources  # noqa: PLC0415 - heavy
-    from asyncwds.index.files import load_by, write_index  # noqa: PLC0415 - heavy
+    from asyncwds.index.exporting import WITH_DIGESTS  # noqa: PLC0415 - heavy
+    from asyncwds.index.files import load_by, write_index  # noqa: PLC0415 - as above
 
+    if hashed and not {*forms} & {*WITH_DIGESTS}:
+        raise click.UsageError(f"--hash is for the formats {' and '.join(WITH_DIGESTS)}")
     where = sources(urls, **options)
     if output is None and where.cache is not None and forms == ["asyncwds"]:
         from asyncwds.index.finding import cache_folder  # noqa: PLC0415 - heavy
@@ -57,7 +64,8 @@ def make_index(urls: tuple[str, ...], *, output: str | None, forms: list[Any], c
     if len(forms) > 1 and output is not None and not output.endswith("/"):
         raise click.UsageError("several formats need a folder after -o, with a slash at its end")
     index = load_by(urls, where.access) if convert else _index_with_progress(urls, where.access)
-    files = [file for form in forms for file in write_index(index, output, form, where.access)]
+    digests = _digests_with_progress(index, where.access) if hashed else None
+    files = [file for form in forms for file in write_index(index, output, form, where.access, digests)]
     click.echo(f"{plural(len(index), 'sample')} in {plural(len(index.shards), 'shard')}")
     for url in files if len(files) == 1 else []:
         click.echo(printable(url))
@@ -88,3 +96,13 @@ def _index_with_progress(urls: tuple[str, ...], access: Access) -> Index:
             bar.update()
 
         return index_shards(found, access, counters, show)
+
+
+def _digests_with_progress(index: Index, access: Access) -> dict[str, ShardDigests]:
+    from tqdm import tqdm  # noqa: PLC0415 - heavy
+
+    from asyncwds.cli.bars import warnings_in  # noqa: PLC0415 - as above
+    from asyncwds.index.hashing import digest_shards  # noqa: PLC0415 - as above
+
+    with tqdm(total=len(index.shards), desc="hash", unit=" shards", disable=None, leave=False) as bar, warnings_in(bar):
+        return digest_shards(index, access, lambda _: bar.update())

@@ -13,6 +13,7 @@ from .exporting import index_url as index_url
 from .files import decode_index as decode_index
 from .files import load_index as load_index
 from .files import save_index as save_index
+from .formats.digests import ShardDigester as ShardDigester
 from .index import Index as Index
 from .index import ShardIndex as ShardIndex
 from .making import make_index as make_index

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from asyncwds.errors import SpecError
 from asyncwds.index import encoding
-from asyncwds.index.formats import counts, energon, files_json, wds2idx
+from asyncwds.index.formats import counts, energon, files_json, parquet, wds2idx
+from asyncwds.index.formats.digests import ShardDigests
 from asyncwds.index.formats.members import renamed
-from asyncwds.index.index import Index, ShardIndex
+from asyncwds.index.index import Index
 from asyncwds.storage.cache.names import shard_name
 
-IndexFormat = Literal["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "sizes"]
+IndexFormat = Literal["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "sizes", "len", "manifest", "parquet"]
 FORMATS: tuple[str, ...] = get_args(IndexFormat)
 
-_OF_A_DATA_SET = {"wids": "shardindex.json", "sizes": "sizes.json"}  # how the one file is called
+WITH_DIGESTS = ("wids", "hfutils")
+"""Formats that have room for digests."""
+
+_OF_A_DATA_SET = {  # how the one file is called
+    "wids": "shardindex.json",
+    "sizes": "sizes.json",
+    "len": "__len__",
+    "manifest": "manifest.jsonl",
+}
+_ALSO_IN_ONE_FILE = ("asyncwds", "parquet")
 _ENDINGS: dict[str, tuple[tuple[str, ...], str]] = {  # of a shard's url, and what takes its place in that of its index
     "asyncwds": ((), encoding.SUFFIX),
     "wds2idx": ((".tar",), wds2idx.SUFFIX),
     "webshart": ((".tar",), files_json.SUFFIX),
     "hfutils": ((".tar",), files_json.SUFFIX),
     "energon": ((".tar",), energon.SUFFIX),
+    "parquet": ((), parquet.SUFFIX),  # NAME.parquet, without .tar, is img2dataset's table of what it downloaded
 }
 
 
-def files_of(index: Index, target: str | None, form: IndexFormat) -> dict[str, bytes]:
+def files_of(
+    index: Index, target: str | None, form: IndexFormat, digests: Mapping[str, ShardDigests] | None = None
+) -> dict[str, bytes]:
     """The files, by url; `target` is that of one file, of a folder (with a slash at the end), or None, as for `save_index`.
+    `digests`, by url, are for formats that have room for them.
 
     Raises SpecError for what the format cannot hold, and for a target that is none of it.
     """
@@ -34,36 +49,52 @@ def files_of(index: Index, target: str | None, form: IndexFormat) -> dict[str, b
     if form in _OF_A_DATA_SET:
         place = target or _folder_of(index)
         place += _OF_A_DATA_SET[form] if place.endswith("/") or not place else ""
-        return {place: counts.encode_wids(index, place) if form == "wids" else counts.encode_sizes(index)}
+        return {place: _encode_counts(index, place, form, digests or {})}
     if target is not None and not target.endswith("/"):
-        if form != "asyncwds":
+        if form not in _ALSO_IN_ONE_FILE:
             raise SpecError(
                 f"{form} has a file for each shard: write them beside these, or into a folder (with a slash)", url=target
             )
-        return {target: encoding.encode(index, target)}
-    return _energons(index, target) if form == "energon" else _for_each_shard(index, target, form)
+        return {target: _encode(index, target, form, digests or {})}
+    return _energons(index, target) if form == "energon" else _for_each_shard(index, target, form, digests or {})
 
 
-def _for_each_shard(index: Index, folder: str | None, form: IndexFormat) -> dict[str, bytes]:
+def _encode_counts(index: Index, place: str, form: IndexFormat, digests: Mapping[str, ShardDigests]) -> bytes:
+    match form:
+        case "wids":
+            return counts.encode_wids(index, place, digests)
+        case "manifest":
+            return counts.encode_manifest(index, place)
+        case "len":
+            return counts.encode_len(index)
+        case _:
+            return counts.encode_sizes(index)
+
+
+def _for_each_shard(index: Index, folder: str | None, form: IndexFormat, digests: Mapping[str, ShardDigests]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for shard in index.shards:
         place = index_url(shard.url, form, folder)
         if place in files:
             raise SpecError("two shards have the same name, and their indexes would be one file", url=shard.url)
-        files[place] = _encode(shard, place, form)
+        files[place] = _encode(Index((shard,)), place, form, digests)
     return files
 
 
-def _encode(shard: ShardIndex, place: str, form: IndexFormat) -> bytes:
+def _encode(index: Index, place: str, form: IndexFormat, digests: Mapping[str, ShardDigests]) -> bytes:
+    """One shard, for the formats that have only one."""
+    shard = index.shards[0]
     match form:
         case "wds2idx":
             return wds2idx.encode(shard)
         case "webshart":
             return files_json.encode(shard, "length")
         case "hfutils":
-            return files_json.encode(shard, "size")
+            return files_json.encode(shard, "size", digests.get(shard.url))
+        case "parquet":
+            return parquet.encode(index, place)
         case _:
-            return encoding.encode(Index((shard,)), place)
+            return encoding.encode(index, place)
 
 
 def index_url(shard: str, form: IndexFormat = "asyncwds", folder: str | None = None) -> str:

@@ -14,8 +14,10 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.errors import NotFoundError, SpecError
 from asyncwds.index import encoding
-from asyncwds.index.exporting import FORMATS, IndexFormat, files_of
-from asyncwds.index.formats import counts, energon, files_json, wds2idx
+from asyncwds.index.exporting import FORMATS, WITH_DIGESTS, IndexFormat, files_of
+from asyncwds.index.formats import counts, energon, files_json, parquet, wds2idx
+from asyncwds.index.formats.digests import ShardDigests
+from asyncwds.index.hashing import digest_shards
 from asyncwds.index.index import Index
 from asyncwds.runtime.blocking import BlockingPool, run_on_own_loop
 from asyncwds.runtime.counters import Counters
@@ -45,9 +47,10 @@ def load_index(
 
     urls   path or URL, with braces and local wildcards, or a list of such; a local folder stands for the `.wdsindex` files in it
 
-    Beside those of asyncwds these are known: lists of wids, `sizes.json`, manifests (all three have numbers of samples only),
-    `wds2idx`, `.tar.idx` and `.nv-meta/index.sqlite` of Energon, JSON of webshart and hfutils. Blocks. Raises SpecError for a
-    file that is none of these, or damaged, and FetchError where it cannot be read.
+    Beside those of asyncwds these are known: lists of wids, `sizes.json`, manifests, open_lm's too (all have numbers of samples
+    only), tables in Parquet as `save_index` writes them, `wds2idx`, `.tar.idx` and `.nv-meta/index.sqlite` of Energon, JSON of
+    webshart and hfutils. Blocks. Raises SpecError for a file that is none of these, or damaged, and FetchError where it cannot be
+    read.
     """
     return load_by(urls, as_access(http, retry, storage))
 
@@ -62,6 +65,7 @@ def save_index(
     url: str | PathLike[str] | None = None,
     format: IndexFormat = "asyncwds",  # noqa: A002 - what it is called everywhere
     *,
+    hash: bool = False,  # noqa: A002 - as the option of the command
     http: Http | None = None,
     retry: Retry | None = None,
     storage: Storage | Settings | None = None,
@@ -70,20 +74,28 @@ def save_index(
 
     url      of the file, for a whole data set; of a folder, with a slash at the end, for a file for each shard; None writes that
              beside each shard, and what there is once for a data set into their folder
-    format   "asyncwds"; or another library's: "wids", "sizes" (open_clip), "energon", for a whole data set, and "wds2idx" (DALI),
-             "webshart", "hfutils" (cheesechaser), for each shard
+    format   "asyncwds"; "parquet", a table with a row for each sample, as a file for a data set or one for each shard; or another
+             library's: "wids", "sizes" and "len" (open_clip), "manifest" (open_lm), "energon", for a whole data set, and "wds2idx"
+             (DALI), "webshart", "hfutils" (cheesechaser), for each shard
+    hash     read the shards for their digests, which "wids" and "hfutils" have
 
-    Raises SpecError for what the format cannot hold, and FetchError where it cannot be written.
+    Raises SpecError for what the format cannot hold, FetchError where it cannot be written, and with `hash` where a shard cannot
+    be read, StaleIndexError where it is another one than the index says.
     """
     checks.one_of("format", format, FORMATS)
     checks.instance("index", index, Index)
     checks.path("url", url, optional=True)
-    return write_index(index, None if url is None else os.fspath(url), format, as_access(http, retry, storage))
+    checks.require(not hash or format in WITH_DIGESTS, f"hash is for the formats {' and '.join(WITH_DIGESTS)}, not for {format!r}")
+    access = as_access(http, retry, storage)
+    digests = digest_shards(index, access) if hash else {}
+    return write_index(index, None if url is None else os.fspath(url), format, access, digests)
 
 
-def write_index(index: Index, target: str | None, form: IndexFormat, access: Access) -> list[str]:
-    """The same, for others of the library."""
-    files = files_of(index, target, form)
+def write_index(
+    index: Index, target: str | None, form: IndexFormat, access: Access, digests: Mapping[str, ShardDigests] | None = None
+) -> list[str]:
+    """The same, for others of the library, with digests that are known."""
+    files = files_of(index, target, form, digests)
     run_on_own_loop(partial(write_files, files, access))
     return list(files)
 
@@ -129,17 +141,25 @@ def decode_index(data: bytes, url: str) -> Index:
         return wds2idx.decode(data, url)
     if url.partition("?")[0].endswith(energon.SUFFIX):
         return energon.decode_offsets(data, url)
+    if data.startswith(parquet.MAGIC):
+        return parquet.decode(data, url)
     if data.lstrip()[:1] == b"{":
-        found = _parse(data, url)
+        found = _parse(data)
         return files_json.decode(found, url) if files_json.is_files_json(found) else counts.decode(data, url)
+    if data.strip().isdigit():
+        raise SpecError(
+            "this is the number of samples of a folder, and an index has that of each shard: sizes.json does, and `asyncwds index`",
+            url=url,
+        )
     raise SpecError("this is no index that asyncwds knows", url=url)
 
 
-def _parse(data: bytes, url: str) -> Any:
+def _parse(data: bytes) -> Any:
+    """None for what is no JSON, but for lines of it perhaps."""
     try:
         return json.loads(data)
-    except ValueError as error:
-        raise SpecError(f"the index is no JSON: {error}", url=url) from error
+    except ValueError:
+        return None
 
 
 async def _read(fetcher: Fetcher, url: str) -> bytes:

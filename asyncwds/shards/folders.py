@@ -18,9 +18,17 @@ def is_shard_name(name: str) -> bool:
 
 def is_manifest(url: str) -> bool:
     """Whether a url is that of a list of shards in JSON."""
+    return _path_of(url).endswith((".json", ".jsonl"))
+
+
+def is_json_lines(url: str) -> bool:
+    return _path_of(url).endswith(".jsonl")
+
+
+def _path_of(url: str) -> str:
+    """In lower case; "" for a command."""
     scheme = url.partition(":")[0].lower()
-    path = urlsplit(url).path if scheme in ("http", "https") else url
-    return scheme != "pipe" and path.lower().endswith(".json")
+    return "" if scheme == "pipe" else (urlsplit(url).path if scheme in ("http", "https") else url).lower()
 
 
 def is_folder(path: str) -> bool:

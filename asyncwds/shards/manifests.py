@@ -12,9 +12,9 @@
 A url that is a relative path is relative to the manifest, so that both can move together. A manifest that comes from elsewhere
 names no local files, and none names commands.
 
-The lists of two others are read too: wids' (`{"wids_version": 1, "shardlist": [{"url": …, "nsamples": …, "filesize": …}]}`, with a
-`base` for its urls, and lists of the same form in `datasets`), and open_clip's `sizes.json` (`{"train-0.tar": 2, …}`), beside which
-its shards are.
+Lists of three others are read too: wids' (`{"wids_version": 1, "shardlist": [{"url": …, "nsamples": …, "filesize": …}]}`, with a
+`base` for its urls, and lists of the same form in `datasets`), open_clip's `sizes.json` (`{"train-0.tar": 2, …}`), beside which
+its shards are, and open_lm's `manifest.jsonl`, with a line for each shard (`{"shard": "train-0", "num_sequences": 2}`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import quote
 
 from asyncwds.errors import SpecError
-from asyncwds.shards.folders import is_shard_name
+from asyncwds.shards.folders import is_json_lines, is_shard_name
 from asyncwds.shards.urls import local_path, scheme_of
 
 FORMAT = "asyncwds-manifest-1"
@@ -45,11 +45,7 @@ class ShardRecord:
 
 def records_of(text: bytes, manifest: str) -> list[ShardRecord]:
     """The shards that a manifest lists, in order; `manifest` is its url. Raises SpecError for what is none, or names commands."""
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise SpecError(f"the manifest is no JSON: {error}", url=manifest) from error
-    shards = _listed(found, manifest)
+    shards = _listed(_parse(text, manifest), manifest)
     if shards is None:
         message = f'this JSON is no list of shards: the manifest that ShardWriter(manifest=...) writes has "format": "{FORMAT}"'
         raise SpecError(message, url=manifest)
@@ -58,8 +54,24 @@ def records_of(text: bytes, manifest: str) -> list[ShardRecord]:
     return [_record(shard, manifest) for shard in shards]
 
 
+def _parse(text: bytes, manifest: str) -> Any:
+    """What the JSON is; a list of what its lines are where each has its own."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        lines = [line for line in text.split(b"\n") if line.strip()]
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError as of_lines:
+            error = of_lines if is_json_lines(manifest) else error
+            raise SpecError(f"the manifest is no JSON: {error}", url=manifest) from error
+
+
 def _listed(found: Any, manifest: str) -> list[Any] | None:
     """The shards of a list of any of the forms, as the entries of ours; None for what has none of them."""
+    lines = found if isinstance(found, list) else [found]
+    if lines and all(isinstance(line, dict) and "shard" in line for line in lines):
+        return [_of_open_lm(line) for line in lines]
     if not isinstance(found, dict):
         return None
     if found.get("format") == FORMAT:
@@ -96,6 +108,12 @@ def _of_wids(shard: Any, base: Any) -> Any:
         url = f"{base.rstrip('/')}/{url}"
     md5 = shard.get("md5sum")
     return {"url": url, "samples": shard.get("nsamples"), "bytes": shard.get("filesize", 0), "md5": md5 or None}
+
+
+def _of_open_lm(line: dict[str, Any]) -> dict[str, Any]:
+    name = line["shard"]
+    url = name if not isinstance(name, str) or is_shard_name(name.rpartition("/")[2]) else f"{name}.tar"
+    return {"url": url, "samples": line.get("num_sequences"), "bytes": 0}
 
 
 def _record(shard: Any, manifest: str) -> ShardRecord:

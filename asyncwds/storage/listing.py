@@ -33,7 +33,7 @@ FOLDERS_AT_ONCE = 16
 LARGEST_MANIFEST = 256 * MiB
 _WILDCARDS = frozenset("*?[")
 # Most urls have none of this, and need no closer look, which takes 5 µs.
-_MAY_STAND_FOR_OTHERS = re.compile(r"[*?\[#\s]|/\Z|\.json\Z", re.IGNORECASE)
+_MAY_STAND_FOR_OTHERS = re.compile(r"[*?\[#\s]|/\Z|\.jsonl?\Z", re.IGNORECASE)
 
 
 def expand_and_list(urls: Urls, access: Access | None = None) -> list[str]:
@@ -102,7 +102,7 @@ async def _read(fetcher: Fetcher, url: str) -> bytes:
     except NotFoundError as error:
         if local_path(url) is None:
             raise
-        message = "there is no such file; a url that ends in .json is that of a manifest, a list of shards in JSON"
+        message = "there is no such file; a url that ends in .json or .jsonl is that of a manifest, a list of shards in JSON"
         raise SpecError(message, url=url) from error
     return bytes(text)
 

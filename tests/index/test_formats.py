@@ -1,5 +1,6 @@
 """Indexes of other libraries, read and written: compared with the standard library's tarfile, and with what the libraries wrote."""
 
+import hashlib
 import io
 import json
 import sqlite3
@@ -10,10 +11,19 @@ from contextlib import closing
 import pytest
 
 import asyncwds as wds
-from asyncwds.errors import SpecError
-from asyncwds.index import decode_index
+from asyncwds.errors import SpecError, StaleIndexError
+from asyncwds.index import ShardDigester, decode_index, files_of
 
-FORMATS = ["wids", "wds2idx", "energon", "webshart", "hfutils", "sizes"]
+FORMATS = [
+    "wids",
+    "wds2idx",
+    "energon",
+    "webshart",
+    "hfutils",
+    "sizes",
+    "manifest",
+    pytest.param("parquet", marks=pytest.mark.needs("pyarrow")),
+]
 
 
 def write_archive(path, names, *, form=tarfile.PAX_FORMAT):
@@ -125,14 +135,91 @@ def test_lists_of_counts(shards, index):
     size = (shards / "s0.tar").stat().st_size
     assert (listed["wids_version"], listed["shardlist"][0]) == (1, {"url": "s0.tar", "nsamples": 3, "filesize": size})
     assert json.loads((shards / "sizes.json").read_text()) == {"s0.tar": 3, "s1.tar": 3}
-    for name in ("shardindex.json", "sizes.json"):
+    wds.save_index(index, format="manifest")
+    lines = [json.loads(line) for line in (shards / "manifest.jsonl").read_text().splitlines()]
+    assert lines == [{"shard": "s0", "num_sequences": 3}, {"shard": "s1", "num_sequences": 3}]
+    for name in ("shardindex.json", "sizes.json", "manifest.jsonl"):
         dataset = wds.WebDataset(str(shards / name), shardshuffle=False)
         assert len(dataset) == len(list(dataset)) == 6
+        by_urls = wds.WebDataset(str(shards / "s{0,1}.tar"), index=shards / name, split="samples", uneven="error")
+        assert len(by_urls) == len(list(by_urls)) == 6
+    assert wds.save_index(index, format="len") == [str(shards / "__len__")]
+    assert (shards / "__len__").read_text() == "6\n"
+    with pytest.raises(SpecError, match="of a folder"):
+        wds.load_index(shards / "__len__")
+
+
+def test_a_manifest_of_open_lm_below_and_beside_its_shards(shards, index, monkeypatch):
+    (shards / "lists").mkdir()
+    wds.save_index(index, f"{shards}/lists/", "manifest")
+    assert [shard.url for shard in wds.load_index(shards / "lists/manifest.jsonl").shards] == [shard.url for shard in index.shards]
+    monkeypatch.chdir(shards.parent)
+    wds.save_index(index, "manifest.jsonl", "manifest")
+    assert json.loads((shards.parent / "manifest.jsonl").read_text().splitlines()[0])["shard"] == f"{shards.name}/s0"
+    assert len(wds.WebDataset("@manifest.jsonl")) == 6
+    elsewhere = wds.load_index(shards / "lists/manifest.jsonl").for_urls(["https://h/a/s0.tar"])
+    assert files_of(elsewhere, None, "manifest") == {"https://h/a/manifest.jsonl": b'{"shard": "s0", "num_sequences": 3}\n'}
+    with pytest.raises(SpecError, match=r"NAME\.tar"):
+        files_of(decode_index(b'{"a.tgz": 1}', "sizes.json"), "manifest.jsonl", "manifest")
+
+
+@pytest.mark.needs("pyarrow")
+def test_a_table_in_parquet(shards, index):
+    from pyarrow import parquet
+
+    assert wds.save_index(index, shards / "all.parquet", "parquet") == [str(shards / "all.parquet")]
+    table = parquet.read_table(shards / "all.parquet")
+    assert table.column_names[:7] == ["shard", "key", "ordinal", "offset", "size", "JPG.offset", "JPG.size"]
+    assert table["key"].to_pylist() == ["n/a", "n/b", "c", "xn/a", "xn/b", "xc"]
+    assert table["seg.png.size"].to_pylist() == [None, 1300, None] * 2
+    found, _ = members(shards / "s1.tar")
+    assert table.slice(4, 1).to_pylist()[0]["JPG.offset"] == found["xn/b.JPG"][1]
+    again = wds.load_index(shards / "all.parquet")
+    assert [(shard.url, shard.size, list(shard.rows())) for shard in again.shards] == [
+        (shard.url, shard.size, list(shard.rows())) for shard in index.shards
+    ]
+    parquet.write_table(table.take([1, 5]).replace_schema_metadata(None), shards / "some.parquet")
+    with wds.WebDataset(str(shards / "s{0,1}.tar"), index=shards / "some.parquet") as dataset:
+        assert [dataset[number]["__key__"] for number in (0, 1)] == ["n/b", "xc"]
+
+
+def test_digests(shards, index):
+    data = (shards / "s1.tar").read_bytes()
+    wds.save_index(index, format="wids", hash=True)
+    assert json.loads((shards / "shardindex.json").read_text())["shardlist"][1]["md5sum"] == hashlib.md5(data).hexdigest()
+    assert len(list(wds.WebDataset(str(shards / "shardindex.json"), shardshuffle=False))) == 6
+    wds.save_index(index, format="hfutils", hash=True)
+    listed = json.loads((shards / "s1.json").read_text())
+    assert listed["hash"] == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    assert listed["hash_lfs"] == hashlib.sha256(data).hexdigest()
+    found, _ = members(shards / "s1.tar")
+    assert {name: entry["sha256"] for name, entry in listed["files"].items()} == {
+        name: hashlib.sha256(data[start : start + size]).hexdigest() for name, (_, start, size) in found.items()
+    }
+    (shards / "s1.tar").write_bytes(data + bytes(512))
+    with pytest.raises(StaleIndexError, match="that of another one"):
+        wds.save_index(index, format="wids", hash=True)
+    with pytest.raises(SpecError, match="hash is for"):
+        wds.save_index(index, format="sizes", hash=True)
+
+
+@pytest.mark.parametrize("piece", [1, 511, 512, 700, 5000])
+def test_digests_of_members_do_not_depend_on_pieces(shards, index, piece):
+    data = (shards / "s0.tar").read_bytes()
+    digester = ShardDigester(index.shards[0])
+    for start in range(0, len(data), piece):
+        digester.update(memoryview(data)[start : start + piece])
+    found, _ = members(shards / "s0.tar")
+    assert digester.finish().members == {
+        start: hashlib.sha256(data[start : start + size]).hexdigest() for _, start, size in found.values()
+    }
 
 
 WRITTEN = {
     "wids": "shardindex.json",
     "sizes": "sizes.json",
+    "manifest": "manifest.jsonl",
+    "parquet": "s{0,1}.tar.parquet",
     "energon": ".nv-meta/index.sqlite",
     "wds2idx": "s{0,1}.idx",
     "webshart": "s{0,1}.json",
@@ -148,7 +235,7 @@ def test_what_was_written_is_read_and_gives_the_samples(shards, index, form):
     expected = list(wds.WebDataset(str(shards / "s{0,1}.tar"), shardshuffle=False))
     with wds.WebDataset(str(shards / "s{0,1}.tar"), index=found) as dataset:
         assert len(dataset) == 6
-        if form not in {"wids", "sizes"}:
+        if form not in {"wids", "sizes", "manifest"}:
             assert [dataset[number] for number in range(6)] == expected
 
 
@@ -193,6 +280,10 @@ def test_wids_lists_with_bases_and_parts():
         (b'{"wids_version": 1, "datasets": [{"source_url": "x"}]}', "a.json", "not followed"),
         (b'{"wids_version": 1, "shardlist": [{"url": "pipe:rm x", "nsamples": 1}]}', "a.json", "no commands"),
         (b"{", "a.json", "no JSON"),
+        (b'{"shard": "a", "num_sequences": 1}\n{"shard": "b"', "a.jsonl", "no JSON"),
+        (b'{"shard": "a", "num_sequences": "x"}', "a.jsonl", "url, samples and bytes"),
+        (b'{"shard": "../a", "num_sequences": 1}', "s3://b/a.jsonl", "outside of its folder"),
+        pytest.param(b"PAR1 and nothing", "a.parquet", "no index of samples", marks=pytest.mark.needs("pyarrow")),
         (b"what", "a.json", "no index that asyncwds knows"),
     ],
 )
@@ -216,6 +307,7 @@ def test_a_damaged_database(tmp_path):
         (["a b.txt"], "wds2idx", "blanks"),
         (["a.txt", "b.txt", "a.txt"], "energon", "key comes twice"),
         (["\udcff.txt"], "energon", "UTF-8"),
+        pytest.param(["\udcff.txt"], "parquet", "UTF-8", marks=pytest.mark.needs("pyarrow")),
     ],
 )
 @pytest.mark.filterwarnings("ignore::asyncwds.errors.ShardWarning")

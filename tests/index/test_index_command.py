@@ -51,6 +51,9 @@ def test_several_formats_at_once(folder):
     assert {name for name in made if name.endswith(".json")} - {"sizes.json"}
     assert index("s0.tar", "-f", "wids,sizes", "-o", "one.json", folder=folder).returncode == 1
     assert index("s0.tar", "-f", "wids,other", folder=folder).returncode == 1
+    assert index("s0.tar", "-f", "sizes", "--hash", folder=folder).returncode == 1
+    assert index("s{0,1}.tar", "-f", "hfutils,len", "--hash", folder=folder).returncode == 0
+    assert '"sha256"' in (folder / "s1.json").read_text()
 
 
 def test_what_cannot_be_written_is_one_line(folder):

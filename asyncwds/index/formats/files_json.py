@@ -2,8 +2,8 @@
 
     {"filesize": 10240, "files": {"a.jpg": {"offset": 512, "length": 1200}, …}}
 
-Offset and length [bytes] are those of the payload. hfutils calls the length `size`; what else stands there is not read: hashes,
-width and height, captions.
+Offset and length [bytes] are those of the payload. hfutils calls the length `size`, and has digests: `hash` is git's of the shard,
+`hash_lfs` its SHA-256, `sha256` that of each file. What else stands there is not read: digests, width and height, captions.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 from typing import Any, Literal
 
 from asyncwds.errors import SpecError
+from asyncwds.index.formats.digests import ShardDigests
 from asyncwds.index.formats.members import ListedMember, columns_from, members_of, renamed
 from asyncwds.index.index import Index, ShardIndex
 
@@ -35,13 +36,15 @@ def decode(found: Any, url: str) -> Index:
     return Index((ShardIndex.of(renamed(url, (SUFFIX,), ".tar"), columns, size),))
 
 
-def encode(shard: ShardIndex, length: Literal["length", "size"]) -> bytes:
+def encode(shard: ShardIndex, length: Literal["length", "size"], digests: ShardDigests | None = None) -> bytes:
     """Of names that come again in a shard the first is listed."""
-    files: dict[str, dict[str, int]] = {}
+    files: dict[str, dict[str, int | str]] = {}
     for _, members in members_of(shard):
         for member in members:
-            files.setdefault(member.name, {"offset": member.offset, length: member.size})
-    return json.dumps({"filesize": shard.size, "files": files}).encode()
+            sha256 = {} if digests is None else {"sha256": digests.members[member.offset]}
+            files.setdefault(member.name, {"offset": member.offset, length: member.size, **sha256})
+    whole = {} if digests is None else {"hash": digests.git, "hash_lfs": digests.sha256}
+    return json.dumps({"filesize": shard.size, **whole, "files": files}).encode()
 
 
 def _member(name: str, entry: Any) -> ListedMember:
