@@ -32,6 +32,7 @@ NAMES = (
     "hand_over",
     "index",
     "resume",
+    "ledger",
 )
 
 

@@ -9,6 +9,7 @@ of the uninterrupted run, and so has the model at the end.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -50,7 +51,20 @@ def make_stateful(folder: Path, seed: int) -> Any:
     return StatefulDataLoader(data, batch_size=None, num_workers=2, multiprocessing_context="fork")
 
 
-KINDS: dict[str, Callable[[Path, int], Any]] = {"dataset": make_dataset, "stateful": make_stateful}
+def make_loader(folder: Path, seed: int) -> Any:
+    return wds.loader(make_dataset(folder, seed), 2, start_method="fork")
+
+
+def make_webloader(folder: Path, seed: int) -> Any:
+    return wds.WebLoader(make_dataset(folder, seed), batch_size=None, num_workers=2, multiprocessing_context="fork")
+
+
+KINDS: dict[str, Callable[[Path, int], Any]] = {
+    "dataset": make_dataset,
+    "stateful": make_stateful,
+    "loader": make_loader,
+    "webloader": make_webloader,
+}
 
 
 @dataclass(frozen=True)
@@ -108,15 +122,30 @@ class Account:
 
 def live(train_once: Callable[[], None], wait: Callable[[], None] | None) -> bool:
     """One life in a process of its own. Whether it was killed; raises RuntimeError where it failed by itself."""
-    child = multiprocessing.get_context("fork").Process(target=train_once)
+    child = multiprocessing.get_context("fork").Process(target=partial(_in_a_group, train_once))
     child.start()
-    if wait is not None:
-        wait()
-        child.kill()  # what has ended does not mind
-    child.join()
+    try:
+        if wait is not None:
+            wait()
+            child.kill()  # what has ended does not mind
+        child.join()
+    finally:
+        end_group(child)
     if child.exitcode not in (0, -signal.SIGKILL):
         raise RuntimeError(f"the training ended with exit code {child.exitcode}")
     return child.exitcode != 0
+
+
+def _in_a_group(train_once: Callable[[], None]) -> None:
+    os.setpgid(0, 0)
+    train_once()
+
+
+def end_group(child: multiprocessing.process.BaseProcess) -> None:
+    """With what it left behind: torch's workers stay for ever where the process that starts them is killed meanwhile."""
+    assert child.pid is not None
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def wait_for_moment(run: Path, rng: Random, longest: float) -> None:
