@@ -5,5 +5,4 @@ from .blocks import ReadOptions as ReadOptions
 from .contents import HeaderStream as HeaderStream
 from .interleave import announce as announce
 from .reader import ShardReader as ShardReader
-from .schemes import ByScheme as ByScheme
 from .stream import BlockStream as BlockStream

@@ -8,9 +8,6 @@ A function that stands here in place of the library's own is called in a thread,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import Any
 
 from asyncwds.errors import SpecError
@@ -18,8 +15,8 @@ from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.security import require_local, why_refused
 from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path, rewritten, scheme_of
-from asyncwds.storage.base import AcceptsHints, Body, Fetcher, ObjectRange
-from asyncwds.storage.callable_sources import Opener, OpenerFetcher
+from asyncwds.storage.base import Fetcher
+from asyncwds.storage.callable_sources import Opener, Openers
 from asyncwds.storage.local.command import program, shell
 from asyncwds.storage.registry import knows, open_storage
 from asyncwds.storage.schemes import added_scheme, own_schemes
@@ -91,64 +88,13 @@ def _is_added(scheme: str) -> bool:
 
 
 def storage(access: Access, counters: Counters) -> Fetcher:
-    """A fetcher for all urls: the library's own sources, but where `gopen_schemes` has another function, and for the rest it."""
-    openers = {scheme: f for scheme, f in gopen_schemes.items() if f is not OWN.get(scheme)}
-    if "ais" in openers:
-        openers |= {scheme: openers["ais"] for scheme in os.environ.get("USE_AIS_FOR", "").split(":") if scheme}
-    # Whether fsspec knows a scheme is asked when such a url comes: its file systems import much.
-    fallbacks = {scheme: f for scheme, f in gopen_schemes.items() if f is OWN.get(scheme) and f is not _unknown}
-    return ByScheme(open_storage(access, counters), knows, openers, counters, fallbacks)
+    """A fetcher for all urls: the library's own sources, but where `gopen_schemes` has another function, and for the rest it.
 
-
-class ByScheme:
-    """A fetcher for urls that others than the library's own sources are to open: it passes all other urls on.
-
-    `openers` are by scheme. `fallbacks`, and after them the `__default__` of `openers`, are for those that nobody else knows.
     Urls are first rewritten as $GOPEN_REWRITE says.
     """
-
-    def __init__(
-        self,
-        own: Fetcher,
-        known: Callable[[str], bool],
-        openers: Mapping[str, Opener],
-        counters: Counters,
-        fallbacks: Mapping[str, Opener] | None = None,
-    ) -> None:
-        self._fallbacks = fallbacks or {}
-        self._own = own
-        self._known = known
-        self._openers = openers
-        self._counters = counters
-        self._opened: OpenerFetcher | None = None
-
-    def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
-        url = rewritten(wanted.url)
-        opener = self._opener(url)
-        if opener is not None:
-            self._opened = self._opened or OpenerFetcher(self._counters)
-            return self._opened.open(url, opener)
-        return self._own.open(wanted if url == wanted.url else replace(wanted, url=url), buffer=buffer)
-
-    def foresees(self, url: str) -> bool:
-        """As `asyncwds.storage.base.AcceptsHints`."""
-        url = rewritten(url)
-        return isinstance(self._own, AcceptsHints) and self._opener(url) is None and self._own.foresees(url)
-
-    def upcoming(self, urls: Sequence[str]) -> None:
-        """As `asyncwds.storage.base.AcceptsHints`."""
-        if isinstance(self._own, AcceptsHints):
-            self._own.upcoming([rewritten(url) for url in urls if self.foresees(url)])
-
-    def _opener(self, url: str) -> Opener | None:
-        scheme = scheme_of(url)
-        if scheme in self._openers:
-            return self._openers[scheme]
-        return None if self._known(scheme) else self._fallbacks.get(scheme, self._openers.get("__default__"))
-
-    async def aclose(self) -> None:
-        try:
-            if self._opened is not None:
-                await self._opened.aclose()
-        finally:
-            await self._own.aclose()
+    changed = {scheme: f for scheme, f in gopen_schemes.items() if f is not OWN.get(scheme)}
+    if "ais" in changed:
+        changed |= {scheme: changed["ais"] for scheme in os.environ.get("USE_AIS_FOR", "").split(":") if scheme}
+    # Whether fsspec knows a scheme is asked when such a url comes: its file systems import much.
+    unchanged = {scheme: f for scheme, f in gopen_schemes.items() if f is OWN.get(scheme) and f is not _unknown}
+    return open_storage(access, counters, Openers(changed, unchanged))

@@ -11,6 +11,7 @@ from .cache.fetcher import Cached as Cached
 from .cache.folder import CacheFolder as CacheFolder
 from .cache.names import url_to_cache_name as url_to_cache_name
 from .callable_sources import OpenerFetcher as OpenerFetcher
+from .callable_sources import Openers as Openers
 from .http.transport import Transport as Transport
 from .layers.checksums import digest_for as digest_for
 from .layers.hedge import Hedged as Hedged

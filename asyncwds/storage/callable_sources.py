@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import FetchError, WdsError, redact
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB
-from asyncwds.storage.base import Answer
+from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody
 from asyncwds.storage.local.output import BUFSIZE
 from asyncwds.storage.local.readiness import translate_os_error
@@ -25,22 +26,41 @@ PIECE = 256 * KiB
 THREADS = 16  # one for each stream that is read at a time; they start as they are needed
 
 
-class OpenerFetcher:
-    """Reads, in threads, what openers return: it has no ranges, no size and no identity.
+@dataclass(frozen=True)
+class Openers:
+    """Functions by scheme: `first` go before the library's own sources, `last` are for schemes that these do not know.
 
-    Whatever an opener or its stream raises becomes a FetchError with that as its cause.
+    After `last` comes what `first` has as `__default__`.
     """
 
-    def __init__(self, counters: Counters) -> None:
+    first: Mapping[str, Opener] = field(default_factory=dict)
+    last: Mapping[str, Opener] = field(default_factory=dict)
+
+    def find(self, scheme: str, knows: Callable[[str], bool]) -> Opener | None:
+        """The function for a scheme; None where that is for the library's own source, or nobody has one."""
+        if scheme in self.first:
+            return self.first[scheme]
+        return None if knows(scheme) else self.last.get(scheme, self.first.get("__default__"))
+
+
+class OpenerFetcher:
+    """Reads, in threads, what an opener returns: it has no ranges, no size and no identity.
+
+    Whatever the opener or its stream raises becomes a FetchError with that as its cause.
+    """
+
+    def __init__(self, opener: Opener, counters: Counters) -> None:
+        self._opener = opener
         self._counters = counters
         self._threads = BlockingPool("open", THREADS)
 
     @asynccontextmanager
-    async def open(self, url: str, opener: Opener) -> AsyncGenerator[ChunkBody, None]:
+    async def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AsyncGenerator[ChunkBody, None]:
+        del buffer
         self._counters.requests += 1
-        stream = _Stream(url, self._threads)
+        stream = _Stream(wanted.url, self._threads)
         try:
-            await stream.open(opener)
+            await stream.open(self._opener)
             async with aclosing(self._chunks(stream)) as chunks:
                 yield ChunkBody(Answer(0, None, None, ranged=False), chunks)
         finally:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from typing import NamedTuple
 
 from asyncwds.errors import SpecError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.security import why_refused
 from asyncwds.settings.access import Access, Retry
-from asyncwds.shards.urls import scheme_of
+from asyncwds.shards.urls import rewritten, scheme_of
 from asyncwds.storage.base import AcceptsHints, Body, Fetcher, ObjectRange
+from asyncwds.storage.callable_sources import Opener, OpenerFetcher, Openers
 from asyncwds.storage.fsspec.scheme import why_not
 from asyncwds.storage.layers.checksum_fetcher import ChecksumFetcher
 from asyncwds.storage.layers.hedge import Hedged
@@ -21,14 +23,15 @@ from asyncwds.storage.scheme import Layers, Scheme
 from asyncwds.storage.schemes import SchemeMatch, find, known_names, scheme_named
 
 
-def open_storage(access: Access, counters: Counters) -> Fetcher:
+def open_storage(access: Access, counters: Counters, openers: Openers | None = None) -> Fetcher:
     """A fetcher for all urls that the library knows: those of buckets, http:, https:, file:, pipe:, plain paths, - for stdin, and
     those of schemes that were added.
 
     For others, opening raises SpecError; so it does for local files and pipes where the environment has WDS_SECURE=1, and
-    where the library of a bucket's vendor is not installed.
+    where the library of a bucket's vendor is not installed. With `openers`, which are asked then, it first rewrites urls as
+    $GOPEN_REWRITE says.
     """
-    return _Storage(access, counters)
+    return _Storage(access, counters, openers)
 
 
 def knows(scheme: str) -> bool:
@@ -44,60 +47,77 @@ class _Reader(NamedTuple):
 
 
 class _Latest(NamedTuple):
-    """The url that was opened last, and what opens it."""
+    """The url that was opened last, and what opens it; without a scheme it is a function of users."""
 
     url: str
-    scheme: str
+    scheme: str | None
     fetcher: Fetcher
 
 
 class _Storage:
     """Makes the fetcher for a scheme and its settings when the first such url is opened, and closes them all."""
 
-    def __init__(self, access: Access, counters: Counters) -> None:
+    def __init__(self, access: Access, counters: Counters, openers: Openers | None) -> None:
         self._access = access
         self._counters = counters
+        self._openers = openers
         self._readers: dict[tuple[Scheme, int], _Reader] = {}
+        self._by_openers: dict[int, OpenerFetcher] = {}
         self._latest: _Latest | None = None  # parts of one shard come one after another
 
     def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> AbstractAsyncContextManager[Body]:
-        url, latest = wanted.url, self._latest
-        scheme = latest.scheme if latest is not None and latest.url == url else scheme_of(url)
-        if reason := why_refused(scheme):  # each time: the environment may say it between two requests
-            raise SpecError(f"{scheme}: urls are not opened, because {reason}", url=url)
+        url, latest = self._rewritten(wanted.url), self._latest
         if latest is None or latest.url != url:
-            latest = self._latest = _Latest(url, scheme, self._fetcher_for(url))
-        return latest.fetcher.open(wanted, buffer=buffer)
+            latest = self._latest = self._look_up(url)
+        elif latest.scheme is not None:  # the environment may say it between two requests
+            _require_allowed(latest.scheme, url)
+        return latest.fetcher.open(wanted if url == wanted.url else replace(wanted, url=url), buffer=buffer)
 
     def foresees(self, url: str) -> bool:
         """As `asyncwds.storage.base.AcceptsHints`."""
+        url = self._rewritten(url)
         return (hinted := self._hinted(url)) is not None and hinted.foresees(url)
 
     def upcoming(self, urls: Sequence[str]) -> None:
         """As `asyncwds.storage.base.AcceptsHints`."""
         by_reader: dict[AcceptsHints, list[str]] = {}
-        for url in urls:
-            if (hinted := self._hinted(url)) is not None:
+        for url in map(self._rewritten, urls):
+            if (hinted := self._hinted(url)) is not None and hinted.foresees(url):
                 by_reader.setdefault(hinted, []).append(url)
         for hinted, its_urls in by_reader.items():
             hinted.upcoming(its_urls)
 
     async def aclose(self) -> None:
         async with AsyncExitStack() as all_of_them:
-            for reader in self._readers.values():
-                all_of_them.push_async_callback(reader.fetcher.aclose)
+            for fetcher in (*self._by_openers.values(), *(reader.fetcher for reader in self._readers.values())):
+                all_of_them.push_async_callback(fetcher.aclose)
 
-    def _fetcher_for(self, url: str) -> Fetcher:
+    def _rewritten(self, url: str) -> str:
+        return url if self._openers is None else rewritten(url)
+
+    def _look_up(self, url: str) -> _Latest:
+        scheme = scheme_of(url)
+        if opener := self._opener(scheme):
+            return _Latest(url, None, self._opened_by(opener))
+        _require_allowed(scheme, url)
         match = find(url, self._access.storage)
         if match is None:
-            scheme = scheme_of(url)
             raise SpecError(f"no storage for {scheme}: urls; there is {known_names()}{why_not(scheme)}", url=url)
-        return self._reader(match).fetcher
+        return _Latest(url, scheme, self._reader(match).fetcher)
+
+    def _opener(self, scheme: str) -> Opener | None:
+        return None if self._openers is None else self._openers.find(scheme, knows)
+
+    def _opened_by(self, opener: Opener) -> Fetcher:
+        if id(opener) not in self._by_openers:
+            self._by_openers[id(opener)] = OpenerFetcher(opener, self._counters)
+        return self._by_openers[id(opener)]
 
     def _hinted(self, url: str) -> AcceptsHints | None:
         """The bare fetcher for a url, if it wants to know what comes."""
-        match = find(url, self._access.storage)
-        if match is None or not match.scheme.layers(match.settings).hints or why_refused(scheme_of(url)):
+        scheme = scheme_of(url)
+        match = None if self._opener(scheme) else find(url, self._access.storage)
+        if match is None or not match.scheme.layers(match.settings).hints or why_refused(scheme):
             return None
         bare = self._reader(match).bare
         assert isinstance(bare, AcceptsHints)
@@ -110,6 +130,11 @@ class _Storage:
             layers = match.scheme.layers(match.settings)
             self._readers[key] = _Reader(bare, _compose(bare, layers, self._access.retry, self._counters))
         return self._readers[key]
+
+
+def _require_allowed(scheme: str, url: str) -> None:
+    if reason := why_refused(scheme):
+        raise SpecError(f"{scheme}: urls are not opened, because {reason}", url=url)
 
 
 def _compose(bare: Fetcher, layers: Layers, retry: Retry, counters: Counters) -> Fetcher:

@@ -16,28 +16,12 @@ from asyncwds.testing import leaks, read
 DATA = bytes(range(256)) * 4000
 
 
-class Adapter:
-    """An OpenerFetcher with one opener, as a fetcher."""
-
-    def __init__(self, opener):
-        self.counters = Counters()
-        self.fetcher = OpenerFetcher(self.counters)
-        self.opener = opener
-
-    def open(self, wanted, *, buffer=None):
-        del buffer
-        return self.fetcher.open(wanted.url, self.opener)
-
-    async def aclose(self):
-        await self.fetcher.aclose()
-
-
 async def body(opener, url="mine://x"):
-    adapter = Adapter(opener)
+    fetcher = OpenerFetcher(opener, Counters())
     try:
-        return await read(adapter, url)
+        return await read(fetcher, url)
     finally:
-        await adapter.aclose()
+        await fetcher.aclose()
 
 
 async def test_it_is_called_as_webdataset_calls_it_and_read_to_its_end():
@@ -110,11 +94,11 @@ async def test_what_a_stream_raises_comes_with_its_place():
 
 async def test_leaving_early_closes_the_stream():
     stream = Stream([b"x"] * 100)
-    adapter = Adapter(lambda *_: stream)
-    async with adapter.open(ObjectRange("mine://x")) as opened:
+    fetcher = OpenerFetcher(lambda *_: stream, Counters())
+    async with fetcher.open(ObjectRange("mine://x")) as opened:
         async for _ in opened:
             break
-    await adapter.aclose()
+    await fetcher.aclose()
     assert stream.closed
 
 
@@ -134,10 +118,10 @@ async def test_fault_37_leaving_in_the_middle_of_a_read():
         def close(self):
             closed_under_a_read.append(self.reading)
 
-    adapter = Adapter(lambda *_: Slow([]))
+    fetcher = OpenerFetcher(lambda *_: Slow([]), Counters())
 
     async def consume():
-        async with adapter.open(ObjectRange("mine://x")) as opened:
+        async with fetcher.open(ObjectRange("mine://x")) as opened:
             async for _ in opened:
                 pass
 
@@ -147,7 +131,7 @@ async def test_fault_37_leaving_in_the_middle_of_a_read():
     with pytest.raises(asyncio.CancelledError):
         await task
     go_on.set()
-    await adapter.aclose()
+    await fetcher.aclose()
     assert closed_under_a_read == [False]
 
 
@@ -159,22 +143,22 @@ async def test_fault_37_leaving_while_it_is_opened():
         go_on.wait(5)
         return stream
 
-    adapter = Adapter(opener)
-    opening = asyncio.create_task(adapter.open(ObjectRange("mine://x")).__aenter__())
+    fetcher = OpenerFetcher(opener, Counters())
+    opening = asyncio.create_task(fetcher.open(ObjectRange("mine://x")).__aenter__())
     await asyncio.sleep(0.05)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
     go_on.set()
-    await adapter.aclose()
+    await fetcher.aclose()
     assert stream.closed
 
 
 async def test_a_command_that_writes_nothing_is_not_waited_for():
-    adapter = Adapter(shell)
+    fetcher = OpenerFetcher(shell, Counters())
 
     async def consume():
-        async with adapter.open(ObjectRange("pipe:sleep 60")) as opened:
+        async with fetcher.open(ObjectRange("pipe:sleep 60")) as opened:
             async for _ in opened:
                 pass
 
@@ -184,4 +168,4 @@ async def test_a_command_that_writes_nothing_is_not_waited_for():
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await adapter.aclose()
+        await fetcher.aclose()
