@@ -20,6 +20,7 @@ def filter_samples(urls: tuple[str, ...], *, subset: str | None, **options: Any)
 
     \b
     asyncwds filter 'train-{000..099}.tar' --where 'json.width >= 512' -o 'large-{shard:06d}.tar' --max-count 1000
+    asyncwds filter 'train-{000..099}.tar' --py mypackage.quality:keep -o kept.tar
     asyncwds filter 's3://pool/{00000..09999}.tar' --subset uids.npy --on json.uid --part 3/64 --resume \\
         --max-count 10000 -o 's3://out/{part:03d}-{shard:05d}.tar'
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
 
 @click.command("map")
 @input_options
-@selection_options
+@partial(selection_options, py="--where-py")
 @click.option("--py", "function", required=True, metavar="MODULE:FUNCTION", help="Or file.py:function; a coroutine function too.")
 @click.option("--workers", type=click.Choice(["thread", "process"]), default="thread", show_default=True, help="Where it runs.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="So many at a time.")

@@ -39,7 +39,7 @@ def inputs_of(urls: tuple[str, ...], label: str, options: dict[str, Any]) -> Inp
 
 def selection_of(options: dict[str, Any]) -> Selection:
     named = {"slice": options["slice_"], "rename": pairs_of("--rename", options["renames"], "NEW=OLD")}
-    same = ("keys", "exclude_keys", "on", "where", "sample", "seed", "limit", "fields", "drop")
+    same = ("keys", "exclude_keys", "on", "where", "py", "sample", "seed", "limit", "fields", "drop")
     return Selection(**named, **{name: options[name] for name in same})
 
 

@@ -51,11 +51,12 @@ def input_options(command: F) -> F:
     )
 
 
-def selection_options(command: F) -> F:
-    """What `Selection` takes."""
+def selection_options(command: F, py: str = "--py") -> F:
+    """What `Selection` takes; `py` is what the option for a Python function is called."""
     return _decorated(
         command,
         click.option("--where", metavar="EXPR", help="Only samples of which this is true: 'json.width >= 512 and len(txt) > 20'."),
+        click.option(py, "py", metavar="MODULE:FUNCTION", help="Only samples for which it returns True; or file.py:function."),
         click.option("--keys", metavar="FILE", help="Only samples with these keys: a line each, .npy, or FILE.parquet:COLUMN."),
         click.option("--exclude-keys", metavar="FILE", help="No samples with these keys."),
         click.option(

@@ -42,13 +42,13 @@ def join_shards(
 
     Where both sides have the same order, no more than a sample of each is held; what comes earlier on the other side waits, of it
     `inputs.memory` [bytes] in memory and the rest in a temporary file. What the other side has and no sample asked for is reported.
-    `selection.where`, `fields`, `drop`, `rename` and `limit` are about what was joined.
+    `selection.where`, `py`, `fields`, `drop`, `rename` and `limit` are about what was joined.
     Raises SpecError, FetchError, TarError, and SampleError also for a key that comes twice on a side.
     """
     checks.one_of("how", how, ("inner", "left"))
     checks.one_of("conflict", conflict, ("fail", "left", "right"))
     selection = selection or Selection()
-    before = replace(selection, where=None, fields=None, drop=None, rename=None, limit=None)
+    before = replace(selection, where=None, py=None, fields=None, drop=None, rename=None, limit=None)
     after = replace(selection, slice=None, keys=None, exclude_keys=None, sample=None)
     report = Report()
     run = describe_run("join", inputs, selection, repr(other), on, how, conflict) if outputs.resume else None

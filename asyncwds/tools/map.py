@@ -17,7 +17,7 @@ from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.making import SampleMaker
 from asyncwds.tools.outputs import Outputs
-from asyncwds.tools.processing.function import Call, Plain, Result, load_function
+from asyncwds.tools.processing.function import Call, Plain, Result, as_plain, load_function
 from asyncwds.tools.processing.running import Workers, call_each
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
@@ -85,12 +85,7 @@ class _Task:
 
 def _tasks(samples: Iterator[RawSample], size: int, calls: Iterator[Call]) -> Generator[_Task, None, None]:
     while group := list(islice(samples, size)):
-        yield _Task(next(calls), [_plain(sample) for sample in group], group)
-
-
-def _plain(sample: RawSample) -> Plain:
-    fields = {name: member.read() for name, member in sample.fields().items()}
-    return {"__key__": sample.key, "__url__": sample.url, **fields}
+        yield _Task(next(calls), [as_plain(sample) for sample in group], group)
 
 
 def _outcomes(results: Generator[tuple[_Task, list[Result]], None, None]) -> Generator[tuple[RawSample, Outcome], None, None]:

@@ -1,7 +1,7 @@
 """Which samples are kept, and which of their members: what all tools share.
 
 A `Selection` is a description; `open` makes a `Chooser`, which is asked about each sample in order and counts what it drops, by
-reason. The questions come in this order: slice, keys, exclude_keys, where, sample, limit; then fields, drop, rename.
+reason. The questions come in this order: slice, keys, exclude_keys, where, py, sample, limit; then fields, drop, rename.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from asyncwds.tar.raw import RawMember, RawSample
 from asyncwds.tools.evaluation import Fields
 from asyncwds.tools.expressions import Expression, parse
 from asyncwds.tools.keylists import Keys, load_keys
+from asyncwds.tools.processing.function import Condition
 from asyncwds.tools.report import Report
 
-Reason = Literal["slice", "keys", "exclude-keys", "where", "sample", "no fields left"]
+Reason = Literal["slice", "keys", "exclude-keys", "where", "py", "sample", "no fields left"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class Selection:
     exclude_keys  none of these
     on            what is compared with keys: "key", or an expression such as "json.uid"
     where         a condition, see `asyncwds.tools.expressions`
+    py            the same in Python: "module:function" or "file.py:function", which gets a dict of `__key__`, `__url__` and the
+                  bytes of each field, and returns True or False
     sample        this share of the samples (0 to 1), by a hash of seed and key: the same samples in whatever shards they are
     limit         end after so many samples that were kept
     fields        "jpg;png,txt,*.json": these members only, by wildcards; of those with `;` between, the first that there is
@@ -45,6 +48,7 @@ class Selection:
     exclude_keys: str | Iterable[str] | None = None
     on: str = "key"
     where: str | None = None
+    py: str | None = None
     sample: float | None = None
     seed: int = 0
     limit: int | None = None
@@ -67,6 +71,7 @@ class Chooser:
         self._excluded = None if selection.exclude_keys is None else load_keys(selection.exclude_keys, access)
         self._on = None if selection.on == "key" else parse(selection.on)
         self._where = None if selection.where is None else parse(selection.where)
+        self._function = None if selection.py is None else Condition(selection.py)
         self._share = None if selection.sample is None else checks.real("sample", selection.sample, 0, 1)
         self._seed = selection.seed
         self._limit = None if selection.limit is None else checks.whole("limit", selection.limit, 0)
@@ -99,6 +104,8 @@ class Chooser:
             return "exclude-keys"
         if self._where is not None and not self._where.is_true(sample):
             return "where"
+        if self._function is not None and not self._function.is_true(sample):
+            return "py"
         return "sample" if self._share is not None and share_of(sample.key, self._seed) >= self._share else None
 
     def _is_listed(self, keys: Keys, sample: RawSample) -> bool:

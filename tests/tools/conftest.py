@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
+
+tqdm.monitor_interval = 0  # of progress bars: it is a thread that stays
 
 Members = list[tuple[str, bytes]]
 

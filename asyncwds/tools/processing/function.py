@@ -13,6 +13,7 @@ from typing import Any
 
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.runtime.security import secure_mode
+from asyncwds.tar.raw import RawSample
 
 Plain = dict[str, Any]
 """A sample as functions get it: `__key__`, `__url__`, and the bytes of each field."""
@@ -42,6 +43,32 @@ class Call:
         if inspect.iscoroutinefunction(function):
             return asyncio.run(_call_at_once(function, samples, options))
         return [_call_one(function, sample, options) for sample in samples]
+
+
+class Condition:
+    """A function, named as for `Call`, that says of a sample whether it is wanted. Raises SpecError where there is none."""
+
+    def __init__(self, name: str) -> None:
+        self._function = load_function(name)
+        if inspect.iscoroutinefunction(self._function):
+            raise SpecError(f"{name} is a coroutine function, and a condition is called and returns True or False")
+
+    def is_true(self, sample: RawSample) -> bool:
+        """Raises SampleError for what it raises, and where it returns neither True nor False."""
+        try:
+            answer = self._function(as_plain(sample))
+        except Exception as error:
+            message = f"the function raised {type(error).__name__}: {error}"
+            raise SampleError(message, url=sample.url, offset=sample.offset, key=sample.key) from error
+        if type(answer).__name__ not in ("bool", "bool_"):  # numpy has one of its own
+            message = f"the function returned {type(answer).__name__}, not True or False"
+            raise SampleError(message, url=sample.url, offset=sample.offset, key=sample.key)
+        return bool(answer)
+
+
+def as_plain(sample: RawSample) -> Plain:
+    fields = {name: member.read() for name, member in sample.fields().items()}
+    return {"__key__": sample.key, "__url__": sample.url, **fields}
 
 
 def load_function(name: str) -> Callable[..., Any]:
