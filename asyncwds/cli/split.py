@@ -19,15 +19,18 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
     "--ratio", metavar="NAME=P,...", help="Groups by a hash of the key: 'train=.98,val=.02'. Needs {split} in the pattern."
 )
 @click.option("--by-field", metavar="EXPR", help="Groups by a value: 'json.split', 'cls'. Needs {split} in the pattern.")
+@click.option("--map", "by_map", metavar="FILE", help="The shard of each key: a csv, tsv, jsonl or parquet file. Needs {split}.")
+@click.option(
+    "--unmapped", default="error", show_default=True, metavar="error|drop|SHARD", help="With --map: of keys that it has not."
+)
 @output_options
-def split(
-    urls: tuple[str, ...], *, number: int | None, balance: bool, ratio: str | None, by_field: str | None, **options: Any
-) -> int:
+def split(urls: tuple[str, ...], *, ratio: str | None, **options: Any) -> int:
     """Copies samples to shards of another size, or to groups. Members are copied byte for byte. `reshard` is the same.
 
     \b
     asyncwds split big.tar --max-count 1000 -o 'out-{shard:06d}.tar'
     asyncwds split 'all-{000000..000999}.tar' --ratio train=.98,val=.02 --max-size 1GB -o 'out/{split}-{shard:06d}.tar'
+    asyncwds split 'all-*.tar' --map shards.csv --unmapped drop -o 'out/{split}.tar'
     """
     from asyncwds.cli.tool_arguments import inputs_of, outputs_of, selection_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.split import split_shards  # noqa: PLC0415 - as above
@@ -37,10 +40,8 @@ def split(
         inputs,
         outputs_of(inputs, options),
         selection_of(options),
-        number=number,
-        balance=balance,
         ratio=None if ratio is None else _shares(ratio),
-        by_field=by_field,
+        **{name: options[name] for name in ("number", "balance", "by_field", "by_map", "unmapped")},
     )
     return show_report(report, options)
 

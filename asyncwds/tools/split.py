@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import accumulate
+from typing import NamedTuple
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
@@ -14,10 +15,12 @@ from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.expressions import parse
+from asyncwds.tools.external_sort import sort_raw
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.outputs import Outputs, ShardOutputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection, share_of
+from asyncwds.tools.splitting.shard_map import NOT_IN_MAP, MapGroups, load_map
 from asyncwds.tools.targets import Target
 
 OF_NO_GROUP = "in no group"
@@ -36,6 +39,8 @@ def split_shards(
     balance: bool = False,
     ratio: Mapping[str, float] | None = None,
     by_field: str | None = None,
+    by_map: str | Mapping[str, str] | None = None,
+    unmapped: str = "error",
 ) -> Report:
     """Copies the samples that are wanted, in order, to shards of `outputs.max_count` samples or `outputs.max_size` bytes.
 
@@ -45,19 +50,26 @@ def split_shards(
                stays in its group when others come. What is left of 1 is dropped
     by_field   an expression that gives the group of a sample, such as "json.split" or "cls"
 
-    `number` and `balance` read the headers once more beforehand, to count. Groups need {split} in the pattern.
-    Raises SpecError, FetchError, TarError, SampleError; what was being written is dropped then.
+    by_map     the group of each key, or a table of them, see `asyncwds.tools.splitting.shard_map`
+    unmapped   what is done with samples that are not in the map: "error", "drop", or the group that they are in
+
+    `number` and `balance` read the headers once more beforehand, to count. Groups need {split} in the pattern, and without
+    `outputs.max_count` and `outputs.max_size` no {shard}. For a map of more than 500 groups the samples are sorted by them,
+    as `sort` does. Raises SpecError, FetchError, TarError, SampleError; what was being written is dropped then.
     """
     selection = selection or Selection()
-    checks.require(ratio is None or by_field is None, "groups are made by ratio or by a field, not both")
+    ways = [way for way in (ratio, by_field, by_map) if way is not None]
+    checks.require(len(ways) <= 1, "groups are made by ratio, by a field or by a map: one of these")
     checks.require(
-        outputs.target is None or Target(outputs.target).is_pattern,
+        outputs.target is None or Target(outputs.target).is_pattern or bool(ways),
         "split writes to a pattern with {shard}, as out-{shard:06d}.tar",
     )
-    if ratio is not None or by_field is not None:
+    if ways:
         checks.require(number is None and not balance, "groups have shards by max_count or max_size")
+        if by_map is not None:
+            return _split_by_map(inputs, outputs, selection, load_map(by_map) if isinstance(by_map, str) else by_map, unmapped)
         group = by_ratio(ratio, selection.seed) if ratio is not None else by_expression(by_field or "")
-        return _split_groups(inputs, outputs, selection, group, [sorted((ratio or {}).items()), by_field])
+        return _split_groups(inputs, outputs, selection, Groups(group), [sorted((ratio or {}).items()), by_field])
     if number is None and not balance:
         checks.require(outputs.max_count is not None or outputs.max_size is not None, "split needs max_count, max_size or number")
         report = Report()
@@ -95,7 +107,7 @@ def by_expression(text: str) -> Group:
         if value is None or isinstance(value, dict | list):
             return None
         name = str(value)
-        if not name or name.startswith(".") or not all(each.isalnum() or each in " ._+-" for each in name):
+        if not _can_be_part(name):
             message = f"{text} is {name[:80]!r}, which cannot be part of the name of a shard"
             raise SampleError(message, url=sample.url, offset=sample.offset, key=sample.key)
         return name
@@ -103,7 +115,32 @@ def by_expression(text: str) -> Group:
     return group
 
 
-def _split_groups(inputs: Inputs, outputs: Outputs, selection: Selection, group: Group, options: list[object]) -> Report:
+def _can_be_part(name: str) -> bool:
+    """Of the name of a shard."""
+    return bool(name) and not name.startswith(".") and all(each.isalnum() or each in " ._+-" for each in name)
+
+
+class Groups(NamedTuple):
+    """`of` a sample: its group. With `sort_by`, which says the same again, the samples of a group come after each other, for groups
+    of which there are many.
+    """
+
+    of: Group
+    reason: str = OF_NO_GROUP
+    sort_by: Callable[[RawSample], str] | None = None
+
+
+def _split_by_map(inputs: Inputs, outputs: Outputs, selection: Selection, shards: Mapping[str, str], unmapped: str) -> Report:
+    by_map = MapGroups(shards, unmapped)
+    if wrong := [name for name in by_map.names if not _can_be_part(name)]:
+        raise SpecError(f"the map has the shard {min(wrong)[:80]!r}, which cannot be part of the name of one")
+    groups = Groups(by_map.group, NOT_IN_MAP, by_map.look_up if len(by_map.names) > MOST_GROUPS else None)
+    report = _split_groups(inputs, outputs, selection, groups, [sorted(shards.items()), unmapped])
+    by_map.report(report)
+    return report
+
+
+def _split_groups(inputs: Inputs, outputs: Outputs, selection: Selection, groups: Groups, options: list[object]) -> Report:
     if outputs.target is not None and "split" not in Target(outputs.target).places:
         raise SpecError("groups need a pattern with {split}, as out/{split}-{shard:06d}.tar", url=outputs.target)
     report = Report()
@@ -112,14 +149,14 @@ def _split_groups(inputs: Inputs, outputs: Outputs, selection: Selection, group:
     with (
         BlockingPool("copy") as pool,
         closing(select(inputs, selection, report)) as samples,
+        closing(_grouped(samples, groups, report, inputs.memory)) as grouped,
         ExitStack() as open_now,
     ):
-        for sample in samples:
-            name = group(sample)
-            if name is None:
-                report.dropped[OF_NO_GROUP] += 1
-                continue
+        for name, sample in grouped:
             if name not in writers:
+                if groups.sort_by is not None:  # those before are complete
+                    open_now.close()
+                    writers.clear()
                 checks.require(
                     len(writers) < MOST_GROUPS, f"there are more than {MOST_GROUPS} groups: is this the field that was meant?"
                 )
@@ -127,6 +164,28 @@ def _split_groups(inputs: Inputs, outputs: Outputs, selection: Selection, group:
                 writers[name] = open_now.enter_context(writer)
             writers[name].write(sample)
     return report.check()
+
+
+def _grouped(
+    samples: Iterable[RawSample], groups: Groups, report: Report, memory: int
+) -> Generator[tuple[str, RawSample], None, None]:
+    """Those that are in a group, with its name."""
+    named = _named(samples, groups, report)
+    if groups.sort_by is None:
+        yield from named
+        return
+    with closing(sort_raw((sample for _, sample in named), groups.sort_by, memory=memory)) as in_order:  # type: ignore[type-var]
+        for sample in in_order:
+            yield groups.sort_by(sample), sample
+
+
+def _named(samples: Iterable[RawSample], groups: Groups, report: Report) -> Iterator[tuple[str, RawSample]]:
+    for sample in samples:
+        name = groups.of(sample)
+        if name is None:
+            report.dropped[groups.reason] += 1
+        else:
+            yield name, sample
 
 
 def _split_evenly(inputs: Inputs, outputs: Outputs, selection: Selection, number: int | None) -> Report:
