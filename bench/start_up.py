@@ -36,7 +36,7 @@ QUESTION = Question(
         "python": Contender(command("-c", "pass")),
         "import asyncwds": Contender(command("-c", "import asyncwds")),
         "import its WebDataset": Contender(command("-c", "import asyncwds.pipeline.dataset")),
-        "asyncwds --help": Contender(command("-m", "asyncwds.cli", "--help")),
+        "asyncwds --help": Contender(command("-m", "asyncwds", "--help")),
     },
     columns=["seconds"],
     targets=[

@@ -10,19 +10,26 @@ from click.testing import CliRunner
 from asyncwds.cli import main
 
 
-def commands(command=main, names=()):
-    for name, each in sorted(getattr(command, "commands", {}).items()):
-        yield (*names, name), each
-        yield from commands(each, (*names, name))
+def command_of(group, name):
+    """The command itself; what `main` lists are sentences about its commands."""
+    return group.resolve_command(click.Context(group), [name])[1]
+
+
+def commands(group=main, names=()):
+    for name in sorted(group.commands):
+        command = command_of(group, name)
+        yield (*names, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*names, name))
 
 
 def options_of(words):
     """Of the command that the words begin with, and of the groups that it is in."""
     found, command = set(), main
     for word in words:
-        command = getattr(command, "commands", {}).get(word)
-        if command is None:
+        if word not in getattr(command, "commands", {}):
             break
+        command = command_of(command, word)
         found |= {name for each in command.params if isinstance(each, click.Option) for name in each.opts + each.secondary_opts}
     return found
 
@@ -36,3 +43,10 @@ def test_help_shows_two_examples(names, command):
     for example in examples:
         words = shlex.split(example.split(" | ")[0])
         assert {word.partition("=")[0] for word in words if re.match("--?[a-zA-Z0]", word)} <= options_of(words), example
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_what_is_listed_is_what_the_command_says_of_itself(name):
+    command = command_of(main, name)
+    assert main.commands[name].get_short_help_str(limit=1000) == command.get_short_help_str(limit=1000)
+    assert command.name == {"reshard": "split"}.get(name, name)

@@ -1,6 +1,6 @@
 """The command line: nothing else prints.
 
-Heavy imports stand inside the commands, so that `asyncwds --help` answers at once.
+Heavy imports stand inside the commands, and these are imported when they are called: `asyncwds --help` answers at once.
 """
 
 from __future__ import annotations
@@ -13,38 +13,13 @@ from typing import Any, NoReturn
 import click
 
 from asyncwds import __version__
-from asyncwds.cli.bench import bench
-from asyncwds.cli.cache import list_cache
-from asyncwds.cli.cat import cat
-from asyncwds.cli.cp import copy_shards
-from asyncwds.cli.create import create
-from asyncwds.cli.dedup import dedup
-from asyncwds.cli.demo import demo
-from asyncwds.cli.diff import diff
-from asyncwds.cli.export import export
-from asyncwds.cli.filter import filter_samples
-from asyncwds.cli.get import get
-from asyncwds.cli.index import make_index
-from asyncwds.cli.join import join
-from asyncwds.cli.ls import list_samples
-from asyncwds.cli.map import map_samples
-from asyncwds.cli.mix import mix
-from asyncwds.cli.proc import proc
-from asyncwds.cli.show import show
-from asyncwds.cli.shuffle import shuffle
-from asyncwds.cli.sort import sort
-from asyncwds.cli.split import split
-from asyncwds.cli.stat import stat
-from asyncwds.cli.state import state
-from asyncwds.cli.verify import verify
-from asyncwds.cli.video import video
-from asyncwds.cli.view import view_shards
+from asyncwds.cli.commands import LazyGroup
 from asyncwds.errors import WdsError
 from asyncwds.formatting.escaping import printable
 from asyncwds.tools.report import INTERRUPTED, UNREAD, USAGE, status_of
 
 
-class _Main(click.Group):
+class _Main(LazyGroup):
     """Turns our errors into one line on stderr and an exit status, see `asyncwds.tools.report`."""
 
     def main(self, *args: Any, **options: Any) -> Any:
@@ -96,14 +71,3 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object, *
 @click.version_option(__version__)
 def main() -> None:
     """Streams WebDataset shards from disks, web servers and buckets with many requests in flight."""
-
-
-_COMMANDS = (
-    list_samples, show, get, stat, view_shards,
-    create, cat, split, shuffle, sort, filter_samples, join, mix, proc, map_samples, export,
-    copy_shards, dedup, diff, verify, video,
-    bench, make_index, list_cache, state, demo,
-)  # fmt: skip
-for command in _COMMANDS:
-    main.add_command(command)
-main.add_command(split, "reshard")

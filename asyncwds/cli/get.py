@@ -17,7 +17,7 @@ from asyncwds.formatting.quantities import size
 @click.option("-o", "--output", "target", metavar="TARGET", help="A file, a URL, or '-', where a field goes by default.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def get(urls: tuple[str, ...], *, wanted: str, target: str | None, force: bool, **options: Any) -> int:
-    """Writes a field of the sample with this key, or of sample #NUMBER; without FIELD the sample as a shard, or lists what it has.
+    """Writes a field of the sample with this key or #NUMBER; without FIELD the sample as a shard, or lists what it has.
 
     \b
     asyncwds get 'train-{000..099}.tar' n01440764/10026.jpg -o image.jpg

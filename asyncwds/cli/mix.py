@@ -19,7 +19,7 @@ from asyncwds.cli.tool_options import input_options, output_options, shard_optio
 @shard_options
 @output_options
 def mix(urls: tuple[str, ...], *, weights: tuple[float, ...], stop: Any, seed: int, **options: Any) -> int:
-    """Draws samples from several sources: each SHARD pattern is one, or a .toml, .yaml or .json file lists them with their weights.
+    """Draws samples from several sources: each SHARD pattern is one, or a .toml, .yaml or .json file lists them with weights.
 
     \b
     asyncwds mix 'a-{00..09}.tar' 'b-{00..99}.tar' --weight 3 --weight 1 --max-count 1000 -o 'mix-{shard:06d}.tar'
