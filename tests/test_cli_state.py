@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Done, run_asyncwds
 
 import asyncwds as wds
 from asyncwds.testing import write_shards
 
 
-def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "state", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+def run(*arguments: Any) -> Done:
+    return run_asyncwds("state", *arguments)
 
 
 def dataset(folder: Path, buffer: int = 6) -> Any:

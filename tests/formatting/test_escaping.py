@@ -4,7 +4,6 @@ import logging
 import os
 import pickle
 import subprocess
-import sys
 import traceback
 import warnings
 from collections.abc import Callable
@@ -13,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import COMMAND, run_asyncwds
 
 import asyncwds as wds
 from asyncwds import warn_and_continue
 from asyncwds.errors import DuplicateFieldError, FetchError, WdsError
 from asyncwds.formatting import escape, printable
-from asyncwds.testing import FaultServer, make_shard
+from asyncwds.testing import make_shard
 
 # a name → as it is shown
 HOSTILE = {
@@ -130,33 +130,20 @@ def test_two_members_of_a_hostile_name(tmp_path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
-def _asyncwds(*arguments: Any, **environment: str) -> str:
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, timeout=100, check=True, env={**os.environ, **environment})
-    assert done.stderr == b""
-    return done.stdout.decode(environment.get("PYTHONIOENCODING", "utf-8"))
-
-
 def test_ls_shows_keys_and_fields_on_lines_of_their_own(shard: Path, tmp_path: Path) -> None:
-    assert _asyncwds("ls", shard).split("\n")[: len(HOSTILE)] == [f"{shown}\ttxt:1" for shown in HOSTILE.values()]
+    listed = run_asyncwds("ls", shard)
+    assert listed.stdout.split("\n")[: len(HOSTILE)] == [f"{shown}\ttxt:1" for shown in HOSTILE.values()]
     fields = tmp_path / "fields.tar"
     fields.write_bytes(make_shard([{"__key__": "k", name.lower(): "x"} for name in HOSTILE], format="pax"))
-    lines = _asyncwds("ls", fields).split("\n")
+    of_fields = run_asyncwds("ls", fields)
+    lines = of_fields.stdout.split("\n")
     assert lines[0] == "\t".join(["k", *[f"{printable(name.lower())}:1" for name in HOSTILE]])
     assert all(line.replace("\t", "").isprintable() for line in lines)
+    assert [(done.returncode, done.stderr) for done in (listed, of_fields)] == [(0, "")] * 2
 
 
 def test_ls_on_a_terminal_that_knows_less(shard: Path) -> None:
-    assert "é\\u65e5\\u672c\\U0001f642\ttxt:1" in _asyncwds("ls", shard, PYTHONIOENCODING="latin-1").split("\n")
-
-
-def test_the_cache_lists_names_escaped(shard: Path, tmp_path: Path) -> None:
-    hostile = "a\x1b[31m.tar"
-    folder = tmp_path / "cache"
-    (tmp_path / hostile).write_bytes(shard.read_bytes())
-    with FaultServer(tmp_path) as server:
-        cache = wds.Cache(folder, url_to_name=lambda url: hostile)
-        assert len(list(wds.WebDataset(server.url("a.tar"), cache=cache))) == len(HOSTILE)
-    lines = _asyncwds("cache", folder).split("\n")
-    assert r"a\x1b[31m.tar" in lines[0]
-    assert all(line.isprintable() for line in lines)
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([*COMMAND, "ls", shard], capture_output=True, timeout=100, check=True, env=environment)
+    assert done.stderr == b""
+    assert "é\\u65e5\\u672c\\U0001f642\ttxt:1" in done.stdout.decode("latin-1").split("\n")

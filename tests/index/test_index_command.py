@@ -1,9 +1,7 @@
 """`asyncwds index`, as a user runs it."""
 
-import subprocess
-import sys
-
 import pytest
+from command_line import run_asyncwds
 
 from asyncwds import load_index
 from asyncwds.testing import FaultServer, make_samples, make_shard
@@ -17,8 +15,7 @@ def folder(tmp_path):
 
 
 def index(*arguments, folder):
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "index", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, cwd=folder)
+    done = run_asyncwds("index", *arguments, cwd=folder)
     assert done.stderr == "" or done.returncode
     return done
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run_asyncwds
 
 import asyncwds as wds
 from asyncwds.errors import NotFoundError, SpecError
@@ -223,8 +222,8 @@ def test_a_star_finds_files_of_any_name_where_none_is_called_like_a_shard(tmp_pa
 @pytest.mark.parametrize("command", ["ls", "bench"])
 @pytest.mark.parametrize("form", ["{0}", "{0}/", "{0}/*", "{0}/manifest.json"])
 def test_commands_take_them(made: Path, command: str, form: str) -> None:
-    script = [sys.executable, "-c", "from asyncwds.cli import main; main()", command, form.format(made)]
-    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    done = run_asyncwds(command, form.format(made))
+    assert done.returncode == 0
     assert ("10 samples in 4 shards" if command == "ls" else "samples        10 (") in done.stdout
 
 

@@ -3,12 +3,11 @@
 import io
 import json
 import random
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
 import pytest
+from command_line import run_asyncwds
 from PIL import Image
 
 from asyncwds import WebDataset
@@ -161,8 +160,6 @@ def test_standard_input_is_refused():
 
 def test_the_command(inputs, tmp_path):
     arguments = ["dedup", "{0..1}.tar", "--by", "json.uid", "--dry-run", "--json", "--drop-list", "twice.txt"]
-    done = subprocess.run(
-        [sys.executable, "-m", "asyncwds.cli", *arguments], capture_output=True, text=True, timeout=100, check=False, cwd=tmp_path
-    )
+    done = run_asyncwds(*arguments, cwd=tmp_path)
     assert (done.returncode, json.loads(done.stdout)["dropped"]) == (0, {"duplicate": 1})
     assert (tmp_path / "twice.txt").read_text() == "a\n"

@@ -2,10 +2,9 @@
 
 import json
 import random
-import subprocess
-import sys
 
 import pytest
+from command_line import run_asyncwds
 
 from asyncwds.testing import make_samples, make_shard
 from asyncwds.tools import Inputs, diff_shards
@@ -60,14 +59,7 @@ def test_the_command(write, tmp_path):
     write("b", [{"__key__": key, "txt": "a"} for key in "abd"])
 
     def diff(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "asyncwds.cli", "diff", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-            cwd=tmp_path,
-        )
+        done = run_asyncwds("diff", *arguments, cwd=tmp_path)
         return done.returncode, done.stdout
 
     assert diff("a-0.tar", "a-0.tar") == (0, "3 same, 0 added, 0 removed, 0 changed\n")

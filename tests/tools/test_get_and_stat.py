@@ -3,12 +3,11 @@
 import gzip
 import io
 import json
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+from command_line import run_asyncwds
 from PIL import Image
 
 from asyncwds.errors import NoSuchSampleError, SampleError, SpecError
@@ -83,25 +82,21 @@ def test_a_number_that_is_none():
         split_wanted("#first")
 
 
-def asyncwds(*arguments):
-    return subprocess.run([sys.executable, "-m", "asyncwds.cli", *arguments], capture_output=True, check=False)
-
-
 def test_commands(tmp_path):
     (tmp_path / "a.tar").write_bytes(SHARDS[0])
     shard = str(tmp_path / "a.tar")
-    done = asyncwds("get", shard, "a/2.txt")
-    assert (done.returncode, done.stdout) == (0, b"xx")
-    assert asyncwds("get", shard, "#0").stdout.startswith(b"a/0\tjpg:")
-    assert asyncwds("get", shard, "a/2.png").returncode == 2
-    assert asyncwds("get", shard, "a/7").returncode == 2
+    done = run_asyncwds("get", shard, "a/2.txt")
+    assert (done.returncode, done.stdout_bytes) == (0, b"xx")
+    assert run_asyncwds("get", shard, "#0").stdout.startswith("a/0\tjpg:")
+    assert run_asyncwds("get", shard, "a/2.png").returncode == 2
+    assert run_asyncwds("get", shard, "a/7").returncode == 2
     one = str(tmp_path / "new" / "one.tar")
-    assert [asyncwds("get", shard, "a/2", "-o", one).returncode for _ in range(2)] == [0, 1]
-    assert asyncwds("get", shard, "a/2", "-o", "-").stdout == Path(one).read_bytes()
+    assert [run_asyncwds("get", shard, "a/2", "-o", one).returncode for _ in range(2)] == [0, 1]
+    assert run_asyncwds("get", shard, "a/2", "-o", "-").stdout_bytes == Path(one).read_bytes()
     with tarfile.open(one) as archive:
         assert [(member.name, member.mtime) for member in archive] == [("a/2.jpg", 0), ("a/2.txt", 0)]
-    assert asyncwds("get", shard, "a/1.txt", "-o", one, "--force").returncode == 0
+    assert run_asyncwds("get", shard, "a/1.txt", "-o", one, "--force").returncode == 0
     assert Path(one).read_bytes() == b"x"
-    lines = asyncwds("stat", shard).stdout.decode().splitlines()
+    lines = run_asyncwds("stat", shard).stdout.splitlines()
     assert lines[0] == "5 samples in 1 shard"
-    assert json.loads(asyncwds("stat", shard, "--json").stdout)["samples"] == 5
+    assert json.loads(run_asyncwds("stat", shard, "--json").stdout)["samples"] == 5

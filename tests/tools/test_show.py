@@ -7,7 +7,6 @@ import pickle
 import pty
 import re
 import subprocess
-import sys
 import termios
 import wave
 from base64 import b64decode
@@ -16,6 +15,7 @@ from contextlib import closing, suppress
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command_line import COMMAND
 from PIL import Image
 
 from asyncwds import tenbin
@@ -24,7 +24,6 @@ from asyncwds.errors import SpecError
 from asyncwds.testing import make_shard
 from asyncwds.tools import Inputs, Report, Selection, Style, as_blocks, as_kitty, as_sixels, choose_style, graphics_of, show_samples
 
-COMMAND = [sys.executable, "-m", "asyncwds.cli", "show"]
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
 IMAGE = Image.fromarray(PIXELS)
 
@@ -280,7 +279,7 @@ def test_a_terminal_is_asked_what_it_can_draw(answer, drawn, shard):
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (24, 80))
     before = termios.tcgetattr(end)
-    command = ["setsid", "--ctty", *COMMAND, shard, "-n", "1", "--part", "0/1"]
+    command = ["setsid", "--ctty", *COMMAND, "show", shard, "-n", "1", "--part", "0/1"]
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "NO_COLOR": "", "PYTHONUTF8": "1"}
     with subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.DEVNULL, env=environment) as process:
         try:

@@ -1,7 +1,6 @@
 """The page in a real browser: what is seen, the keyboard, links, players, narrow windows, light and dark."""
 
 import subprocess
-import sys
 from fractions import Fraction
 from io import BytesIO
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import selenium
 from chromium import run_chromium
+from command_line import COMMAND
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -44,7 +44,7 @@ def address(shards, tmp_path_factory):
     for name, data in shards.items():
         (folder / name).write_bytes(data)
     (folder / "s3.tar").write_bytes(make_shard([{"__key__": "film", "mp4": film(), "txt": "noise"}]))
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "view", str(folder / "s{0..3}.tar"), "--no-browser"]
+    command = [*COMMAND, "view", str(folder / "s{0..3}.tar"), "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         yield process.stdout.readline().split()[0]
         process.terminate()

@@ -1,13 +1,12 @@
 """What needs no server: ranges, histograms, search; and the command, as a user runs it."""
 
-import os
 import signal
 import subprocess
-import sys
 from urllib.request import urlopen
 
 import numpy as np
 import pytest
+from command_line import COMMAND, run_asyncwds
 
 from asyncwds import make_index
 from asyncwds.testing import make_samples, make_shard
@@ -74,7 +73,7 @@ def test_a_match_that_reaches_into_the_next_key_is_none(tmp_path):
 
 def test_the_command_serves_until_it_is_interrupted(tmp_path):
     (tmp_path / "a.tar").write_bytes(make_shard(make_samples(3)))
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "view", str(tmp_path / "a.tar"), "--no-browser"]
+    command = [*COMMAND, "view", str(tmp_path / "a.tar"), "--no-browser"]
     process = subprocess.Popen(
         [*command, "--token", "an-old-token-of-ours"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -97,7 +96,6 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
     ],
 )
 def test_the_command_refuses(arguments, status, message, tmp_path):
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "view", *arguments, "--no-browser"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path, env={**os.environ})
+    done = run_asyncwds("view", *arguments, "--no-browser", cwd=tmp_path)
     assert done.returncode == status
     assert message in done.stderr

@@ -1,10 +1,9 @@
 """`asyncwds verify`, as a user runs it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from command_line import run_asyncwds
 
 from asyncwds.testing import write_shards
 
@@ -17,8 +16,7 @@ def folder(tmp_path, archive):
 
 
 def verify(*arguments, folder):
-    command = [sys.executable, "-c", "from asyncwds.cli import main; main()", "verify", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, cwd=folder)
+    done = run_asyncwds("verify", *arguments, cwd=folder)
     return done.returncode, done.stdout, done.stderr
 
 
