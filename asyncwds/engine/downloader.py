@@ -40,7 +40,7 @@ class Downloader:
         self._counters = counters
         # More would only fail. But shards in rotation that are streams need one each.
         self._most = max(scheduler.rotation.slots or 1, most_connections())
-        self._connections = min(scheduler.connections, self._most)
+        self._connections = min(scheduler.budget.connections, self._most)
         self._tuner = ConnectionTuner(max(START, self._connections), self._connections) if tuned else None
         self._explained: tuple[int, str] | None = None
         if not tuned:
@@ -75,7 +75,7 @@ class Downloader:
             if self._first is None:
                 # Alone, for as long as the very first request takes: sixteen that begin together are all sent 15 ms later, and
                 # the first answer comes as much later.
-                self._scheduler.connections = 1
+                self._scheduler.budget.connections = 1
                 self._first = asyncio.get_running_loop().call_later(HEAD_START, self.schedule)
             for part in self._scheduler.startable():
                 self._start(part)
@@ -86,24 +86,24 @@ class Downloader:
         return asyncio.get_running_loop().time()
 
     def _observe(self) -> None:
-        scheduler, counters = self._scheduler, self._counters
+        budget, counters = self._scheduler.budget, self._counters
         now = self._now()
-        scheduler.outside = self._outside()
+        budget.outside = self._outside()
         starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
-        scheduler.ahead = self._ahead.observe(now, starved, resting=scheduler.resting)
-        scheduler.connections = self._connections
+        budget.ahead = self._ahead.observe(now, starved, resting=budget.resting)
+        budget.connections = self._connections
         if self._tuner is not None:
             tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled, self._first_byte.value or 0.0)
-            scheduler.connections = min(self._most, tuned)
-            if self._explained != (scheduler.connections, self._tuner.why):
-                self._explained = scheduler.connections, self._tuner.why
+            budget.connections = min(self._most, tuned)
+            if self._explained != (budget.connections, self._tuner.why):
+                self._explained = budget.connections, self._tuner.why
                 self._explain(self._tuner.why)
 
     def _explain(self, why: str) -> None:
-        scheduler = self._scheduler
-        limit = "" if scheduler.connections < self._most else "; this process has file descriptors for no more"
-        self._counters.reasons["connections"] = f"{scheduler.connections}: {why}{limit}"
-        self._counters.reasons["parts"] = scheduler.sizes.explain(scheduler.connections, scheduler.budget)
+        budget = self._scheduler.budget
+        limit = "" if budget.connections < self._most else "; this process has file descriptors for no more"
+        self._counters.reasons["connections"] = f"{budget.connections}: {why}{limit}"
+        self._counters.reasons["parts"] = self._scheduler.sizes.explain(budget.connections, budget.nbytes)
 
     async def wait_for(self, run: ShardRun | None) -> None:
         """Returns when more of a shard may have come; None for any. Raises what went wrong in here, if something did."""
@@ -182,15 +182,15 @@ class Downloader:
             self.wake()
 
     def _count(self) -> None:
-        counters, scheduler = self._counters, self._scheduler
-        counters.connections = scheduler.connections
-        counters.splits = scheduler.splits
-        counters.in_flight = scheduler.in_flight
-        counters.in_flight_peak = max(counters.in_flight_peak, scheduler.in_flight)
-        counters.buffered = scheduler.reserved + scheduler.outside
+        counters, budget = self._counters, self._scheduler.budget
+        counters.connections = budget.connections
+        counters.splits = self._scheduler.splits
+        counters.in_flight = budget.in_flight
+        counters.in_flight_peak = max(counters.in_flight_peak, budget.in_flight)
+        counters.buffered = budget.reserved + budget.outside
         counters.buffered_peak = max(counters.buffered_peak, counters.buffered)
         if self._trace is not None:
-            self._trace.measure(counters, resting=scheduler.resting, reserved=scheduler.reserved, allowed=scheduler.allowed)
+            self._trace.measure(counters, resting=budget.resting, reserved=budget.reserved, allowed=budget.allowed)
 
     # -- one part -------------------------------------------------------------------------------------------------
 
@@ -231,14 +231,14 @@ class Downloader:
                 await self._wait_for_room(part)
 
     async def _wait_for_room(self, part: Part) -> None:
-        self._scheduler.paused += 1
+        self._scheduler.budget.paused += 1
         self._room[part] = asyncio.get_running_loop().create_future()
         try:
             self.schedule()
             await self._room[part]
         finally:
             del self._room[part]
-            self._scheduler.paused -= 1
+            self._scheduler.budget.paused -= 1
 
     def _on_data(self, part: Part) -> None:
         """Wakes the reader, if it waits for this part. Sixteen connections would wake it sixteen times as often as is of use."""

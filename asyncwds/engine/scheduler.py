@@ -14,8 +14,8 @@ Three rules bound memory and cannot deadlock:
 
 1. Parts start in plan order; when the first that could start does not fit, none behind it starts either.
 2. A part starts only if its size fits into the budget together with all reserved bytes and those that samples hold (see
-   `allowed`), a connection is free, and no more than `ahead` parts beside those that fill all connections are started and
-   not read.
+   `Budget.allowed`), a connection is free, and no more than `ahead` parts beside those that fill all connections are started
+   and not read.
 3. The part that the reader needs next may start whatever the budget says.
 
 A part that is slow while the reader waits for it can be `split`: its second half, or all that is still to come if it has
@@ -28,13 +28,13 @@ of a later shard did), unless the tuner lowered the number meanwhile: then rule 
 
 from __future__ import annotations
 
-import sys
 from bisect import insort
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
+from asyncwds.engine.budget import Budget
 from asyncwds.engine.interleave import Interleave
-from asyncwds.engine.parts import Buffers, Part, PartState, ShardRun, ShardState, next_chunk
+from asyncwds.engine.parts import Part, PartState, ShardRun, ShardState, next_chunk
 from asyncwds.engine.tuning import PartSizes
 from asyncwds.errors import WdsError
 from asyncwds.runtime.units import MiB
@@ -42,14 +42,12 @@ from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Answer, Chunk
 
 LEAST_SPLIT = MiB // 4  # [bytes] still to come that are worth another request
-LEAST_SHARE = 4  # a quarter of the budget is for parts in flight, however much the samples hold
 
 
 class Scheduler:
-    """What is in flight and what is reserved; `rotation` has whose turn it is to be read.
+    """What may start, and what becomes of it: `budget` counts what it takes, `rotation` has whose turn it is to be read.
 
-    `connections` and `ahead` may be changed at any time; parts already in flight run on. Parts have
-    `part_bytes`, or between `least_part` and that. `begun`, `entered` and `gap` are as in `Interleave`.
+    Parts have `part_bytes`, or between `least_part` and that. `begun`, `entered` and `gap` are as in `Interleave`.
     """
 
     def __init__(
@@ -67,18 +65,9 @@ class Scheduler:
         entered: int = 0,
         gap: int | None = None,
     ) -> None:
-        self.connections = connections
-        self.ahead = sys.maxsize
-        self.budget = budget
-        self.window = window
+        self.budget = Budget(budget, window, connections, part_bytes)
         self.sizes = PartSizes(least_part or part_bytes, part_bytes)
         self.splits = 0
-        self.in_flight = 0
-        self.reserved = 0
-        self.outside = 0  # bytes that samples hold, complete or not
-        self.held = 0  # parts started and not read to their end
-        self.paused = 0  # streams in flight that wait for the reader
-        self._buffers = Buffers(part_bytes, budget // part_bytes)
         self._usual = 0  # size [bytes] of the shard whose answer came last, if it has ranges
         self._todo = sorted(begun, key=attrgetter("sequence"))  # the startable ones, in plan order
         self.rotation = Interleave(shards, None if arrival else interleave, self._todo.append, begun, entered, gap)
@@ -87,7 +76,7 @@ class Scheduler:
 
     def startable(self) -> list[Part]:
         """The parts that may start now, marked as started. The caller fetches each and reports what happens."""
-        self._buffers.shrink(self.allowed - self.reserved)
+        self.budget.free_spare_buffers()
         started: list[Part] = []
         while True:
             needed = self._needed()
@@ -99,28 +88,10 @@ class Scheduler:
     def _part_bytes(self, run: ShardRun | None) -> int:
         """The size [bytes] of a shard's next part; that of a new shard's first one if it is None."""
         reading = self.rotation.reading
-        ahead = run.ahead * len(reading) if run is not None and run in reading else self.reserved
-        if run is not None and run.next_start is not None and self.connections == 1:
+        ahead = run.ahead * len(reading) if run is not None and run in reading else self.budget.reserved
+        if run is not None and run.next_start is not None and self.budget.connections == 1:
             ahead = max(ahead, run.next_start)  # nobody else could bring a piece of it meanwhile
-        return self.sizes.next(ahead, self.connections, self.budget)
-
-    @property
-    def allowed(self) -> int:
-        """Bytes that may be reserved: the budget, less what samples hold beyond the window, but a quarter of it in any case.
-
-        Samples that take more than the buffer would leave one connection at work otherwise.
-        """
-        return max(self.budget // LEAST_SHARE, self.budget - max(0, self.outside - self.window))
-
-    @property
-    def pressed(self) -> bool:
-        """Whether samples hold so much that no further one should be begun."""
-        return self.outside - self.window >= self.budget - self.budget // LEAST_SHARE
-
-    @property
-    def resting(self) -> bool:
-        """Whether connections have nothing to do because enough has been read ahead."""
-        return self.in_flight < self.connections and self.held >= self.connections + self.ahead
+        return self.sizes.next(ahead, self.budget.connections, self.budget.nbytes)
 
     def _needed(self) -> ShardRun | None:
         """The shard that the reader stands still for because nothing of it is in flight, if it may start at once."""
@@ -130,11 +101,11 @@ class Scheduler:
         self._skip_read_parts(run)
         if run.parts or not run.startable:
             return None
-        moving = self.in_flight - self.paused
-        return run if self.in_flight < self.connections or moving == 0 else None
+        budget = self.budget
+        return run if budget.in_flight < budget.connections or budget.in_flight == budget.paused else None
 
     def _fits(self, run: ShardRun) -> bool:
-        return self._free_connection() and self.reserved + self._kept_from(run) + self._size(run) <= self.allowed
+        return self.budget.has_connection and self.budget.has_room(self._kept_from(run) + self._size(run))
 
     def _kept_from(self, run: ShardRun) -> int:
         """What other shards leave to the one that is read, as long as nobody knows how large that is: room for its next part.
@@ -144,9 +115,6 @@ class Scheduler:
         current = self.rotation.current()
         probing = current is not None and current is not run and current.state is ShardState.PROBING
         return self.sizes.most if probing else 0
-
-    def _free_connection(self) -> bool:
-        return self.in_flight < self.connections and self.held < self.connections + self.ahead
 
     def _size(self, run: ShardRun) -> int:
         size = self._part_bytes(run)
@@ -158,7 +126,7 @@ class Scheduler:
             rotates = len(self.rotation.reading) > 1 and self.rotation.slots is not None
             return min(self._todo, key=self._urgency) if rotates else self._todo[0]
         # A new shard is opened only when it can start, so that plans without end are drawn no further than needed.
-        if self._free_connection() and self.reserved + self._part_bytes(None) <= self.budget:
+        if self.budget.has_connection and self.budget.reserved + self._part_bytes(None) <= self.budget.nbytes:
             return self.rotation.open()
         return None
 
@@ -172,29 +140,16 @@ class Scheduler:
         size = self._size(run)
         stop = None if run.state is ShardState.RANGED and run.bound is None else run.next_start + size
         part = Part(run, run.next_start, stop, size)
-        self._buffers.resize(self.sizes.most_for(self.connections, self.budget), self.budget)
-        if self._deserves_a_buffer(run, part) and (buffer := self._buffers.lend()):
-            part.buffer, part.reserved = buffer, self._buffers.size
+        expected = size if run.total is not None else min(self._usual, size)
+        self.budget.lend_buffer(part, expected, self.sizes.most_for(self.budget.connections, self.budget.nbytes))
         run.next_start = None if stop == run.bound else stop
         run.parts.append(part)
         if run.state is ShardState.WAITING:
             run.state = ShardState.PROBING
         if not run.startable:
             self._todo.remove(run)
-        self._count_in(part)
+        self.budget.count_in(part)
         return part
-
-    def _count_in(self, part: Part) -> None:
-        self.reserved += part.reserved
-        self.held += 1
-        self.in_flight += 1
-
-    def _deserves_a_buffer(self, run: ShardRun, part: Part) -> bool:
-        """A buffer is as large as parts can be, and takes as much of the budget: too much for a small part."""
-        room = self._buffers.size
-        if part.stop is None or self.reserved + room > self.allowed or part.stop - part.start > room:
-            return False
-        return (part.stop - part.start if run.total is not None else min(self._usual, part.stop - part.start)) * 2 > room
 
     def split(self, part: Part) -> Part | None:
         """Cuts what is still to come of a part in two, and starts the second half; None if it is not worth it or has no connection.
@@ -202,7 +157,7 @@ class Scheduler:
         The part's task ends by itself at its new `stop`.
         """
         missing = part.missing
-        if missing is None or missing < LEAST_SPLIT or self.in_flight >= self.connections:
+        if missing is None or missing < LEAST_SPLIT or self.budget.in_flight >= self.budget.connections:
             return None
         self.splits += 1
         return self._cut(part, missing // 2)
@@ -221,10 +176,10 @@ class Scheduler:
         middle = part.start + part.received + keep
         rest = Part(part.run, middle, part.stop, part.stop - middle)
         if part.buffer is None:
-            self._release(part, min(part.reserved, rest.reserved))
+            self.budget.release(part, min(part.reserved, rest.reserved))
         part.stop = middle
         part.run.parts.insert(part.run.parts.index(part) + 1, rest)
-        self._count_in(rest)
+        self.budget.count_in(rest)
         return rest
 
     # -- what the tasks report ------------------------------------------------------------------------------------
@@ -246,7 +201,7 @@ class Scheduler:
         bound = run.bound
         if bound is not None and part.stop is not None and part.stop >= bound:
             if part.buffer is None:
-                self._release(part, part.stop - bound)
+                self.budget.release(part, part.stop - bound)
             part.stop, run.next_start = bound, None
         if run.startable:
             insort(self._todo, run, key=attrgetter("sequence"))
@@ -268,10 +223,10 @@ class Scheduler:
 
     def released(self, part: Part) -> None:
         """A part's task has ended, and with it the use of its connection. Until then it may write to its buffer."""
-        self.in_flight -= 1
+        self.budget.in_flight -= 1
         part.in_flight = False
         if part.state in (PartState.READ, PartState.DROPPED):
-            self._recycle_buffer(part)
+            self.budget.recycle_buffer(part)
 
     # -- what the reader takes ------------------------------------------------------------------------------------
 
@@ -287,15 +242,15 @@ class Scheduler:
         chunk = next_chunk(part)
         part.buffered -= len(chunk)
         if part.stop is not None and part.buffer is None:
-            self._release(part, min(len(chunk), part.reserved))
+            self.budget.release(part, min(len(chunk), part.reserved))
         return chunk
 
     def recycle(self, run: ShardRun) -> None:
         """Nobody refers any more to the buffers of parts that are read."""
         for part in run.used:
             part.state = PartState.READ
-            self._release(part, part.reserved)
-            self._recycle_buffer(part)
+            self.budget.release(part, part.reserved)
+            self.budget.recycle_buffer(part)
         run.used.clear()
 
     def failure(self, run: ShardRun) -> WdsError | None:
@@ -311,9 +266,9 @@ class Scheduler:
     def _skip_read_parts(self, run: ShardRun) -> None:
         while run.parts and run.parts[0].state is PartState.COMPLETE and not run.parts[0].chunks:
             part = run.parts.popleft()
-            self.held -= 1
+            self.budget.held -= 1
             if part.buffer is None:
-                self._release(part, part.reserved)
+                self.budget.release(part, part.reserved)
             else:
                 run.used.append(part)
 
@@ -321,11 +276,11 @@ class Scheduler:
         """Takes a shard out, read or given up. Returns its parts still in flight, whose tasks the caller must cancel."""
         in_flight = [part for part in run.parts if part.state is PartState.FETCHING]
         for part in run.parts:
-            self._release(part, part.reserved)
+            self.budget.release(part, part.reserved)
             part.chunks.clear()
             part.state = PartState.DROPPED
-            self._recycle_buffer(part)
-        self.held -= len(run.parts)
+            self.budget.recycle_buffer(part)
+        self.budget.held -= len(run.parts)
         run.parts.clear()
         self.recycle(run)
         run.state = ShardState.ENDED
@@ -333,12 +288,3 @@ class Scheduler:
             self._todo.remove(run)
         self.rotation.remove(run)
         return in_flight
-
-    def _release(self, part: Part, size: int) -> None:
-        part.reserved -= size
-        self.reserved -= size
-
-    def _recycle_buffer(self, part: Part) -> None:
-        if part.buffer is not None and not part.in_flight:
-            self._buffers.give_back(part.buffer)
-            part.buffer = None

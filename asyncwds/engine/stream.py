@@ -127,7 +127,7 @@ class BlockStream:
     def _advance_any(self) -> Block | None:
         # As many samples as there are shards may be half read. When those take too much, the first shard alone is read on:
         # its next part may always start.
-        most = 1 if self._scheduler.pressed else None
+        most = 1 if self._scheduler.budget.pressed else None
         for run in self._rotation.reading[:most]:
             block = self._advance(run)
             if block is not None:

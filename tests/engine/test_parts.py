@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from asyncwds.engine.parts import Buffers, Part, ShardRun, next_chunk
+from asyncwds.engine.budget import Buffers
+from asyncwds.engine.parts import Part, ShardRun, next_chunk
 from asyncwds.runtime import KiB, MiB
 from asyncwds.shards import Shard
 
@@ -61,7 +62,7 @@ def test_a_buffer_that_comes_back_is_lent_again():
 def test_where_the_system_gives_no_more_there_is_none():
     program = (
         "import resource\n"
-        "from asyncwds.engine.parts import Buffers\n"
+        "from asyncwds.engine.budget import Buffers\n"
         "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
         "assert Buffers(2 << 30, 2).lend() is None\n"
     )

@@ -43,27 +43,27 @@ class World:
             actions[self.choose(len(actions))]()
         assert self.ended == sorted(self.ended) or self.arrival or len(self.scheduler.rotation.reading) == 0
         assert self.read == {index: size for index, (size, _) in enumerate(self.objects)}
-        assert self.scheduler.reserved == 0
-        assert self.scheduler.in_flight == 0
+        assert self.scheduler.budget.reserved == 0
+        assert self.scheduler.budget.in_flight == 0
 
     def start(self) -> None:
         for part in self.scheduler.startable():
             assert part not in self.moving
             self.opened.add(part.run)
             self.moving[part] = -1
-        self.scheduler.paused = sum(part.full for part in self.moving)
+        self.scheduler.budget.paused = sum(part.full for part in self.moving)
 
     def check(self) -> None:
         scheduler = self.scheduler
-        assert scheduler.in_flight == len(self.moving) <= self.fixed
-        assert scheduler.held == sum(len(run.parts) for run in self.opened)
-        scheduler.ahead = self.choose(4)
-        scheduler.outside = self.choose(3) * scheduler.budget  # samples hold more or less, whatever is reserved
-        assert scheduler.budget // 4 <= scheduler.allowed <= scheduler.budget
-        assert scheduler.reserved >= 0
+        assert scheduler.budget.in_flight == len(self.moving) <= self.fixed
+        assert scheduler.budget.held == sum(len(run.parts) for run in self.opened)
+        scheduler.budget.ahead = self.choose(4)
+        scheduler.budget.outside = self.choose(3) * scheduler.budget.nbytes  # samples hold more or less, whatever is reserved
+        assert scheduler.budget.nbytes // 4 <= scheduler.budget.allowed <= scheduler.budget.nbytes
+        assert scheduler.budget.reserved >= 0
         # Rule 3 may let one part in rotation pass the budget at a time, each as large as a part.
-        most = scheduler.budget + self.part_bytes * max(1, len(scheduler.rotation.reading))
-        assert scheduler.reserved <= most + self.splits * self.part_bytes
+        most = scheduler.budget.nbytes + self.part_bytes * max(1, len(scheduler.rotation.reading))
+        assert scheduler.budget.reserved <= most + self.splits * self.part_bytes
 
     def readable(self) -> list[ShardRun]:
         scheduler = self.scheduler
@@ -212,7 +212,7 @@ def test_a_small_shard_gives_back_what_its_first_part_reserved_too_much():
     first = scheduler.startable()[0]
     scheduler.answered(first, Answer(0, 3, "e", ranged=True))
     assert first.stop == 3
-    assert scheduler.reserved == 3 + 10 + 10
+    assert scheduler.budget.reserved == 3 + 10 + 10
 
 
 def test_nothing_overtakes_a_part_that_does_not_fit():
@@ -237,7 +237,7 @@ def test_others_leave_room_for_the_next_part_of_a_shard_that_has_not_answered(bu
     assert len(rest) == others
     scheduler.answered(first, Answer(0, 35, "e", ranged=True))
     assert ranges(scheduler.startable()) == [(0, 10, 20)]
-    assert scheduler.reserved == budget
+    assert scheduler.budget.reserved == budget
 
 
 def test_the_part_that_the_reader_needs_may_pass_the_budget():
@@ -267,8 +267,8 @@ def test_paused_streams_cannot_block_the_reader_when_the_number_of_connections_i
     for part in (second, third):
         scheduler.answered(part, Answer(0, None, None, ranged=False))
         scheduler.received(part, b"x" * 10)
-        scheduler.paused += 1
-    scheduler.connections = 1
+        scheduler.budget.paused += 1
+    scheduler.budget.connections = 1
     scheduler.received(first, b"x" * 10)
     scheduler.completed(first)
     scheduler.released(first)
@@ -317,8 +317,8 @@ def test_giving_up_a_shard_frees_its_budget_at_once_and_its_connections_when_the
     assert scheduler.take(run) is None
     assert str(scheduler.failure(run)) == "broken"
     assert scheduler.end(run) == rest
-    assert scheduler.reserved == 0
-    assert scheduler.in_flight == 3
+    assert scheduler.budget.reserved == 0
+    assert scheduler.budget.in_flight == 3
     scheduler.received(rest[0], b"late")
     assert not rest[0].chunks
     assert rest[0].state is PartState.DROPPED
