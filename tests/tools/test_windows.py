@@ -95,7 +95,7 @@ def test_falling_things(tmp_path: Path) -> None:
             archive.writestr(f"{place}/_camera_settings.json", json.dumps({"at": place}))
             for frame in range(frames):
                 archive.writestr(f"{place}/{frame:06d}.left.jpg", f"{place} {frame}")
-    asyncwds = f"{shlex.quote(sys.executable)} -m asyncwds.cli"
+    asyncwds = f"{shlex.quote(sys.executable)} -m asyncwds"
     (tmp_path / "run.sh").write_text(
         f"""
         {asyncwds} create --from zip fat.zip --group-by dirname --broadcast '_*_settings.json' --shard-per-group \\
