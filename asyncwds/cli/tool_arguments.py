@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -11,8 +13,8 @@ import click
 from asyncwds.cli.bars import warnings_in
 from asyncwds.cli.reading import sources
 from asyncwds.formatting.escaping import printable
-from asyncwds.tar.raw import RawSample
-from asyncwds.tools.inputs import Inputs, part_of
+from asyncwds.tar.raw_runs import number_of
+from asyncwds.tools.inputs import Inputs, Item, part_of
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
@@ -33,7 +35,7 @@ def inputs_of(urls: tuple[str, ...], label: str, options: dict[str, Any]) -> Inp
         max_errors=options["max_errors"],
         memory=options["memory"],
         io=options["io"],
-        watch=lambda samples: _watched(samples, label),
+        watch=None if no_bar() else partial(_watched, label),
     )
 
 
@@ -81,10 +83,16 @@ def pairs_of(option: str, pairs: tuple[str, ...], form: str = "NAME=VALUE") -> d
     return found
 
 
-def _watched(samples: Iterator[RawSample], label: str) -> Iterator[RawSample]:
-    """With a progress bar on a terminal."""
+def no_bar() -> bool:
+    """Whether a progress bar would not be seen: without importing what makes it, which takes 30 ms."""
+    return sys.stderr is None or not sys.stderr.isatty()
+
+
+def _watched(label: str, items: Iterator[Item], /) -> Iterator[Item]:
+    """With a progress bar."""
     from tqdm import tqdm  # noqa: PLC0415 - heavy
 
-    bar = tqdm(samples, desc=label, unit=" samples", disable=None, leave=False)
-    with warnings_in(bar):
-        yield from bar
+    with tqdm(desc=label, unit=" samples", leave=False) as bar, warnings_in(bar):
+        for item in items:
+            yield item
+            bar.update(number_of(item))

@@ -1,4 +1,5 @@
-/* Takes runs of plain members of a tar archive straight to samples: what TarParser and Grouper make of them, in one loop.
+/* Takes runs of plain members of a tar archive straight to samples: what TarParser and Grouper make of them, in one loop. Or
+   finds samples in a file by their headers, for tools that copy.
 
    Plain is a USTAR header of a regular file without a prefix, alone or behind one PAX header that bears on nothing but its
    name, whose payload lies whole in the chunk, and which gives a field that is new to its sample. At anything else the run
@@ -10,12 +11,16 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BLOCK 512
 #define FIELDS 16       /* suffixes of a run that are remembered */
 #define LONGEST 24      /* bytes of such a suffix */
 #define MOST_DIGITS 9   /* of a record's length; a number of more is left to Python */
+#define WINDOW_LEAST 4096       /* bytes of a file that are read at a time: behind a payload that is passed over, */
+#define WINDOW_MOST 65536       /* and of small members; what has longer headers is left to Python */
 
 typedef struct {
     const char *at;
@@ -27,12 +32,18 @@ typedef struct {
     PyObject *name;
 } Field;
 
+/* A part of an archive, and what members of it may be. Positions are counted from where it begins. */
+typedef struct {
+    const char *bytes;
+    Py_ssize_t there;       /* headers have to end before this */
+    Py_ssize_t fit;         /* and payloads before this */
+    long long most, most_extended;
+} Part;
+
 /* What the run is given, and how far it has come. */
 typedef struct {
-    const char *bytes;      /* the chunk */
-    Py_ssize_t fit;         /* members have to end before this */
+    Part part;              /* the chunk */
     long long base;         /* offset of the chunk in the archive */
-    long long most, most_extended;
     PyTypeObject *type;     /* Sample */
     newfunc make;           /* its tp_new */
     PyObject *no_args;
@@ -52,8 +63,7 @@ typedef struct {
 /* A member that the run may take. */
 typedef struct {
     Text name;
-    const char *payload;
-    Py_ssize_t size, following;
+    Py_ssize_t payload, size, following;
 } Member;
 
 typedef enum { FAILED = -1, ODD, CUT, TAKEN } Outcome;
@@ -149,36 +159,36 @@ size_of(const char *block, char type, long long most)
 
 /* Reads the headers of the member at `pos`. */
 static Outcome
-read_member(const Run *run, Py_ssize_t pos, Member *member)
+read_member(const Part *part, Py_ssize_t pos, Member *member)
 {
     Text path = {NULL, 0};
-    if (run->fit - pos < BLOCK)
+    if (part->there - pos < BLOCK)
         return CUT;
-    const char *block = run->bytes + pos;
+    const char *block = part->bytes + pos;
     if (block[156] == 'x') {
-        long long size = size_of(block, 'x', run->most_extended);
+        long long size = size_of(block, 'x', part->most_extended);
         if (size < 0)
             return ODD;
-        if (size > run->fit - pos - BLOCK)
+        if (size > part->there - pos - BLOCK)
             return CUT;
         if (!read_records((Text){block + BLOCK, (Py_ssize_t)size}, &path))
             return ODD;
         pos += BLOCK + (Py_ssize_t)((size + BLOCK - 1) / BLOCK * BLOCK);
-        if (run->fit - pos < BLOCK)
+        if (part->there - pos < BLOCK)
             return CUT;
-        block = run->bytes + pos;
+        block = part->bytes + pos;
     }
-    long long size = size_of(block, '0', run->most);
+    long long size = size_of(block, '0', part->most);
     if (size < 0 || block[345] != '\0')
         return ODD;
     pos += BLOCK;
-    if (size > run->fit - pos || (size + BLOCK - 1) / BLOCK * BLOCK > run->fit - pos)
+    if (size > part->fit - pos || (size + BLOCK - 1) / BLOCK * BLOCK > part->fit - pos)
         return CUT;
     if (path.at == NULL) {
         const char *nul = memchr(block, '\0', 100);
         path = (Text){block, nul == NULL ? 100 : nul - block};
     }
-    *member = (Member){path, run->bytes + pos, (Py_ssize_t)size, pos + (Py_ssize_t)((size + BLOCK - 1) / BLOCK * BLOCK)};
+    *member = (Member){path, pos, (Py_ssize_t)size, pos + (Py_ssize_t)((size + BLOCK - 1) / BLOCK * BLOCK)};
     return TAKEN;
 }
 
@@ -327,7 +337,7 @@ take_member(Run *run, Py_ssize_t pos, const Member *member)
             outcome = there < 0 ? FAILED : ODD;
     }
     if (outcome == TAKEN) {
-        PyObject *data = PyBytes_FromStringAndSize(member->payload, member->size);
+        PyObject *data = PyBytes_FromStringAndSize(run->part.bytes + member->payload, member->size);
         if (data == NULL || PyDict_SetItem(run->sample, field, data) < 0)
             outcome = FAILED;
         Py_XDECREF(data);
@@ -342,7 +352,7 @@ take_members(Run *run, Py_ssize_t *pos)
 {
     for (;;) {
         Member member;
-        Outcome outcome = read_member(run, *pos, &member);
+        Outcome outcome = read_member(&run->part, *pos, &member);
         if (outcome == TAKEN)
             outcome = take_member(run, *pos, &member);
         if (outcome != TAKEN)
@@ -392,12 +402,13 @@ take_run(PyObject *module, PyObject *args)
     Py_ssize_t pos, begin;
     PyObject *type, *sample, *owner = NULL, *result = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(args, "y*nnLLLOOOLOOO", &chunk, &pos, &run.fit, &run.base, &run.most, &run.most_extended, &type,
+    if (!PyArg_ParseTuple(args, "y*nnLLLOOOLOOO", &chunk, &pos, &run.part.fit, &run.base, &run.part.most, &run.part.most_extended, &type,
                           &run.template, &run.shard, &run.ordinal, &sample, &run.seen, &run.samples))
         return NULL;
-    run.bytes = chunk.buf;
-    if (run.fit > chunk.len)
-        run.fit = chunk.len;
+    run.part.bytes = chunk.buf;
+    if (run.part.fit > chunk.len)
+        run.part.fit = chunk.len;
+    run.part.there = run.part.fit;
     begin = pos;
     if (prepare(&run, type, sample, &owner) == 0) {
         Outcome outcome = take_members(&run, &pos);
@@ -416,7 +427,150 @@ take_run(PyObject *module, PyObject *args)
     return result;
 }
 
+/* A file whose headers are looked at, through a window that is read where it is needed. */
+typedef struct {
+    int file;
+    long long size;         /* of the file */
+    long long begin;        /* offset of the window in it */
+    Py_ssize_t next;        /* how much is read next */
+    char *buffer;
+    Part part;
+} Window;
+
+/* Reads on from that offset, and leaves the window empty where that fails. Negative only if a signal's handler raised. */
+static int
+move_window(Window *window, long long offset)
+{
+    long long left = window->size - offset;
+    int near = offset < window->begin + window->part.there + WINDOW_LEAST;
+    window->next = near && window->next * 2 <= WINDOW_MOST ? window->next * 2 : near ? window->next : WINDOW_LEAST;
+    window->begin = offset;
+    window->part.fit = (Py_ssize_t)left;
+    window->part.there = 0;
+    Py_ssize_t most = left < window->next ? (Py_ssize_t)left : window->next;
+    for (;;) {
+        ssize_t got;
+        Py_BEGIN_ALLOW_THREADS
+        got = pread(window->file, window->buffer, (size_t)most, (off_t)offset);
+        Py_END_ALLOW_THREADS
+        if (got < 0 && errno == EINTR) {
+            if (PyErr_CheckSignals() < 0)
+                return -1;
+            continue;
+        }
+        window->part.there = got < 0 ? 0 : (Py_ssize_t)got;
+        return 0;
+    }
+}
+
+/* The samples of a file that were found, and the one that is open. */
+typedef struct {
+    PyObject *keys, *offsets;
+    PyObject *key;          /* of the open sample; NULL for none */
+    long long offset;
+    char *bytes;            /* of its key */
+    Py_ssize_t size, room;
+} Spans;
+
+static int
+append_offset(Spans *spans, long long offset)
+{
+    PyObject *number = PyLong_FromLongLong(offset);
+    int failed = number == NULL || PyList_Append(spans->offsets, number) < 0;
+    Py_XDECREF(number);
+    return failed ? -1 : 0;
+}
+
+/* Takes the open sample, which is complete, and begins that of another key. */
+static int
+next_span(Spans *spans, Text key, long long offset)
+{
+    if (spans->key != NULL && (PyList_Append(spans->keys, spans->key) < 0 || append_offset(spans, spans->offset) < 0))
+        return -1;
+    Py_XDECREF(spans->key);
+    spans->offset = offset;
+    spans->key = PyUnicode_DecodeUTF8(key.at, key.size, "surrogateescape");
+    if (spans->key == NULL)
+        return -1;
+    if (key.size > spans->room) {
+        char *bytes = PyMem_Realloc(spans->bytes, (size_t)key.size);
+        if (bytes == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        spans->bytes = bytes;
+        spans->room = key.size;
+    }
+    memcpy(spans->bytes, key.at, (size_t)key.size);
+    spans->size = key.size;
+    return 0;
+}
+
+/* Takes samples from `offset` on, until they are `enough` [bytes] or something odd comes. */
+static int
+take_spans(Window *window, Spans *spans, long long offset, long long enough)
+{
+    const long long stop = offset + enough;
+    for (;;) {
+        Member member;
+        Text key, suffix;
+        Outcome outcome = CUT;
+        if (offset >= window->begin && offset <= window->begin + window->part.there)
+            outcome = read_member(&window->part, (Py_ssize_t)(offset - window->begin), &member);
+        if (outcome == CUT && offset < window->size && (window->begin != offset || window->part.there < WINDOW_LEAST)) {
+            if (move_window(window, offset) < 0)
+                return -1;
+            outcome = read_member(&window->part, 0, &member);
+        }
+        if (outcome != TAKEN || !split(member.name, &key, &suffix))
+            return 0;
+        if (spans->key == NULL || !same(key, (Text){spans->bytes, spans->size})) {
+            if (next_span(spans, key, offset) < 0)
+                return -1;
+            if (offset >= stop)
+                return 0;
+        }
+        offset = window->begin + member.following;
+    }
+}
+
+PyDoc_STRVAR(find_spans_doc,
+"find_spans(file, offset, size, enough, most, most_extended)\n"
+"--\n\n"
+"Samples of a file from that offset on. Returns their keys, and where each begins and the last one ends.");
+
+static PyObject *
+find_spans(PyObject *module, PyObject *args)
+{
+    Window window = {0};
+    Spans spans = {0};
+    long long offset, enough;
+    PyObject *result = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iLLLLL", &window.file, &offset, &window.size, &enough, &window.part.most,
+                          &window.part.most_extended))
+        return NULL;
+    window.buffer = PyMem_Malloc(WINDOW_MOST);
+    window.part.bytes = window.buffer;
+    window.begin = -WINDOW_MOST;
+    spans.keys = PyList_New(0);
+    spans.offsets = PyList_New(0);
+    spans.offset = offset;
+    if (window.buffer == NULL)
+        PyErr_NoMemory();
+    else if (spans.keys != NULL && spans.offsets != NULL && take_spans(&window, &spans, offset, enough) == 0
+             && append_offset(&spans, spans.offset) == 0)
+        result = PyTuple_Pack(2, spans.keys, spans.offsets);
+    PyMem_Free(window.buffer);
+    PyMem_Free(spans.bytes);
+    Py_XDECREF(spans.key);
+    Py_XDECREF(spans.keys);
+    Py_XDECREF(spans.offsets);
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"find_spans", find_spans, METH_VARARGS, find_spans_doc},
     {"take_run", take_run, METH_VARARGS, take_run_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -1,3 +1,4 @@
-from asyncwds.tar.scanner import Scanner
+from asyncwds.tar.scanner import Scanner, SpanScanner
 
 take_run: Scanner
+find_spans: SpanScanner

@@ -98,6 +98,11 @@ class TarParser:
         return self._open is not None or self._skip > 0 or bool(self._scraps)
 
     @property
+    def is_before_header(self) -> bool:
+        """Whether a header stands at `next_needed` on whose meaning nothing bears that was read before it."""
+        return self._open is None and not self._scraps and self._context.is_plain
+
+    @property
     def next_needed(self) -> int:
         """Offset of the next byte that the parser has to see."""
         return self.offset + self._skip
@@ -105,6 +110,10 @@ class TarParser:
     def pass_over(self, nbytes: int) -> None:
         """In place of `feed`, for bytes before `next_needed`."""
         self._skip -= nbytes
+        self.offset += nbytes
+
+    def pass_over_members(self, nbytes: int) -> None:
+        """In place of `feed`, for plain members whose first header stands here: it `is_before_header`, and none is passed over."""
         self.offset += nbytes
 
     @property

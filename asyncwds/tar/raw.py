@@ -168,7 +168,7 @@ class RawGrouper:
     `pieces` gives bytes [first, stop) of the archive.
     """
 
-    def __init__(self, url: str, shard: int, pieces: Callable[[int, int], tuple[Piece, ...]]) -> None:
+    def __init__(self, url: str, shard: int, pieces: Callable[[int, int], tuple[Piece, ...]], ordinal: int = 0) -> None:
         self._url = url
         self._shard = shard
         self._pieces = pieces
@@ -176,8 +176,9 @@ class RawGrouper:
         self._members: list[RawMember] = []
         self._key: str | None = None
         self._offset = 0
-        self._ordinal = 0
         self._strays = 0
+        self.ordinal = ordinal
+        """That of the sample that is open, or comes next."""
 
     @property
     def pending_key(self) -> str | None:
@@ -225,16 +226,20 @@ class RawGrouper:
 
     def finish(self, passed_over: int) -> list[RawSample | Stray]:
         """The last sample, and what was left out; `passed_over` entries were no files."""
-        samples: list[RawSample | Stray] = [] if self._key is None else [self._complete()]
+        samples: list[RawSample | Stray] = [*self.finish_sample()]
         found = ((NO_KEY, self._strays), (NO_FILE, passed_over))
         samples += [Stray(self._url, self._shard, reason, number) for reason, number in found if number]
         return samples
 
+    def finish_sample(self) -> list[RawSample]:
+        """The one that is open, if there is one: nothing of it comes any more."""
+        return [] if self._key is None else [self._complete()]
+
     def _complete(self) -> RawSample:
         assert self._key is not None
-        sample = RawSample(self._key, self._url, self._shard, self._ordinal, self._offset, tuple(self._members))
+        sample = RawSample(self._key, self._url, self._shard, self.ordinal, self._offset, tuple(self._members))
         self._members, self._key = [], None
-        self._ordinal += 1
+        self.ordinal += 1
         return sample
 
 

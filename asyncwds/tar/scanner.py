@@ -37,9 +37,30 @@ class Scanner(Protocol):
         ...
 
 
+class SpanScanner(Protocol):
+    def __call__(  # noqa: PLR0917 - one call for many samples, in C
+        self, file: int, offset: int, size: int, enough: int, most: int, most_extended: int, /
+    ) -> tuple[list[str], list[int]]:
+        """The keys of samples from `offset` on, of which headers alone are read, and where each of them begins and the last one
+        ends [bytes]: plain ones, as the parser and the grouper would make them, of `enough` bytes or few more.
+
+        The last sample of a run is left out, as something that comes behind it may be part of it. What cannot be read ends the run.
+        """
+        ...
+
+
 def find_scanner() -> Scanner | None:
     """None where it was not built (no compiler; a free-threaded interpreter), and with $ASYNCWDS_PURE=1."""
-    return _find_built() if os.environ.get(OFF, "0") in ("", "0") else None
+    return _find_built() if _is_wanted() else None
+
+
+def find_span_scanner() -> SpanScanner | None:
+    """For local files; None as for `find_scanner`."""
+    return _find_built_for_spans() if _is_wanted() else None
+
+
+def _is_wanted() -> bool:
+    return os.environ.get(OFF, "0") in ("", "0")
 
 
 @cache  # what is not there is looked for each time: 50 us a shard
@@ -49,3 +70,12 @@ def _find_built() -> Scanner | None:
     except ImportError:
         return None
     return take_run
+
+
+@cache  # as above
+def _find_built_for_spans() -> SpanScanner | None:
+    try:
+        from asyncwds.tar._scan import find_spans  # noqa: PLC0415 - as above
+    except ImportError:
+        return None
+    return find_spans

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from asyncwds.compression.kinds import suffix_to_write
@@ -12,9 +12,10 @@ from asyncwds.settings.access import Access
 from asyncwds.storage.local.output import FileOutput, Output
 from asyncwds.tar.building import ending, size_with_end
 from asyncwds.tar.raw import Piece, RawSample
+from asyncwds.tar.raw_runs import RawRun, number_of
 from asyncwds.tools.local import LocalShard
 from asyncwds.tools.targets import open_target
-from asyncwds.writer.archive import Archive
+from asyncwds.writer.archive import CHUNK, Archive
 from asyncwds.writer.entries import Entry
 
 if TYPE_CHECKING:
@@ -50,26 +51,22 @@ class RawArchive:
         self.samples = 0
         self.position = 0  # [bytes] of the archive so far, before compression
 
-    def size_with(self, sample: RawSample) -> int:
-        """Bytes of the archive, before compression, if it ended with this sample."""
-        return size_with_end(self.position + sample.nbytes)
+    def size_with(self, nbytes: int) -> int:
+        """Bytes of the archive, before compression, if it ended with so many more."""
+        return size_with_end(self.position + nbytes)
 
-    def append(self, sample: RawSample) -> None:
-        nbytes = sample.nbytes
-        self.samples += 1
+    def append(self, item: RawSample | RawRun) -> None:
+        nbytes = item.nbytes
+        self.samples += number_of(item)
         self.position += nbytes
-        if self._copies:
-            for member in sample.members:
-                for piece in member.pieces:
-                    self._add(piece)
-            self._waiting += nbytes
-            if self._waiting >= AT_A_TIME:
-                self._flush()
+        if not self._copies:
+            self._take(_small_pieces(item) if isinstance(item, RawRun) else _pieces_of(item))
             return
-        pieces = [bytes(piece.read()) for member in sample.members for piece in member.pieces]
-        self._archive.append(Entry(None, pieces, nbytes, 0, [], []))
-        if self._archive.is_full:
-            self._write(self._archive.take())
+        for piece in (item.piece,) if isinstance(item, RawRun) else _pieces_of(item):
+            self._add(piece)
+        self._waiting += nbytes
+        if self._waiting >= AT_A_TIME:
+            self._flush()
 
     def commit(self) -> Written:
         """Makes it visible under its name."""
@@ -94,6 +91,14 @@ class RawArchive:
             self._writing = None
         self._output.abort()
 
+    def _take(self, pieces: Iterable[Piece]) -> None:
+        """Reads them, and writes what there is whenever it is enough."""
+        for piece in pieces:
+            data = bytes(piece.read())
+            self._archive.append(Entry(None, [data], len(data), 0, [], []))
+            if self._archive.is_full:
+                self._write(self._archive.take())
+
     def _add(self, piece: Piece) -> None:
         last = self._pieces[-1] if self._pieces else None
         if last is not None and last.source is piece.source and last.stop == piece.start:
@@ -115,6 +120,16 @@ class RawArchive:
     def _write(self, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
             self._output.write(chunk)
+
+
+def _pieces_of(sample: RawSample) -> Iterator[Piece]:
+    return (piece for member in sample.members for piece in member.pieces)
+
+
+def _small_pieces(run: RawRun) -> Iterator[Piece]:
+    """Of which each may be held in memory."""
+    piece, nbytes = run.piece, run.nbytes
+    return (piece.cut(start, min(start + CHUNK, nbytes)) for start in range(0, nbytes, CHUNK))
 
 
 def _write_pieces(output: FileOutput, pieces: list[Piece]) -> None:

@@ -8,7 +8,7 @@ from itertools import count
 
 from asyncwds import checks
 from asyncwds.tar.raw import RawSample
-from asyncwds.tools.copying import describe_run, select, write_all
+from asyncwds.tools.copying import describe_run, select, select_runs, write_all
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.rekey import rekeyer
@@ -38,6 +38,9 @@ def cat_shards(
     report = Report()
     change = None if rekey is None else rekeyer(rekey)
     run = describe_run("cat", inputs, selection, rekey, repr(windows)) if outputs.resume else None
+    if windows is None and change is None:
+        with closing(select_runs(inputs, selection, report)) as items:
+            return write_all(items, outputs, report, run)
     with closing(select(inputs, selection, report)) as samples:
         joined: Iterator[RawSample] = samples if windows is None else join_windows(samples, windows, report)
         changed = joined if change is None else map(change, joined, count())

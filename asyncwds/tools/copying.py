@@ -9,7 +9,8 @@ from typing import Any
 from asyncwds.errors import SampleError
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.tar.raw import RawSample
-from asyncwds.tools.inputs import ErrorPolicy, Inputs, read_raw
+from asyncwds.tar.raw_runs import RawRun
+from asyncwds.tools.inputs import ErrorPolicy, Inputs, read_raw, read_runs
 from asyncwds.tools.outputs import Outputs, ShardOutputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
@@ -38,7 +39,12 @@ def select(inputs: Inputs, selection: Selection, report: Report) -> Generator[Ra
                 return
 
 
-def write_all(samples: Iterable[RawSample], outputs: Outputs, report: Report, run: Any = None) -> Report:
+def select_runs(inputs: Inputs, selection: Selection, report: Report) -> Generator[RawSample | RawRun, None, None]:
+    """The same for what copies samples as they are: in runs, if all are wanted."""
+    return read_runs(inputs, report) if selection.is_everything else select(inputs, selection, report)
+
+
+def write_all(samples: Iterable[RawSample | RawRun], outputs: Outputs, report: Report, run: Any = None) -> Report:
     """Writes samples to the shards of one output, and checks that none was lost. `run` describes what they depend on, to resume."""
     journal = outputs.journal(run)
     with BlockingPool("copy") as pool, ShardOutputs(outputs, report, pool, journal=journal) as writer:

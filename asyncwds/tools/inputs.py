@@ -7,10 +7,10 @@ datasets have: many requests in flight, retries, checksums, decompression by mag
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from asyncwds import checks
 from asyncwds.bridges.block_bridge import Bridge
@@ -29,10 +29,17 @@ from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.listing import look_up
 from asyncwds.tar.raw import RawSample, Stray
+from asyncwds.tar.raw_runs import RawRun, number_of
+from asyncwds.tar.scanner import SpanScanner, find_span_scanner
 from asyncwds.tools.local import open_local, read_local
 from asyncwds.tools.report import Report
 
 OnError = Literal["fail", "skip", "stop"]
+Item = TypeVar("Item", bound=RawSample | RawRun)
+
+
+class Watch(Protocol):
+    def __call__(self, items: Iterator[Item], /) -> Iterator[Item]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +67,7 @@ class Inputs:
     max_errors: int | None = None
     memory: int = Prefetch().buffer_bytes
     io: int | None = None
-    watch: Callable[[Iterator[RawSample]], Iterator[RawSample]] | None = None
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         checks.whole("mix", self.mix, 1)
@@ -98,6 +105,16 @@ def read_raw(inputs: Inputs, report: Report) -> Generator[RawSample, None, None]
 
     Raises FetchError, TarError and SampleError as `inputs.on_error` says.
     """
+    items: Generator[Any, None, None] = _read(inputs, report, None)
+    return items
+
+
+def read_runs(inputs: Inputs, report: Report) -> Generator[RawSample | RawRun, None, None]:
+    """The same, with runs of samples of local shards, for what copies samples as they are."""
+    return _read(inputs, report, find_span_scanner())
+
+
+def _read(inputs: Inputs, report: Report, scan: SpanScanner | None) -> Generator[RawSample | RawRun, None, None]:
     shards, records = inputs.listing()
     if not shards:
         return
@@ -110,12 +127,12 @@ def read_raw(inputs: Inputs, report: Report) -> Generator[RawSample, None, None]
         whole_members=True,
     )
     counters = Counters()
-    with closing(_blocks(source, counters, inputs)) as blocks:
+    with closing(_blocks(source, counters, inputs, scan)) as blocks:
         samples = _samples(blocks, ErrorPolicy(inputs, report), report)
         yield from samples if inputs.watch is None else inputs.watch(samples)
 
 
-def _samples(blocks: Iterable[Block], policy: ErrorPolicy, report: Report) -> Iterator[RawSample]:
+def _samples(blocks: Iterable[Block], policy: ErrorPolicy, report: Report) -> Iterator[RawSample | RawRun]:
     for samples, _, error, _ in blocks:
         yield from _counted(samples, report)
         if error is None:
@@ -127,7 +144,7 @@ def _samples(blocks: Iterable[Block], policy: ErrorPolicy, report: Report) -> It
             del error  # whose traceback leads here: in a circle they would keep files open
 
 
-def _blocks(source: Source, counters: Counters, inputs: Inputs) -> Generator[Block, None, None]:
+def _blocks(source: Source, counters: Counters, inputs: Inputs, scan: SpanScanner | None) -> Generator[Block, None, None]:
     """Of each shard in order: by the engine, but for local ones that need nothing of it."""
     waiting: list[Shard] = []  # for the engine
     for number, url in enumerate(source.urls):
@@ -138,7 +155,7 @@ def _blocks(source: Source, counters: Counters, inputs: Inputs) -> Generator[Blo
             continue
         yield from _by_engine(source, waiting, counters)
         waiting = []
-        yield from read_local(file, shard, source.prefetch)
+        yield from read_local(file, shard, source.prefetch, scan)
         counters.shards += 1
     yield from _by_engine(source, waiting, counters)
 
@@ -158,12 +175,12 @@ def _open(source: Source, shards: Sequence[Shard], counters: Counters) -> Bridge
     )
 
 
-def _counted(items: Iterable[RawSample | Stray], report: Report) -> Iterator[RawSample]:
+def _counted(items: Iterable[RawSample | RawRun | Stray], report: Report) -> Iterator[RawSample | RawRun]:
     for item in items:
         if isinstance(item, Stray):
             report.left_out[item.reason] += item.number
         else:
-            report.samples_in += 1
+            report.samples_in += number_of(item)
             yield item
 
 

@@ -6,6 +6,7 @@ leaves the shards before it, and nothing of the one that was begun. No shard is 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path
 from asyncwds.tar.building import size_with_end
 from asyncwds.tar.raw import RawSample
+from asyncwds.tar.raw_runs import RawRun, number_of
 from asyncwds.tools.archives import RawArchive, Written
 from asyncwds.tools.journal import Journal
 from asyncwds.tools.post import check_post, run_post, wants_sha256
@@ -119,8 +121,42 @@ class ShardOutputs:
         else:
             self.abort()
 
-    def write(self, sample: RawSample) -> None:
-        """To a new shard, if the present one has no room for it."""
+    def write(self, item: RawSample | RawRun) -> None:
+        """A sample to a new shard, if the present one has no room for it; a run to as many as it takes."""
+        if isinstance(item, RawSample):
+            self._write_sample(item)
+            return
+        first = 0
+        while first < len(item):
+            first = self._write_some(item, first)
+
+    def _write_some(self, run: RawRun, first: int) -> int:
+        """As many samples from the first on as the shard has room for. Returns the number of the next one."""
+        if self._open is not None and self._fits(self._open, run, first) == first:
+            self.next_shard()
+        if self._open is None:
+            self._begin()
+        assert self._open is not None
+        if run.keys[first] in self._last_keys:
+            self._write_sample(run.sample(first))
+            return first + 1
+        stop = max(first + 1, self._fits(self._open, run, first))
+        self._open.append(run.cut(first, stop))
+        self._last_keys, self._same = (run.keys[stop - 1],), 0
+        self._report.samples_out += stop - first
+        return stop
+
+    def _fits(self, archive: RawArchive | _Counted, run: RawRun, first: int) -> int:
+        """The number of the sample behind those for which there is room."""
+        stop, start = len(run), run.offsets[first]
+        if self._outputs.max_count is not None:
+            stop = min(stop, first + self._outputs.max_count - archive.samples)
+        if self._outputs.max_size is not None:
+            ends, largest = run.offsets[: stop + 1], self._outputs.max_size
+            stop = bisect_right(ends, largest, first + 1, key=lambda end: archive.size_with(end - start)) - 1
+        return stop
+
+    def _write_sample(self, sample: RawSample) -> None:
         if self._open is not None and not self._has_room(self._open, sample):
             self.next_shard()
         if self._open is None:
@@ -161,7 +197,7 @@ class ShardOutputs:
 
     def _has_room(self, archive: RawArchive | _Counted, sample: RawSample) -> bool:
         most, largest = self._outputs.max_count, self._outputs.max_size
-        return (most is None or archive.samples < most) and (largest is None or archive.size_with(sample) <= largest)
+        return (most is None or archive.samples < most) and (largest is None or archive.size_with(sample.nbytes) <= largest)
 
     def _name(self) -> str:
         return "" if self._target is None else self._target.name(self._shard, part=self._outputs.part, split=self._split)
@@ -221,12 +257,12 @@ class _Counted:
     def __init__(self) -> None:
         self.samples = self.position = 0
 
-    def size_with(self, sample: RawSample) -> int:
-        return size_with_end(self.position + sample.nbytes)
+    def size_with(self, nbytes: int) -> int:
+        return size_with_end(self.position + nbytes)
 
-    def append(self, sample: RawSample) -> None:
-        self.samples += 1
-        self.position += sample.nbytes
+    def append(self, item: RawSample | RawRun) -> None:
+        self.samples += number_of(item)
+        self.position += item.nbytes
 
     def commit(self) -> Written:
         return Written(self.samples, size_with_end(self.position), None)

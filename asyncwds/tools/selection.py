@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -55,6 +55,11 @@ class Selection:
     fields: str | None = None
     drop: str | None = None
     rename: Mapping[str, str] | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether all samples are wanted, as they are."""
+        return all(getattr(self, each.name) is each.default for each in fields(self) if each.name not in ("on", "seed"))
 
     def open(self, report: Report, access: Access | None = None) -> Chooser:
         """Raises SpecError for what makes no sense, and FetchError for a list of keys that cannot be read."""

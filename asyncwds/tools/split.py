@@ -6,14 +6,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.tar.raw import RawSample
-from asyncwds.tools.copying import describe_run, select, write_all
+from asyncwds.tar.raw_runs import RawRun, number_of
+from asyncwds.tools.copying import describe_run, select, select_runs, write_all
 from asyncwds.tools.expressions import parse
 from asyncwds.tools.external_sort import sort_raw
 from asyncwds.tools.inputs import Inputs
@@ -73,7 +74,7 @@ def split_shards(
     if number is None and not balance:
         checks.require(outputs.max_count is not None or outputs.max_size is not None, "split needs max_count, max_size or number")
         report = Report()
-        with closing(select(inputs, selection, report)) as samples:
+        with closing(select_runs(inputs, selection, report)) as samples:
             return write_all(samples, outputs, report, describe_run("split", inputs, selection) if outputs.resume else None)
     return _split_evenly(inputs, outputs, selection, number)
 
@@ -198,20 +199,32 @@ def _split_evenly(inputs: Inputs, outputs: Outputs, selection: Selection, number
     report = Report()
     run = describe_run("split", inputs, selection, number) if outputs.resume else None
     unlimited = replace(outputs, max_count=None, max_size=None)
-    ends = {total * shard // number for shard in range(1, number)} if number else set()
+    ends = sorted({total * shard // number for shard in range(1, number)}) if number else []
     with (
         BlockingPool("copy") as pool,
-        closing(select(inputs, selection, report)) as samples,
+        closing(select_runs(inputs, selection, report)) as items,
         ShardOutputs(unlimited, report, pool, journal=outputs.journal(run)) as writer,
     ):
-        for place, sample in enumerate(samples):
-            if place in ends:
-                writer.next_shard()
-            writer.write(sample)
+        place = 0
+        for item in items:
+            for part in _cut(item, [end - place for end in ends if place < end < place + number_of(item)]):
+                if place in ends:
+                    writer.next_shard()
+                writer.write(part)
+                place += number_of(part)
     return report.check()
+
+
+def _cut(item: RawSample | RawRun, places: list[int]) -> Iterator[RawSample | RawRun]:
+    """What of it stands before, between and behind places, which are in order."""
+    if isinstance(item, RawSample):
+        yield item
+        return
+    for first, stop in pairwise([0, *places, len(item)]):
+        yield item.cut(first, stop)
 
 
 def count_selected(inputs: Inputs, selection: Selection) -> int:
     """How many samples are wanted."""
-    with closing(select(inputs, selection, Report())) as samples:
-        return sum(1 for _ in samples)
+    with closing(select_runs(inputs, selection, Report())) as items:
+        return sum(map(number_of, items))

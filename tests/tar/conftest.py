@@ -59,23 +59,29 @@ def _described(outcome: Outcome) -> tuple[list[Member], object]:
 
 
 @pytest.fixture(scope="session")
-def scan(tmp_path_factory: pytest.TempPathFactory) -> Scanner | None:
+def accelerator(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The accelerator that is installed, or one that is compiled now; None only where there is no compiler for it."""
-    if (found := find_scanner()) is not None:
-        return found
+    if find_scanner() is not None:
+        return importlib.import_module("asyncwds.tar._scan")
     target = tmp_path_factory.mktemp("scan") / "_scan.abi3.so"
     compiled = subprocess.run([sys.executable, COMPILE, target, "-Werror"], check=False).returncode == 0
     assert compiled or shutil.which("cc") is None or sysconfig.get_config_var("Py_GIL_DISABLED")
     return load_scan(target) if compiled else None
 
 
-def load_scan(path: Path) -> Scanner:
+@pytest.fixture(scope="session")
+def scan(accelerator: Any) -> Scanner | None:
+    """For runs of samples in memory."""
+    return None if accelerator is None else accelerator.take_run
+
+
+def load_scan(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location("asyncwds.tar._scan", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.take_run
+    return module
 
 
 @pytest.fixture(scope="session")
