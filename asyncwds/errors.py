@@ -67,8 +67,8 @@ def redact(url: str) -> str:
 class WdsError(Exception):
     """Base of all errors. `url` is redacted; `offset` [bytes] is in the (decompressed) shard; `key` names the sample.
 
-    As a string it is one line of printable characters, whatever names in shards and answers of servers hold. Only what torch's
-    DataLoader passes on from a worker has the lines of the worker's traceback.
+    As a string it is redacted too, and one line of printable characters, whatever names in shards and answers of servers hold.
+    Only what torch's DataLoader passes on from a worker has the lines of the worker's traceback.
     """
 
     url: str | None
@@ -85,7 +85,8 @@ class WdsError(Exception):
     def __str__(self) -> str:
         where = {"url": self.url, "offset": self.offset, "key": self.key}
         known = ", ".join(f"{name}={value}" for name, value in where.items() if value is not None)
-        text = f"{self.message} ({known})" if known else self.message
+        message = redact(self.message)
+        text = f"{message} ({known})" if known else message
         # The marker begins the message: what shards and servers say stands behind words of ours.
         return "\n".join(map(printable, text.split("\n"))) if _FROM_WORKER.match(text) else printable(text)
 

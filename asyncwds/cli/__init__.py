@@ -14,7 +14,7 @@ import click
 
 from asyncwds import __version__
 from asyncwds.cli.commands import LazyGroup
-from asyncwds.errors import WdsError
+from asyncwds.errors import WdsError, redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.tools.report import INTERRUPTED, UNREAD, USAGE, status_of
 
@@ -64,7 +64,7 @@ def _end_unread() -> NoReturn:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """In one line, without the place in our sources."""
-    click.echo(printable(f"asyncwds: {category.__name__}: {message}"), err=True)
+    click.echo(printable(redact(f"asyncwds: {category.__name__}: {message}")), err=True)
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})

@@ -43,7 +43,7 @@ def copy_shards(urls: tuple[str, ...], target: str, *, unpack: bool, as_json: bo
     with tqdm(desc="cp", unit=" shards", disable=None, leave=False) as bar:
         copied = copy_shards(inputs, target, **how, show=lambda _: bar.update())
     if as_json:
-        click.echo(json.dumps({"shards": copied.shards, "there": copied.there, "failed": copied.failed}))
+        click.echo(json.dumps(copied.as_dict()))
     else:
         nbytes = sum(shard["bytes"] or 0 for shard in copied.shards)
         click.echo(f"{plural(len(copied.shards), 'shard')} copied, {size(nbytes)}; {len(copied.there)} were there", err=True)

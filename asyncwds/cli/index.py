@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.options import reading_options
+from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.quantities import plural, size
 
@@ -68,7 +69,7 @@ def make_index(urls: tuple[str, ...], *, output: str | None, forms: list[Any], c
     files = [file for form in forms for file in write_index(index, output, form, where.access, digests)]
     click.echo(f"{plural(len(index), 'sample')} in {plural(len(index.shards), 'shard')}")
     for url in files if len(files) == 1 else []:
-        click.echo(printable(url))
+        click.echo(printable(redact(url)))
     if len(files) > 1:
         click.echo(plural(len(files), "file"))
 

@@ -22,7 +22,7 @@ Totals = dict[str, list[int]]  # by field: samples, bytes, smallest, largest
 def in_lines(samples: Iterable[Listed], as_json: bool) -> Iterator[str]:
     for sample in samples:
         if as_json:
-            yield json.dumps({"key": sample.key, "url": sample.url, "fields": sample.sizes})
+            yield json.dumps({"key": sample.key, "url": redact(sample.url), "fields": sample.sizes})
         else:
             yield "\t".join([escape(sample.key), *[f"{escape(name)}:{nbytes}" for name, nbytes in sample.sizes.items()]])
 
@@ -38,7 +38,7 @@ def with_offsets(samples: Iterable[Listed], as_json: bool) -> Iterator[str]:
     for sample in samples:
         if as_json:
             fields = {name: {"offset": sample.offsets[name], "bytes": nbytes} for name, nbytes in sample.sizes.items()}
-            yield json.dumps({"key": sample.key, "url": sample.url, "fields": fields})
+            yield json.dumps({"key": sample.key, "url": redact(sample.url), "fields": fields})
             continue
         if sample.url != url:
             yield f"{_name(sample.url)}:"
@@ -51,7 +51,7 @@ def in_tree(samples: Iterable[Listed], as_json: bool) -> Iterator[str]:
     """Shards, their samples, the fields of these; as JSON a line for each shard."""
     for url, of_shard in groupby(samples, key=lambda sample: sample.url):
         if as_json:
-            yield json.dumps({"url": url, "samples": [{"key": sample.key, "fields": sample.sizes} for sample in of_shard]})
+            yield json.dumps({"url": redact(url), "samples": [{"key": sample.key, "fields": sample.sizes} for sample in of_shard]})
             continue
         yield _name(url)
         for sample, is_last in _with_end(of_shard):

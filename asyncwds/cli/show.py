@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.tool_options import Size, input_options, selection_options
+from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.quantities import plural
 
@@ -81,7 +82,7 @@ def _write_page(urls: tuple[str, ...], target: str, force: bool, max_embedded: i
     limit = _ON_A_PAGE if options["limit"] is None else options["limit"]
     inputs, selection = inputs_of(urls, "show", options), replace(selection_of(options), limit=limit)
     report = write_contact_sheet(inputs, target, selection, only=options["only"], max_embedded=max_embedded, force=force)
-    click.echo(f"asyncwds: {plural(report.samples_out, 'sample')} in {printable(target)}", err=True)
+    click.echo(f"asyncwds: {plural(report.samples_out, 'sample')} in {printable(redact(target))}", err=True)
     if options["limit"] is None and report.samples_in >= _ON_A_PAGE:
         click.echo(f"asyncwds: no more than {_ON_A_PAGE} samples are looked at: -n says how many", err=True)
     return _tell_damaged(report)

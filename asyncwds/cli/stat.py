@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.tool_options import input_options
+from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.quantities import plural, size
 
@@ -34,7 +35,7 @@ def stat(urls: tuple[str, ...], *, deep: int, as_json: bool, **options: Any) -> 
 
     found = stat_shards(inputs_of(urls, "stat", options), deep=deep)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(json.dumps(asdict(found) | {"shards": [{**shard, "url": redact(shard["url"])} for shard in found.shards]}))
     else:
         for line in _lines(found):
             click.echo(printable(line))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from asyncwds.cli.tool_options import input_options, output_options, selection_options, shard_options
+from asyncwds.errors import redact
 
 
 @click.group()
@@ -78,7 +79,7 @@ def probe(urls: tuple[str, ...], *, video_field: str | None, **options: Any) -> 
     from asyncwds.tools.video import probe_videos  # noqa: PLC0415 - as above
 
     for about in probe_videos(inputs_of(urls, "video probe", options), selection_of(options), video_field):
-        click.echo(json.dumps(about))
+        click.echo(json.dumps(about | {"shard": redact(about["shard"])}))
     return 0
 
 

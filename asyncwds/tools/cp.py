@@ -12,7 +12,7 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.bridges.file_objects import DownloadFile
-from asyncwds.errors import ChecksumError, FetchError, SpecError, WdsError
+from asyncwds.errors import ChecksumError, FetchError, SpecError, WdsError, redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.prefetch import Prefetch
@@ -37,6 +37,11 @@ class CopyReport:
     shards: list[dict[str, Any]] = field(default_factory=list)
     there: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, and for others to see: urls are redacted."""
+        shards = [{**shard, "source": redact(shard["source"]), "url": redact(shard["url"])} for shard in self.shards]
+        return {"shards": shards, "there": list(map(redact, self.there)), "failed": self.failed}
 
 
 def copy_shards(

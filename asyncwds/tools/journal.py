@@ -1,7 +1,8 @@
 """`<out>.journal`: which shards of a run are complete, so that the same command goes on behind them after it was killed.
 
 The first line says which run it is; each further one is a shard that is complete, as the report has it. A local journal is appended
-to, and what was appended survives the process; one beside shards in a bucket is written anew after each shard.
+to, and what was appended survives the process; one beside shards in a bucket is written anew after each shard. Urls in it are
+redacted, and known by their SHA-256.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncwds.bridges.file_objects import DownloadFile
-from asyncwds.errors import NotFoundError, SpecError
+from asyncwds.errors import NotFoundError, SpecError, redact
 from asyncwds.settings.access import Access
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.urls import local_path
@@ -31,12 +32,18 @@ class Journal:
         self._path = local_path(url)
         self._first = {"format": FORMAT, "run": hashlib.sha256(json.dumps(run, sort_keys=True, default=str).encode()).hexdigest()}
         self._lines = self._load()
-        self.shards: dict[str, dict[str, Any]] = {line["url"]: line for line in self._lines[1:]}
-        """Those that are complete, by url."""
+        self._shards: dict[str, dict[str, Any]] = {line["url_sha256"]: line for line in self._lines[1:]}
+
+    def find(self, url: str) -> dict[str, Any] | None:
+        """What is known of a shard, if it is complete."""
+        shard = self._shards.get(_digest(url))
+        return None if shard is None else {name: value for name, value in shard.items() if name != "url_sha256"} | {"url": url}
 
     def add(self, shard: dict[str, Any]) -> None:
         """Once it is visible under its name, and its `post` command has ended well."""
-        self.shards[shard["url"]] = shard
+        url = shard["url"]
+        shard = {**shard, "url": redact(url), "url_sha256": _digest(url)}
+        self._shards[shard["url_sha256"]] = shard
         new = [self._first, shard] if not self._lines else [shard]
         self._lines += new
         if self._path is None:
@@ -81,6 +88,10 @@ class Journal:
         except BaseException:
             output.abort()
             raise
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _text(lines: list[dict[str, Any]]) -> str:

@@ -216,7 +216,7 @@ class ShardOutputs:
 
     def _is_complete(self) -> bool:
         """Whether a run before this one has written it, and it is still there."""
-        record = None if self._journal is None else self._journal.shards.get(self._url)
+        record = None if self._journal is None else self._journal.find(self._url)
         if record is None:
             return False
         path = local_path(self._url)
@@ -227,7 +227,7 @@ class ShardOutputs:
     def _complete(self, written: Written, *, was_there: bool) -> None:
         record: dict[str, Any] = {"url": self._url, "samples": written.samples, "bytes": written.nbytes, "sha256": written.sha256}
         if was_there:
-            self._report.shards.append(record if self._journal is None else self._journal.shards.get(self._url, record))
+            self._report.shards.append((None if self._journal is None else self._journal.find(self._url)) or record)
             return
         if self._outputs.post is not None:
             run_post(self._outputs.post, record)

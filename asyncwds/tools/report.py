@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from asyncwds.errors import LostSamplesError, NoSuchSampleError, SampleError, SpecError, TarError
+from asyncwds.errors import LostSamplesError, NoSuchSampleError, SampleError, SpecError, TarError, redact
 
 OK, USAGE, DATA, IO, PARTIAL, INTERRUPTED, UNREAD = 0, 1, 2, 3, 4, 130, 141
 """Exit statuses: done; no such command; the data are wrong; reading or writing failed; done without what was damaged; Ctrl-C;
@@ -53,7 +53,7 @@ class Report:
         return self
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON, and for others to see: urls are redacted."""
         return {
             "samples_in": self.samples_in,
             "samples_out": self.samples_out,
@@ -62,7 +62,7 @@ class Report:
             "damaged": self.damaged,
             "renumbered": self.renumbered,
             "made": self.made,
-            "shards": self.shards,
+            "shards": [{**shard, "url": redact(shard["url"])} for shard in self.shards],
             "notes": self.notes,
         }
 

@@ -8,6 +8,7 @@ from statistics import median
 
 import numpy as np
 
+from asyncwds.errors import redact
 from asyncwds.formatting.quantities import plural
 from asyncwds.tools.verify.names import split_keys
 from asyncwds.tools.verify.rules import Finding
@@ -49,7 +50,7 @@ def _find_shared_keys(reports: Sequence[ShardReport]) -> Iterator[Finding]:
         for key in here:
             other = first.setdefault(key, number)
             if other != number:
-                yield Finding("W12", f"{keyed[other].url} has a sample with the key {key[:200]!r}, too", report.url, key)
+                yield Finding("W12", f"{redact(keyed[other].url)} has a sample with the key {key[:200]!r}, too", report.url, key)
 
 
 def _find_other_fields(reports: Sequence[ShardReport]) -> Iterator[Finding]:

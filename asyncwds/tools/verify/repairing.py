@@ -11,7 +11,7 @@ from tempfile import mkstemp
 
 from asyncwds.bridges.file_objects import DownloadFile
 from asyncwds.compression.decompress import Decompressor
-from asyncwds.errors import TarError, TrailingBytesError, WdsError
+from asyncwds.errors import TarError, TrailingBytesError, WdsError, redact
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import MiB
 from asyncwds.tar.raw import NO_FILE
@@ -76,7 +76,7 @@ def _count(drops: list[Drop], result: Repair) -> None:
         if drop.samples:
             result.report.dropped[drop.reason] += drop.samples
         else:
-            result.report.damaged.append(f"{drop.url}, at byte {drop.offset}: {drop.detail}")
+            result.report.damaged.append(f"{redact(drop.url)}, at byte {drop.offset}: {drop.detail}")
 
 
 def _open(url: str, inputs: Inputs, temporary: str | None) -> tuple[LocalShard, WdsError | None]:
