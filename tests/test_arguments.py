@@ -140,6 +140,8 @@ STAGES: list[tuple[Any, str, list[Any]]] = [
     (partial(wds.decode_crop, 8), "only", [3, [3]]),
     (partial(wds.decode_crop, 8), "min_size", [8]),
     (partial(wds.decode_crop, 8), "workers", [0, -1, "x", 1.5]),
+    (partial(wds.decode_crop, 8), "resampler", [*NO_TEXT, "cubic"]),
+    (partial(wds.center_crop, 8), "resampler", [*NO_TEXT, "cubic"]),
     (partial(wds.center_crop, 8), "workers", [0, -1, "x", 1.5]),
     (wds.center_crop, "size", [*NO_SIZE[:7], (1, 0), (1, 2, 3), ("a", 1)]),
     (partial(wds.center_crop, 8), "resize", [7, -1, "x", 8.5]),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import Any, Generic, Self, cast
 
+from asyncwds.codecs.resampling import Resampler
 from asyncwds.pipeline.item_functions import NumberOfWorkers
 from asyncwds.pipeline.item_types import ItemT_co
 from asyncwds.pipeline.stages import batches, crops, fields, inspecting, patterns, sampling, tuples
@@ -98,13 +99,16 @@ class FluidInterface(Generic[ItemT_co]):
         *,
         handler: Handler = reraise_exception,
         workers: NumberOfWorkers = None,
+        resampler: Resampler = "auto",
         **options: Any,
     ) -> Self:
         """Decodes as `decode(spec)` does, and makes a random crop of each image, as torchvision's RandomResizedCrop and a flip.
 
         Only what a crop needs is decoded. The draws depend on the dataset's seed, the epoch and where the sample comes from.
         """
-        return self._then(crops.decode_crop(size, scale, ratio, flip, spec, handler=handler, workers=workers, **options))
+        return self._then(
+            crops.decode_crop(size, scale, ratio, flip, spec, handler=handler, workers=workers, resampler=resampler, **options)
+        )
 
     def center_crop(
         self,
@@ -114,10 +118,11 @@ class FluidInterface(Generic[ItemT_co]):
         *,
         handler: Handler = reraise_exception,
         workers: NumberOfWorkers = None,
+        resampler: Resampler = "auto",
         **options: Any,
     ) -> Self:
         """Decodes as `decode(spec)` does, and makes of each image its middle, resized to a shorter side of `resize` before."""
-        return self._then(crops.center_crop(size, resize, spec, handler=handler, workers=workers, **options))
+        return self._then(crops.center_crop(size, resize, spec, handler=handler, workers=workers, resampler=resampler, **options))
 
     def xdecode(self, *args: Any, **options: Any) -> Self:
         """Decodes fields by patterns of their names, with functions of a stream: `xdecode(("*.jpg", f), json=json.load)`."""

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import asyncwds as wds
-from asyncwds.codecs import RandomCrop
+from asyncwds.codecs import CropHandler, RandomCrop
 from asyncwds.errors import DecodeError
 from asyncwds.testing import make_shard
 
@@ -90,7 +90,7 @@ def test_crops_without_scaling_are_torchvision_s_to_the_last_bit(crop_of: Callab
         data = encoded_photo(400, 500, kind, mode)
         for seed in range(3):
             for spec, channels in (("rgb8", "RGB"), ("l8", "L"), ("pil", "RGB")):
-                crop, window = crop_of(data, spec, (224, 200), seed)
+                crop, window = crop_of(data, spec, (224, 200), seed, "pillow")
                 assert np.array_equal(crop, cropped_by_pillow(data, window, (224, 200), channels))
                 assert np.shape(crop)[:2] == (224, 200)
 
@@ -100,7 +100,7 @@ def test_crops_of_large_jpegs_are_within_a_level_on_average(crop_of: Callable[..
     data = encoded_photo(900, 1400, mode=mode)
     smaller = 0
     for seed in SEEDS:
-        crop, window = crop_of(data, "rgb8", (112, 112), seed)
+        crop, window = crop_of(data, "rgb8", (112, 112), seed, "pillow")
         difference = np.abs(crop.astype(int) - cropped_by_pillow(data, window, (112, 112)))
         assert difference.mean() <= 1
         assert difference.max() <= 8
@@ -111,32 +111,57 @@ def test_crops_of_large_jpegs_are_within_a_level_on_average(crop_of: Callable[..
 
 
 @pytest.mark.needs("torch")
-def test_tensors_are_within_a_level(crop_of: Callable[..., Any]) -> None:
-    import torch
-
+@pytest.mark.parametrize("spec", ["rgb8", "torchrgb8", "pil"])
+def test_torch_resizes_to_within_a_level(crop_of: Callable[..., Any], spec: str) -> None:
     data = encoded_photo(400, 500)
     for seed in SEEDS:
-        tensor, window = crop_of(data, "torchrgb8", (224, 224), seed)
-        assert tensor.shape == (3, 224, 224)
-        assert tensor.is_contiguous()
-        difference = np.abs(tensor.permute(1, 2, 0).numpy().astype(int) - cropped_by_pillow(data, window, (224, 224)))
+        crop, window = crop_of(data, spec, (224, 200), seed, "torch")
+        pixels = np.moveaxis(crop.numpy(), 0, -1) if spec == "torchrgb8" else np.asarray(crop)
+        difference = np.abs(pixels.astype(int) - cropped_by_pillow(data, window, (224, 200)))
+        assert pixels.shape == (224, 200, 3)
         assert difference.max() <= 1
         assert difference.mean() < 0.05
-        values, _ = crop_of(data, "torchrgb", (224, 224), seed)
-        assert torch.equal(values, tensor / 255)
+
+
+@pytest.mark.needs("torch")
+def test_tensors_are_resized_by_torch_and_others_where_it_is_imported(crop_of: Callable[..., Any]) -> None:
+    import torch
+
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        return
+    data = encoded_photo(400, 500)
+    for seed in range(3):
+        crop, _ = crop_of(data, "torchrgb8", (224, 224), seed)
+        assert crop.is_contiguous()
+        assert np.array_equal(crop.permute(1, 2, 0), crop_of(data, "rgb8", (224, 224), seed)[0])
+        assert np.array_equal(crop.permute(1, 2, 0), crop_of(data, "rgb8", (224, 224), seed, "torch")[0])
+        assert torch.equal(crop_of(data, "torchrgb", (224, 224), seed)[0], crop / 255)
+
+
+@pytest.mark.parametrize("resampler", ["pillow", pytest.param("torch", marks=pytest.mark.needs("torch"))])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_mirrored_crops_are_those_from_the_other_side(mode: str, resampler: Any) -> None:
+    spec = f"{mode.lower()}8"
+    data, mirrored = BytesIO(), BytesIO()
+    photo(120, 160).convert(mode).save(data, "png")
+    photo(120, 160).convert(mode).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored, "png")
+    plain, turned = (
+        CropHandler(RandomCrop((60, 80), (1, 1), (4 / 3, 4 / 3), flip), spec, 0, resampler)(".png", file.getvalue())
+        for flip, file in ((0, mirrored), (1, data))
+    )
+    assert turned.flags.c_contiguous
+    assert np.abs(plain.astype(int) - turned).max() <= 1
 
 
 @pytest.fixture
 def crop_of() -> Callable[..., Any]:
-    """(data, spec, size, seed) → a crop by the handler, and its window."""
+    """(data, spec, size, seed, resampler) → a crop by the handler, and its window."""
     from random import Random
 
-    from asyncwds.codecs import CropHandler
-
-    def make(data: bytes, spec: str, size: tuple[int, int], seed: int) -> tuple[Any, Any]:
+    def make(data: bytes, spec: str, size: tuple[int, int], seed: int, resampler: Any = "auto") -> tuple[Any, Any]:
         crop = RandomCrop(size, (0.08, 1), (3 / 4, 4 / 3), 0.5)
         image = Image.open(BytesIO(data))
-        return CropHandler(crop, spec, seed)(".jpg", data), crop.window(image.height, image.width, Random(seed))
+        return CropHandler(crop, spec, seed, resampler)(".jpg", data), crop.window(image.height, image.width, Random(seed))
 
     return make
 
@@ -155,14 +180,15 @@ def centred_by_pillow(data: bytes, size: tuple[int, int], resize: int | None) ->
     return np.array(canvas.crop((left, top, left + width, top + height)))
 
 
+@pytest.mark.parametrize("resampler", ["pillow", pytest.param("torch", marks=pytest.mark.needs("torch"))])
 @pytest.mark.parametrize("image", [(400, 500), (501, 399), (300, 300)])
 @pytest.mark.parametrize(
     ("size", "resize"),
     [(224, 256), (224, None), ((200, 150), 256), ((600, 700), None), ((450, 301), None), (300, 300), (224, 500), ((100, 80), 120)],
 )
-def test_the_middle_is_torchvision_s(image: tuple[int, int], size: Any, resize: int | None) -> None:
+def test_the_middle_is_torchvision_s(image: tuple[int, int], size: Any, resize: int | None, resampler: Any) -> None:
     data = encoded_photo(*image)
-    (sample,) = wds.center_crop(size, resize)(samples(data))
+    (sample,) = wds.center_crop(size, resize, resampler=resampler)(samples(data))
     shape = size if isinstance(size, tuple) else (size, size)
     difference = np.abs(sample["jpg"].astype(int) - centred_by_pillow(data, shape, resize))
     assert sample["jpg"].shape == (*shape, 3)
