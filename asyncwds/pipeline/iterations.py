@@ -177,7 +177,7 @@ class Iterations:
         if resumed is None or resumed.progress.epoch == epoch:
             return
         self._resumed = None
-        if (resumed.progress.items or resumed.base) and not resumed.progress.ended:
+        if (resumed.progress.items or resumed.passes.has_begun or resumed.base) and not resumed.progress.ended:
             warnings.warn(
                 f"set_epoch({epoch}) drops the state of epoch {resumed.progress.epoch}, which was not at its end: "
                 "its rest does not come. Call set_epoch before load_state_dict, or with the number of the state's epoch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
+from functools import partial
 from typing import Any, Literal
 
 from asyncwds import checks
@@ -11,6 +12,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.fingerprint import differences
 from asyncwds.pipeline.merging_lanes import LANES, merge_lanes
+from asyncwds.pipeline.merging_members import begins_with_datasets, merge_within
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.states import State, as_state, describe_place, from_state
 from asyncwds.runtime.worker_info import WorkerInfo
@@ -42,6 +44,8 @@ def merge_state_dicts(states: Iterable[Any], missing: Literal["error", "redelive
     _require_alike([saved for saved, _ in found])
     if _begins_with(saved) == LANES:
         return merge_lanes([state for _, state in found], saved["description"], missing)
+    if begins_with_datasets(saved["description"]):
+        return merge_within([state for _, state in found], saved["description"], partial(merge_state_dicts, missing=missing))
     places = _by_place([state for _, state in found])
     if not places:
         return dict(saved)  # nobody has begun
@@ -113,7 +117,7 @@ def _begun(saved: Saved) -> tuple[Saved, State]:
     state = from_state(saved)
     passes, begun = state.passes, state.progress.items and not state.progress.ended
     description = saved["description"] or {}
-    if description.get("shards") is None and _begins_with(saved) != LANES:
+    if description.get("shards") is None and _begins_with(saved) != LANES and not begins_with_datasets(description):
         raise SpecError(
             f"a pipeline that begins with {_begins_with(saved)}, and not with the shards of a WebDataset, is gone on with at its "
             "size only"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -12,6 +12,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.held import pack_rng, restore_rng
 from asyncwds.pipeline.mix_weights import Standing, Weights, checked_probs
+from asyncwds.runtime.worker_info import WorkerInfo
 
 _END = object()
 
@@ -75,6 +76,29 @@ class InTurn:
         return {"left": None, "turn": 0}
 
 
+def merge_orders(orders: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of a mix at several places, made into that of others: they begin anew, but for weights, which go on.
+
+    `of_all` is how many items all places gave together. Weights that were set by hand are those of who came furthest.
+    """
+    if all("turn" in order for order in orders):
+        return {"left": None, "turn": 0}
+    try:
+        steps = [order["step"] if "step" in order else order["of_all"] // len(orders) for order in orders]
+        by_hand: list[Any] = orders[steps.index(max(steps))]["by_hand"]
+        return {"left": None, "rng": None, "of_all": sum(steps), "by_hand": [[0, by_hand[-1][1]]] if by_hand else []}
+    except (KeyError, TypeError, IndexError) as error:
+        raise _no_order(orders) from error
+
+
+def order_at(order: Any, place: WorkerInfo) -> Any:
+    """What a place goes on with, of one that was merged: it counts as if all had given as many items."""
+    if "of_all" not in order:
+        return order
+    step = order["of_all"] // (place.world_size * place.num_workers)
+    return {"left": None, "rng": None, "step": step, "by_hand": order["by_hand"]}
+
+
 class ByChance:
     """The sources by chance, in proportion to weights, which may be others at each step: an item given.
 
@@ -86,7 +110,7 @@ class ByChance:
         self._longest = longest
         self._rng = rng
         self._left: list[int] | None = None
-        self._step = 0
+        self._first = self._step = 0
         self._by_hand: list[tuple[int, list[float] | None]] = []
         self._seen = 0
         if state is not None:
@@ -95,8 +119,9 @@ class ByChance:
     def _go_on(self, state: Any) -> None:
         try:
             self._by_hand = [(int(step), weights) for step, weights in state["by_hand"]]
-            if state["rng"] is not None:  # else it is the beginning, of which the weights are known
-                self._left, self._step = [int(number) for number in state["left"]], int(state["step"])
+            self._first = self._step = int(state["step"])
+            if state["rng"] is not None:  # else it is a beginning
+                self._left = [int(number) for number in state["left"]]
                 restore_rng(self._rng, state["rng"])
         except (KeyError, TypeError, ValueError) as error:
             raise _no_order(state) from error
@@ -142,7 +167,7 @@ class ByChance:
         return {"left": self._left, "step": self._step, "rng": pack_rng(self._rng), "by_hand": self._noted()}
 
     def beginning(self) -> dict[str, Any]:
-        return {"left": None, "step": 0, "rng": None, "by_hand": self._noted()}
+        return {"left": None, "step": self._first, "rng": None, "by_hand": self._noted()}
 
     def _noted(self) -> list[Any]:
         changed = self._seen != self._weights.changes  # since the last item

@@ -14,7 +14,7 @@ from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.inner import LISTS, changes, repeats
 from asyncwds.pipeline.item_types import ItemT_co
-from asyncwds.pipeline.mix_order import ByChance, InTurn
+from asyncwds.pipeline.mix_order import ByChance, InTurn, order_at
 from asyncwds.pipeline.mix_stream import Mixed
 from asyncwds.pipeline.mix_weights import Schedule, Weights, is_schedule
 from asyncwds.pipeline.protocol import Stream
@@ -49,7 +49,8 @@ class RoundRobin(Generic[ItemT_co]):
         return self._mixed(context.seed, context, state)
 
     def _mixed(self, seed: int | None, context: RunContext, state: Any = None) -> Mixed:
-        return Mixed(self.datasets, InTurn(longest=self.longest, state=_order_of(state)), seed, context, state)
+        order = InTurn(longest=self.longest, state=_order_of(state, context.worker_info))
+        return Mixed(self.datasets, order, seed, context, state)
 
     def repeats(self) -> bool:
         """Whether an epoch that is gone through again has the same items in the same order, as far as can be told."""
@@ -125,7 +126,7 @@ class RandomMix(Generic[ItemT_co]):
 
     def _mixed(self, context: RunContext, state: Any = None) -> Mixed:
         seed = context.seed if self.seed is None else self.seed
-        rng, order = self._rng(seed, context.epoch, context.worker_info), _order_of(state)
+        rng, order = self._rng(seed, context.epoch, context.worker_info), _order_of(state, context.worker_info)
         draws = ByChance(self._weights, longest=self.longest, rng=rng, state=order)
         return Mixed(self.datasets, draws, seed, context, state)
 
@@ -169,13 +170,13 @@ class RandomMix(Generic[ItemT_co]):
         return f"RandomMix({show_value(self.datasets)}, probs={self.probs}, longest={self.longest}, seed={self._own_seed})"
 
 
-def _order_of(state: Any) -> Any:
+def _order_of(state: Any, place: WorkerInfo) -> Any:
     """Raises SpecError for what is not the state of a mix."""
     if state is None:
         return None
     if not isinstance(state, Mapping) or not isinstance(state.get("order"), Mapping):
         raise SpecError(f"not the state of a mix: {show_value(state)}")
-    return state["order"]
+    return order_at(state["order"], place)
 
 
 def _members(name: str, datasets: Iterable[Iterable[Any]]) -> list[Iterable[Any]]:

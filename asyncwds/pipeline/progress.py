@@ -35,3 +35,8 @@ class PassState:
     kept: Mapping[str, int | None] = field(default_factory=dict)
     tally: Mapping[str, Any] = field(default_factory=dict)
     left_out: Sequence[Sequence[int]] = ()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether this iteration, or those whose states were merged, gave something of the pass."""
+        return self.items > 0 or self.stages is not None

@@ -109,7 +109,7 @@ class Run:
         self._progress = progress = progress or self._progress
         first = self._first
         self._before = progress.items - first.items
-        not_empty = passes_of(self.base) | ({first.number} if first.items else set())
+        not_empty = passes_of(self.base) | ({first.number} if first.has_begun else set())
         passes = repeated(self._one_pass, self._description.passes, first.number, not_empty)
         skip = first.items if first.stages is None else first.skip
         items = islice(passes, skip, None) if skip else passes
@@ -248,11 +248,23 @@ class Run:
         if not self.account.closed:
             items = self._progress.items - self._before
             nobody_asks = self._progress.ended or sys.is_finalizing()  # where the process ends, nothing can be imported any more
-            self.account.latest = PassState(self._number, items) if nobody_asks else self.state()
+            self.account.latest = PassState(self._number, items, stages=self._head_state()) if nobody_asks else self.state()
             self.account.held = self.held()
             self._counters.tally.settle()
             self.account.closed = True
             self._streams, self._again = {}, {}
+
+    def _head_state(self) -> list[Any] | None:
+        """At the end: of the datasets that it begins with, which merging needs to know of all places."""
+        stream: Any = self._streams.get(0)
+        if stream is None:  # it had ended before
+            return self._first.stages
+        if not hasattr(stream, "beginning") or sys.is_finalizing():
+            return None
+        try:
+            return [stream.state(), *[None] * (len(self._stages) - 1)]
+        except SpecError:
+            return None
 
     def _open(self, number: int) -> None:
         self._number = number
@@ -335,7 +347,7 @@ class Run:
         try:
             yield self._stream
             # What was left out of a pass that was gone on with, nobody knows.
-            partly = self._resumed.items or self._context.remainder is not None
+            partly = self._resumed.has_begun or self._context.remainder is not None
             if getattr(self._stages[0], "empty_check", None) is not False and not partly:
                 for check in self._context.checks:
                     check()

@@ -36,7 +36,8 @@ class State:
 
     @property
     def has_begun(self) -> bool:
-        return self.progress.items > 0 or self.progress.ended or self.unskipped or self.base is not None or self.merged is not None
+        begun = self.progress.items > 0 or self.progress.ended or self.passes.has_begun
+        return begun or self.unskipped or self.base is not None or self.merged is not None
 
     @property
     def drops_items(self) -> bool:

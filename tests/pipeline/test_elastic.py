@@ -75,6 +75,15 @@ def of(urls: str, rng: Random, **options: Any) -> Any:
     return wds.WebDataset(urls, **{**fixed, **options})
 
 
+def mixed(mix: Callable[[list[Any]], Any], urls: str, rng: Random) -> Any:
+    """Of two datasets, each with a shuffle."""
+    members = [
+        of(urls.replace("{0..8}", part), rng, seed=number, empty_check=False).shuffle(4)
+        for number, part in enumerate(("{0..3}", "{4..8}"))
+    ]
+    return wds.FluidWrapper(mix(members), seed=1).map(key_of)
+
+
 def odd_first(shards: Any, place: Any = None) -> Iterator[Any]:
     """A user's splitter."""
     found = sorted(shards, key=lambda item: -(item["index"] % 2))
@@ -110,6 +119,17 @@ PIPELINES: dict[str, Make] = {
     "chosen files": lambda urls, rng: of(urls, rng, select_files=lambda name: not name.endswith("txt")).shuffle(5).map(key_of),
     "arrival": lambda urls, rng: of(urls, rng, order="arrival").shuffle(5).map(key_of),
     "a splitter of one's own": lambda urls, rng: of(urls, rng, nodesplitter=odd_first).shuffle(5).map(key_of),
+    "a mix": lambda urls, rng: mixed(lambda members: wds.RandomMix(members, [2, 1], longest=True, seed=3), urls, rng),
+    "a mix by a schedule": lambda urls, rng: mixed(
+        lambda members: wds.RandomMix(members, [(0, [3, 1]), (4, [1, 1]), (9, [1, 4])], longest=True), urls, rng
+    ),
+    "in turn": lambda urls, rng: mixed(lambda members: wds.RoundRobin(members, longest=True), urls, rng),
+    "a mix in a mix": lambda urls, rng: mixed(
+        lambda members: wds.RoundRobin([wds.RandomMix(members[:1], longest=True), members[1]], longest=True), urls, rng
+    ),
+    "a dataset in a pipeline": lambda urls, rng: wds.DataPipeline(
+        of(urls, rng, empty_check=False).shuffle(5), wds.map(key_of), seed=1
+    ),
     "of a manifest": lambda urls, rng: of(urls.partition("s{")[0] + "manifest.json", rng).shuffle(5).map(key_of),
 }
 
@@ -368,7 +388,11 @@ def every_second(samples: Iterator[Any]) -> Iterator[Any]:
 
 REFUSED_WHEN_MERGED: dict[str, tuple[Callable[[], Any], str]] = {
     "numbers": (numbers, "begins with range, and not with the shards"),
-    "a mix": (lambda: wds.FluidWrapper(wds.RandomMix([local(), local()], seed=1)), "begins with RandomMix"),
+    "a list in a mix": (lambda: wds.FluidWrapper(wds.RoundRobin([local(), [1, 2]])), "each rank and worker gives all of"),
+    "a batch that is taken apart behind a mix": (
+        lambda: wds.FluidWrapper(wds.RoundRobin([local()])).listed(2).unlisted(),
+        "a stage behind the datasets",
+    ),
     "a function that nobody knows": (
         lambda: local().compose(every_second),
         "which samples were given: nobody knows what every_second",
@@ -383,6 +407,7 @@ REFUSED_WHEN_MERGED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.filterwarnings("ignore:nobody knows:asyncwds.errors.ResumeWarning")
+@pytest.mark.filterwarnings("ignore:unlisted holds items:asyncwds.errors.ResumeWarning")
 @pytest.mark.parametrize("name", REFUSED_WHEN_MERGED)
 def test_a_state_that_does_not_say_what_was_given(name: str) -> None:
     make, message = REFUSED_WHEN_MERGED[name]
@@ -464,3 +489,44 @@ def test_a_merged_state_and_ranks_that_the_dataset_was_not_made_for() -> None:
     data.load_state_dict(merged)
     with standing_at(places_of(2)[0]), pytest.raises(SpecError, match="split_by_node"):
         iter(data)
+
+
+def test_weights_of_a_mix_go_on_where_its_states_are_merged() -> None:
+    def make() -> Any:
+        members = [local(seed=number) for number in range(2)]
+        return wds.FluidWrapper(wds.RandomMix(members, [(0, [1, 0]), (6, [0, 1])], longest=True, seed=2), seed=1)
+
+    _, by_schedule = saved_by(make, places_of(2), [6, 6])
+    merged = wds.merge_state_dicts(by_schedule)
+    assert merged["pass"]["stages"][0]["order"]["of_all"] == 12
+    data = make()
+    data.load_state_dict(merged)
+    with standing_at(places_of(2)[0]):
+        items = iter(data)
+        next(items)
+        order = data.state_dict()["pass"]["stages"][0]["order"]
+        items.close()
+    assert order["step"] == 7
+
+
+def test_weights_that_were_set_by_hand_are_those_of_merged_states_too() -> None:
+    def make() -> Any:
+        return wds.FluidWrapper(wds.RandomMix([local(), local(seed=2)], longest=True, seed=2), seed=1)
+
+    states = []
+    for place in places_of(2):
+        with standing_at(place):
+            data = make()
+            items = iter(data)
+            next(items)
+            data.pipeline[0].set_weights([0, 1])
+            next(items)
+            states.append(json.loads(json.dumps(data.state_dict())))
+            items.close()
+    data = make()
+    data.load_state_dict(wds.merge_state_dicts(states))
+    with standing_at(places_of(3)[1]):
+        items = iter(data)
+        next(items)
+        assert data.state_dict()["pass"]["stages"][0]["order"]["by_hand"] == [[0, [0.0, 1.0]]]
+        items.close()
