@@ -65,16 +65,16 @@ def test_cache_lists_and_clears(shard, tmp_path):
     with FaultServer(shard.parent) as server:
         url = server.url("a.tar")
         assert run_asyncwds("ls", url, env={"WDS_CACHE": str(folder)}).returncode == 0
-    lines = run_asyncwds("cache", folder).stdout.splitlines()
+    lines = run_asyncwds("cache", "ls", folder).stdout.splitlines()
     assert lines[0].split()[:2] == ["10.2", "kB"]
     assert lines[0].endswith(url)
     assert lines[1:] == ["10.2 kB in 1 shard"]
-    as_json = json.loads(run_asyncwds("cache", "--json", folder).stdout)
+    as_json = json.loads(run_asyncwds("cache", "ls", "--json", env={"WDS_CACHE": str(folder)}).stdout)
     assert (as_json["bytes"], as_json["url"], as_json["part"]) == (10240, url, False)
-    assert run_asyncwds("cache", "--clear", folder).stdout == "removed 10.2 kB\n"
-    assert run_asyncwds("cache", folder).stdout == "0 B in 0 shards\n"
+    assert run_asyncwds("cache", "clear", folder).stdout.splitlines()[1:] == ["10.2 kB in 1 shard removed"]
+    assert run_asyncwds("cache", "ls", folder).stdout == "0 B in 0 shards\n"
     assert [path.name for path in folder.iterdir()] == [".asyncwds"]
-    assert run_asyncwds("cache", tmp_path / "missing").returncode == 1
+    assert run_asyncwds("cache", "ls", tmp_path / "missing").returncode == 1
 
 
 @pytest.mark.parametrize("options", [["--summary"], []])

@@ -1,61 +1,181 @@
-"""`asyncwds cache`: what a cache keeps."""
+"""`asyncwds cache`: what a cache keeps, whether it is sound, and filling it."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from asyncwds.cli.options import reading_options
 from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.quantities import plural, size
+from asyncwds.formatting.quantities import duration, plural, size
 
 if TYPE_CHECKING:
-    from asyncwds.storage.cache.folder import CacheFolder
+    from asyncwds.settings.cache import Cache
+    from asyncwds.tools.cache import CacheEntry
+
+_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-@click.command("cache")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False))
-@click.option("--clear", is_flag=True, help="Remove them all, but for downloads that are in progress.")
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each shard.")
-def list_cache(folder: str, *, clear: bool, as_json: bool) -> None:
-    """Lists what a cache keeps, or empties it.
+class Age(click.ParamType[float]):
+    """Seconds: `90s`, `30min`, `12h`, `7d`, `2w`."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) *(s|min|h|d|w)", str(value).strip().lower())
+        if found is None:
+            self.fail(f"{value!r} is no age, as 90s, 30min, 12h, 7d and 2w are", param, ctx)
+        return float(found[1]) * _UNITS[found[2]]
+
+
+FOLDER = click.argument(
+    "folder", type=click.Path(exists=True, file_okay=False), envvar="WDS_CACHE", metavar="[FOLDER]", required=True
+)
+
+
+@click.group("cache")
+def cache() -> None:
+    """Lists, empties, verifies and fills a cache of shards, also while trainings use it.
 
     \b
-    asyncwds cache /data/cache
-    asyncwds cache /data/cache --clear
+    asyncwds cache ls /data/cache
+    asyncwds cache warm 's3://bucket/train-{000..099}.tar' --cache /data/cache
 
-    The shard that was not used for longest comes first: size, last use, name, URL; then the total.
+    FOLDER is $WDS_CACHE if it is not given.
     """
+
+
+@cache.command("ls")
+@FOLDER
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each shard.")
+def list_shards(folder: str, *, as_json: bool) -> None:
+    """Lists the shards: size, how long not used, name, URL; then the total. What was not used for longest comes first.
+
+    \b
+    asyncwds cache ls /data/cache
+    asyncwds cache ls /data/cache --json
+    """
+    from asyncwds.tools.cache import list_cache  # noqa: PLC0415 - heavy
+
+    _show(list_cache(_cache(folder)), as_json=as_json, total="{} in {}")
+
+
+@cache.command("clear")
+@FOLDER
+@click.option("--older-than", "age", type=Age(), default=0.0, metavar="AGE", help="Only what was not used for so long: 12h, 7d.")
+@click.option("--url", metavar="PATTERN", help="Only what came from there: 's3://bucket/old/*'.")
+@click.option("--dry-run", is_flag=True, help="Remove nothing; list what would be removed.")
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each shard that is removed.")
+def clear(folder: str, *, age: float, url: str | None, dry_run: bool, as_json: bool) -> None:
+    """Removes shards, but for downloads that are in progress. A training that reads one fetches the rest of it from its source.
+
+    \b
+    asyncwds cache clear /data/cache --older-than 7d
+    asyncwds cache clear /data/cache --url 's3://bucket/old/*' --dry-run
+    """
+    from asyncwds.tools.cache import clear_cache  # noqa: PLC0415 - heavy
+
+    removed = clear_cache(_cache(folder), unused_for=age, url=url, dry_run=dry_run)
+    _show(removed, as_json=as_json, total="{} in {} would be removed" if dry_run else "{} in {} removed")
+
+
+@cache.command("verify")
+@FOLDER
+@click.option("--remove", is_flag=True, help="Remove what is bad: it is fetched anew when it is next needed.")
+@click.option("--source", is_flag=True, help="Ask the sources, too, whether they still have the same.")
+@click.option("--json", "as_json", is_flag=True, help="The result as a line of JSON.")
+def verify(folder: str, *, remove: bool, source: bool, as_json: bool) -> int:
+    """Compares shards with what was written down when they came: size, time, and checksums if the cache has some.
+
+    \b
+    asyncwds cache verify /data/cache
+    asyncwds cache verify /data/cache --source --remove
+
+    A shard without checksums is read to its end. Ends with 2 if something is bad and was not removed, with 3 if a source could not
+    be asked.
+    """
+    from dataclasses import asdict  # noqa: PLC0415 - used here only
+
+    from tqdm import tqdm  # noqa: PLC0415 - heavy
+
+    from asyncwds.settings.access import Access  # noqa: PLC0415 - as above
+    from asyncwds.tools.cache import verify_cache  # noqa: PLC0415 - as above
+    from asyncwds.tools.report import DATA, IO, OK  # noqa: PLC0415 - as above
+
+    with tqdm(desc="cache verify", unit=" shards", disable=None, leave=False) as bar:
+        found = verify_cache(_cache(folder), remove=remove, access=Access() if source else None, show=bar.update)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+    else:
+        for bad in found.bad:
+            click.echo(printable(f"{bad.entry.name}  {bad.entry.url or '-'}: {bad.reason}{'; removed' * bad.removed}"))
+        for reason in found.unasked:
+            click.echo(printable(f"not asked: {reason}"))
+        click.echo(f"{plural(found.sound, 'shard')} sound, {found.by_checksum} of them by checksums; {len(found.bad)} bad")
+    return IO if found.unasked else DATA if any(not bad.removed for bad in found.bad) else OK
+
+
+@cache.command("warm")
+@click.argument("urls", nargs=-1, required=True, metavar="SHARD...")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=8, show_default=True, help="Shards at a time.")
+@click.option("--part", metavar="I/N", help="Only every N-th shard from the I-th on, counted from 0: one of N jobs.")
+@click.option("--on-error", type=click.Choice(["fail", "skip"]), default="fail", show_default=True, help="Of what cannot be kept.")
+@click.option("--json", "as_json", is_flag=True, help="The report as a line of JSON.")
+@reading_options
+def warm(urls: tuple[str, ...], *, jobs: int, part: str | None, on_error: Any, as_json: bool, **options: Any) -> int:
+    """Fetches shards into a cache before they are needed, and leaves those that are there.
+
+    \b
+    asyncwds cache warm 's3://bucket/train-{000..099}.tar' --cache /data/cache
+    asyncwds cache warm @shards.txt --cache /data/cache --jobs 32 --on-error skip
+    """
+    from dataclasses import asdict  # noqa: PLC0415 - used here only
+
+    from tqdm import tqdm  # noqa: PLC0415 - heavy
+
+    from asyncwds.cli.bars import warnings_in  # noqa: PLC0415 - heavy
+    from asyncwds.cli.reading import sources  # noqa: PLC0415 - as above
+    from asyncwds.tools.inputs import Inputs, part_of  # noqa: PLC0415 - as above
+    from asyncwds.tools.report import OK, PARTIAL  # noqa: PLC0415 - as above
+    from asyncwds.tools.warm import WarmReport, warm_cache  # noqa: PLC0415 - as above
+
+    where = sources(urls, **options)
+    chosen = None if part is None else part_of(part)
+    inputs = Inputs(urls=urls, access=where.access, cache=where.cache, part=chosen, on_error=on_error)
+    with tqdm(desc="cache warm", unit=" shards", disable=None, leave=False) as bar, warnings_in(bar):
+
+        def show(so_far: WarmReport) -> None:
+            bar.set_postfix_str(size(so_far.bytes), refresh=False)
+            bar.update()
+
+        report = warm_cache(inputs, jobs=jobs, show=show)
+    if as_json:
+        click.echo(json.dumps(asdict(report)))
+    else:
+        click.echo(f"{plural(len(report.shards), 'shard')} fetched, {size(report.bytes)}; {len(report.there)} were there", err=True)
+        for failure in report.failed:
+            click.echo(f"  failed: {failure}", err=True)
+    return PARTIAL if report.failed else OK
+
+
+def _cache(folder: str) -> Cache:
     from asyncwds.settings.cache import Cache  # noqa: PLC0415 - used here only
-    from asyncwds.storage.cache.folder import CacheFolder  # noqa: PLC0415 - used here only
 
-    cache = CacheFolder(Cache(folder))
-    if clear:
-        removed = cache.clear()
-        click.echo(json.dumps({"removed": removed}) if as_json else f"removed {size(removed)}")
-        return
-    shards = [_describe(cache, entry) for entry in cache.entries()]
-    for shard in shards:
-        click.echo(json.dumps(shard) if as_json else _line(shard))
+    return Cache(folder)
+
+
+def _show(entries: list[CacheEntry], *, as_json: bool, total: str) -> None:
+    for entry in entries:
+        click.echo(json.dumps(entry.as_dict()) if as_json else _line(entry))
     if not as_json:
-        click.echo(f"{size(sum(shard['bytes'] for shard in shards))} in {plural(len(shards), 'shard')}")
+        click.echo(total.format(size(sum(entry.bytes for entry in entries)), plural(len(entries), "shard")))
 
 
-def _describe(cache: CacheFolder, entry: Any) -> dict[str, Any]:
-    whole = None if entry.part else cache.find(entry.name)
-    return {
-        "name": entry.name,
-        "bytes": entry.size,
-        "used": entry.used / 1e9,
-        "url": None if whole is None else whole.record.url,
-        "part": entry.part,
-    }
-
-
-def _line(shard: dict[str, Any]) -> str:
-    from datetime import datetime  # noqa: PLC0415 - used here only
-
-    said = shard["url"] or ("not whole yet" if shard["part"] else "changed since: will be fetched anew")
-    used = datetime.fromtimestamp(shard["used"]).astimezone().isoformat(" ", "seconds")
-    return f"{size(shard['bytes']):>9}  {used}  {printable(shard['name'])}  {printable(said)}"
+def _line(entry: CacheEntry) -> str:
+    url = f"{entry.url or '-'}{' (not whole yet)' * entry.part}"
+    return f"{size(entry.bytes):>9}  {duration(entry.age):>6}  {printable(entry.name)}  {printable(url)}"

@@ -52,7 +52,7 @@ _COMMANDS = {
         "Reads shards as fast as it can and says what limits that; or, with --shuffle, how well they are shuffled.",
     ),
     "index": ("index.make_index", "Makes the index of shards: which samples they have, and where."),
-    "cache": ("cache.list_cache", "Lists what a cache keeps, or empties it."),
+    "cache": ("cache.cache", "Lists, empties, verifies and fills a cache of shards, also while trainings use it."),
     "state": ("state.state", "Shows, merges and compares states of datasets that were saved as JSON."),
     "demo": ("demo.demo", "Draws a small image data set, serves it like a cloud bucket, streams it, and trains on it."),
     "reshard": ("split.split", "Copies samples to shards of another size, or to groups."),

@@ -1,5 +1,11 @@
 # What others use of this room; `__init__.py` makes the lazy names from it.
 
+from .cache import BadEntry as BadEntry
+from .cache import CacheEntry as CacheEntry
+from .cache import CacheVerification as CacheVerification
+from .cache import clear_cache as clear_cache
+from .cache import list_cache as list_cache
+from .cache import verify_cache as verify_cache
 from .cat import cat_shards as cat_shards
 from .copying import select as select
 from .copying import write_all as write_all
@@ -77,4 +83,6 @@ from .video import split_videos as split_videos
 from .videos.clips import Cutting as Cutting
 from .videos.clips import cut_video as cut_video
 from .videos.probe import probe_video as probe_video
+from .warm import WarmReport as WarmReport
+from .warm import warm_cache as warm_cache
 from .windows import Windows as Windows

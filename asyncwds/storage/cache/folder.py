@@ -23,6 +23,7 @@ from pathlib import Path
 from asyncwds.formatting.escaping import printable
 from asyncwds.settings.cache import Cache
 from asyncwds.storage.cache.entries import Entry, find_entries
+from asyncwds.storage.cache.journal import Journal
 from asyncwds.storage.cache.locks import has_alone, lock_file
 from asyncwds.storage.cache.names import INDEX
 from asyncwds.storage.cache.records import Record, Whole, as_json, read_record
@@ -54,6 +55,11 @@ class CacheFolder:
 
     def ranges(self, name: str) -> Path:
         return self._index / f"{name}.ranges"
+
+    @property
+    def is_begun(self) -> bool:
+        """It has been used as a cache."""
+        return self._index.is_dir()
 
     def _record(self, name: str) -> Path:
         return self._index / f"{name}.json"
@@ -171,15 +177,24 @@ class CacheFolder:
         """All shards and downloads, the one that was not used for longest first."""
         return sorted(find_entries(self.root))
 
-    def clear(self) -> int:
-        """Removes everything that is not being downloaded. Returns how much that was [bytes]."""
-        freed = 0
+    def url(self, entry: Entry) -> str | None:
+        """Where it came from, as far as that may be shown; None where nothing says so."""
+        try:
+            if not entry.part:
+                return read_record(self._record(entry.name)).url
+            journal = Journal()
+            journal.absorb(0, self.ranges(entry.name).read_bytes())
+        except (OSError, ValueError, TypeError):
+            return None
+        return None if journal.header is None else journal.header.url
+
+    def clear(self, chosen: Callable[[Entry], bool]) -> list[Entry]:
+        """Removes what is chosen and not being downloaded, and returns that."""
         with self.locked() as lock:
-            for entry in self.entries():
-                if not entry.part or self._is_idle(entry.name):
-                    self._remove(lock, entry)
-                    freed += entry.size
-        return freed
+            removed = [entry for entry in self.entries() if (not entry.part or self._is_idle(entry.name)) and chosen(entry)]
+            for entry in removed:
+                self._remove(lock, entry)
+        return removed
 
     def _tidy(self, wanted: int) -> int:
         """Removes leftovers, and then what it takes to have room for so many [bytes]. Returns what is left [bytes]."""

@@ -169,6 +169,9 @@ async def test_downloads_in_use_stay_and_idle_ones_go(folder_of, keep, threads):
     await used.begin(Header("url", "hash", 4, None, ranged=True, boot=""))
     await keep("idle", b"1234", publish=False)
     assert {entry.name for entry in folder.entries()} == {"used", "idle"}
+    assert {folder.url(entry) for entry in folder.entries()} == {"url"}
+    assert [entry.name for entry in folder.clear(lambda _: True)] == ["idle"]
+    await keep("idle", b"1234", publish=False)
     assert await keep("a", b"123456", folder=folder)
     assert {entry.name for entry in folder.entries()} == {"used", "a"}
     assert not await keep("b", b"1234567", folder=folder)
