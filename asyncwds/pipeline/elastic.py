@@ -14,10 +14,10 @@ from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.held import Ref, unpack_refs
 from asyncwds.pipeline.merging import require_merged
+from asyncwds.pipeline.open_pass import epoch_of_pass
 from asyncwds.pipeline.progress import PassState
 from asyncwds.pipeline.reading import given_alone, position_of
 from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
-from asyncwds.pipeline.run import epoch_of_pass
 from asyncwds.pipeline.settling import settled
 from asyncwds.pipeline.states import State
 from asyncwds.runtime.worker_info import WorkerInfo

@@ -17,10 +17,10 @@ from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.description import reseeded
 from asyncwds.pipeline.ledger_reader import LedgerReader, Step, read_ledger
 from asyncwds.pipeline.lineage import trace_of
+from asyncwds.pipeline.open_pass import epoch_of_pass, with_contexts
 from asyncwds.pipeline.protocol import ReplayingStage, Stream
 from asyncwds.pipeline.reading_again import SamplesAgain
 from asyncwds.pipeline.resuming import OpenStage
-from asyncwds.pipeline.run import epoch_of_pass, with_contexts
 from asyncwds.pipeline.streams import NoItems, StageStream
 from asyncwds.runtime.counters import Counters
 from asyncwds.samples import Sample

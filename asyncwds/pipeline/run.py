@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
 from itertools import count, islice
 from time import monotonic
 from typing import Any, NamedTuple
@@ -15,20 +14,16 @@ from weakref import finalize
 from asyncwds.engine.positions import HeldShard
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.adapt import adapt_all, first_needed, last_reader, last_splitter
+from asyncwds.pipeline.adapt import adapt_all, last_reader
 from asyncwds.pipeline.clock import StageClock, stage_name
 from asyncwds.pipeline.context import Resources, RunContext
 from asyncwds.pipeline.description import Description
-from asyncwds.pipeline.fingerprint import skips_within
 from asyncwds.pipeline.lineage import SampleTrace
+from asyncwds.pipeline.open_pass import OpenPass, epoch_of_pass
 from asyncwds.pipeline.progress import PassState, Progress
-from asyncwds.pipeline.protocol import ReplayingStage, Stage, Stream
+from asyncwds.pipeline.protocol import ReplayingStage, Stream
 from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
-from asyncwds.pipeline.reporting import held_samples
-from asyncwds.pipeline.resuming import ChainedStream, OpenStage, Reopening, collect_states
-from asyncwds.pipeline.skip_list import SkipList
-from asyncwds.pipeline.skipping import Marks, marks_of, without_marks
-from asyncwds.pipeline.streams import NoItems, passing
+from asyncwds.pipeline.streams import NoItems
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.tally import Tally
 from asyncwds.runtime.worker_info import WorkerInfo
@@ -91,10 +86,7 @@ class Run:
         self._failed = False
         self._recent: Recent | None = None
         self.account = Account(self._first)
-        self._streams: dict[int, Any] = {}
-        self._again: dict[int, ChainedStream] = {}
-        self._opened: list[OpenStage] = []
-        self._needed = 0  # the first stage that is opened
+        self._pass: OpenPass | None = None
         self._stream: Stream = NoItems(Resources())
         if not ended and not self._first.kept:
             self._open(self._number)
@@ -143,32 +135,20 @@ class Run:
 
     @property
     def weight_changes(self) -> int:
-        """How often weights of a mix were set by hand: what was made before and after that is not made again alike."""
-        stage: Any = self._opened[self._base][1] if self._opened else None
-        return int(stage.weight_changes()) if hasattr(stage, "weight_changes") else 0
+        return 0 if self._pass is None else self._pass.weight_changes
 
     @property
     def drops_right(self) -> bool:
         """Whether items that are made again are the same ones."""
-        stage: Any = self._opened[self._base][1] if self._opened else None
-        if any(self._skips_within):  # of which nobody here knows what they left out
-            return False
-        if hasattr(stage, "repeats"):
-            return bool(stage.repeats())
-        source = getattr(stage, "source", None)
-        return source is not None and source.prefetch.order == "plan"
-
-    @cached_property
-    def _skips_within(self) -> list[str | None]:
-        return skips_within(self._description.stages[0])
+        return self._pass is not None and self._pass.drops_right
 
     def full_state(self) -> PassState:
         """Without items to drop, where stages tell their states."""
         items = self._progress.items - self._before
         stages, reason = None, "an error ended it" if self._failed else None
-        if items and not self._failed:
+        if items and not self._failed and self._pass is not None:
             try:
-                stages = collect_states(self._opened, self._streams, self._base, self._again)
+                stages = self._pass.states()
             except SpecError as error:
                 reason = error.message
         if stages is None and items:
@@ -185,28 +165,22 @@ class Run:
             before, since = first.left_out, tally.left_out_since(self._left_before)
             skip = first.skip + items - first.items
             return replace(first, items=items, skip=skip, reason=reason, reads_shards=reads, left_out=[*before, *since])
-        begin = self._beginning()
+        begin = None if self._pass is None else self._pass.beginning()
         if begin is None:
             left_out = tally.left_out_since(0)
             return PassState(0, self._progress.items, 0, None, reason, reads, self._kept(), left_out=left_out)
         stages = [begin, *[None] * (len(self._stages) - 1)]
         return PassState(self._number, items, items, stages, reason, reads, self._kept())
 
-    def _beginning(self) -> Any:
-        """The state with which what stands first began the pass, where it tells."""
-        tell: Callable[[], Any] | None = getattr(self._streams.get(0), "beginning", None)
-        return None if tell is None else tell()
-
     def _reads_shards(self) -> bool:
         return last_reader(self._stages) >= 0 or getattr(self._stages[0], "reads_shards", False)
 
     def _kept(self) -> dict[str, int | None]:
-        if not self._needed:
-            return {}
-        stage: Any = self._stages[self._needed]
-        made = stage.made_in(self._context)
+        kept = None if self._pass is None else self._pass.kept()
         # What this iteration made itself, it makes again.
-        return {} if made is not None and made & 0xFFFFFFFF == self.epoch else {str(self._needed): made}
+        if kept is None or (kept[1] is not None and kept[1] & 0xFFFFFFFF == self.epoch):
+            return {}
+        return {str(kept[0]): kept[1]}
 
     @property
     def tally(self) -> Tally:
@@ -220,12 +194,11 @@ class Run:
         """Samples that stages have taken and not given; None where nobody knows."""
         if self.account.closed:
             return self.account.held
-        return held_samples([stream for number, stream in self._streams.items() if number > self._base])
+        return 0 if self._pass is None else self._pass.held()
 
     def known_shards(self) -> Mapping[int, HeldShard]:
         """Those of which samples were given, by index, as far as the stage that reads them says it."""
-        known: Callable[[], Mapping[int, HeldShard]] = getattr(self._streams.get(self._base), "known", dict)
-        return known()
+        return {} if self._pass is None else self._pass.known_shards()
 
     def lineage(self) -> tuple[SampleTrace, ...]:
         """The samples that the latest item was made of."""
@@ -252,11 +225,12 @@ class Run:
             self.account.held = self.held()
             self._counters.tally.settle()
             self.account.closed = True
-            self._streams, self._again = {}, {}
+            if self._pass is not None:
+                self._pass.forget()
 
     def _head_state(self) -> list[Any] | None:
         """At the end: of the datasets that it begins with, which merging needs to know of all places."""
-        stream: Any = self._streams.get(0)
+        stream: Any = None if self._pass is None else self._pass.head
         if stream is None:  # it had ended before
             return self._first.stages
         if not hasattr(stream, "beginning") or sys.is_finalizing():
@@ -273,7 +247,9 @@ class Run:
         skip = self._description.skip
         skipping = None if skip is None else skip.of_pass(epoch)
         self._context = replace(self._context_of(epoch), remainder=self._remainder(number), skipping=skipping)
-        self._stream = self._open_stages(self._context, self._resumed.stages)
+        self._pass = None
+        self._pass = OpenPass(self._description, self._stages, self._context, self._clock, states=self._resumed.stages)
+        self._stream = self._pass.stream
 
     def _remainder(self, number: int) -> Remainder | None:
         head = self._description.stages[0]
@@ -282,45 +258,6 @@ class Run:
     def _context_of(self, epoch: int) -> RunContext:
         return RunContext(self._description.seed, epoch, self.place, self._counters)
 
-    def _open_stages(self, context: RunContext, states: list[Any] | None, last: int | None = None) -> Stream:
-        stages, clock = self._stages, self._clock
-        # What stands before a stage that reads shards runs beside the others, in a thread of its own.
-        first, reader = first_needed(stages, context), last_reader(stages)
-        self._needed = first
-        self._base = max(first, reader, 0)
-        self._counters.tally.before_samples = frozenset(map(stage_name, self._description.stages[: self._base]))
-        self._opened = with_contexts(self._stages, self._description, context)
-        marks = self._marks(context)
-        if marks is not None:
-            self._opened = [
-                (name, stage, marks.context(each, self._base, own)) for each, (name, stage, own) in enumerate(self._opened)
-            ]
-        reopening = None if states is None else Reopening(self._opened, states, self._base, marks)
-        self._again = {} if reopening is None else reopening.again
-        stream: Stream = NoItems(context.resources)
-        for number, (_, stage, own) in enumerate(self._opened[:last]):
-            if number < first:
-                continue
-            stream = stage.open(stream, own) if reopening is None else reopening.open(number, stream)
-            self._streams[number] = stream
-            if number > reader:
-                stream = passing(partial(clock.measured, number=number, stage=self._description.stages[number]), stream)
-            if marks is not None and number == marks.until:
-                stream = passing(partial(without_marks, tally=self._counters.tally), stream)
-        return passing(clock.watched, stream)
-
-    def _marks(self, context: RunContext) -> Marks | None:
-        """How far those go that come in the place of samples that are left out. Raises SpecError where nothing would be."""
-        skip = self._description.skip
-        if skip is None:
-            return None
-        if not hasattr(self._stages[self._base], "read_again") and not self._needed and isinstance(skip, SkipList):
-            name = stage_name(self._description.stages[self._base])
-            raise SpecError(
-                f"skip leaves out samples where shards are read, and this begins with {name}: give it to the datasets within"
-            )
-        return None if context.skipping is None else marks_of(self._stages, self._base)
-
     def _keep_again(self, kept: Mapping[str, int | None]) -> None:
         """Reads the pass of which a stage kept all, where that is not there any more."""
         for number, epoch in kept.items():
@@ -328,7 +265,8 @@ class Run:
             if isinstance(stage, ReplayingStage) and not stage.replays(self._context_of(self.epoch)):
                 if epoch is None:
                     raise SpecError(f"{stage_name(self._description.stages[int(number)])} does not have any more what it kept")
-                self._stream = self._open_stages(self._context_of(epoch), None, int(number) + 1)
+                context = self._context_of(epoch)
+                self._stream = OpenPass(self._description, self._stages, context, self._clock, last=int(number) + 1).stream
                 for _ in self._stream:
                     pass
                 self._stream.close()
@@ -360,21 +298,6 @@ class Run:
         finally:
             self._stream.interrupt()
             self._stream.close()
-
-
-def with_contexts(stages: Sequence[Stage], description: Description, context: RunContext) -> list[OpenStage]:
-    """The stages of a description, each with its name and what it is opened with."""
-    splitter = last_splitter(stages)
-    # Two unseeded shuffles in one pipeline must not pick alike.
-    return [
-        (name, stage, context.of_stage(name, context.seed + max(0, number - 1), same_for_all=number < splitter))
-        for number, (stage, name) in enumerate(zip(stages, map(stage_name, description.stages), strict=True))
-    ]
-
-
-def epoch_of_pass(epoch: int, number: int) -> int:
-    """The passes of one iteration must not have the orders of the next iterations."""
-    return epoch + (number << 32)
 
 
 def repeated(
