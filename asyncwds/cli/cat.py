@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.tool_options import input_options, output_options, selection_options, shard_options
+from asyncwds.cli.tool_options import input_options, jobs_option, output_options, selection_options, shard_options
 
 if TYPE_CHECKING:
     from asyncwds.tools.windows import Windows
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--stride", type=click.IntRange(min=1), metavar="M", help="The next window begins M samples later, not 1.")
 @click.option("--within-shard", is_flag=True, help="No window has samples of two shards.")
 @click.option("--shared", metavar="NAMES", help="Fields that all samples of a window have alike stand once. Wildcards too.")
+@jobs_option
 @shard_options
 @output_options
 def cat(urls: tuple[str, ...], *, rekey: str | None, **options: Any) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from asyncwds.cli.tool_options import input_options, output_options, selection_options, shard_options
+from asyncwds.cli.tool_options import input_options, jobs_option, output_options, selection_options, shard_options
 
 
 @click.command()
@@ -23,6 +23,7 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
 @click.option(
     "--unmapped", default="error", show_default=True, metavar="error|drop|SHARD", help="With --map: of keys that it has not."
 )
+@jobs_option
 @output_options
 def split(urls: tuple[str, ...], *, ratio: str | None, **options: Any) -> int:
     """Copies samples to shards of another size, or to groups. Members are copied byte for byte. `reshard` is the same.
@@ -41,7 +42,7 @@ def split(urls: tuple[str, ...], *, ratio: str | None, **options: Any) -> int:
         outputs_of(inputs, options),
         selection_of(options),
         ratio=None if ratio is None else _shares(ratio),
-        **{name: options[name] for name in ("number", "balance", "by_field", "by_map", "unmapped")},
+        **{name: options[name] for name in ("number", "balance", "by_field", "by_map", "unmapped", "jobs")},
     )
     return show_report(report, options)
 

@@ -36,6 +36,7 @@ def inputs_of(urls: tuple[str, ...], label: str, options: dict[str, Any]) -> Inp
         memory=options["memory"],
         io=options["io"],
         watch=None if no_bar() else partial(_watched, label),
+        watch_shards=None if no_bar() else partial(_watched_shards, label),
     )
 
 
@@ -96,3 +97,10 @@ def _watched(label: str, items: Iterator[Item], /) -> Iterator[Item]:
         for item in items:
             yield item
             bar.update(number_of(item))
+
+
+def _watched_shards(label: str, reports: Iterator[Any], /) -> Iterator[Any]:
+    from tqdm import tqdm  # noqa: PLC0415 - heavy
+
+    with tqdm(reports, desc=label, unit=" shards", leave=False) as bar, warnings_in(bar):
+        yield from bar

@@ -93,6 +93,19 @@ def output_options(command: F, same_key: str = "fail") -> F:
     )
 
 
+def jobs_option(command: F) -> F:
+    """How many shards are worked on at once."""
+    return click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Work on N shards at once, in processes.",
+    )(command)
+
+
 def shard_options(command: F) -> F:
     """How large shards are."""
     return _decorated(

@@ -9,6 +9,7 @@ from .ordered import BYTES_AHEAD as BYTES_AHEAD
 from .ordered import OrderedCalls as OrderedCalls
 from .packing import Packed as Packed
 from .pinning import find_pages as find_pages
+from .process_calls import call_in_processes as call_in_processes
 from .segments import Ring as Ring
 from .segments import require_room as require_room
 from .sizing import Seen as Seen

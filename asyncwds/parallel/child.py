@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
@@ -13,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from asyncwds.parallel import failures
+from asyncwds.parallel.interrupts import ignore_interrupts
 from asyncwds.parallel.lifeline import end_with_parent
 from asyncwds.parallel.outbox import Outbox, OutboxClosed
 from asyncwds.parallel.segments import Ring
@@ -36,9 +36,7 @@ class Job:
 
 def work(job: Job, messages: Connection, commands: Connection, inherited: list[Connection]) -> None:
     """The process. `inherited` are ends of pipes that a forked one has, and must close."""
-    # Ctrl-C reaches all processes of a terminal, and the one that iterates ends these. It was blocked until here.
-    signal.signal(signal.SIGINT, _ignore)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    ignore_interrupts()
     for connection in inherited:
         connection.close()
     end_with_parent()
@@ -53,10 +51,6 @@ def work(job: Job, messages: Connection, commands: Connection, inherited: list[C
     with suppress(OutboxClosed):  # nobody wants more
         while outbox.begin():
             _iterate(job.dataset, outbox, first)
-
-
-def _ignore(*_: object) -> None:
-    """A handler, and not SIG_IGN, which commands that the pipeline starts would inherit."""
 
 
 def _load(job: Job) -> None:

@@ -14,7 +14,7 @@ _SIGNALS = {
     signal.SIGABRT: "a crash in native code (PYTHONFAULTHANDLER=1 shows where)",
     signal.SIGBUS: "memory that could not be had, such as that of a full /dev/shm, or a file that was cut",
 }
-MAIN = "a script iterates over a loader under `if __name__ == '__main__':` only, since each process imports the script"
+MAIN = "a script starts processes under `if __name__ == '__main__':` only, since each process imports the script"
 
 
 class ProcessTraceback(Exception):  # noqa: N818 - it is the cause of an error, and none by itself

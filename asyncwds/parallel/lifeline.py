@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
 from multiprocessing import parent_process
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+
+PATIENCE = 5.0
+"""[s] for the main thread to clean up."""
 
 
 def end_with_parent() -> None:
@@ -22,3 +27,17 @@ def end_with_parent() -> None:
 def _wait(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)  # nobody is left who would want anything
+
+
+def interrupt_at_end_of(line: Connection) -> None:
+    """Once the other end of the line is closed, or its process has ended, the main thread gets SIGTERM, and `PATIENCE` to end."""
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Thread(target=_wait_and_interrupt, args=(line, main), name="asyncwds lifeline", daemon=True).start()
+
+
+def _wait_and_interrupt(line: Connection, main: int) -> None:
+    wait([line])
+    signal.pthread_kill(main, signal.SIGTERM)
+    time.sleep(PATIENCE)
+    os._exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from asyncwds.errors import SpecError, WdsError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.parallel import failures
 from asyncwds.parallel.child import Job, work
+from asyncwds.parallel.interrupts import interrupts_blocked
 from asyncwds.parallel.messages import Batch, End, Op, receive_message, send_command
 from asyncwds.parallel.pinning import Pages
 from asyncwds.parallel.segments import map_segment
@@ -121,10 +121,9 @@ def start_worker(context: BaseContext, job: Job, earlier: list[Worker], pages: P
 
 
 def _start(process: Any, job: Job) -> None:
-    # It inherits the mask, and lifts it when it has a handler: Ctrl-C while it starts prints no traceback.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process.start()
+        with interrupts_blocked():
+            process.start()
     except WdsError:  # settings that refuse to be pickled
         raise
     except Exception as error:
@@ -134,5 +133,3 @@ def _start(process: Any, job: Job) -> None:
             f"no process could be started for {show_value(job.dataset)}: {type(error).__name__}: {error}; it is sent the dataset, "
             "which must be picklable, of functions of a module and no lambdas or inner functions; start_method='fork' sends nothing"
         ) from error
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -7,7 +7,7 @@ datasets have: many requests in flight, retries, checksums, decompression by mag
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
@@ -27,7 +27,7 @@ from asyncwds.settings.cache import Cache
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.listing import look_up
+from asyncwds.storage.listing import Listing, look_up
 from asyncwds.tar.raw import RawSample, Stray
 from asyncwds.tar.raw_runs import RawRun, number_of
 from asyncwds.tar.scanner import SpanScanner, find_span_scanner
@@ -55,7 +55,9 @@ class Inputs:
     max_errors  "skip" raises the next error after so many
     memory      bound [bytes] of what is read ahead
     io          requests in flight; None adapts to the link
+    listed      the shards that urls stand for, where they have been looked up
     watch       called with the samples as they come, for a progress bar: gives them on
+    watch_shards  the same, where shards are worked on in several processes: with what becomes of each
     """
 
     urls: Sequence[str]
@@ -67,7 +69,9 @@ class Inputs:
     max_errors: int | None = None
     memory: int = Prefetch().buffer_bytes
     io: int | None = None
+    listed: Listing | None = None
     watch: Watch | None = None
+    watch_shards: Callable[[Iterator[Any]], Iterator[Any]] | None = None
 
     def __post_init__(self) -> None:
         checks.whole("mix", self.mix, 1)
@@ -80,7 +84,7 @@ class Inputs:
 
     def listing(self) -> tuple[list[str], dict[str, ShardRecord]]:
         """The same, with what manifests know of them."""
-        found = look_up(list(self.urls), self.access)
+        found = self.listed or look_up(list(self.urls), self.access)
         urls = list(found.urls)
         if self.part is not None:
             urls = urls[self.part[0] :: self.part[1]]

@@ -19,10 +19,10 @@ class Keys(Protocol):
     def __len__(self) -> int: ...
 
 
-def load_keys(source: str | Iterable[str], access: Access | None = None) -> Keys:
+def load_keys(source: str | Iterable[str] | Keys, access: Access | None = None) -> Keys:
     """The keys that a file lists (a path or a URL), or those given. Raises SpecError for a file that holds none."""
     if not isinstance(source, str):
-        return frozenset(source)
+        return frozenset(source) if isinstance(source, Iterable) else source
     path, colon, column = source.rpartition(":")
     if colon and path.lower().endswith(".parquet"):
         return frozenset(_column(path, column, access))

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -13,6 +14,7 @@ from asyncwds import checks
 from asyncwds.errors import SampleError
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.becoming import Outcome, placed, take_outcomes
+from asyncwds.tools.by_shard import is_by_shard, run_by_shard
 from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.making import SampleMaker
@@ -32,7 +34,7 @@ def map_samples(
     function: str,
     selection: Selection | None = None,
     *,
-    workers: Workers = "thread",
+    workers: Workers | None = None,
     jobs: int = 1,
     batch: int | None = None,
     devices: Sequence[str] = (),
@@ -41,7 +43,8 @@ def map_samples(
 
     function   "module:function" or "file.py:function": gets a dict of `__key__`, `__url__` and the bytes of fields, and its values
                are encoded by their names. A coroutine function is called for `jobs` samples at once, on one loop
-    workers    it is called in threads of this process, or in processes, so many at a time
+    workers    it is called in threads of this process, or in processes, so many at a time. None is processes where each shard has
+               outputs of its own, see `asyncwds.tools.by_shard`, and threads elsewhere
     batch      it gets a list of so many samples, and returns a list of what each became
     devices    it gets one of these as its argument `device`, each call the next one
 
@@ -49,19 +52,29 @@ def map_samples(
     Raises SpecError, FetchError, TarError, and SampleError for what the function raises, unless `inputs.on_error` passes that over.
     """
     checks.whole("jobs", jobs, 1)
-    checks.one_of("workers", workers, ("thread", "process"))
+    checks.one_of("workers", workers, ("thread", "process", None))
     if batch is not None:
         checks.whole("batch", batch, 1)
     is_coroutine = batch is None and inspect.iscoroutinefunction(load_function(function))
     selection = selection or Selection()
+    if is_by_shard(inputs, outputs, selection, jobs):
+        over_shards = workers == "process" or (workers is None and not is_coroutine)
+        tool = partial(map_samples, function=function, workers="thread" if over_shards else workers, batch=batch)
+        tools = [partial(tool, devices=turn) for turn in _turns(devices)]
+        return run_by_shard(tools, inputs, outputs, selection, jobs=jobs, run=["map", function, batch], in_processes=over_shards)
     report = Report()
     size = batch or (jobs if is_coroutine else AT_A_TIME if workers == "process" else 1)
     calls = cycle([Call(function, batch is not None, device) for device in devices or (None,)])
     run = describe_run("map", inputs, selection, function, batch) if outputs.resume else None
     with closing(select(inputs, selection, report)) as samples, closing(_tasks(samples, size, calls)) as tasks:
-        results = call_each(_Task.run, tasks, 1 if is_coroutine else jobs, workers)
+        results = call_each(_Task.run, tasks, 1 if is_coroutine else jobs, workers or "thread")
         with closing(_outcomes(results)) as outcomes:
             return write_all(take_outcomes(outcomes, inputs, report, "the function returned None"), outputs, report, run)
+
+
+def _turns(devices: Sequence[str]) -> list[list[str]]:
+    """Each process begins with another one."""
+    return [[*devices[first:], *devices[:first]] for first in range(len(devices) or 1)]
 
 
 @dataclass

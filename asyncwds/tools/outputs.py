@@ -7,6 +7,7 @@ leaves the shards before it, and nothing of the one that was begun. No shard is 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from asyncwds.tar.raw import RawSample
 from asyncwds.tar.raw_runs import RawRun, number_of
 from asyncwds.tools.archives import RawArchive, Written
 from asyncwds.tools.journal import Journal
+from asyncwds.tools.naming import InputShard
 from asyncwds.tools.post import check_post, run_post, wants_sha256
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import with_key
@@ -45,6 +47,7 @@ class Outputs:
     same_key      "fail" or "number": a sample with the key of the one before it in a shard would come back as one with it. It is a
                   SampleError, or gets a number behind its key, and the report counts it
     hashed        keep the SHA-256 of each shard for the report
+    of            the shard that all samples come from: {name} is its name, and {shard} its number where nothing bounds shards
     """
 
     target: str | None
@@ -59,6 +62,7 @@ class Outputs:
     same_key: SameKey = "fail"
     hashed: bool = False
     access: Access = field(default_factory=Access)
+    of: InputShard | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_count", "max_size"):
@@ -77,6 +81,11 @@ class Outputs:
             check_post(self.post)
         checks.require(self.post is not None or not self.delete_after, "delete_after is for shards that a post command has taken")
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is a bound for the size of a shard, at which the next one begins."""
+        return self.max_count is not None or self.max_size is not None
+
     def journal(self, run: Any) -> Journal | None:
         """The journal of a run, if one is kept. `run` describes inputs and options, all that shards depend on."""
         if not self.resume or self.target is None or self.dry_run:
@@ -86,6 +95,13 @@ class Outputs:
             raise SpecError("only runs that write a pattern of shards can be resumed, as out-{shard:06d}.tar", url=self.target)
         name = f"{self.target}.journal" if self.part is None else f"{self.target}.{self.part}.journal"
         return Journal(name, [run, self.max_count, self.max_size, self.same_key], self.access)
+
+    def has(self, record: Mapping[str, Any]) -> bool:
+        """Whether a shard that a journal says is complete is still there."""
+        path = local_path(record["url"])
+        if self.delete_after or path is None:
+            return True
+        return Path(path).is_file() and Path(path).stat().st_size == record["bytes"]
 
 
 class ShardOutputs:
@@ -104,6 +120,8 @@ class ShardOutputs:
         self._split = split
         self._journal = journal
         self._target = None if outputs.target is None else Target(outputs.target)
+        of_one = outputs.of is not None and not outputs.is_bounded
+        self._is_single = self._target is None or not self._target.is_pattern or of_one
         self._hashed = outputs.hashed or wants_sha256(outputs.post)
         self._open: RawArchive | _Counted | None = None
         self._url = ""
@@ -184,8 +202,8 @@ class ShardOutputs:
         self._complete(written, was_there=isinstance(archive, _Counted))
 
     def close(self) -> None:
-        """Completes the last shard. One output that is no pattern is written without samples too."""
-        if self._open is None and not self._shard and (self._target is None or not self._target.is_pattern):
+        """Completes the last shard. A single output is written without samples too."""
+        if self._open is None and not self._shard and self._is_single:
             self._begin()
         self.next_shard()
 
@@ -200,10 +218,14 @@ class ShardOutputs:
         return (most is None or archive.samples < most) and (largest is None or archive.size_with(sample.nbytes) <= largest)
 
     def _name(self) -> str:
-        return "" if self._target is None else self._target.name(self._shard, part=self._outputs.part, split=self._split)
+        of = self._outputs.of
+        if self._target is None:
+            return ""
+        number = self._shard if of is None or self._outputs.is_bounded else of.number
+        return self._target.name(number, part=self._outputs.part, split=self._split, name=None if of is None else of.name)
 
     def _begin(self) -> None:
-        if self._shard and (self._target is None or not self._target.is_pattern):
+        if self._shard and self._is_single:
             raise SpecError("several shards need a pattern with {shard}, as out-{shard:06d}.tar", url=self._outputs.target)
         self._url, self._last_keys = self._name(), ()
         self._shard += 1
@@ -217,12 +239,7 @@ class ShardOutputs:
     def _is_complete(self) -> bool:
         """Whether a run before this one has written it, and it is still there."""
         record = None if self._journal is None else self._journal.find(self._url)
-        if record is None:
-            return False
-        path = local_path(self._url)
-        if self._outputs.delete_after or path is None:
-            return True
-        return Path(path).is_file() and Path(path).stat().st_size == record["bytes"]
+        return record is not None and self._outputs.has(record)
 
     def _complete(self, written: Written, *, was_there: bool) -> None:
         record: dict[str, Any] = {"url": self._url, "samples": written.samples, "bytes": written.nbytes, "sha256": written.sha256}

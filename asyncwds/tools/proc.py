@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 
 from asyncwds import checks
 from asyncwds.errors import SampleError
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.becoming import Outcome, take_outcomes
+from asyncwds.tools.by_shard import is_by_shard, run_by_shard
 from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.outputs import Outputs
@@ -26,13 +28,17 @@ def proc_samples(
     jobs: int = 1,
     ordered: bool = True,
 ) -> Report:
-    """Writes what a command makes of the samples that are wanted: of each none, one or several. It works on `jobs` at a time.
+    """Writes what a command makes of the samples that are wanted: of each none, one or several. It works on `jobs` at a time, in
+    processes where each shard has outputs of its own: see `asyncwds.tools.by_shard`.
 
     With `ordered` samples come out in the order in which they went in.
     Raises SpecError, FetchError, TarError, and SampleError where the command fails, unless `inputs.on_error` passes that over.
     """
     checks.whole("jobs", jobs, 1)
     selection = selection or Selection()
+    if is_by_shard(inputs, outputs, selection, jobs):
+        tool = partial(proc_samples, command=command, ordered=ordered)
+        return run_by_shard(tool, inputs, outputs, selection, jobs=jobs, run=["proc", repr(command)])
     report = Report()
     runner = CommandRunner(command)
     run = describe_run("proc", inputs, selection, repr(command)) if outputs.resume else None

@@ -7,6 +7,7 @@ samples out + dropped, each with its reason. `status` is the exit status of a co
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,23 @@ class Report:
         if lost:
             raise LostSamplesError(f"{lost} of {self.samples_in} samples were neither written nor dropped for a reason")
         return self
+
+    def add(self, other: Report) -> None:
+        """What became of other samples."""
+        self.samples_in += other.samples_in
+        self.samples_out += other.samples_out
+        self.renumbered += other.renumbered
+        self.made += other.made
+        self.dropped.update(other.dropped)
+        self.left_out.update(other.left_out)
+        self.damaged += other.damaged
+        self.shards += other.shards
+        self.notes |= other.notes
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Report:
+        """Of what `as_dict` gives."""
+        return cls(**{**found, "dropped": Counter(found["dropped"]), "left_out": Counter(found["left_out"])})
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, and for others to see: urls are redacted."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -44,8 +44,8 @@ class Selection:
     """
 
     slice: str | None = None
-    keys: str | Iterable[str] | None = None
-    exclude_keys: str | Iterable[str] | None = None
+    keys: str | Iterable[str] | Keys | None = None
+    exclude_keys: str | Iterable[str] | Keys | None = None
     on: str = "key"
     where: str | None = None
     py: str | None = None
@@ -64,6 +64,12 @@ class Selection:
     def open(self, report: Report, access: Access | None = None) -> Chooser:
         """Raises SpecError for what makes no sense, and FetchError for a list of keys that cannot be read."""
         return Chooser(self, report, access)
+
+    def load(self, access: Access | None = None) -> Selection:
+        """With the lists of keys in memory, for several uses."""
+        keys = None if self.keys is None else load_keys(self.keys, access)
+        excluded = None if self.exclude_keys is None else load_keys(self.exclude_keys, access)
+        return replace(self, keys=keys, exclude_keys=excluded)
 
 
 class Chooser:

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from asyncwds.errors import SampleError, SpecError
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.tar.raw import RawSample
 from asyncwds.tar.raw_runs import RawRun, number_of
+from asyncwds.tools.by_shard import is_by_shard, require_one_job, run_by_shard
 from asyncwds.tools.copying import describe_run, select, select_runs, write_all
 from asyncwds.tools.expressions import parse
 from asyncwds.tools.external_sort import sort_raw
@@ -42,6 +44,7 @@ def split_shards(
     by_field: str | None = None,
     by_map: str | Mapping[str, str] | None = None,
     unmapped: str = "error",
+    jobs: int = 1,
 ) -> Report:
     """Copies the samples that are wanted, in order, to shards of `outputs.max_count` samples or `outputs.max_size` bytes.
 
@@ -50,13 +53,13 @@ def split_shards(
     ratio      groups and their shares, {"train": .98, "val": .02}: by a hash of `selection.seed` and the key, so that a sample
                stays in its group when others come. What is left of 1 is dropped
     by_field   an expression that gives the group of a sample, such as "json.split" or "cls"
-
     by_map     the group of each key, or a table of them, see `asyncwds.tools.splitting.shard_map`
     unmapped   what is done with samples that are not in the map: "error", "drop", or the group that they are in
+    jobs       shards that are worked on at once, in processes, where each has outputs of its own, see `asyncwds.tools.by_shard`
 
-    `number` and `balance` read the headers once more beforehand, to count. Groups need {split} in the pattern, and without
-    `outputs.max_count` and `outputs.max_size` no {shard}. For a map of more than 500 groups the samples are sorted by them,
-    as `sort` does. Raises SpecError, FetchError, TarError, SampleError; what was being written is dropped then.
+    `number` and `balance` read the headers once more beforehand, to count. Groups need {split} in the pattern. For a map of more
+    than 500 groups the samples are sorted by them, as `sort` does.
+    Raises SpecError, FetchError, TarError, SampleError; what was being written is dropped then.
     """
     selection = selection or Selection()
     ways = [way for way in (ratio, by_field, by_map) if way is not None]
@@ -65,6 +68,10 @@ def split_shards(
         outputs.target is None or Target(outputs.target).is_pattern or bool(ways),
         "split writes to a pattern with {shard}, as out-{shard:06d}.tar",
     )
+    if number is None and not balance and by_map is None and is_by_shard(inputs, outputs, selection, jobs, keeps=False):
+        tool = partial(split_shards, ratio=ratio, by_field=by_field)
+        return run_by_shard(tool, inputs, outputs, selection, jobs=jobs, run=["split", sorted((ratio or {}).items()), by_field])
+    require_one_job(outputs, jobs)
     if ways:
         checks.require(number is None and not balance, "groups have shards by max_count or max_size")
         if by_map is not None:

@@ -19,13 +19,13 @@ from asyncwds.storage.local.output import Output
 from asyncwds.storage.local.readiness import translate_os_error
 from asyncwds.writer.archivefile import open_output
 
-PLACES = ("shard", "part", "split")
+PLACES = ("shard", "part", "split", "name")
 
 
 @dataclass(frozen=True)
 class Target:
-    """`pattern` may have {shard}, the number of a shard, {part}, that of the job, and {split}, the name of a group of samples, each
-    with a format as `{shard:06d}`; or one `%06d`, for the number.
+    """`pattern` may have {shard}, the number of a shard, {part}, that of the job, {split}, the name of a group of samples, and
+    {name}, that of the shard which they come from, each with a format as `{shard:06d}`; or one `%06d`, for the number.
     """
 
     pattern: str
@@ -33,7 +33,7 @@ class Target:
     def __post_init__(self) -> None:
         if unknown := [place for place in self.places if place not in PLACES]:
             raise SpecError(f"there is no {{{unknown[0]}}} in patterns of shards, but {', '.join(PLACES)}", url=self.pattern)
-        self.name(0, part=0, split="x")
+        self.name(0, part=0, split="x", name="x")
 
     @property
     def places(self) -> list[str]:
@@ -49,9 +49,9 @@ class Target:
         """Whether there may be several shards."""
         return "shard" in self.places
 
-    def name(self, shard: int, *, part: int | None = None, split: str | None = None) -> str:
+    def name(self, shard: int, *, part: int | None = None, split: str | None = None, name: str | None = None) -> str:
         """The url of a shard."""
-        values: Mapping[str, object] = {"shard": shard, "part": part, "split": split}
+        values: Mapping[str, object] = {"shard": shard, "part": part, "split": split, "name": name}
         if missing := [place for place in self.places if values[place] is None]:
             raise SpecError(f"nothing says what {{{missing[0]}}} is", url=self.pattern)
         if "{" not in self.pattern and self.is_pattern:

@@ -13,6 +13,7 @@ from asyncwds.codecs.video import VIDEO_EXTENSIONS
 from asyncwds.errors import SampleError
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.becoming import Outcome, placed, take_outcomes
+from asyncwds.tools.by_shard import is_by_shard, run_by_shard
 from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.making import SampleMaker
@@ -43,11 +44,14 @@ def split_videos(
 ) -> Report:
     """Writes a sample for each clip: `mp4`, the fields that are copied, and `clip.json`: its video's key, begin and duration [s].
 
-    `jobs` videos are cut at a time. Raises SpecError, FetchError, TarError, and SampleError for what is no video, unless
-    `inputs.on_error` passes that over.
+    `jobs` videos are cut at a time, in processes where each shard has outputs of its own, see `asyncwds.tools.by_shard`.
+    Raises SpecError, FetchError, TarError, and SampleError for what is no video, unless `inputs.on_error` passes that over.
     """
     checks.whole("jobs", jobs, 1)
     selection = selection or Selection()
+    if is_by_shard(inputs, outputs, selection, jobs):
+        tool = partial(split_videos, split=split)
+        return run_by_shard(tool, inputs, outputs, selection, jobs=jobs, run=["video split", repr(split)])
     report = Report()
     run = describe_run("video split", inputs, selection, repr(split)) if outputs.resume else None
     with (

@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Literal, TypeVar
 
 from asyncwds.errors import WorkerDiedError
+from asyncwds.parallel.lifeline import end_with_parent
 from asyncwds.runtime.blocking import BlockingPool, wait_until_done
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ def call_each(
 def _executor(workers: Workers, jobs: int) -> BlockingPool | ProcessPoolExecutor:
     if workers == "process":
         # Forked ones would share the connections and threads of this process.
-        return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+        return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), end_with_parent)
     return BlockingPool("tool", jobs)
 
 
