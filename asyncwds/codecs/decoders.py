@@ -123,7 +123,7 @@ class Decoder:
 
     Each field goes through `pre` (default: gzfilter), `decoders` (extension → function of the bytes), the handlers (a
     string is short for `imagehandler`) and `post` (default: basichandlers). A field that none of them takes is unpacked
-    if it ends with `.zst`, `.xz` or `.bz2` and goes through all again, else it stays bytes. Unpacked fields have at most
+    if it ends with `.zst`, `.xz`, `.bz2` or `.lz4` and goes through all again, else it stays bytes. Unpacked fields have at most
     `max_unpacked` [bytes], `npz` and files of torch too; `pre` replaces all unpacking by suffix.
 
     Pickles hold plain data, arrays and tensors; `pickle` has the classes of other objects that they may hold, or is "any" for

@@ -195,11 +195,16 @@ def _zstd(data: bytes) -> bytes:
     return bytes(require_extra("zstandard", "zstd").ZstdCompressor().compress(data))
 
 
+def _lz4(data: bytes) -> bytes:
+    return bytes(require_extra("lz4.frame", "lz4").compress(data, content_checksum=True))
+
+
 # Suffix → magic number, compression. Without the time in gzip's header, so that the same value gives the same bytes.
 _COMPRESSIONS: dict[str, tuple[bytes, Callable[[Any], bytes]]] = {
     "gz": (b"\x1f\x8b", partial(gzip.compress, mtime=0)),
     "bz2": (b"BZh", _bz2),
     "xz": (b"\xfd7zXZ\0", _xz),
+    "lz4": (b"\x04\x22\x4d\x18", _lz4),
     "zst": (b"\x28\xb5\x2f\xfd", _zstd),
 }
 

@@ -1,4 +1,4 @@
-"""Compressed shards: gzip, zstd, xz and bz2, recognised by their first bytes, whatever the name says."""
+"""Compressed shards: gzip, zstd, xz, bz2 and lz4, recognised by their first bytes, whatever the name says."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def detect(head: bytes) -> str | None:
         return "zstd"
     if head.startswith(b"\xfd7zXZ\0"):
         return "xz"
+    if head.startswith(b"\x04\x22\x4d\x18"):
+        return "lz4"
     if head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"):  # a block, or the end of no blocks
         return "bz2"
     return None
@@ -63,7 +65,7 @@ class Decompressor:
         """The bytes that the chunk gives; if it is compressed in pieces of at most 1 MiB, each made when it is asked for.
 
         To be used up before the next call. Raises TarHeaderError where a stream is corrupt (what the last 64 KiB of input
-        had given by then may be lost), SpecError if it is zstd and there is no library for it.
+        had given by then may be lost), SpecError if it is zstd or lz4 and there is no library for it.
         """
         if self._stream is None and not self._plain:
             chunk = self._begin(chunk)

@@ -1,4 +1,4 @@
-"""Compressed fields: the suffixes `.gz`, `.zst`, `.xz` and `.bz2`."""
+"""Compressed fields: the suffixes `.gz`, `.zst`, `.xz`, `.bz2` and `.lz4`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def unpack_field(kind: str, data: bytes, max_bytes: int = MAX_UNPACKED) -> bytes
     """The content of `data`: all its streams of that kind, as the command-line tools take them; zeros between are padding.
 
     In memory there is one copy of it, and no more than `max_bytes` [bytes] and a piece. Raises ValueError where it is more, or
-    corrupt, EOFError where it is cut, SpecError where zstd needs a library that is not installed.
+    corrupt, EOFError where it is cut, SpecError where zstd or lz4 needs a library that is not installed.
     """
     content = BytesIO()  # the bytes that it has are those that `getvalue` returns
     position = 0

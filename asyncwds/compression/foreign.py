@@ -9,7 +9,6 @@ _COMPRESSED = (
     (b"\x1f\x9d", "compress (.Z)", "gzip -dc"),
     (b"\x1f\x1e", "pack (.z)", "gzip -dc"),
     (b"\x1f\xa0", "LZH", "gzip -dc"),
-    (b"\x04\x22\x4d\x18", "lz4", "lz4 -dc"),
     (b"\x02\x21\x4c\x18", "lz4 (legacy frames)", "lz4 -dc"),
     (b"LZIP", "lzip", "lzip -dc"),
     (b"\x89LZO\0\r\n\x1a\n", "lzop", "lzop -dc"),
@@ -60,7 +59,7 @@ def foreign(head: bytes) -> str | None:
 def _not_read(kind: str, command: str) -> str:
     return (
         f"compressed with {kind}, which is not read: read it through a command, 'pipe:{command} FILE', "
-        "or compress it anew with gzip, zstd, xz or bzip2"
+        "or compress it anew with gzip, zstd, xz, bzip2 or lz4"
     )
 
 

@@ -1,4 +1,4 @@
-"""The kinds of compression that are read and written, in one table: gzip, zstd, xz and bz2.
+"""The kinds of compression that are read and written, in one table: gzip, zstd, xz, bz2 and lz4.
 
 Streams are decompressed with a bound on what comes out at a time. The modules are imported on first use: builds of Python may
 lack them, and most data are not compressed.
@@ -95,6 +95,39 @@ class _Zstandard:
         return b"".join([*made, last[:cut]])
 
 
+class _Lz4:
+    """`lz4` has None in place of no bytes."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._stream.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data or b""
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return bytes(self._stream.decompress(data, max_length))
+
+
+class _Lz4Compressor:
+    """With a checksum of the content, as the command has it."""
+
+    def __init__(self, frame: Any) -> None:
+        self._compressor = frame.LZ4FrameCompressor(content_checksum=True)
+        self._header = self._compressor.begin()
+
+    def compress(self, data: bytes, /) -> bytes:
+        header, self._header = self._header, b""
+        return bytes(header + self._compressor.compress(data))
+
+    def flush(self) -> bytes:
+        return bytes(self._header + self._compressor.flush())
+
+
 def _read_xz() -> tuple[Stream, type[Exception]]:
     import lzma  # noqa: PLC0415 - see above
 
@@ -115,6 +148,10 @@ def _read_zstd() -> tuple[Stream, type[Exception]]:
             return zstd.ZstdDecompressor(), zstd.ZstdError
     zstandard = require_extra("zstandard", "zstd")
     return _Zstandard(zstandard.ZstdDecompressor().decompressobj(write_size=_ZSTD_OUTPUT)), zstandard.ZstdError
+
+
+def _read_lz4() -> tuple[Stream, type[Exception]]:
+    return _Lz4(require_extra("lz4.frame", "lz4").LZ4FrameDecompressor()), RuntimeError
 
 
 def _write_gzip() -> Compressor:
@@ -145,6 +182,10 @@ def _write_zstd() -> Compressor:
     return made
 
 
+def _write_lz4() -> Compressor:
+    return _Lz4Compressor(require_extra("lz4.frame", "lz4"))
+
+
 class Kind(NamedTuple):
     """One kind of compression.
 
@@ -163,6 +204,7 @@ KINDS = {
     "zstd": Kind("zst", _read_zstd, _write_zstd),
     "xz": Kind("xz", _read_xz, _write_xz),
     "bz2": Kind("bz2", _read_bz2, _write_bz2),
+    "lz4": Kind("lz4", _read_lz4, _write_lz4),
 }
 SUFFIXES = {kind.suffix: name for name, kind in KINDS.items()}
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from asyncwds.errors import SpecError
 
-_SHARD = re.compile(r"[^./].*\.(?:tar(?:\.(?:gz|bz2|xz|zst|zstd))?|tgz|tbz2?|txz|tzst)", re.IGNORECASE | re.DOTALL)
+_SHARD = re.compile(r"[^./].*\.(?:tar(?:\.(?:gz|bz2|xz|zst|zstd|lz4))?|tgz|tbz2?|txz|tzst|tlz4)", re.IGNORECASE | re.DOTALL)
 
 
 def is_shard_name(name: str) -> bool:

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 from asyncwds.errors import SpecError
 
-Compress = Literal["gz", "bz2", "xz", "zst"]
+Compress = Literal["gz", "bz2", "xz", "zst", "lz4"]
 Format = Literal["ustar", "gnu", "pax"]
 _FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
-_SUFFIXES = {None: "", "gz": ".gz", "bz2": ".bz2", "xz": ".xz", "zst": ".zst"}
+_SUFFIXES = {None: "", "gz": ".gz", "bz2": ".bz2", "xz": ".xz", "zst": ".zst", "lz4": ".lz4"}
 
 
 def make_samples(
@@ -53,7 +53,7 @@ def make_shard(samples: Iterable[Mapping[str, Any]], *, compress: Compress | Non
     """A tar archive of samples, as bytes; the same samples always give the same bytes.
 
     A sample has `__key__` and fields of bytes or str (written as UTF-8); other names that begin with `__` are left out.
-    Raises SpecError for other values. "zst" needs the extra `zstd` before Python 3.14.
+    Raises SpecError for other values. "zst" needs the extra `zstd` before Python 3.14, "lz4" the extra `lz4`.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=_FORMATS[format]) as archive:
@@ -86,6 +86,8 @@ def _compressed(data: bytes, how: Compress | None) -> bytes:
             return lzma.compress(data)
         case "zst":
             return _zstd(data)
+        case "lz4":
+            return bytes(importlib.import_module("lz4.frame").compress(data))  # an extra
 
 
 def _zstd(data: bytes) -> bytes:

@@ -20,7 +20,7 @@ class TarWriter:
 
     fileobj       a path, a URL (of a bucket, http, https, pipe:, - for standard output), or a binary file, which stays open
     user, group, mode   of all members
-    compress      True or "gz", "bz2", "xz", "zst"; None goes by the end of the name, False never compresses
+    compress      True or "gz", "bz2", "xz", "zst", "lz4"; None goes by the end of the name, False never compresses
     encoder       True encodes each field by its extension, False and None expect bytes; or a dict of encoders by extension, or a
                   callable sample → sample
     keep_meta     also write fields that begin with an underscore, as text or JSON (`__key__` and others that readers give never)

@@ -34,7 +34,7 @@ from asyncwds import Decoder
 from asyncwds import turbojpeg
 from asyncwds.errors import DecodeError
 
-for name in ("torch", "simplejpeg", "zstandard"):
+for name in ("torch", "simplejpeg", "zstandard", "lz4"):
     if importlib.util.find_spec(name):
         __import__(name)
 
@@ -88,6 +88,12 @@ def zst(data: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(data)
 
 
+def lz4(data: bytes) -> bytes:
+    from lz4 import frame
+
+    return frame.compress(data)
+
+
 def many(pack: Callable[[bytes], bytes]) -> Callable[[int], bytes]:
     """One stream after the other, since making a long one takes long."""
     return lambda size: pack(bytes(8 * MiB)) * (size // (8 * MiB))
@@ -121,11 +127,13 @@ BOMBS: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "bz2": ("x.bz2", many(bz2.compress)),
     "xz": ("x.xz", many(lzma.compress)),
     "zst": ("x.zst", lambda size: zst(bytes(size))),
+    "lz4": ("x.lz4", lambda size: lz4(bytes(size))),
     "npz": ("npz", npz),
     "pth": ("pth", pth),
 }
 MARKS: dict[str, list[pytest.MarkDecorator]] = {
     "zst": [pytest.mark.needs("zstandard")],
+    "lz4": [pytest.mark.needs("lz4")],
     "pth": [pytest.mark.needs("torch")],
 }
 EACH = pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in BOMBS])

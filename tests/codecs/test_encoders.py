@@ -99,7 +99,11 @@ def test_what_the_decoder_turns_back(field: str, value: Any) -> None:
         assert np.array_equal(decoded, value)
 
 
-@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", pytest.param("zst", marks=pytest.mark.needs("zstandard"))])
+ZST = pytest.param("zst", marks=pytest.mark.needs("zstandard"))
+LZ4 = pytest.param("lz4", marks=pytest.mark.needs("lz4"))
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", ZST, LZ4])
 @pytest.mark.parametrize(
     ("field", "value", "plain"), [("json", {"a": 1}, b'{"a": 1}'), ("x", b"raw", b"raw"), ("x", "é", "é".encode())]
 )
@@ -109,6 +113,10 @@ def test_compressed_fields(suffix: str, field: str, value: Any, plain: bytes) ->
         import zstandard
 
         unpack["zst"] = lambda data: zstandard.ZstdDecompressor().decompress(data)
+    if suffix == "lz4":
+        from lz4 import frame
+
+        unpack["lz4"] = frame.decompress
     encoded = encode(f"{field}.{suffix}", value)
     assert unpack[suffix](encoded) == plain
     # A sample that was read without decoding is written as it was.
@@ -320,10 +328,15 @@ def test_metadata_is_left_alone() -> None:
 def test_without_a_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    for module, field, extra in [("cbor2", "cbor", "cbor"), ("msgpack", "mp", "msgpack"), ("zstandard", "x.zst", "zstd")]:
+    for module, field, extra in [
+        ("cbor2", "cbor", "cbor"),
+        ("msgpack", "mp", "msgpack"),
+        ("zstandard", "x.zst", "zstd"),
+        ("lz4.frame", "x.lz4", "lz4"),
+    ]:
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(SpecError, match=rf"asyncwds\[{extra}\]"):
-            encode(field, "x" if field == "x.zst" else 1)
+            encode(field, "x" if field.startswith("x.") else 1)
 
 
 def test_specs() -> None:

@@ -22,8 +22,14 @@ def zstd(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(write_checksum=True).compress(data)  # as the zstd command does
 
 
+def lz4(data: bytes) -> bytes:
+    from lz4 import frame
+
+    return frame.compress(data, content_checksum=True)  # as the lz4 command does
+
+
 def every_kind() -> pytest.MarkDecorator:
-    marks = {"zstd": [pytest.mark.needs("zstandard")]}
+    marks = {"zstd": [pytest.mark.needs("zstandard")], "lz4": [pytest.mark.needs("lz4")]}
     return pytest.mark.parametrize("kind", [pytest.param(kind, marks=marks.get(kind, [])) for kind in COMPRESS])
 
 
@@ -32,6 +38,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "zstd": zstd,
     "xz": lzma.compress,
     "bz2": bz2.compress,
+    "lz4": lz4,
 }
 
 
@@ -153,10 +160,13 @@ SKIPPED = b"\x53\x2a\x4d\x18\x05\0\0\0abcde"
 
 
 @pytest.mark.parametrize("step", [1, None])
+@pytest.mark.needs("lz4")
 def test_lz4_behind_a_frame_to_be_skipped_is_no_zstd(step):
     for frames in (SKIPPED, SKIPPED * 2, b"\x50\x2a\x4d\x18" + (200_000).to_bytes(4, "little") + bytes(200_000)):
-        with pytest.raises(TarHeaderError, match="compressed with lz4, which is not read"):
-            read(frames + b"\x04\x22\x4d\x18\x64\x40\xa7" + bytes(40), step and step * 100)
+        pieces, stream = read(frames + lz4(SHARD), step and step * 100)
+        assert (b"".join(pieces), stream.kind) == (SHARD, "lz4")
+    with pytest.raises(TarHeaderError, match="compressed with lz4 .legacy frames., which is not read"):
+        read(SKIPPED + b"\x02\x21\x4c\x18\x10\0\0\0" + bytes(40), step)
     with pytest.raises(TruncatedTarError):
         read(SKIPPED[:-1], step)
 
@@ -171,6 +181,12 @@ def test_xz_that_needs_too_much_memory_says_so():
     huge[end - 4 : end] = zlib.crc32(bytes(huge[12 : end - 4])).to_bytes(4, "little")
     with pytest.raises(TarHeaderError, match="xz stream needs more memory than is allowed"):
         read(bytes(huge))
+
+
+def test_without_a_library_lz4_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lz4.frame", None)
+    with pytest.raises(SpecError, match=r"asyncwds\[lz4\]"):
+        list(Decompressor("x").feed(b"\x04\x22\x4d\x18\x64\x40\xa7" + bytes(40)))
 
 
 def test_without_a_library_zstd_names_the_extra(monkeypatch):

@@ -41,7 +41,10 @@ ALL = [str(number) for number in range(SAMPLES)]
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        *[(name, True) for name in ("a.tar", "a.TAR", "a.tar.gz", "a.b.tar.zst", "a.tgz", "a.tbz2", "a.txz", "a b\n.tar")],
+        *[
+            (name, True)
+            for name in ("a.tar", "a.TAR", "a.tar.gz", "a.b.tar.zst", "a.tgz", "a.tbz2", "a.txz", "a.tlz4", "a b\n.tar")
+        ],
         *[(name, False) for name in (".tar", ".a.tar", "tar", "a.tar.json", "a.tar.idx", "a.gz", "a.tar._done_")],
     ],
 )

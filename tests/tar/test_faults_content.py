@@ -237,7 +237,11 @@ def test_fault_25_keys_that_are_not_adjacent_dots_and_capitals(parse, entry):
     ]
 
 
-@pytest.mark.parametrize("compress", ["gz", "xz", "bz2", pytest.param("zst", marks=pytest.mark.needs("zstandard"))])
+ZST = pytest.param("zst", marks=pytest.mark.needs("zstandard"))
+LZ4 = pytest.param("lz4", marks=pytest.mark.needs("lz4"))
+
+
+@pytest.mark.parametrize("compress", ["gz", "xz", "bz2", ZST, LZ4])
 def test_fault_28_compressed_and_concatenated_archives(compress):
     plain = [make_shard(make_samples(5, size=900, prefix=prefix)) for prefix in "ab"]
     packed = b"".join(make_shard(make_samples(5, size=900, prefix=prefix), compress=compress) for prefix in "ab")

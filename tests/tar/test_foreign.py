@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import lzma
-import shutil
-import subprocess
 import zipfile
 import zlib
 
@@ -30,7 +28,6 @@ def zipped(files: dict[str, bytes]) -> bytes:
 COMPRESSED = {
     "compress (.Z)": (b"\x1f\x9d\x90" + b"a\2" * 300, "gzip -dc"),
     "pack (.z)": (b"\x1f\x1e\0\0\2\1", "gzip -dc"),
-    "lz4": (b"\x04\x22\x4d\x18\x64\x40\xa7" + b"data" * 200, "lz4 -dc"),
     "lz4 (legacy frames)": (b"\x02\x21\x4c\x18\x10\0\0\0" + b"data" * 4, "lz4 -dc"),
     "lzip": (b"LZIP\1\x0c" + b"data" * 300, "lzip -dc"),
     "lzop": (b"\x89LZO\0\r\n\x1a\n\x10\x40" + b"data" * 200, "lzop -dc"),
@@ -59,18 +56,6 @@ def test_lzma_files_have_no_magic_and_are_told_by_their_settings(preset, literal
     data = lzma.compress(SHARD, format=lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, "preset": preset, **literal}])
     assert "compressed with lzma," in (foreign(data[:13]) or "")
     assert foreign(data[:12]) is None
-
-
-@pytest.mark.parametrize("options", [[], ["-l"], ["-9", "--content-size"]])
-def test_what_the_command_lz4_writes(parse, tmp_path, options):
-    command = shutil.which("lz4")
-    written = b"\x04\x22\x4d\x18\x64\x40\xa7" + bytes(300)
-    if command is not None:
-        (tmp_path / "a.tar").write_bytes(SHARD)
-        subprocess.run([command, "-q", *options, "a.tar", "a.tar.lz4"], check=True, cwd=tmp_path)
-        written = (tmp_path / "a.tar.lz4").read_bytes()
-    _, error = parse(written)
-    assert "compressed with lz4" in str(error)
 
 
 OTHERS = [

@@ -17,6 +17,7 @@ from asyncwds.testing import leaks, make_shard
 from asyncwds.writer import Options
 
 ZST = pytest.param("zst", marks=pytest.mark.needs("zstandard"))
+LZ4 = pytest.param("lz4", marks=pytest.mark.needs("lz4"))
 SAMPLE = {"__key__": "a", "bin": b"\0" * 600, "cls": 3, "txt": "hé"}
 
 
@@ -92,7 +93,7 @@ def test_arguments_that_make_no_sense(tmp_path: Path, names: Any, options: dict[
         wds.TarWriter(tmp_path / "a.tar", nonsense=1)  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", ZST])
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", ZST, LZ4])
 @pytest.mark.parametrize("how", ["argument", "name"])
 def test_compressed(tmp_path: Path, samples: Any, read: Any, kind: str, how: str) -> None:
     path = tmp_path / f"a.tar.{kind}" if how == "name" else tmp_path / "a.tar"

@@ -18,7 +18,7 @@ SUM_BYTES = MiB
 """How much of a file has one checksum."""
 
 _DIGITS = 8  # of a CRC-32
-_KINDS = {"gzip": "gzip", "bz2": "bzip2", "xz": "XZ", "zstd": "Zstandard"}  # as `file` calls them
+_KINDS = {"gzip": "gzip", "bz2": "bzip2", "xz": "XZ", "zstd": "Zstandard", "lz4": "LZ4"}  # as `file` calls them
 
 
 def magic_filetype(fname: str) -> str:

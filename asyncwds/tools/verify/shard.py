@@ -40,7 +40,7 @@ MOST = 20  # findings of a rule in a shard that are kept; the others are counted
 _TEMPLATE = 2  # names that each sample has before its fields: `__key__` and `__url__`
 _ENTRIES = {headers.GNU_SPARSE: "W32", ord("5"): "W31"} | dict.fromkeys(b"12346", "W30") | dict.fromkeys(headers.EXTENSIONS, "W33")
 _SAID = {"W30": "a link, device or pipe", "W31": "a folder", "W32": "a sparse member", "W33": "headers before a member's own"}
-_SHORT = {"tgz": "gzip", "tbz": "bz2", "tbz2": "bz2", "txz": "xz", "tzst": "zstd"}
+_SHORT = {"tgz": "gzip", "tbz": "bz2", "tbz2": "bz2", "txz": "xz", "tzst": "zstd", "tlz4": "lz4"}
 
 
 @dataclass
