@@ -15,6 +15,7 @@ from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.dataset_index import load_given_index, make_access, open_reader, with_counts, with_kept_indexes
 from asyncwds.pipeline.dataset_shards import (
     SPOOL_MODES,
+    Shards,
     find_shards,
     find_spool_folder,
     make_shard_list,
@@ -143,37 +144,21 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         ledger: str | PathLike[str] | Ledger | None = None,
         skip: Skip = None,
     ) -> None:
-        checks.one_of("mode", mode, (None, "resampled", *SPOOL_MODES))
-        checks.flag("resampled", resampled)
+        args = _arguments(urls, mode, resampled, shardshuffle, cache_dir, cache_size)
         checks.instance("cache", cache, Cache, optional=True)
         checks.function("url_to_name", url_to_name, optional=True, takes=1)
-        checks.path("cache_dir", cache_dir or None, optional=True)
-        checks.real("cache_size", cache_size)
-        resampled = resampled or mode == "resampled"
-        args = SimpleNamespace(
-            urls=urls,
-            mode="resampled" if resampled else mode,
-            cache_dir=cache_dir,
-            cache_size=cache_size,
-            shardshuffle=shardshuffle,
-        )
+        resampled = args.mode == "resampled"
         self.update_cache_info(args)
         self._describe(Description((), dataset_seed(seed, SEED if split == "samples" else None), passes=_passes(repeat)))
         access = as_access(http, retry, storage)
         lookup = take_as_they_are if fetcher is not None else partial(look_up, access=access)
-        own_list, folder = type(self).create_url_iterator is not WebDataset.create_url_iterator, find_spool_folder(urls, args.mode)
-        listed = own_list or folder is not None
-        if own_list:
-            self.create_url_iterator(args)
-        elif folder is not None:
-            self.append(make_spool_list(folder, args.mode))
-        found, draw = (Listing(UrlList(), {}), None) if listed else find_shards(urls, resampled, lookup)
+        shards = self._find_shards(args, resampled, lookup)
         source = Source(
-            urls=found.urls,
-            records=found.records,
+            urls=shards.listing.urls,
+            records=shards.listing.records,
             seed=self.seed,
             shardshuffle=0 if resampled else SHARDSHUFFLE if shardshuffle is True else _shardshuffle(shardshuffle),
-            draw=draw,
+            draw=shards.draw,
             nodesplitter=None if resampled and splits_by_itself(nodesplitter) else nodesplitter,
             workersplitter=None if resampled and splits_by_itself(workersplitter) else workersplitter or None,
             select_files=select_files,
@@ -188,23 +173,38 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
             fetcher=fetcher,
             verify=verify,
         )
+        source = self._with_index(source, index, keep_index, by_stage=shards.by_stage)
+        require_split(split, uneven, source, listed=shards.by_stage)
+        if split == "samples":
+            source, self._index = with_sample_split(source, uneven, self._index)
+        for stage in make_sharing_stages(source) if shards.shared_by_stages else ():
+            self.append(stage)
+        self.append(TarSamples(source) if shards.by_stage else source)
+        self.with_ledger(ledger).with_skip(skip)
+
+    def _find_shards(self, args: SimpleNamespace, resampled: bool, lookup: Callable[[Any], Listing]) -> Shards:
+        """Those of the dataset; a stage that gives them one by one is appended."""
+        folder = find_spool_folder(args.urls, args.mode)
+        if type(self).create_url_iterator is not WebDataset.create_url_iterator:
+            self.create_url_iterator(args)
+        elif folder is not None:
+            self.append(make_spool_list(folder, args.mode))
+        else:
+            return find_shards(args.urls, resampled, lookup)
+        # What is claimed of a folder is no other process's.
+        return Shards(Listing(UrlList(), {}), by_stage=True, shared_by_stages=folder is None)
+
+    def _with_index(self, source: Source, index: Any, keep_index: bool, *, by_stage: bool) -> Source:
+        """The source with what an index says of its shards; with `keep_index` it leaves indexes."""
         checks.flag("keep_index", keep_index)
         if keep_index:
             source = with_kept_indexes(source)
         self._index = None
-        if index is not None:
-            checks.require(not listed, "an index is for a list of shards, and not for a folder in which they come and go")
-            self._index = load_given_index(index, source.urls, access)
-            source = with_counts(source, self._index)
-        require_split(split, uneven, source, listed=listed)
-        if split == "samples":
-            source, self._index = with_sample_split(source, uneven, self._index)
-        for stage in (
-            make_sharing_stages(source) if own_list and folder is None else ()
-        ):  # what is claimed of a folder is no other process's
-            self.append(stage)
-        self.append(TarSamples(source) if listed else source)
-        self.with_ledger(ledger).with_skip(skip)
+        if index is None:
+            return source
+        checks.require(not by_stage, "an index is for a list of shards, and not for a folder in which they come and go")
+        self._index = load_given_index(index, source.urls, source.access)
+        return with_counts(source, self._index)
 
     _index: Index | None
     _reader: tuple[Any, tuple[int, int], SampleReader] | None = None  # with what it is for
@@ -308,6 +308,23 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
     def create_url_iterator(self, args: SimpleNamespace) -> None:
         """Appends what gives the shards. Where a subclass does that, splitters and the shuffle of shards come behind it."""
         self.append(make_shard_list(args.urls, args.mode))
+
+
+def _arguments(  # noqa: PLR0917 - WebDataset's
+    urls: Urls,
+    mode: str | None,
+    resampled: bool,
+    shardshuffle: int | bool | None,
+    cache_dir: str | PathLike[str] | None,
+    cache_size: float,
+) -> SimpleNamespace:
+    """What the steps of the constructor get. Raises SpecError for what makes no sense."""
+    checks.one_of("mode", mode, (None, "resampled", *SPOOL_MODES))
+    checks.flag("resampled", resampled)
+    checks.path("cache_dir", cache_dir or None, optional=True)
+    checks.real("cache_size", cache_size)
+    mode = "resampled" if resampled else mode
+    return SimpleNamespace(urls=urls, mode=mode, cache_dir=cache_dir, cache_size=cache_size, shardshuffle=shardshuffle)
 
 
 def _passes(repeat: bool | int) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from os import PathLike
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from asyncwds.engine.source import Source
 from asyncwds.pipeline.shardlists import ResampledShards, SimpleShardList
@@ -26,12 +26,21 @@ def take_as_they_are(urls: Any) -> Listing:
     return Listing(expand(urls), {})
 
 
-def find_shards(urls: Any, resampled: bool, look_up: Callable[[Any], Listing]) -> tuple[Listing, Draw | None]:
-    """All urls, and how an epoch draws from them, if it does not read them all."""
+class Shards(NamedTuple):
+    """Those of a dataset: all urls, and how an epoch draws from them if it does not read them all; or a stage gives them."""
+
+    listing: Listing
+    draw: Draw | None = None
+    by_stage: bool = False
+    shared_by_stages: bool = False
+    """Ranks and workers share out what that stage gives, by stages behind it."""
+
+
+def find_shards(urls: Any, resampled: bool, look_up: Callable[[Any], Listing]) -> Shards:
     if is_spec(urls):
         sources = sources_of(urls)
-        return Listing(all_urls(sources), {}), sampled(sources)
-    return look_up(urls), Resampled() if resampled else None
+        return Shards(Listing(all_urls(sources), {}), sampled(sources))
+    return Shards(look_up(urls), Resampled() if resampled else None)
 
 
 def find_spool_folder(urls: Any, mode: str | None) -> str | None:
