@@ -93,3 +93,18 @@ def test_options_that_make_no_sense(left, other, options):
     table.write_text('{"key": "000", "a": "1"}\n')
     with pytest.raises(SpecError):
         run(left, OtherSide(urls=[str(table)], **other), **options)
+
+
+def test_an_output_for_each_shard_and_one_table_for_all(left, tmp_path):
+    (tmp_path / "b.tar").write_bytes(make_shard([{"__key__": f"{n:03}", "cls": b"1"} for n in range(20, 30)]))
+    (tmp_path / "table.csv").write_text("key,word\n" + "".join(f"{n:03},w{n}\n" for n in shuffled(range(10, 40))))
+    other = OtherSide(urls=[str(tmp_path / "table.csv")])
+    inputs, outputs = Inputs(urls=[str(left), str(tmp_path / "b.tar")]), Outputs(target=f"{tmp_path}/{{shard}}.tar", resume=True)
+    report = join_shards(inputs, other, outputs)
+    assert [shard["samples"] for shard in report.shards] == [10, 10]
+    assert dict(report.left_out) == {"of the other side, which no sample asked for": 10}
+    (tmp_path / "1.tar").unlink()
+    resumed = join_shards(inputs, other, outputs)
+    assert (resumed.samples_in, resumed.samples_out, resumed.shards) == (30, 20, report.shards)
+    assert "earlier run" in resumed.notes["of the other side"]
+    assert next(iter(wds.WebDataset(f"{tmp_path}/1.tar", shardshuffle=False)))["word.txt"] == b"w20"
