@@ -28,7 +28,8 @@ from asyncwds.settings.prefetch import Prefetch, as_prefetch
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.schemes import as_access
 from asyncwds.tar.grouping import is_meta
-from asyncwds.tar.parser import Member, TarParser
+from asyncwds.tar.members import Member
+from asyncwds.tar.parser import TarParser
 
 PIECE = MiB  # [bytes] read from a stream at a time
 META = r"__[^/]*__($|/)"  # names that WebDataset reserves

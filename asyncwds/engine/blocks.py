@@ -10,8 +10,8 @@ from asyncwds.engine.parts import ShardRun
 from asyncwds.errors import WdsError
 from asyncwds.settings.prefetch import MAX_HEADER_BYTES
 from asyncwds.storage.base import Chunk
-from asyncwds.tar.context import Member, NoteEntry
 from asyncwds.tar.grouping import size_of
+from asyncwds.tar.members import Member, NoteEntry
 
 
 class Block(NamedTuple):

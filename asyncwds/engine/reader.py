@@ -12,8 +12,8 @@ from asyncwds.runtime.units import KiB
 from asyncwds.samples import Sample
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk
-from asyncwds.tar.context import Member
 from asyncwds.tar.grouping import Grouper, size_of
+from asyncwds.tar.members import Member
 from asyncwds.tar.parser import TarParser
 from asyncwds.tar.scanner import find_scanner
 

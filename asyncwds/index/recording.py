@@ -8,9 +8,9 @@ from operator import itemgetter
 
 from asyncwds.index.columns import Field, Row
 from asyncwds.samples import Sample
-from asyncwds.tar.context import Extent
 from asyncwds.tar.grouping import base_plus_ext, is_meta
 from asyncwds.tar.headers import BLOCK
+from asyncwds.tar.members import Extent
 
 ReadSample = tuple[str, int, int, tuple[tuple[str, int], ...]]
 """Key, ordinal, offset [bytes], and name and size [bytes] of each field."""

@@ -3,12 +3,12 @@
 from .building import RECORD as RECORD
 from .building import Headers as Headers
 from .building import ending as ending
-from .context import Refused as Refused
 from .grouping import Grouper as Grouper
 from .grouping import base_plus_ext as base_plus_ext
 from .grouping import is_meta as is_meta
 from .grouping import size_of as size_of
-from .parser import Member as Member
+from .members import Member as Member
+from .members import Refused as Refused
 from .parser import TarParser as TarParser
 from .raw import RawMember as RawMember
 from .raw import RawSample as RawSample

@@ -11,51 +11,13 @@ Where formats and readers differ:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from asyncwds.compression.foreign import foreign
 from asyncwds.errors import TarHeaderError, TrailingBytesError
 from asyncwds.tar import headers
 from asyncwds.tar.headers import SumCache
+from asyncwds.tar.members import Member, NoteEntry
 from asyncwds.tar.sparse import Sparse, add_block, expand_sparse, from_header, from_records
-
-Member = tuple[str, Any, int]
-"""Name, payload as bytes (its `Extent`, where only headers are read), offset [bytes] of the first header (which may be an
-extended one)."""
-
-
-class Extent(int):
-    """Size [bytes] of a member that was passed over; its payload is [start, stop) [bytes] of the archive, without its holes.
-
-    `inherits`: headers long before its own bear on its meaning.
-    """
-
-    start: int
-    stop: int
-    name: str
-    inherits = False
-
-    @classmethod
-    def of(cls, size: int, start: int, stop: int, name: str) -> Extent:
-        extent = cls(size)
-        extent.start, extent.stop, extent.name = start, stop, name
-        return extent
-
-
-TakeRun = Callable[[bytes | memoryview, int, int, int, list[Member]], tuple[int, bool]]
-"""Called with a chunk, where in it headers of a member begin, where members have to end, the chunk's offset [bytes] in the archive,
-and the members before it. Returns where it stopped, and whether that was behind some and at one that it leaves to the parser."""
-
-NoteEntry = Callable[[int, str, int], object]
-"""Called with typeflag, name and offset [bytes] of a header that is not that of a plain file: extensions (their names are ""),
-links, directories, devices, sparse files (`GNU_SPARSE`, whatever their form)."""
-
-
-class Refused(str):
-    """Stands for the name of a member of which `select` or `rename` raised `error`. Whoever takes the members deals with it."""
-
-    __slots__ = ("error",)
-    error: Exception
 
 
 class Context:

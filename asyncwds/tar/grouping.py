@@ -7,7 +7,7 @@ from typing import Any
 
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError
 from asyncwds.samples import Sample
-from asyncwds.tar.context import Member, Refused, TakeRun
+from asyncwds.tar.members import Member, Refused, TakeRun
 from asyncwds.tar.scanner import Scanner
 
 Keys = Callable[[str], tuple[str, str] | tuple[None, None]]

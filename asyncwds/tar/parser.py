@@ -12,16 +12,13 @@ from collections.abc import Callable
 from typing import Any
 from zlib import adler32
 
-from asyncwds import checks
 from asyncwds.compression.foreign import foreign
-from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError, WdsError
+from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError
 from asyncwds.settings.prefetch import MAX_HEADER_BYTES
 from asyncwds.tar import headers
-from asyncwds.tar.context import Context, Extent, Member, NoteEntry, Refused, TakeRun
+from asyncwds.tar.context import Context
 from asyncwds.tar.headers import BLOCK, SIZE
-from asyncwds.tar.payload import OpenPayload
-
-__all__ = ["Member", "TarParser"]
+from asyncwds.tar.members import Extent, Member, NoteEntry, OpenPayload, TakeRun, chooser
 
 _split = struct.Struct("148s8s356s").unpack_from  # what precedes the checksum, the checksum, all from the typeflag on
 
@@ -69,7 +66,7 @@ class TarParser:
         """The name of the member that the archive ended in, or that cannot be taken."""
         self._url = url
         self._total = total
-        self._choose = _chooser(select, rename)
+        self._choose = chooser(select, rename)
         limits = {"max_member_bytes": max_member_bytes, "max_header_bytes": max_header_bytes}
         self._context = Context(url, self._choose, **limits, note=note, payloads=payloads)
         self._most_extended = max_header_bytes
@@ -359,23 +356,3 @@ class TarParser:
         if where == self.offset:
             error.cut = False
         return error
-
-
-def _chooser(select: Callable[[str], bool] | None, rename: Callable[[str], str] | None) -> Callable[[str], str | None] | None:
-    """Both in one: the name to deliver a member under, None to pass it over."""
-    if select is None and rename is None:
-        return None
-
-    def choose(name: str) -> str | None:
-        try:
-            chosen = name if rename is None else rename(name)
-            return chosen if select is None or checks.is_true("select_files", select(chosen)) else None
-        except WdsError:  # of the user's own making: not this member is wrong, but the call
-            raise
-        except Exception as error:  # noqa: BLE001 - user code; the handler of whoever reads decides
-            error.add_note(f"in select_files or rename_files, for the member {name!r}")
-            refused = Refused()
-            refused.error = error
-            return refused
-
-    return choose

@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 
 from asyncwds.settings.prefetch import MAX_HEADER_BYTES
 from asyncwds.tar.building import Headers
-from asyncwds.tar.context import Extent, Member
 from asyncwds.tar.grouping import base_plus_ext, is_meta
 from asyncwds.tar.headers import BLOCK, ZEROS
+from asyncwds.tar.members import Extent, Member
 from asyncwds.tar.parser import TarParser
 
 NO_KEY = "members that belong to no sample"

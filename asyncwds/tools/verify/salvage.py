@@ -13,9 +13,9 @@ from asyncwds.errors import TarError, TarHeaderError, TrailingBytesError
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.tar import headers
-from asyncwds.tar.context import Member
 from asyncwds.tar.grouping import base_plus_ext, is_meta
 from asyncwds.tar.headers import BLOCK, ZEROS
+from asyncwds.tar.members import Member
 from asyncwds.tar.parser import TarParser
 from asyncwds.tar.raw import Piece, RawMember, new_member
 from asyncwds.tools.local import LocalShard, ranges_to_read

@@ -27,8 +27,8 @@ from asyncwds.errors import (
 from asyncwds.samples import Sample
 from asyncwds.storage.base import Chunk
 from asyncwds.tar import headers
-from asyncwds.tar.context import Member
 from asyncwds.tar.grouping import base_plus_ext
+from asyncwds.tar.members import Member
 from asyncwds.tools.verify.decoding import DecodingCheck
 from asyncwds.tools.verify.expected import Expected
 from asyncwds.tools.verify.hub import FirstSamples
