@@ -12,8 +12,8 @@ from .codecs.decoders import DecodingError as DecodingError
 from .codecs.decoders import gzfilter as gzfilter
 from .codecs.decoders import handle_extension as handle_extension
 from .codecs.decoders import torch_safetensors as torch_safetensors
-from .codecs.encoders import numpy_dumps as numpy_dumps
-from .codecs.encoders import torch_dumps as torch_dumps
+from .codecs.field_dumpers import numpy_dumps as numpy_dumps
+from .codecs.field_dumpers import torch_dumps as torch_dumps
 from .codecs.field_loaders import torch_loads as torch_loads
 from .codecs.images import decode_image as decode_image
 from .codecs.images import imagehandler as imagehandler

@@ -3,14 +3,16 @@
 from asyncwds import ShardWriter, TarWriter, gopen
 from asyncwds.codecs.encoders import (
     add_handlers,
-    bytestr,
-    cbor_dumps,
     default_handlers,
     encode_based_on_extension,
     encode_based_on_extension1,
-    imageencoder,
     make_encoder,
     make_handlers,
+)
+from asyncwds.codecs.field_dumpers import (
+    bytestr,
+    cbor_dumps,
+    imageencoder,
     mp_dumps,
     numpy_dumps,
     numpy_npz_dumps,

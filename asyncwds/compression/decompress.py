@@ -11,6 +11,7 @@ from asyncwds.errors import TarHeaderError, TrailingBytesError, TruncatedTarErro
 from asyncwds.runtime.units import KiB, MiB
 
 DETECTED_BY = 10  # bytes: they tell a bz2 stream from a name that begins with BZh; the others need fewer
+_BZ2_BLOCKS = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # a block, or the end of no blocks: names begin with BZh too
 _FRAME_KNOWN_BY = 8  # of a skippable frame: magic and length
 _INPUT = 64 * KiB  # at a time: zlib copies what it did not get to
 _PIECE = MiB
@@ -18,17 +19,10 @@ _PIECE = MiB
 
 def detect(head: bytes) -> str | None:
     """The compression of a file with these first 10 bytes; None if none is read. A frame to skip counts as zstd."""
-    if head.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if head.startswith(b"\x28\xb5\x2f\xfd") or is_skippable(head):
-        return "zstd"
-    if head.startswith(b"\xfd7zXZ\0"):
-        return "xz"
-    if head.startswith(b"\x04\x22\x4d\x18"):
-        return "lz4"
-    if head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"):  # a block, or the end of no blocks
-        return "bz2"
-    return None
+    for name, kind in KINDS.items():
+        if head.startswith(kind.magic) and (name != "bz2" or head[4:10] in _BZ2_BLOCKS):
+            return name
+    return "zstd" if is_skippable(head) else None
 
 
 def is_skippable(head: bytes) -> bool:

@@ -6,10 +6,12 @@ lack them, and most data are not compressed.
 
 from __future__ import annotations
 
+import gzip
 import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from asyncwds import checks
@@ -186,25 +188,49 @@ def _write_lz4() -> Compressor:
     return _Lz4Compressor(require_extra("lz4.frame", "lz4"))
 
 
+def _pack_bz2(data: bytes) -> bytes:
+    import bz2  # noqa: PLC0415 - see above
+
+    return bz2.compress(data)
+
+
+def _pack_xz(data: bytes) -> bytes:
+    import lzma  # noqa: PLC0415 - see above
+
+    return lzma.compress(data)
+
+
+def _pack_zstd(data: bytes) -> bytes:
+    return bytes(require_extra("zstandard", "zstd").ZstdCompressor().compress(data))
+
+
+def _pack_lz4(data: bytes) -> bytes:
+    return bytes(require_extra("lz4.frame", "lz4").compress(data, content_checksum=True))
+
+
 class Kind(NamedTuple):
-    """One kind of compression.
+    """One kind of compression. Where its library is missing, the functions raise SpecError.
 
     suffix         of files and fields of this kind, without a dot
-    decompressor   gives a new stream, and what that raises when it is corrupt; SpecError where its library is missing
-    compressor     gives a new one, for one archive; SpecError where its library is missing
+    magic          with which each stream begins
+    decompressor   gives a new stream, and what that raises when it is corrupt
+    compressor     gives a new one, for one archive
+    pack           compresses a field; the same bytes each time
     """
 
     suffix: str
+    magic: bytes
     decompressor: Callable[[], tuple[Stream, type[Exception]]]
     compressor: Callable[[], Compressor]
+    pack: Callable[[bytes], bytes]
 
 
 KINDS = {
-    "gzip": Kind("gz", lambda: (_Gzip(), zlib.error), _write_gzip),
-    "zstd": Kind("zst", _read_zstd, _write_zstd),
-    "xz": Kind("xz", _read_xz, _write_xz),
-    "bz2": Kind("bz2", _read_bz2, _write_bz2),
-    "lz4": Kind("lz4", _read_lz4, _write_lz4),
+    "gzip": Kind("gz", b"\x1f\x8b", lambda: (_Gzip(), zlib.error), _write_gzip, partial(gzip.compress, mtime=0)),
+    "zstd": Kind("zst", b"\x28\xb5\x2f\xfd", _read_zstd, _write_zstd, _pack_zstd),
+    "xz": Kind("xz", b"\xfd7zXZ\0", _read_xz, _write_xz, _pack_xz),
+    "bz2": Kind("bz2", b"BZh", _read_bz2, _write_bz2, _pack_bz2),
+    "lz4": Kind("lz4", b"\x04\x22\x4d\x18", _read_lz4, _write_lz4, _pack_lz4),
 }
 SUFFIXES = {kind.suffix: name for name, kind in KINDS.items()}
 

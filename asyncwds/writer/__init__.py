@@ -16,7 +16,7 @@ _named, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 def __getattr__(name: str) -> Any:
     if name in __all__:
         return _named(name)
-    home = import_module("asyncwds" if name in _AT_THE_TOP else "asyncwds.codecs.encoders")
-    if name.startswith("_") or not hasattr(home, name):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(home, name)
+    for module in ("asyncwds",) if name in _AT_THE_TOP else ("asyncwds.codecs.encoders", "asyncwds.codecs.field_dumpers"):
+        if not name.startswith("_") and hasattr(home := import_module(module), name):
+            return getattr(home, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,5 +5,5 @@ import typing
 from .entries import Entry as Entry
 from .options import Options as Options
 
-# ShardWriter, TarWriter, gopen, and the names of asyncwds.codecs.encoders.
+# ShardWriter, TarWriter, gopen, and the names of asyncwds.codecs.encoders and field_dumpers.
 def __getattr__(name: str) -> typing.Any: ...
