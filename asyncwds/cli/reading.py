@@ -13,7 +13,8 @@ from asyncwds.cli.bars import warnings_in
 from asyncwds.formatting.quantities import MB
 from asyncwds.settings.access import Access, Http, Settings
 from asyncwds.settings.cache import Cache, cache_settings
-from asyncwds.shards.urls import expand, scheme_of
+from asyncwds.shards.patterns import expand
+from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.schemes import own_schemes
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from asyncwds.samples import Sample
 from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.prefetch import Prefetch, as_prefetch
+from asyncwds.shards.patterns import expand
 from asyncwds.shards.splitters import split_by_node
 from asyncwds.shards.url_list import UrlList
-from asyncwds.shards.urls import expand
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.listing import listed
 from asyncwds.storage.schemes import as_access

@@ -23,7 +23,8 @@ from asyncwds.runtime.blocking import BlockingPool, run_on_own_loop
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
 from asyncwds.shards.folders import is_folder
-from asyncwds.shards.urls import expand, local_path
+from asyncwds.shards.patterns import expand
+from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.listing import run_some_at_a_time
 from asyncwds.storage.registry import open_storage

@@ -25,8 +25,9 @@ from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.seeds import checked_seed, make_seed
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
+from asyncwds.shards.patterns import Urls
 from asyncwds.shards.url_list import Expanded, UrlList, unexpanded
-from asyncwds.shards.urls import Urls, shorten_urls
+from asyncwds.shards.urls import shorten_urls
 from asyncwds.storage.listing import expand_and_list, look_up
 
 ENDLESS = sys.maxsize

@@ -12,12 +12,12 @@ from .globs import literal_start as literal_start
 from .likeness import are_alike as are_alike
 from .likeness import in_folder as in_folder
 from .manifests import ShardRecord as ShardRecord
+from .patterns import expand as expand
 from .plan import pick as pick
 from .sample_split import SampleSplit as SampleSplit
 from .shard import Shard as Shard
 from .shuffle_quality import measure_shuffle as measure_shuffle
 from .url_list import UrlList as UrlList
-from .urls import expand as expand
 from .urls import local_path as local_path
 from .urls import rewritten as rewritten
 from .urls import scheme_of as scheme_of

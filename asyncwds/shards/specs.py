@@ -23,9 +23,10 @@ from asyncwds.errors import SpecError
 from asyncwds.runtime.security import require_local
 from asyncwds.shards.braces import Braces
 from asyncwds.shards.likeness import in_folder
+from asyncwds.shards.patterns import parse_pattern
 from asyncwds.shards.plan import Group, Sampled
 from asyncwds.shards.url_list import UrlList, join_lists, url_list
-from asyncwds.shards.urls import is_command, parse_pattern
+from asyncwds.shards.urls import is_command
 
 _TOP = {"prefix", "datasets", "buckets"}
 _DATASET = {"buckets", "name", "shards", "resample", "choose"}

@@ -20,8 +20,9 @@ from asyncwds.shards.braces import Braces
 from asyncwds.shards.folders import is_manifest, no_shards, only_shards, without_others
 from asyncwds.shards.globs import Glob, fits, fits_name, glob_of, literal_start
 from asyncwds.shards.manifests import ShardRecord, records_of
+from asyncwds.shards.patterns import Urls, expand
 from asyncwds.shards.url_list import UrlList, each_url, url_list
-from asyncwds.shards.urls import Urls, expand, local_path, scheme_of
+from asyncwds.shards.urls import local_path, scheme_of
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.object_store import Lister
 from asyncwds.storage.registry import open_storage
@@ -37,7 +38,7 @@ _MAY_STAND_FOR_OTHERS = re.compile(r"[*?\[#\s]|/\Z|\.jsonl?\Z", re.IGNORECASE)
 
 
 def expand_and_list(urls: Urls, access: Access | None = None) -> list[str]:
-    """As `asyncwds.shards.urls.expand`, with the wildcards in the urls of buckets and web servers expanded too.
+    """As `asyncwds.shards.patterns.expand`, with the wildcards in the urls of buckets and web servers expanded too.
 
     Blocks; the requests are made by a loop in a thread of its own, so that it does not matter whether one runs in this thread.
     Raises SpecError also where nothing fits a pattern, and FetchError if it cannot be looked up.
