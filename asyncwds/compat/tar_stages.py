@@ -18,8 +18,8 @@ from asyncwds.compat.gopen import gopen
 from asyncwds.compression.decompress import Decompressor
 from asyncwds.engine.source import Source
 from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
-from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.stage_errors import goes_on
+from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Http, Retry

@@ -21,9 +21,9 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import JsonValue, Stream
-from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.reading_again import SamplesAgain
 from asyncwds.pipeline.streams import StageStream
+from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import Sample
 from asyncwds.tar.grouping import Keys, base_plus_ext

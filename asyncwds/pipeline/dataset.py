@@ -30,8 +30,8 @@ from asyncwds.pipeline.item_functions import NumberOfWorkers
 from asyncwds.pipeline.item_types import ItemT_co, StageFunction
 from asyncwds.pipeline.lanes import Lanes
 from asyncwds.pipeline.loaders import FluidWrapper
-from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.skip_list import Skip
+from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.units import KiB

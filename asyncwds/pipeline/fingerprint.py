@@ -12,9 +12,9 @@ from asyncwds.formatting.reprs import changed_fields, show_call
 from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.describe import describe_stage
 from asyncwds.pipeline.description import Description
-from asyncwds.pipeline.reading import TarSamples
 from asyncwds.pipeline.skip_list import SkipList
 from asyncwds.pipeline.stages.map import Map
+from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.shards.splitters import single_node_only, split_by_node
 
 SHOWN = 200  # characters of a stage

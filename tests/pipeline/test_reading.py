@@ -14,7 +14,8 @@ import asyncwds as wds
 from asyncwds import Prefetch
 from asyncwds.bridges import Feed
 from asyncwds.errors import ShardWarning, SpecError, TruncatedTarError
-from asyncwds.pipeline.reading import Drawing, Drawn
+from asyncwds.pipeline.reading import Drawn
+from asyncwds.pipeline.tar_samples import Drawing
 from asyncwds.runtime import Counters
 from asyncwds.shards import Shard
 from asyncwds.storage import MemoryFetcher
