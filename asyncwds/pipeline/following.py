@@ -9,48 +9,18 @@ from operator import itemgetter
 from typing import Any
 
 from asyncwds.engine.positions import HeldShard
-from asyncwds.pipeline.ledger_file import LedgerFile, LedgerShard, Lines, Traces, path_of
+from asyncwds.pipeline.deliveries import Deliveries
+from asyncwds.pipeline.ledger_file import LedgerFile, Lines, path_of
 from asyncwds.pipeline.lineage import trace_of
 from asyncwds.pipeline.progress import Progress
 from asyncwds.pipeline.reporting import Reporter
 from asyncwds.pipeline.run import Run
+from asyncwds.pipeline.sample_columns import SampleColumns, SampleNotes, joined_columns
 from asyncwds.runtime.tally import Tally
+from asyncwds.samples import Sample
 from asyncwds.settings.ledger import Ledger
 
 AT_ONCE = 4096  # samples
-
-
-class Deliveries:
-    """Counts samples that were delivered, and those that were delivered before in the same pass: a byte each of a pass."""
-
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
-        self._counts = tally.delivered is not None or not tally.samples  # else nobody knows what was delivered before
-        if self._counts:
-            tally.delivered, tally.repeated = tally.delivered or 0, tally.repeated or 0
-        self._seen: dict[str | None, bytearray] = {}
-
-    def begin_pass(self) -> None:
-        self._seen = {}
-
-    def add(self, traces: Traces) -> None:
-        if not self._counts:
-            return
-        repeated = 0
-        for url, _, origin in traces:
-            if origin is None:
-                continue
-            seen = self._seen.get(url)
-            if seen is None:
-                seen = self._seen[url] = bytearray()
-            ordinal = origin[1]
-            if ordinal >= len(seen):
-                seen.extend(bytes(2 * ordinal + 64 - len(seen)))
-            repeated += seen[ordinal]
-            seen[ordinal] = 1
-        tally = self._tally
-        tally.delivered = (tally.delivered or 0) + len(traces) - repeated
-        tally.repeated = (tally.repeated or 0) + repeated
 
 
 class Follower:
@@ -61,14 +31,13 @@ class Follower:
         self._reporter = reporter
         self._seed = seed
         self._deliveries = Deliveries(tally)
-        self._pending: list[Traces] = []
-        self._samples = 0  # in there
+        self._notes = SampleNotes()  # of items that wait for being counted
         self._number = 0  # of the pass that they are of
         self._counted = 0  # items
-        self._untaken: deque[Traces] = deque()  # of these, those that nobody has taken yet
+        self._untaken: deque[int] = deque()  # of these, the samples of each that nobody has taken yet
         self._taken: Callable[[], int] | None = None
         self._file: LedgerFile | None = None
-        self._unwritten: deque[tuple[int, Traces]] = deque()  # with the number of their pass
+        self._unwritten: deque[tuple[int, SampleColumns]] = deque()  # with the number of their pass
         self._known: Callable[[], Mapping[int, HeldShard]] = dict
         tally.catch_up, tally.ahead = self.count, self._ahead
 
@@ -78,15 +47,20 @@ class Follower:
             lines = Lines(progress.epoch, self._seed, run.place)
             self._file = LedgerFile(path_of(self._ledger.path, run.place), lines, progress.items)
         self._known, self._number = run.known_shards, run.number
+        notes, left = self._notes, AT_ONCE
         try:
             for item in items:
-                traces = trace_of(item, run)  # type: ignore[arg-type] # a run tells the lineage as a stream does
                 if run.number != self._number:
                     self._begin_pass(run.number)
-                self._pending.append(traces)
-                self._samples += len(traces)
-                if self._samples >= AT_ONCE:
+                if type(item) is Sample and notes.add_sample(item):
+                    left -= 1
+                else:
+                    traces = trace_of(item, run)  # type: ignore[arg-type] # a run tells the lineage as a stream does
+                    notes.add(traces)
+                    left -= len(traces)
+                if left <= 0:
                     self.flush()
+                    left = AT_ONCE
                 yield item
         finally:
             self.flush()
@@ -104,21 +78,22 @@ class Follower:
 
     def count(self) -> None:
         """The items that wait for it."""
-        pending, self._pending, self._samples = self._pending, [], 0
-        for traces in pending:
-            self._deliveries.add(traces)
-        self._counted += len(pending)
+        columns = self._notes.take()
+        if not columns.sizes:
+            return
+        self._deliveries.add(columns)
+        self._counted += len(columns.sizes)
         if self._taken is not None:
-            self._untaken += pending
+            self._untaken += columns.sizes
         if self._file is not None:
-            self._unwritten += [(self._number, traces) for traces in pending]
+            self._unwritten.append((self._number, columns))
 
     def _ahead(self) -> int:
         if self._taken is None:
             return 0
         while self._untaken and self._counted - len(self._untaken) < self._taken():
             self._untaken.popleft()
-        return sum(map(len, self._untaken))
+        return sum(self._untaken)
 
     def flush(self) -> None:
         """Counts and writes what was taken."""
@@ -126,14 +101,28 @@ class Follower:
         file = self._file
         if file is None or not self._unwritten:
             return
-        self._ahead()
-        items = len(self._unwritten) - (len(self._untaken) if self._taken is not None else 0)
-        shards: dict[str | None, LedgerShard] = {
-            shard.url: LedgerShard(index, shard.url, shard.mark, shard.seekable) for index, shard in self._known().items()
-        }
-        taken = [self._unwritten.popleft() for _ in range(items)]
-        for number, group in groupby(taken, key=itemgetter(0)):
-            file.append(number, [traces for _, traces in group], shards)
+        untaken = 0
+        if self._taken is not None:
+            self._ahead()
+            untaken = len(self._untaken)
+        known = self._known()
+        for number, parts in groupby(self._take(untaken), key=itemgetter(0)):
+            file.append(number, joined_columns([columns for _, columns in parts]), self._notes.urls, known)
+
+    def _take(self, left: int) -> list[tuple[int, SampleColumns]]:
+        """What is to be written: all but the last so many items."""
+        kept: deque[tuple[int, SampleColumns]] = deque()
+        while left > 0 and self._unwritten:
+            number, columns = self._unwritten.pop()
+            items = len(columns.sizes)
+            if items > left:
+                columns, rest = columns.cut(items - left)
+                self._unwritten.append((number, columns))
+                columns = rest
+            kept.appendleft((number, columns))
+            left -= items
+        taken, self._unwritten = list(self._unwritten), kept
+        return taken
 
     def end(self) -> None:
         """Raises IncompleteEpochError at the end of an epoch that does not add up, where that is asked for."""

@@ -66,7 +66,13 @@ def pack_refs(refs: Sequence[Ref], counts: Sequence[int] | None = None) -> JsonV
         return [[list(ref) for ref in islice(items, count)] for count in counts or repeat(1, len(refs))]
     import numpy as np  # noqa: PLC0415 - heavy
 
-    flat = np.fromiter(chain.from_iterable(refs), np.int64, 3 * len(refs)).reshape(-1, 3)
+    return pack_rows(np.fromiter(chain.from_iterable(refs), np.int64, 3 * len(refs)).reshape(-1, 3), counts)
+
+
+def pack_rows(flat: Any, counts: Sequence[int] | None) -> JsonValue:
+    """Of rows of refs, an array of many."""
+    import numpy as np  # noqa: PLC0415 - heavy
+
     order = np.argsort((flat[:, 0] << 40) + flat[:, 1], kind="stable")
     ordered = flat[order]
     columns = [np.diff(ordered[:, 0], prepend=0), _within(ordered, 1), _within(ordered, 2), order]
@@ -74,7 +80,7 @@ def pack_refs(refs: Sequence[Ref], counts: Sequence[int] | None = None) -> JsonV
         columns.append(np.array(counts))
     packed = [_pack_column(column) for column in columns]
     text = b64encode(zlib.compress(b"".join(packed), 1)).decode()
-    return {"items": len(refs) if counts is None else len(counts), "samples": len(refs), "columns": text}
+    return {"items": len(flat) if counts is None else len(counts), "samples": len(flat), "columns": text}
 
 
 def _within(ordered: Any, column: int) -> Any:

@@ -10,19 +10,15 @@ import json
 import os
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from asyncwds.errors import redact
-from asyncwds.pipeline.held import Ref, pack_refs, unpack_refs
-from asyncwds.pipeline.lineage import SampleTrace
+from asyncwds.pipeline.held import FEW, Ref, pack_refs, pack_rows, unpack_refs
+from asyncwds.pipeline.sample_columns import SampleColumns, SampleNotes
 from asyncwds.runtime.worker_info import WorkerInfo
-
-Traces = tuple[SampleTrace, ...]
-NOWHERE = (-1, -1, -1)
 
 
 class LedgerShard(NamedTuple):
@@ -35,6 +31,17 @@ class LedgerShard(NamedTuple):
     url: str | None
     mark: int = 0
     seekable: bool = False
+
+
+class KnownShard(Protocol):
+    """As `LedgerShard`, or as whoever reads shards knows them."""
+
+    @property
+    def url(self) -> str | None: ...
+    @property
+    def mark(self) -> int: ...
+    @property
+    def seekable(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -54,27 +61,62 @@ def path_of(path: str | os.PathLike[str], place: WorkerInfo) -> Path:
     return whole.with_name(f"{whole.stem}{rank}{worker}{whole.suffix}")
 
 
-def write_line(lines: Lines, number: int, step: int, items: Sequence[Traces], shards: dict[str | None, LedgerShard]) -> str:
-    """A line of items of pass `number`; `shards` by url are those that are known."""
-    table: dict[tuple[str | None, int], int] = {}
-    refs, keys = [], []
-    for url, key, origin in chain.from_iterable(items):
-        index, ordinal, offset = NOWHERE if origin is None else origin
-        refs.append((table.setdefault((url, index), len(table)), ordinal, offset))
-        keys.append(str(key or ""))
-    known = [shards.get(url) or LedgerShard(index, url) for url, index in table]
-    rows = [[each.number, None if each.url is None else redact(each.url), each.mark, int(each.seekable)] for each in known]
+def write_line(  # noqa: PLR0917 - what a line is made of
+    lines: Lines,
+    number: int,
+    step: int,
+    items: SampleColumns,
+    urls: Sequence[str | None],
+    known: Mapping[int, KnownShard],
+) -> str:
+    """A line of items of pass `number`, whose shards are numbers of `urls`; `known` are shards by index."""
+    used, indexes, places = _used(items)
     values = {
         "epoch": lines.epoch,
         "pass": number,
         "step": step,
-        "steps": len(items),
+        "steps": len(items.sizes),
         "worker_info": list(astuple(lines.place)),
         "seed": lines.seed,
-        "samples": pack_refs(refs, [len(traces) for traces in items]),
-        "names": b64encode(zlib.compress(json.dumps([rows, "\0".join(keys)]).encode(), 1)).decode(),
+        "samples": _pack(items, places),
+        "names": _pack_names([_row(urls[each], index, known) for each, index in zip(used, indexes, strict=True)], items.keys),
     }
     return json.dumps(values, separators=(",", ":")) + "\n"
+
+
+def _used(items: SampleColumns) -> tuple[list[int], list[int], Any]:
+    """The numbers of the shards that occur, their indexes, and of each sample the place of its shard among these."""
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    numbers = items.rows[:, 0]
+    used = np.flatnonzero(np.bincount(numbers))
+    places = np.zeros(int(used.max(initial=0)) + 1, np.int64)
+    places[used] = np.arange(len(used))
+    of_samples, indexes = places[numbers], np.full(len(used), -1)
+    np.maximum.at(indexes, of_samples, items.rows[:, 1])
+    return used.tolist(), indexes.tolist(), of_samples
+
+
+def _pack(items: SampleColumns, places: Any) -> Any:
+    rows, sizes = items.rows[:, 1:].copy(), items.sizes
+    rows[:, 0] = places
+    if len(rows) <= FEW:
+        return pack_refs(rows.tolist(), sizes)
+    return pack_rows(rows, None if len(sizes) == len(rows) and set(sizes) == {1} else sizes)
+
+
+def _row(url: str | None, index: int, known: Mapping[int, KnownShard]) -> list[Any]:
+    shard = known.get(index)
+    mark, seekable = (shard.mark, shard.seekable) if shard is not None and shard.url == url else (0, False)
+    return [index, None if url is None else redact(url), mark, int(seekable)]
+
+
+def _pack_names(rows: list[list[Any]], keys: Sequence[str | None]) -> str:
+    try:
+        names = "\0".join(keys)  # type: ignore[arg-type] # nearly always
+    except TypeError:
+        names = "\0".join([str(key or "") for key in keys])
+    return b64encode(zlib.compress(json.dumps([rows, names]).encode(), 1)).decode()
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -107,12 +149,12 @@ class LedgerFile:
         self._step = step  # the next one
         self._begun = False
 
-    def append(self, number: int, items: Sequence[Traces], shards: dict[str | None, LedgerShard]) -> None:
+    def append(self, number: int, items: SampleColumns, urls: Sequence[str | None], known: Mapping[int, KnownShard]) -> None:
         if not self._begun:
             self._begun = True
             cut(self._path, self._lines.epoch, self._step)
-        text = write_line(self._lines, number, self._step, items, shards)
-        self._step += len(items)
+        text = write_line(self._lines, number, self._step, items, urls, known)
+        self._step += len(items.sizes)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(text)
 
@@ -139,8 +181,10 @@ def _before(values: dict[str, Any], epoch: int, step: int) -> dict[str, Any] | N
     if left == values["steps"]:
         return values
     items, shards = unpack_items(values)
-    by_url = {shard.url: shard for shard in shards}
+    known = {shard.number: shard for shard in shards}
     lines = Lines(epoch, values["seed"], WorkerInfo(*values["worker_info"]))
-    kept = [tuple([(url, key, (shards[ref[0]].number, *ref[1:])) for url, key, ref in traces]) for traces in items[:left]]
-    line: dict[str, Any] = json.loads(write_line(lines, values["pass"], values["step"], kept, by_url))
+    notes = SampleNotes()
+    for traces in items[:left]:
+        notes.add(tuple([(url, key, (shards[ref[0]].number, *ref[1:])) for url, key, ref in traces]))
+    line: dict[str, Any] = json.loads(write_line(lines, values["pass"], values["step"], notes.take(), notes.urls, known))
     return line

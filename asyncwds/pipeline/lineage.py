@@ -29,7 +29,7 @@ def trace_of(item: Any, source: Stream) -> tuple[SampleTrace, ...]:
     if isinstance(item, Sample) and (trace := sample_trace(item)) is not None:
         return (trace,)
     if isinstance(item, list) and item and isinstance(item[0], Sample):
-        return joined([trace_of(sample, source) for sample in item])
+        return _traces_in(item) or joined([trace_of(sample, source) for sample in item])
     behind = source.lineage()
     if isinstance(item, dict) and "__key__" in item:
         url, _, origin = behind[0] if len(behind) == 1 else _UNKNOWN
@@ -42,6 +42,14 @@ def sample_trace(sample: Sample) -> SampleTrace | None:
         return sample["__url__"], sample["__key__"], sample._origin  # noqa: SLF001 - an Origin would take 0.2 us more
     except (KeyError, AttributeError):  # one of the users' making
         return None
+
+
+def _traces_in(items: list[Any]) -> tuple[SampleTrace, ...]:
+    """Of samples, all of which tell; else nothing."""
+    try:
+        return tuple([(item["__url__"], item["__key__"], item._origin) for item in items])  # noqa: SLF001 - as above
+    except (KeyError, TypeError, AttributeError):
+        return ()
 
 
 def samples_in(item: Any, source: Stream) -> int:

@@ -82,19 +82,14 @@ class Run:
         self._progress = Progress(epoch)
         counters.tally.restore(self._first)
         self._before = 0  # items of passes before this one
-        self._number = self._first.number
+        self.number = self._first.number  # of the pass
         self._failed = False
         self._recent: Recent | None = None
         self.account = Account(self._first)
         self._pass: OpenPass | None = None
         self._stream: Stream = NoItems(Resources())
         if not ended and not self._first.kept:
-            self._open(self._number)
-
-    @property
-    def number(self) -> int:
-        """Of the pass."""
-        return self._number
+            self._open(self.number)
 
     def items(self, progress: Progress | None = None) -> Iterator[Any]:
         """What is left of all passes. Whoever takes the items counts them in `progress`."""
@@ -153,7 +148,7 @@ class Run:
                 reason = error.message
         if stages is None and items:
             return self._read_again(items, reason)
-        return PassState(self._number, items, 0, stages, None, False, self._kept(), self._counters.tally.as_json())
+        return PassState(self.number, items, 0, stages, None, False, self._kept(), self._counters.tally.as_json())
 
     def _read_again(self, items: int, reason: str | None) -> PassState:
         """From the state that this went on from, or the one in which what stands first began; else all of it.
@@ -170,7 +165,7 @@ class Run:
             left_out = tally.left_out_since(0)
             return PassState(0, self._progress.items, 0, None, reason, reads, self._kept(), left_out=left_out)
         stages = [begin, *[None] * (len(self._stages) - 1)]
-        return PassState(self._number, items, items, stages, reason, reads, self._kept())
+        return PassState(self.number, items, items, stages, reason, reads, self._kept())
 
     def _reads_shards(self) -> bool:
         return last_reader(self._stages) >= 0 or getattr(self._stages[0], "reads_shards", False)
@@ -221,7 +216,7 @@ class Run:
         if not self.account.closed:
             items = self._progress.items - self._before
             nobody_asks = self._progress.ended or sys.is_finalizing()  # where the process ends, nothing can be imported any more
-            self.account.latest = PassState(self._number, items, stages=self._head_state()) if nobody_asks else self.state()
+            self.account.latest = PassState(self.number, items, stages=self._head_state()) if nobody_asks else self.state()
             self.account.held = self.held()
             self._counters.tally.settle()
             self.account.closed = True
@@ -241,7 +236,7 @@ class Run:
             return None
 
     def _open(self, number: int) -> None:
-        self._number = number
+        self.number = number
         self._left_before = self._counters.tally.left_out
         self._counters.tally.epoch = epoch = epoch_of_pass(self.epoch, number)
         skip = self._description.skip

@@ -1,0 +1,104 @@
+"""Where the samples of items were, in columns: a ledger counts and writes these many at a time.
+
+An item is noted when it is given, while it is in the processor's caches, and little of it is kept that the garbage collector would
+look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from asyncwds.pipeline.lineage import SampleTrace
+from asyncwds.samples import Sample
+
+Traces = tuple[SampleTrace, ...]
+NOWHERE = (-1, -1, -1)
+ROW = 4  # numbers
+
+
+@dataclass(frozen=True, slots=True)
+class SampleColumns:
+    """`rows` have of each sample the number of its shard, and its origin, whose numbers are below 0 where it is not known.
+
+    `sizes` says how many samples each item is made of.
+    """
+
+    rows: Any
+    keys: list[str | None]
+    sizes: list[int]
+
+    def cut(self, items: int) -> tuple[SampleColumns, SampleColumns]:
+        """The first items, and the others."""
+        number = sum(self.sizes[:items])
+        first = SampleColumns(self.rows[:number], self.keys[:number], self.sizes[:items])
+        return first, SampleColumns(self.rows[number:], self.keys[number:], self.sizes[items:])
+
+
+def joined_columns(parts: Sequence[SampleColumns]) -> SampleColumns:
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    if len(parts) == 1:
+        return parts[0]
+    keys = list(chain.from_iterable([part.keys for part in parts]))
+    sizes = list(chain.from_iterable([part.sizes for part in parts]))
+    return SampleColumns(np.concatenate([part.rows for part in parts]), keys, sizes)
+
+
+class SampleNotes:
+    """Items that one thread notes, while another may take them; `urls` are of the shards, by their numbers."""
+
+    def __init__(self) -> None:
+        self.urls: list[str | None] = []
+        self._numbers: dict[str | None, int] = {}
+        self._shards: list[int] = []
+        self._origins: list[tuple[int, int, int]] = []
+        self._keys: list[str | None] = []
+        self._sizes: list[int] = []
+
+    def add_sample(self, sample: Sample) -> bool:
+        """Whether it tells where it came from, and was noted."""
+        try:
+            shard, key, origin = self._numbers[sample["__url__"]], sample["__key__"], sample._origin  # noqa: SLF001 - as in lineage
+        except (KeyError, AttributeError):
+            return False
+        self._shards.append(shard)
+        self._keys.append(key)
+        self._origins.append(origin)
+        self._sizes.append(1)  # last: what is not in there is not taken
+        return True
+
+    def add(self, traces: Traces) -> None:
+        """An item that is made of these."""
+        numbers = self._numbers
+        try:
+            shards = [numbers[url] for url, _, _ in traces]
+        except KeyError:
+            shards = [self._number(url) for url, _, _ in traces]
+        self._shards += shards
+        self._keys += [key for _, key, _ in traces]
+        self._origins += [origin or NOWHERE for _, _, origin in traces]
+        self._sizes.append(len(traces))
+
+    def _number(self, url: str | None) -> int:
+        number = self._numbers.get(url)
+        if number is None:
+            number = self._numbers[url] = len(self.urls)
+            self.urls.append(url)
+        return number
+
+    def take(self) -> SampleColumns:
+        """What was noted since the last time."""
+        import numpy as np  # noqa: PLC0415 - heavy
+
+        items = len(self._sizes)
+        number = sum(self._sizes[:items])
+        shards, origins = self._shards[:number], self._origins[:number]
+        keys, sizes = self._keys[:number], self._sizes[:items]
+        del self._shards[:number], self._origins[:number], self._keys[:number], self._sizes[:items]
+        rows = np.empty((number, ROW), np.int64)
+        rows[:, 0] = shards
+        rows[:, 1:] = np.fromiter(chain.from_iterable(origins), np.int64, 3 * number).reshape(-1, 3)
+        return SampleColumns(rows, keys, sizes)
