@@ -61,6 +61,8 @@ def test_merge_makes_one_that_any_number_of_ranks_goes_on_from(saved: tuple[Path
     done = run("merge", *files, "-o", folder / "merged.json")
     assert (done.returncode, done.stderr) == (0, "")
     assert "merged, of 2 ranks and workers" in done.stdout
+    nowhere = run("merge", *files, "-o", folder / "no/such/folder.json")
+    assert (nowhere.returncode, nowhere.stderr.startswith("asyncwds: FileNotFoundError: ")) == (3, True)
     merged = json.loads((folder / "merged.json").read_text())
     assert json.loads(run("merge", *files).stdout) == merged
     data = dataset(folder)

@@ -49,6 +49,9 @@ class _Main(LazyGroup):
             sys.exit(status_of(error))
         except BrokenPipeError:
             _end_unread()
+        except OSError as error:  # of a file that is no shard: a list, a folder for what waits
+            click.echo(printable(f"asyncwds: {type(error).__name__}: {error}"), err=True)
+            sys.exit(status_of(error))
 
 
 def _has_no_reader(error: WdsError) -> bool:

@@ -46,7 +46,8 @@ def copy_shards(urls: tuple[str, ...], target: str, *, unpack: bool, as_json: bo
         click.echo(json.dumps(copied.as_dict()))
     else:
         nbytes = sum(shard["bytes"] or 0 for shard in copied.shards)
-        click.echo(f"{plural(len(copied.shards), 'shard')} copied, {size(nbytes)}; {len(copied.there)} were there", err=True)
+        done = "would be copied" if options["dry_run"] else f"copied, {size(nbytes)}"
+        click.echo(f"{plural(len(copied.shards), 'shard')} {done}; {len(copied.there)} were there", err=True)
         for failure in copied.failed:
             click.echo(f"  failed: {printable(failure)}", err=True)
     return 4 if copied.failed else 0

@@ -56,7 +56,7 @@ def dedup_shards(
     checks.require(by != "key" or drop_list is None, "a list of keys cannot tell samples apart that have the same: write shards")
     near = parse_near(by)
     report, dropped = Report(), bytearray()
-    kept = choose(inputs, selection, by, keep) if near is None else choose_near(inputs, selection, near, keep, report)
+    kept = choose(inputs, selection, by, keep, report) if near is None else choose_near(inputs, selection, near, keep, report)
     journal = outputs.journal(describe_run("dedup", inputs, selection, by, keep) if outputs.resume else None)
     with (
         BlockingPool("copy") as pool,
@@ -75,7 +75,7 @@ def dedup_shards(
     return report.check()
 
 
-def choose(inputs: Inputs, selection: Selection, by: str, keep: Keep) -> Flags:
+def choose(inputs: Inputs, selection: Selection, by: str, keep: Keep, report: Report) -> Flags:
     """Of each sample, whether it is kept."""
     high, low, sizes, known = array("Q"), array("Q"), array("q"), array("b")
     with closing(select(inputs, selection, Report())) as samples:
@@ -86,6 +86,8 @@ def choose(inputs: Inputs, selection: Selection, by: str, keep: Keep) -> Flags:
             sizes.append(size)
     kept = mark_kept(np.array(high), np.array(low), np.array(sizes), keep)
     kept[~np.array(known, dtype=bool)] = True
+    if unknown := len(known) - sum(known):
+        report.notes[f"samples of which {by} has no value, kept"] = unknown
     return kept
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.runtime.security import require_local
+from asyncwds.storage.local.readiness import translate_os_error
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.copying import select
 from asyncwds.tools.exporting.files import write_fields
@@ -90,7 +91,10 @@ def _write_table(form: str, rows: Iterable[Row], target: str, inputs: Inputs, fo
 def _write_files(samples: Iterable[RawSample], target: str, force: bool, report: Report) -> None:
     require_local("files are not written", target)
     folder = Path(target)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise translate_os_error(error, target) from error
     for sample in samples:
         write_fields(sample, folder, force)
         report.samples_out += 1

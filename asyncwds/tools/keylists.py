@@ -28,7 +28,10 @@ def load_keys(source: str | Iterable[str] | Keys, access: Access | None = None) 
         return frozenset(_column(path, column, access))
     if source.lower().endswith(".npy"):
         return _from_npy(source, access)
-    text = _read(source, access).decode("utf-8", "surrogateescape")
+    data = _read(source, access)
+    if data.startswith(b"PAR1"):
+        raise SpecError(f"of a table a column has the keys: {source}:COLUMN", url=source)
+    text = data.decode("utf-8", "surrogateescape")
     return frozenset(line for line in text.splitlines() if line)
 
 
@@ -50,7 +53,11 @@ def _column(url: str, column: str, access: Access | None) -> list[str]:
     from io import BytesIO  # noqa: PLC0415 - used here only
 
     parquet = require_extra("pyarrow.parquet", "arrow")
-    table = parquet.read_table(BytesIO(_read(url, access)))
+    data = _read(url, access)
+    try:
+        table = parquet.read_table(BytesIO(data))
+    except (OSError, ValueError) as error:  # those of Arrow's that are for damaged files
+        raise SpecError(f"this is no table in Parquet, or damaged: {error}", url=url) from error
     if column not in table.column_names:
         raise SpecError(f"there is no column {column!r} in it, but {', '.join(table.column_names)}", url=url)
     return [str(value) for value in table.column(column).to_pylist() if value is not None]

@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any
 
 from asyncwds import checks
-from asyncwds.errors import SpecError
+from asyncwds.errors import SpecError, WdsError
 from asyncwds.runtime.extras import require_extra
+from asyncwds.storage.local.readiness import translate_os_error
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
@@ -60,18 +61,27 @@ def load_sources(path: str) -> list[MixSource]:
     """The sources that a file lists: TOML, `[[sources]]` with `shards` and `weight`; or YAML or JSON, with a list `sources`.
 
     `shards` is a pattern or a list of them; `weight` is 1 without it, and may be called `probability`. Raises SpecError for what is
-    no such list.
+    no such list, and FetchError for a file that cannot be read.
     """
-    with open_url(path) as file:
-        text: str = file.read().decode()
-    entries = _parsed(path, text).get("sources")
+    entries = _parsed(path, _read(path)).get("sources")
     if not isinstance(entries, list) or not entries:
         raise SpecError("it lists no sources", url=path)
     return [_source(path, entry) for entry in entries]
 
 
-def _parsed(path: str, text: str) -> Mapping[str, Any]:
+def _read(path: str) -> bytes:
     try:
+        with open_url(path) as file:
+            return file.read()
+    except WdsError:
+        raise
+    except OSError as error:
+        raise translate_os_error(error, path) from error
+
+
+def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
+    try:
+        text = data.decode()
         if path.endswith(".toml"):
             return tomllib.loads(text)
         found = json.loads(text) if path.endswith(".json") else require_extra("yaml", "yaml").safe_load(text)

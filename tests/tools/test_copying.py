@@ -120,6 +120,14 @@ def test_keys_from_files(numbered: Any, members_of: Any, tmp_path: Path) -> None
         assert keys_of(members_of(tmp_path / "out.tar")) == ["0002", "0004"]
 
 
+@pytest.mark.parametrize(("name", "words"), [("t.parquet", "t.parquet:COLUMN"), ("t.parquet:key", "no table in Parquet")])
+@pytest.mark.needs("pyarrow")
+def test_a_table_in_place_of_a_list_of_keys(name: str, words: str, numbered: Any, tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing of a table")
+    with pytest.raises(SpecError, match=words):
+        cat_shards(Inputs(urls=[numbered()]), Outputs(target=None, dry_run=True), Selection(keys=str(tmp_path / name)))
+
+
 def test_datacomp_subset(write: Any, members_of: Any, tmp_path: Path) -> None:
     """webdataset-resharder's lists: pairs of 64-bit numbers, the uid of a sample in its json."""
     import numpy as np

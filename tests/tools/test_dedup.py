@@ -53,6 +53,11 @@ def test_one_of_each_is_kept(by, keep, kept, inputs, tmp_path):
     assert report.dropped == Counter({"duplicate": 7 - len(kept)} if len(kept) < 7 else {})
 
 
+def test_samples_without_the_value_are_counted(inputs):
+    report = dedup_shards(inputs, Outputs(target=None, dry_run=True), by="nothing")
+    assert (report.samples_out, report.notes) == (7, {"samples of which nothing has no value, kept": 7})
+
+
 def test_a_list_of_what_is_dropped(inputs, tmp_path):
     nowhere = Outputs(target=None, dry_run=True)
     dedup_shards(inputs, nowhere, by="sha256(jpg)", drop_list=str(tmp_path / "twice.txt"))

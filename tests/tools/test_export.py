@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from asyncwds.errors import SampleError, SpecError
+from asyncwds.errors import FetchError, SampleError, SpecError
 from asyncwds.testing import make_shard
 from asyncwds.tools import Inputs, export_samples
 
@@ -80,6 +80,17 @@ def test_no_file_through_a_link(tmp_path):
     with pytest.raises(SampleError, match="leads out of the folder"):
         export_samples(Inputs(urls=[str(path)]), str(tmp_path / "folder"), format="files")
     assert not (tmp_path / "a.txt").exists()
+
+
+def test_a_file_that_cannot_be_written_is_not_there(shard, tmp_path):
+    (tmp_path / "files/a").mkdir(parents=True)
+    (tmp_path / "files/a/0.cls").symlink_to("/dev/full")
+    with pytest.raises(FetchError, match=r"No space left.*0\.cls"):
+        export_samples(Inputs(urls=[shard]), str(tmp_path / "files"), format="files", force=True)
+    assert not (tmp_path / "files/a/0.cls").is_symlink()
+    (tmp_path / "taken").write_bytes(b"")
+    with pytest.raises(FetchError, match="taken/sub"):
+        export_samples(Inputs(urls=[shard]), str(tmp_path / "taken/sub"), format="files")
 
 
 def test_a_table_is_there_whole_or_not_at_all(tmp_path):

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from asyncwds.errors import SampleError
+from asyncwds.storage.local.readiness import translate_os_error
 from asyncwds.tar.raw import RawSample
 
 
 def write_fields(sample: RawSample, folder: Path, force: bool) -> int:
-    """Writes KEY.FIELD for each, and returns how many. Raises SampleError for names that lead out of the folder, or are taken."""
+    """Writes KEY.FIELD for each, and returns how many.
+
+    Raises SampleError for names that lead out of the folder, or are taken, and FetchError where a file cannot be written: it is
+    not there then.
+    """
     for field, member in sample.fields().items():
         path = _inside(sample, folder, f"{sample.key}.{field}")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        data = member.read()
         try:
-            with path.open("wb" if force else "xb") as file:
-                file.write(member.read())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb" if force else "xb") as file, _whole_or_not(path):
+                file.write(data)
+                file.flush()
         except FileExistsError as error:
             raise SampleError(f"there is a file {path} already", url=sample.url, key=sample.key) from error
         except OSError as error:
-            raise SampleError(f"the field {field} cannot be written: {error}", url=sample.url, key=sample.key) from error
+            raise translate_os_error(error, str(path)) from error
     return len(sample.fields())
+
+
+@contextmanager
+def _whole_or_not(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _inside(sample: RawSample, folder: Path, name: str) -> Path:
