@@ -13,7 +13,7 @@ from asyncwds.samples import Sample
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk
 from asyncwds.tar.grouping import Grouper, size_of
-from asyncwds.tar.members import Member
+from asyncwds.tar.members import Member, TakeRun
 from asyncwds.tar.parser import TarParser
 from asyncwds.tar.scanner import find_scanner
 
@@ -70,16 +70,25 @@ class ShardReader:
     """Decompresses, parses and groups one shard. `failed` is True once the rest of it cannot be read.
 
     `start` is the ordinal of the sample that comes first, and its offset [bytes], which is that of the first chunk too.
+    `take_run` takes plain members in place of the grouper; `group` is for it.
     """
 
     def __init__(
-        self, shard: Shard, total: int | None, local_path: str | None, options: ReadOptions, start: tuple[int, int] = (0, 0)
+        self,
+        shard: Shard,
+        total: int | None,
+        local_path: str | None,
+        options: ReadOptions,
+        start: tuple[int, int] = (0, 0),
+        *,
+        take_run: TakeRun | None = None,
     ) -> None:
         self.failed = False
         self.held = 0
         self._total = total
         self._shard = shard
         self._options = options
+        self._take_run = take_run
         ordinal, self._start = start
         self.payloads: dict[int, int] = {}  # as in a `ShardListing`, if there is to be one
         self.decompressor = Decompressor(shard.url)
@@ -113,10 +122,25 @@ class ShardReader:
         return samples, before + len(chunk) + parser.holes - holes - self.held
 
     def _members(self, chunk: Chunk, parser: TarParser) -> list[Member]:
-        members = parser.feed(chunk)
+        return self._shown(parser.feed(chunk))
+
+    def _shown(self, members: list[Member]) -> list[Member]:
         if self._options.members is not None:
             self._options.members(members)
         return members
+
+    def group(self, members: list[Member]) -> Iterator[Block]:
+        """What these members complete, of the same chunk, before those that are not fed to the grouper."""
+        return self._blocks(self._grouper.feed(self._shown(members)), 0)
+
+    def complete(self) -> list[Sample]:
+        """The sample that is open, where the next member has another key."""
+        return self._grouper.finish()
+
+    @property
+    def pending_key(self) -> str | None:
+        """Of the sample that is open."""
+        return self._grouper.pending_key
 
     def detach(self) -> None:
         if self._parser is not None:
@@ -188,7 +212,7 @@ class ShardReader:
                 select=options.select,
                 rename=options.rename,
                 headers_only=options.headers_only,
-                take_run=self._grouper.runs(find_scanner(), **limits | noted) if as_they_are else None,
+                take_run=self._grouper.runs(find_scanner(), **limits | noted) if as_they_are else self._take_run,
                 offset=self._start,
                 note=options.note,
                 payloads=None if options.listing is None else self.payloads,

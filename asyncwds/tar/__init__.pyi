@@ -16,3 +16,4 @@ from .raw import new_member as new_member
 from .scanner import Scanner as Scanner
 from .scanner import find_scanner as find_scanner
 from .scanner import find_span_scanner as find_span_scanner
+from .scanner import find_table_scanner as find_table_scanner

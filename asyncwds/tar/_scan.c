@@ -1,5 +1,5 @@
 /* Takes runs of plain members of a tar archive straight to samples: what TarParser and Grouper make of them, in one loop. Or
-   finds samples in a file by their headers, for tools that copy.
+   finds samples in a file by their headers, for tools that copy; or makes rows of a table of them, for tools that look.
 
    Plain is a USTAR header of a regular file without a prefix, alone or behind one PAX header that bears on nothing but its
    name, whose payload lies whole in the chunk, and which gives a field that is new to its sample. At anything else the run
@@ -569,7 +569,215 @@ find_spans(PyObject *module, PyObject *args)
     return result;
 }
 
+/* Bytes that come one after another. */
+typedef struct {
+    char *at;
+    size_t size, room;
+} Column;
+
+static int
+append(Column *column, const void *bytes, size_t size)
+{
+    if (size > column->room - column->size) {
+        size_t room = 2 * column->room + size + 1024;
+        char *at = PyMem_Realloc(column->at, room);
+        if (at == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        column->at = at;
+        column->room = room;
+    }
+    memcpy(column->at + column->size, bytes, size);
+    column->size += size;
+    return 0;
+}
+
+static PyObject *
+bytes_of(const Column *column)
+{
+    return PyBytes_FromStringAndSize(column->at, (Py_ssize_t)column->size);
+}
+
+/* The rows of a table of samples, and what it is made of. */
+typedef struct {
+    Part part;              /* the chunk */
+    Text pax;               /* what PAX headers have from their typeflag on; others are odd */
+    PyObject *numbers, *schemas;    /* fields -> number, and the list of these */
+    Column keys, hashes, offsets, schema;
+    Text key;               /* of the open sample */
+    Py_ssize_t begin;       /* of that */
+    char fields[FIELDS * LONGEST], last[FIELDS * LONGEST];  /* its suffixes, each with a NUL behind it; those of the row before */
+    size_t size, last_size;
+    long long last_number;
+} Table;
+
+/* Whether letters, digits and some signs are all that a part of a name consists of. */
+static int
+all_of(const char *at, const char *end, int capitals, const char *signs)
+{
+    if (at == end)
+        return 0;
+    for (; at < end; at++)
+        if (!((*at >= 'a' && *at <= 'z') || (*at >= '0' && *at <= '9') || (capitals && *at >= 'A' && *at <= 'Z')
+              || (*at != '\0' && strchr(signs, *at) != NULL)))
+            return 0;
+    return 1;
+}
+
+/* As `split`, for names that nothing is to be said about: those of `is_plain` in tools/verify/names.py, no others. */
+static int
+split_sound(Text name, Text *key, Text *suffix)
+{
+    const char *end = name.at + name.size, *part = name.at;
+    if (name.size < 3 || name.size > 100 || !split(name, key, suffix) || suffix->size >= LONGEST)
+        return 0;
+    const char *dot = suffix->at - 1;
+    for (const char *slash; (slash = memchr(part, '/', (size_t)(dot - part))) != NULL; part = slash + 1)
+        if (!all_of(part, slash, 1, "_-+=@,"))
+            return 0;
+    if (!all_of(part, dot, 1, "_-+=@,"))
+        return 0;
+    for (part = suffix->at; (dot = memchr(part, '.', (size_t)(end - part))) != NULL; part = dot + 1)
+        if (!all_of(part, dot, 0, "_-"))
+            return 0;
+    return all_of(part, end, 0, "_-");
+}
+
+/* Adds a suffix to the open sample. False if that has it already, or there is no room. */
+static int
+add_suffix(Table *table, Text suffix)
+{
+    for (size_t at = 0; at < table->size; at += strlen(table->fields + at) + 1)
+        if (same(suffix, (Text){table->fields + at, (Py_ssize_t)strlen(table->fields + at)}))
+            return 0;
+    if (table->size + (size_t)suffix.size + 1 > sizeof table->fields)
+        return 0;
+    memcpy(table->fields + table->size, suffix.at, (size_t)suffix.size);
+    table->size += (size_t)suffix.size;
+    table->fields[table->size++] = '\0';
+    return 1;
+}
+
+/* The number of the open sample's fields; -1 on failure. */
+static long long
+number_of_fields(Table *table)
+{
+    long long number = -1;
+    PyObject *fields = PyList_New(0), *schema = NULL, *found;
+    for (size_t at = 0; fields != NULL && at < table->size; at += strlen(table->fields + at) + 1) {
+        PyObject *field = PyUnicode_FromString(table->fields + at);
+        if (field == NULL || PyList_Append(fields, field) < 0)
+            Py_CLEAR(fields);
+        Py_XDECREF(field);
+    }
+    if (fields != NULL && (schema = PyList_AsTuple(fields)) != NULL) {
+        found = PyDict_GetItemWithError(table->numbers, schema);
+        if (found != NULL)
+            number = PyLong_AsLongLong(found);
+        else if (!PyErr_Occurred() && (found = PyLong_FromSsize_t(PyList_Size(table->schemas))) != NULL) {
+            if (PyDict_SetItem(table->numbers, schema, found) == 0 && PyList_Append(table->schemas, schema) == 0)
+                number = PyLong_AsLongLong(found);
+            Py_DECREF(found);
+        }
+    }
+    Py_XDECREF(schema);
+    Py_XDECREF(fields);
+    return number;
+}
+
+/* Makes a row of the open sample. */
+static int
+add_row(Table *table, long long base)
+{
+    if (table->size != table->last_size || memcmp(table->fields, table->last, table->size) != 0) {
+        if ((table->last_number = number_of_fields(table)) < 0)
+            return -1;
+        memcpy(table->last, table->fields, table->size);
+        table->last_size = table->size;
+    }
+    PyObject *key = PyUnicode_FromStringAndSize(table->key.at, table->key.size);
+    long long hash = key == NULL ? -1 : PyObject_Hash(key), offset = base + table->begin;
+    Py_XDECREF(key);
+    if (key == NULL || append(&table->keys, table->key.at, (size_t)table->key.size) < 0 || append(&table->keys, "", 1) < 0)
+        return -1;
+    if (append(&table->hashes, &hash, sizeof hash) < 0 || append(&table->offsets, &offset, sizeof offset) < 0)
+        return -1;
+    return append(&table->schema, &table->last_number, sizeof table->last_number);
+}
+
+/* Takes samples from `pos` on, whole ones only: where it stopped is left there. */
+static Outcome
+take_rows(Table *table, Py_ssize_t *pos, long long base, Text pending)
+{
+    const Py_ssize_t start = *pos;
+    Py_ssize_t at = start;
+    for (;;) {
+        Member member;
+        Text key, suffix;
+        const char *block = table->part.bytes + at;
+        if (table->part.there - at >= BLOCK && block[156] == 'x' && !same((Text){block + 156, BLOCK - 156}, table->pax))
+            return ODD;
+        Outcome outcome = read_member(&table->part, at, &member);
+        if (outcome != TAKEN)
+            return outcome;
+        if (member.size == 0 || member.name.at != table->part.bytes + member.payload - BLOCK || !split_sound(member.name, &key, &suffix))
+            return ODD;
+        if (at == start ? same(key, pending) : !same(key, table->key)) {
+            if (at == start)
+                return ODD;
+            if (add_row(table, base) < 0)
+                return FAILED;
+            table->size = 0;
+            *pos = at;
+        }
+        if (table->size == 0) {
+            table->key = key;
+            table->begin = at;
+        }
+        if (!add_suffix(table, suffix))
+            return ODD;
+        at = member.following;
+    }
+}
+
+PyDoc_STRVAR(take_table_doc,
+"take_table(chunk, pos, fit, base, most, most_extended, pax, pending, numbers, schemas)\n"
+"--\n\n"
+"Takes samples of chunk[pos:fit]. Returns where it ended, whether that was at something odd, and columns of what it took.");
+
+static PyObject *
+take_table(PyObject *module, PyObject *args)
+{
+    Table table = {0};
+    Py_buffer chunk;
+    Py_ssize_t pos;
+    long long base;
+    Text pending;
+    PyObject *result = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*nnLLLy#z#O!O!", &chunk, &pos, &table.part.fit, &base, &table.part.most, &table.part.most_extended,
+                          &table.pax.at, &table.pax.size, &pending.at, &pending.size, &PyDict_Type, &table.numbers, &PyList_Type,
+                          &table.schemas))
+        return NULL;
+    table.part.bytes = chunk.buf;
+    if (table.part.fit > chunk.len)
+        table.part.fit = chunk.len;
+    table.part.there = table.part.fit;
+    Outcome outcome = take_rows(&table, &pos, base, pending);
+    if (outcome != FAILED)
+        result = Py_BuildValue("nONNNN", pos, outcome == ODD ? Py_True : Py_False, bytes_of(&table.keys), bytes_of(&table.hashes),
+                               bytes_of(&table.offsets), bytes_of(&table.schema));
+    PyMem_Free(table.keys.at);
+    PyMem_Free(table.hashes.at);
+    PyMem_Free(table.offsets.at);
+    PyMem_Free(table.schema.at);
+    PyBuffer_Release(&chunk);
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"take_table", take_table, METH_VARARGS, take_table_doc},
     {"find_spans", find_spans, METH_VARARGS, find_spans_doc},
     {"take_run", take_run, METH_VARARGS, take_run_doc},
     {NULL, NULL, 0, NULL},

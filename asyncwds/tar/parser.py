@@ -90,6 +90,11 @@ class TarParser:
         return self._context.has_global
 
     @property
+    def pax_form(self) -> bytes:
+        """What the latest PAX header had from its typeflag on: others of that form, if they mean nothing, are not noted."""
+        return self._context.fast_forms()[1].rest
+
+    @property
     def is_amid_member(self) -> bool:
         """Whether the bytes so far end in a header or a payload."""
         return self._open is not None or self._skip > 0 or bool(self._scraps)
@@ -163,7 +168,7 @@ class TarParser:
         return self.error
 
     def _parse(self, chunk: bytes | memoryview, members: list[Member]) -> None:
-        scan = self._scan_headers if self._headers_only else self._scan if self._take_run is None else self._scan_runs
+        scan = self._scan_one_by_one if self._take_run is None else self._scan_runs
         if self.members_are_small and type(chunk) is memoryview:
             chunk = bytes(chunk)
         begin = 0
@@ -175,36 +180,44 @@ class TarParser:
             scan(chunk, self._resume(chunk, begin, members), self.offset, members)
         self.members_are_small = len(members) * SMALL > len(chunk)
 
+    def _scan_one_by_one(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:
+        scan = self._scan_headers if self._headers_only else self._scan
+        scan(chunk, pos, base, members)
+
     def _scan_headers(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:
-        """As `_scan`, where only headers are read: those of plain forms without the detour by `_entry`."""
+        """As `_scan`, where only headers are read."""
+        self._leave(chunk, self._read_headers(chunk, pos, base, members, len(chunk)))
+
+    def _read_headers(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member], stop: int) -> int:
+        """Those that begin before `stop`: of plain forms without the detour by `_entry`. Returns where the next one begins."""
         end, sizes, context = len(chunk), self._sizes, self._context
         reach = headers.NEVER if self._total is None else self._total - base
         plain, pax = context.fast_forms()
-        while pos + BLOCK <= end:
+        while pos < stop and pos + BLOCK <= end:
             front, checksum, rest = _split(chunk, pos)
             form = plain if rest == plain.rest else pax if rest == pax.rest else None
             if form is not None and adler32(front) & 0xFFFF == form[checksum]:
                 size, start = sizes[front[SIZE]], pos + BLOCK
-                stop = start + size
-                if form is plain and stop <= reach:
+                close = start + size
+                if form is plain and close <= reach:
                     name = headers.text(front.partition(b"\0")[0][:100])
                     if context.open_plain(name, base + pos) and (chosen := context.member) is not None:
                         self.payload = base + start
-                        members.append((chosen, Extent.of(size, base + start, base + stop, chosen), context.first))
-                    pos = stop + (-size & 511)
+                        members.append((chosen, Extent.of(size, base + start, base + close, chosen), context.first))
+                    pos = close + (-size & 511)
                     continue
-                following = stop + (-size & 511)
+                following = close + (-size & 511)
                 known = form is pax and following <= min(end, reach) and size <= self._most_extended
-                if known and headers.means_nothing(bytes(chunk[start:stop])):
+                if known and headers.means_nothing(bytes(chunk[start:close])):
                     context.extend(base + pos)
                     pos = following
                     continue
             pos = self._entry(chunk, pos, base, members)
             plain, pax = context.fast_forms()
-        self._leave(chunk, pos)
+        return pos
 
     def _scan_runs(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:
-        """As `_scan`, with `take_run` for what that can take, and `_entry` for the headers between.
+        """As `_scan`, with `take_run` for what that can take, and others for the headers between.
 
         Where a run takes nothing, nor does it of most headers that come next: those are for `_scan`.
         """
@@ -214,9 +227,12 @@ class TarParser:
             if self._context.is_plain:
                 pos, goes_on = self._take_run(chunk, pos, fit, base, members)
                 if not goes_on:
-                    self._scan(chunk, pos, base, members)
+                    self._scan_one_by_one(chunk, pos, base, members)
                     return
-            pos = self._entry(chunk, pos, base, members)
+            if self._headers_only:
+                pos = self._read_headers(chunk, pos, base, members, pos + 1)
+            else:
+                pos = self._entry(chunk, pos, base, members)
         self._leave(chunk, pos)
 
     def _leave(self, chunk: bytes | memoryview, pos: int) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Protocol
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Protocol
 
 from asyncwds.samples import Sample
 
@@ -49,33 +51,56 @@ class SpanScanner(Protocol):
         ...
 
 
+class TableScanner(Protocol):
+    def __call__(  # noqa: PLR0917 - one call for each chunk, in C
+        self,
+        chunk: bytes | memoryview,
+        pos: int,
+        fit: int,
+        base: int,
+        most: int,
+        most_extended: int,
+        pax: bytes,
+        pending: bytes | None,
+        numbers: dict[tuple[str, ...], int],
+        schemas: list[tuple[str, ...]],
+        /,
+    ) -> tuple[int, bool, bytes, bytes, bytes, bytes]:
+        """Takes whole samples of `chunk[pos:fit]` whose members are plain, of names that `verify` has nothing to say about, and
+        not empty; but none with the key that is `pending`.
+
+        `pax` is what PAX headers have from their typeflag on: others are odd. Returns where it stopped, which is before a sample,
+        whether that one has something odd, and columns: keys, each with a zero behind it, their hashes, offsets [bytes], and the
+        numbers of their fields, which are entered in `numbers` and `schemas`: 64-bit integers.
+        """
+        ...
+
+
 def find_scanner() -> Scanner | None:
     """None where it was not built (no compiler; a free-threaded interpreter), and with $ASYNCWDS_PURE=1."""
-    return _find_built() if _is_wanted() else None
+    scanner: Scanner | None = _find("take_run")
+    return scanner
 
 
 def find_span_scanner() -> SpanScanner | None:
     """For local files; None as for `find_scanner`."""
-    return _find_built_for_spans() if _is_wanted() else None
+    scanner: SpanScanner | None = _find("find_spans")
+    return scanner
 
 
-def _is_wanted() -> bool:
-    return os.environ.get(OFF, "0") in ("", "0")
+def find_table_scanner() -> TableScanner | None:
+    """For tables of samples; None as for `find_scanner`."""
+    scanner: TableScanner | None = _find("take_table")
+    return scanner
+
+
+def _find(name: str) -> Any:
+    return getattr(_find_built(), name, None) if os.environ.get(OFF, "0") in ("", "0") else None
 
 
 @cache  # what is not there is looked for each time: 50 us a shard
-def _find_built() -> Scanner | None:
+def _find_built() -> ModuleType | None:
     try:
-        from asyncwds.tar._scan import take_run  # noqa: PLC0415 - absent without harm
+        return import_module("asyncwds.tar._scan")
     except ImportError:
         return None
-    return take_run
-
-
-@cache  # as above
-def _find_built_for_spans() -> SpanScanner | None:
-    try:
-        from asyncwds.tar._scan import find_spans  # noqa: PLC0415 - as above
-    except ImportError:
-        return None
-    return find_spans

@@ -12,7 +12,7 @@ SAMPLES = 5
 
 
 class FirstSamples:
-    """Takes names of members, until the first samples are `complete`."""
+    """Takes names of members, until the first samples are `complete`; later ones do nothing."""
 
     def __init__(self) -> None:
         self.complete = False
@@ -25,7 +25,7 @@ class FirstSamples:
 
     def add(self, name: str) -> None:
         key, suffix = base_plus_ext(name)
-        if key is None or suffix is None:
+        if key is None or suffix is None or self.complete:
             return
         if key != self._key:
             if len(self._fields) == SAMPLES:

@@ -33,8 +33,9 @@ class SampleTable:
     def __init__(self) -> None:
         self.schemas: list[tuple[str, ...]] = []
         """The sets of fields that there are."""
-        self._known: dict[tuple[str, ...], int] = {}
-        self._hashes, self._offsets, self._schema = array("q"), array("q"), array("l")
+        self.numbers: dict[tuple[str, ...], int] = {}
+        """Where each stands among these."""
+        self._hashes, self._offsets, self._schema = array("q"), array("q"), array("q")
         self._packer = zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
 
@@ -46,7 +47,7 @@ class SampleTable:
         keys = [key.replace("\0", "") for key in keys]
         self._hashes.extend(map(hash, keys))
         self._offsets.extend(offsets)
-        known = self._known
+        known = self.numbers
         for schema in schemas:
             number = known.get(schema)
             if number is None:
@@ -55,6 +56,13 @@ class SampleTable:
             self._schema.append(number)
         if keys:
             self._packed.append(self._packer.compress("\0".join([*keys, ""]).encode("utf-8", "surrogateescape")))
+
+    def add_columns(self, keys: bytes, hashes: bytes, offsets: bytes, schema: bytes) -> None:
+        """The same as a `TableScanner` gives them."""
+        self._hashes.frombytes(hashes)
+        self._offsets.frombytes(offsets)
+        self._schema.frombytes(schema)
+        self._packed.append(self._packer.compress(keys))
 
     def finish(self) -> ShardSamples:
         """To be called once."""
@@ -83,12 +91,13 @@ class ShardSamples:
         return [group for group in groups.values() if len(group) > 1]
 
     def schema_counts(self, leave_out: Iterable[int]) -> dict[tuple[str, ...], tuple[int, int]]:
-        """Of each set of fields how many samples have it, and which one is the first."""
+        """Of each set of fields how many samples have it, and which one is the first; in the order of these."""
         chosen = np.delete(np.arange(len(self.schema)), list(leave_out))
         found, first, counts = np.unique(self.schema[chosen], return_index=True, return_counts=True)
+        order = np.argsort(first)
         return {
             self.schemas[schema]: (int(count), int(chosen[place]))
-            for schema, place, count in zip(found.tolist(), first.tolist(), counts.tolist(), strict=True)
+            for schema, place, count in zip(found[order].tolist(), first[order].tolist(), counts[order].tolist(), strict=True)
         }
 
 

@@ -28,14 +28,16 @@ from asyncwds.samples import Sample
 from asyncwds.storage.base import Chunk
 from asyncwds.tar import headers
 from asyncwds.tar.grouping import base_plus_ext
-from asyncwds.tar.members import Member
+from asyncwds.tar.members import Member, TakeRun
+from asyncwds.tar.scanner import TableScanner, find_table_scanner
 from asyncwds.tools.verify.decoding import DecodingCheck
 from asyncwds.tools.verify.expected import Expected
-from asyncwds.tools.verify.hub import FirstSamples
+from asyncwds.tools.verify.hub import SAMPLES, FirstSamples
 from asyncwds.tools.verify.names import check_name, is_plain
 from asyncwds.tools.verify.rules import Finding
 from asyncwds.tools.verify.samples import Keys, SampleTable, find_repeated
 
+MOST_ATTEMPTS = 4
 MOST = 20  # findings of a rule in a shard that are kept; the others are counted
 _TEMPLATE = 2  # names that each sample has before its fields: `__key__` and `__url__`
 _ENTRIES = {headers.GNU_SPARSE: "W32", ord("5"): "W31"} | dict.fromkeys(b"12346", "W30") | dict.fromkeys(headers.EXTENSIONS, "W33")
@@ -98,7 +100,11 @@ class ShardInspector:
         self._decoding = decoding
         # Payloads are not copied where nobody looks at them: half of the time with samples of 110 KB.
         hooks = replace(options, members=self._see_members, note=self._see_entry, headers_only=decoding is None)
-        self._shard = ShardReader(run.shard, run.total, None, hooks)
+        self._options = options
+        self._shard = ShardReader(
+            run.shard, run.total, None, hooks, take_run=self._runs(find_table_scanner()) if decoding is None else None
+        )
+        self._attempts = 0  # to take a run that took nothing, one after another
         self._reader = with_checksum(run, self._shard, None if expected is None else expected.checksum)
         self._table = SampleTable()
         self._report = ShardReport(self._url, ignore=ignore)
@@ -131,6 +137,39 @@ class ShardInspector:
     def abort(self, error: WdsError) -> Block:
         self._take(self._reader.abort(error))
         return self._end()
+
+    def _runs(self, scan: TableScanner | None) -> TakeRun | None:
+        """Samples with which nothing can be wrong go straight to the table: 0.3 µs each, and 13 by way of the grouper.
+
+        What comes before them in the chunk is taken first. It goes on behind what is odd, unless that is all there is.
+        """
+        if scan is None:
+            return None
+
+        def take_run(chunk: bytes | memoryview, pos: int, fit: int, base: int, members: list[Member]) -> tuple[int, bool]:
+            for block in self._shard.group(members) if members else ():
+                self._take(block)
+            members.clear()
+            pending, limits = self._shard.pending_key, self._options
+            stop, is_odd, *columns = scan(
+                chunk, pos, fit, base, limits.max_member_bytes, limits.max_header_bytes, self._shard.tar().pax_form,
+                None if pending is None else pending.encode("utf-8", "surrogateescape"), self._table.numbers, self._table.schemas,
+            )  # fmt: skip
+            if stop > pos:
+                self._take(Block(self._shard.complete(), 0))
+                self._see_first(columns[0], columns[3])
+                self._table.add_columns(*columns)
+            self._attempts = 0 if stop > pos else self._attempts + 1
+            return stop, is_odd and self._attempts < MOST_ATTEMPTS
+
+        return take_run
+
+    def _see_first(self, keys: bytes, schema: bytes) -> None:
+        if self._first.complete:
+            return
+        for key, number in zip(keys.decode().split("\0")[: SAMPLES + 1], memoryview(schema).cast("q"), strict=False):
+            for field_name in self._table.schemas[number]:
+                self._first.add(f"{key}.{field_name}")
 
     def _take(self, block: Block) -> None:
         samples = block.samples
