@@ -20,12 +20,14 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import Protocol
 
-from asyncwds.bridges.loop_thread import OTHER_PROCESS, LoopFactory, LoopThread
+from asyncwds.bridges.loop_thread import OTHER_PROCESS, LoopFactory, LoopThread, loop_factory
 from asyncwds.engine.blocks import Block
 from asyncwds.engine.parts import FAST_STEP, STEP
+from asyncwds.engine.stream import window_bytes
 from asyncwds.errors import BridgeError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.recorder import CONSUMER, READER
+from asyncwds.settings.prefetch import Prefetch
 
 
 class BlockSource(Protocol):
@@ -34,6 +36,11 @@ class BlockSource(Protocol):
 
 
 OpenSource = Callable[[], AbstractAsyncContextManager[BlockSource]]
+
+
+def open_bridge(open_source: OpenSource, prefetch: Prefetch, counters: Counters) -> Bridge:
+    """One that holds as much, and has the loop, that `prefetch` says."""
+    return Bridge(open_source, window=window_bytes(prefetch), counters=counters, loop_factory=loop_factory(prefetch))
 
 
 async def gathered(block: Block, source: BlockSource, nbytes: int) -> Block:

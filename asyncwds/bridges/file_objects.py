@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal
 
-from asyncwds.bridges.block_bridge import Bridge
-from asyncwds.bridges.loop_thread import loop_factory
+from asyncwds.bridges.block_bridge import Bridge, open_bridge
 from asyncwds.bridges.remote_output import RemoteOutput
 from asyncwds.engine.blocks import ReadOptions
-from asyncwds.engine.stream import BlockStream, window_bytes
+from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import redact
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
@@ -36,12 +35,7 @@ class DownloadFile(io.RawIOBase):
         self.name = redact(url)
         counters = Counters()
         self._chunk = memoryview(b"")
-        self._bridge = Bridge(
-            partial(_opened, url, prefetch, partial(open_storage, access), counters),
-            window=window_bytes(prefetch),
-            counters=counters,
-            loop_factory=loop_factory(prefetch),
-        )
+        self._bridge = open_bridge(partial(_opened, url, prefetch, partial(open_storage, access), counters), prefetch, counters)
         self._chunks = _chunks(self._bridge)
 
     @classmethod

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from asyncwds import checks
 from asyncwds.codecs import field_loaders
-from asyncwds.codecs.images import checked_min_size, imagehandler
+from asyncwds.codecs.images import imagehandler
 from asyncwds.codecs.undecodable import undecodable
 from asyncwds.compression.fields import MAX_UNPACKED, unpack_field
 from asyncwds.compression.kinds import SUFFIXES
@@ -157,7 +157,7 @@ class Decoder:
         for name, decode in (decoders or {}).items():
             checks.text("decode: an extension in decoders", name)
             checks.function(f"decode: the decoder for {name}", decode, takes=1)
-        if checked_min_size("decode", min_size) is not None and not any(isinstance(handler, str) for handler in handlers):
+        if min_size is not None and not any(isinstance(handler, str) for handler in handlers):
             raise SpecError('decode: min_size goes with an image spec, as in decode("rgb8", min_size=256)')
         own = [imagehandler(handler, min_size=min_size) if isinstance(handler, str) else handler for handler in handlers]
         if decoders:

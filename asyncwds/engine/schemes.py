@@ -16,9 +16,9 @@ from asyncwds.runtime.security import require_local, why_refused
 from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path, rewritten, scheme_of
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.callable_sources import Opener, Openers
+from asyncwds.storage.callable_sources import Opener
 from asyncwds.storage.local.command import program, shell
-from asyncwds.storage.registry import knows, open_storage
+from asyncwds.storage.registry import Openers, knows, open_storage
 from asyncwds.storage.schemes import added_scheme, own_schemes
 
 _CURL = ["curl", "--connect-timeout", "30", "--retry", "30", "--retry-delay", "2", "-f", "-s", "-L", "URL"]

@@ -174,13 +174,17 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
             verify=verify,
         )
         source = self._with_index(source, index, keep_index, by_stage=shards.by_stage)
-        require_split(split, uneven, source, listed=shards.by_stage)
+        if (split, uneven) != ("shards", None):
+            require_split(split, uneven, source, listed=shards.by_stage)
         if split == "samples":
             source, self._index = with_sample_split(source, uneven, self._index)
         for stage in make_sharing_stages(source) if shards.shared_by_stages else ():
             self.append(stage)
         self.append(TarSamples(source) if shards.by_stage else source)
-        self.with_ledger(ledger).with_skip(skip)
+        if ledger is not None:
+            self.with_ledger(ledger)
+        if skip is not None:
+            self.with_skip(skip)
 
     def _find_shards(self, args: SimpleNamespace, resampled: bool, lookup: Callable[[Any], Listing]) -> Shards:
         """Those of the dataset; a stage that gives them one by one is appended."""

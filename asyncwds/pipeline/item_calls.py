@@ -25,7 +25,7 @@ from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
-from asyncwds.pipeline.skipping import item_function_passing
+from asyncwds.pipeline.skipping import item_function_passing_marks
 from asyncwds.pipeline.stage_run import Loop, open_loop
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream, close_generator, keeps_nothing
 from asyncwds.runtime.handlers import Handler
@@ -53,7 +53,8 @@ def open_calls(  # noqa: PLR0917 - what each stage has
     workers: NumberOfWorkers,
 ) -> ResumableStream:
     """The stream of a stage whose `loop`, given what to call with an item for its result, is a generator over its items."""
-    function = item_function_passing(function, context)
+    if context.passes_marks:
+        function = item_function_passing_marks(function)
     if workers is not None:
         parallel = ParallelCalls(function, source, context, workers)
         return ResumableStageStream(open_loop(loop(parallel.result), parallel, context, name, handler), parallel.state)

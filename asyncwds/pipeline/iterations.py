@@ -58,7 +58,7 @@ class Iterations:
         self._running: WeakSet[Iteration] = WeakSet()
         self._latest: tuple[Progress, _Ran | None] | None = None
         self._warned: set[str] = set()
-        self._changes = StateChanges()
+        self._changes: StateChanges | None = None
         self._ahead: tuple[Callable[[], int], deque[tuple[int, PassState]]] | None = None
 
     def start(self, description: Description, describe: Callable[[], dict[str, Any]]) -> Run:
@@ -88,8 +88,7 @@ class Iterations:
         ran = _Ran(started.seed, started.place, started.account, ref(started), progress.items, started.base, started.tally)
         if self._reporter is not None:
             self._reporter.follow(started, progress)
-        self._latest, self._resumed, self._ahead = (progress, ran), None, None
-        self._changes = StateChanges()
+        self._latest, self._resumed, self._ahead, self._changes = (progress, ran), None, None, None
         iteration = Iteration(started, progress, partial(self._as_dict, ran, describe), self._follower)
         self._running.add(iteration)
         return iteration
@@ -100,6 +99,7 @@ class Iterations:
         if progress is None or ran is None:
             return StateChange(self.state_dict(seed, describe))
         run = ran.run()
+        self._changes = self._changes or StateChanges()
         return self._changes.after(
             progress,
             lambda: ran.account.latest if run is None else run.state(),

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, ClassVar, NamedTuple
 
-from asyncwds.bridges.block_bridge import Bridge
+from asyncwds.bridges.block_bridge import Bridge, open_bridge
 from asyncwds.engine.positions import Delivered, HeldShard, Position, as_json, from_json, pack_shards, with_limits
 from asyncwds.engine.source import Source
 from asyncwds.engine.stream import turn_samples
@@ -17,7 +17,7 @@ from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.held import Ref
 from asyncwds.pipeline.protocol import JsonValue, Stream
-from asyncwds.pipeline.reading_again import SamplesAgain, SingleSamples, held_of, open_bridge
+from asyncwds.pipeline.reading_again import SamplesAgain, SingleSamples, held_of
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.tally import Plan, no_samples
 from asyncwds.samples import Sample
@@ -57,9 +57,13 @@ class SourceStage:
         if start is not None and own.split is not None:
             start, passed = with_limits(start, list(islice(shards, passed))), 0
         begin = partial(own.read, islice(shards, passed, None), context.counters, start)
-        bridge = None if late or (alone is not None and alone.left) else open_bridge(begin, own, context)
+
+        def opened() -> Bridge:
+            return context.resources.hold(open_bridge(begin, own.prefetch, context.counters))
+
+        bridge = None if late or (alone is not None and alone.left) else opened()
         run = ReadRun(own, context, start, alone, self._plan(context))
-        return ReadStream(StageStream(lambda: run.items(lambda: bridge or open_bridge(begin, own, context)), source), run)
+        return ReadStream(StageStream(lambda: run.items(lambda: bridge or opened()), source), run)
 
     def _plan(self, context: RunContext) -> Plan | None:
         source, epoch, place = self.source, context.epoch, context.worker_info

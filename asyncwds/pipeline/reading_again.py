@@ -6,27 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from asyncwds.bridges.block_bridge import Bridge, OpenSource
-from asyncwds.bridges.loop_thread import loop_factory
+from asyncwds.bridges.block_bridge import open_bridge
 from asyncwds.engine.positions import HeldShard, unpack_shards
 from asyncwds.engine.refetch import open_refetch, plan_spans
 from asyncwds.engine.source import Source
-from asyncwds.engine.stream import window_bytes
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.held import Ref
 from asyncwds.pipeline.skipping import mark_for
 from asyncwds.samples import PADDING, Origin, Sample
-
-
-def open_bridge(opened: OpenSource, source: Source, context: RunContext) -> Bridge:
-    return context.resources.hold(
-        Bridge(
-            opened,
-            window=window_bytes(source.prefetch),
-            counters=context.counters,
-            loop_factory=loop_factory(source.prefetch),
-        )
-    )
 
 
 def held_of(refs: Iterable[Ref], state: Any, urls: Sequence[str]) -> tuple[list[Ref], dict[int, HeldShard]]:
@@ -42,7 +29,8 @@ class SamplesAgain:
         places = [Origin(*ref) for ref in refs]
         self.shards = shards
         spans = plan_spans(places, self.shards)
-        self._bridge = open_bridge(partial(open_refetch, source, spans, context.counters), source, context)
+        opened = partial(open_refetch, source, spans, context.counters)
+        self._bridge = context.resources.hold(open_bridge(opened, source.prefetch, context.counters))
         self._samples: dict[Ref, Sample] | None = None
         self._padding = source.padding(context.epoch, context.worker_info)
         self._skipping = context.skipping

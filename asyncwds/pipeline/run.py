@@ -96,7 +96,9 @@ class Run:
         self._progress = progress = progress or self._progress
         first = self._first
         self._before = progress.items - first.items
-        not_empty = passes_of(self.base) | ({first.number} if first.has_begun else set())
+        not_empty = set() if self.base is None else passes_of(self.base)
+        if first.has_begun:
+            not_empty.add(first.number)
         passes = repeated(self._one_pass, self._description.passes, first.number, not_empty)
         skip = first.items if first.stages is None else first.skip
         items = islice(passes, skip, None) if skip else passes
@@ -248,7 +250,7 @@ class Run:
 
     def _remainder(self, number: int) -> Remainder | None:
         head = self._description.stages[0]
-        return remainder_of(self.base, number, head.urls) if isinstance(head, Source) else None
+        return None if self.base is None or not isinstance(head, Source) else remainder_of(self.base, number, head.urls)
 
     def _context_of(self, epoch: int) -> RunContext:
         return RunContext(self._description.seed, epoch, self.place, self._counters)

@@ -158,10 +158,8 @@ def passing_marks(function: Callable[[Any], Any], context: RunContext) -> Callab
     return lambda item: item if is_mark(item) else function(item)
 
 
-def item_function_passing(function: ItemFunction, context: RunContext) -> ItemFunction:
+def item_function_passing_marks(function: ItemFunction) -> ItemFunction:
     """The same, of one that may be asynchronous, and may take random numbers."""
-    if not context.passes_marks:
-        return function
     call = function.call
 
     def plain(item: Any, **options: Any) -> Any:

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from typing import Any, ClassVar
 
-from asyncwds.bridges.block_bridge import Bridge
+from asyncwds.bridges.block_bridge import Bridge, open_bridge
 from asyncwds.bridges.threaded_source import Feed
 from asyncwds.engine.positions import Position
 from asyncwds.engine.source import Source
@@ -20,7 +20,7 @@ from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.held import Ref
 from asyncwds.pipeline.protocol import JsonValue, Stream
 from asyncwds.pipeline.reading import Drawn, ReadRun, ReadStream, position_of
-from asyncwds.pipeline.reading_again import SamplesAgain, held_of, open_bridge
+from asyncwds.pipeline.reading_again import SamplesAgain, held_of
 from asyncwds.pipeline.streams import StageStream, stream_over
 from asyncwds.runtime.counters import Counters
 from asyncwds.samples import Sample
@@ -67,7 +67,8 @@ class TarSamples:
         feed = context.resources.hold(Feed(run.noting(_shards(shards))))
         bridges: list[Bridge] = []  # the one, which the engine may be running for before it is known here
         try:
-            bridges.append(open_bridge(partial(self._opened, feed, bridges, context.counters, start), self.source, context))
+            opened = partial(self._opened, feed, bridges, context.counters, start)
+            bridges.append(context.resources.hold(open_bridge(opened, self.source.prefetch, context.counters)))
             yield from run.items(lambda: bridges[0])
         finally:
             context.resources.close()  # before the stages that give the shards, one of which the feed may wait for

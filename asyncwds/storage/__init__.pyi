@@ -11,7 +11,6 @@ from .cache.fetcher import Cached as Cached
 from .cache.folder import CacheFolder as CacheFolder
 from .cache.names import url_to_cache_name as url_to_cache_name
 from .callable_sources import OpenerFetcher as OpenerFetcher
-from .callable_sources import Openers as Openers
 from .http.transport import Transport as Transport
 from .layers.checksums import digest_for as digest_for
 from .layers.hedge import Hedged as Hedged
@@ -30,6 +29,7 @@ from .memory import MemoryFetcher as MemoryFetcher
 from .object_store import SignedRequest as SignedRequest
 from .object_store import StoreRequest as StoreRequest
 from .object_store import StoreResponse as StoreResponse
+from .registry import Openers as Openers
 from .registry import open_storage as open_storage
 from .scheme import Layers as Layers
 from .schemes import find as find

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import FetchError, WdsError, redact
@@ -24,23 +23,6 @@ Opener = Callable[..., Any]
 
 PIECE = 256 * KiB
 THREADS = 16  # one for each stream that is read at a time; they start as they are needed
-
-
-@dataclass(frozen=True)
-class Openers:
-    """Functions by scheme: `first` go before the library's own sources, `last` are for schemes that these do not know.
-
-    After `last` comes what `first` has as `__default__`.
-    """
-
-    first: Mapping[str, Opener] = field(default_factory=dict)
-    last: Mapping[str, Opener] = field(default_factory=dict)
-
-    def find(self, scheme: str, knows: Callable[[str], bool]) -> Opener | None:
-        """The function for a scheme; None where that is for the library's own source, or nobody has one."""
-        if scheme in self.first:
-            return self.first[scheme]
-        return None if knows(scheme) else self.last.get(scheme, self.first.get("__default__"))
 
 
 class OpenerFetcher:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from asyncwds.errors import SpecError
@@ -13,7 +13,7 @@ from asyncwds.runtime.security import why_refused
 from asyncwds.settings.access import Access, Retry
 from asyncwds.shards.urls import rewritten, scheme_of
 from asyncwds.storage.base import AcceptsHints, Body, Fetcher, ObjectRange
-from asyncwds.storage.callable_sources import Opener, OpenerFetcher, Openers
+from asyncwds.storage.callable_sources import Opener, OpenerFetcher
 from asyncwds.storage.fsspec.scheme import why_not
 from asyncwds.storage.layers.checksum_fetcher import ChecksumFetcher
 from asyncwds.storage.layers.hedge import Hedged
@@ -21,6 +21,23 @@ from asyncwds.storage.layers.retry import Retrying
 from asyncwds.storage.layers.stated_checksums import StatedChecksums, StatesChecksums
 from asyncwds.storage.scheme import Layers, Scheme
 from asyncwds.storage.schemes import SchemeMatch, find, known_names, scheme_named
+
+
+@dataclass(frozen=True)
+class Openers:
+    """Functions by scheme: `first` go before the library's own sources, `last` are for schemes that these do not know.
+
+    After `last` comes what `first` has as `__default__`.
+    """
+
+    first: Mapping[str, Opener] = field(default_factory=dict)
+    last: Mapping[str, Opener] = field(default_factory=dict)
+
+    def find(self, scheme: str) -> Opener | None:
+        """The function for a scheme; None where that is for the library's own source, or nobody has one."""
+        if scheme in self.first:
+            return self.first[scheme]
+        return None if knows(scheme) else self.last.get(scheme, self.first.get("__default__"))
 
 
 def open_storage(access: Access, counters: Counters, openers: Openers | None = None) -> Fetcher:
@@ -106,7 +123,7 @@ class _Storage:
         return _Latest(url, scheme, self._reader(match).fetcher)
 
     def _opener(self, scheme: str) -> Opener | None:
-        return None if self._openers is None else self._openers.find(scheme, knows)
+        return None if self._openers is None else self._openers.find(scheme)
 
     def _opened_by(self, opener: Opener) -> Fetcher:
         if id(opener) not in self._by_openers:
