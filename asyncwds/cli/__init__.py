@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import sys
 import warnings
+from functools import partial
 from io import TextIOWrapper
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from asyncwds import __version__
-from asyncwds.cli.commands import LazyGroup
+from asyncwds.cli.commands import LOG, LazyGroup
 from asyncwds.errors import WdsError, redact
 from asyncwds.formatting.escaping import printable
-from asyncwds.tools.report import INTERRUPTED, UNREAD, USAGE, status_of
+from asyncwds.tools.report import INTERRUPTED, OK, UNREAD, USAGE, status_of
+
+if TYPE_CHECKING:
+    from asyncwds.cli.json_log import JsonLog
 
 
 class _Main(LazyGroup):
@@ -38,20 +42,29 @@ class _Main(LazyGroup):
         # What the encoding of the terminal does not have is shown escaped, as on stderr.
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
+        status = INTERRUPTED
+        try:
+            status = self._run(context)
+        finally:
+            if (log := _log_of(context)) is not None:
+                log.write("end", status=status or OK)
+        return status
+
+    def _run(self, context: click.Context) -> Any:
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = _show_warning
+                warnings.showwarning = partial(_show_warning, context)
                 return super().invoke(context)
         except WdsError as error:
-            if _has_no_reader(error):
-                _end_unread()
-            click.echo(f"asyncwds: {type(error).__name__}: {error}", err=True)
-            sys.exit(status_of(error))
+            return _end_unread() if _has_no_reader(error) else _show_error(context, error)
         except BrokenPipeError:
-            _end_unread()
+            return _end_unread()
         except OSError as error:  # of a file that is no shard: a list, a folder for what waits
-            click.echo(printable(f"asyncwds: {type(error).__name__}: {error}"), err=True)
-            sys.exit(status_of(error))
+            return _show_error(context, error)
+
+
+def _log_of(context: click.Context) -> JsonLog | None:
+    return context.meta.get(LOG)
 
 
 def _has_no_reader(error: WdsError) -> bool:
@@ -59,15 +72,26 @@ def _has_no_reader(error: WdsError) -> bool:
     return error.url == "-" and isinstance(error.__cause__, BrokenPipeError)
 
 
-def _end_unread() -> NoReturn:
+def _end_unread() -> int:
     """As other programs end when the reader of their output has gone (`| head`), which is no news to anybody."""
     sys.stdout = None  # Python would complain when it flushes it at exit
-    sys.exit(UNREAD)
+    return UNREAD
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+def _show_error(context: click.Context, error: WdsError | OSError) -> int:
+    if (log := _log_of(context)) is not None:
+        log.write_error(error)
+    else:
+        click.echo(printable(f"asyncwds: {type(error).__name__}: {error}"), err=True)
+    return status_of(error)
+
+
+def _show_warning(context: click.Context, message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """In one line, without the place in our sources."""
-    click.echo(printable(redact(f"asyncwds: {category.__name__}: {message}")), err=True)
+    if (log := _log_of(context)) is not None:
+        log.write_warning(category.__name__, str(message))
+    else:
+        click.echo(printable(redact(f"asyncwds: {category.__name__}: {message}")), err=True)
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.options import reading_options
+from asyncwds.cli.options import log_option, reading_options
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.quantities import duration, plural, size
 
@@ -89,6 +89,7 @@ def clear(folder: str, *, age: float, url: str | None, dry_run: bool, as_json: b
 @click.option("--remove", is_flag=True, help="Remove what is bad: it is fetched anew when it is next needed.")
 @click.option("--source", is_flag=True, help="Ask the sources, too, whether they still have the same.")
 @click.option("--json", "as_json", is_flag=True, help="The result as a line of JSON.")
+@log_option
 def verify(folder: str, *, remove: bool, source: bool, as_json: bool) -> int:
     """Compares shards with what was written down when they came: size, time, and checksums if the cache has some.
 
@@ -101,14 +102,13 @@ def verify(folder: str, *, remove: bool, source: bool, as_json: bool) -> int:
     """
     from dataclasses import asdict  # noqa: PLC0415 - used here only
 
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
+    from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
     from asyncwds.settings.access import Access  # noqa: PLC0415 - as above
     from asyncwds.tools.cache import verify_cache  # noqa: PLC0415 - as above
     from asyncwds.tools.report import DATA, IO, OK  # noqa: PLC0415 - as above
 
-    with tqdm(desc="cache verify", unit=" shards", disable=None, leave=False) as bar:
-        found = verify_cache(_cache(folder), remove=remove, access=Access() if source else None, show=bar.update)
+    with show_progress("cache verify", "shards") as display:
+        found = verify_cache(_cache(folder), remove=remove, access=Access() if source else None, show=display.advance)
     if as_json:
         click.echo(json.dumps(asdict(found)))
     else:
@@ -136,9 +136,8 @@ def warm(urls: tuple[str, ...], *, jobs: int, part: str | None, on_error: Any, a
     """
     from dataclasses import asdict  # noqa: PLC0415 - used here only
 
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
-    from asyncwds.cli.bars import warnings_in  # noqa: PLC0415 - heavy
+    from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
+    from asyncwds.cli.json_log import current_log, tell  # noqa: PLC0415 - as above
     from asyncwds.cli.reading import sources  # noqa: PLC0415 - as above
     from asyncwds.tools.inputs import Inputs, part_of  # noqa: PLC0415 - as above
     from asyncwds.tools.report import OK, PARTIAL  # noqa: PLC0415 - as above
@@ -147,19 +146,21 @@ def warm(urls: tuple[str, ...], *, jobs: int, part: str | None, on_error: Any, a
     where = sources(urls, **options)
     chosen = None if part is None else part_of(part)
     inputs = Inputs(urls=urls, access=where.access, cache=where.cache, part=chosen, on_error=on_error)
-    with tqdm(desc="cache warm", unit=" shards", disable=None, leave=False) as bar, warnings_in(bar):
+    with show_progress("cache warm", "shards") as display:
 
         def show(so_far: WarmReport) -> None:
-            bar.set_postfix_str(size(so_far.bytes), refresh=False)
-            bar.update()
+            display.note(size(so_far.bytes))
+            display.advance()
 
         report = warm_cache(inputs, jobs=jobs, show=show)
+    if (log := current_log()) is not None:
+        log.write("summary", **asdict(report))
     if as_json:
         click.echo(json.dumps(asdict(report)))
     else:
-        click.echo(f"{plural(len(report.shards), 'shard')} fetched, {size(report.bytes)}; {len(report.there)} were there", err=True)
+        tell(f"{plural(len(report.shards), 'shard')} fetched, {size(report.bytes)}; {len(report.there)} were there")
         for failure in report.failed:
-            click.echo(f"  failed: {failure}", err=True)
+            tell(f"  failed: {failure}")
     return PARTIAL if report.failed else OK
 
 

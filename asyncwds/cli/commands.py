@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+LOG = "asyncwds.log"
+"""Under this name the context of a command that was given `--log-json` has its `JsonLog`."""
 _COMMANDS = {
     "ls": ("ls.list_samples", "Lists the samples of shards: key, fields and their sizes, then the totals for each field."),
     "show": (

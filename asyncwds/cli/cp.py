@@ -29,8 +29,8 @@ def copy_shards(urls: tuple[str, ...], target: str, *, unpack: bool, as_json: bo
     asyncwds cp 'gs://a/train-{000..099}.tar' s3://b/train/ --jobs 8 --verify
     asyncwds cp 's3://b/*.tar' ./local/ --resume
     """
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
+    from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
+    from asyncwds.cli.json_log import current_log, tell  # noqa: PLC0415 - as above
     from asyncwds.cli.tool_arguments import inputs_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.cp import copy_shards  # noqa: PLC0415 - as above
     from asyncwds.tools.export import export_samples  # noqa: PLC0415 - as above
@@ -40,14 +40,16 @@ def copy_shards(urls: tuple[str, ...], target: str, *, unpack: bool, as_json: bo
         report = export_samples(inputs, target, format="files", force=options["force"])
         return show_report(report, {"target": target, "as_json": as_json})
     how = {name: options[name] for name in ("jobs", "force", "resume", "verify", "dry_run")}
-    with tqdm(desc="cp", unit=" shards", disable=None, leave=False) as bar:
-        copied = copy_shards(inputs, target, **how, show=lambda _: bar.update())
+    with show_progress("cp", "shards") as display:
+        copied = copy_shards(inputs, target, **how, show=lambda _: display.advance())
+    if (log := current_log()) is not None:
+        log.write("summary", **copied.as_dict())
     if as_json:
         click.echo(json.dumps(copied.as_dict()))
     else:
         nbytes = sum(shard["bytes"] or 0 for shard in copied.shards)
         done = "would be copied" if options["dry_run"] else f"copied, {size(nbytes)}"
-        click.echo(f"{plural(len(copied.shards), 'shard')} {done}; {len(copied.there)} were there", err=True)
+        tell(f"{plural(len(copied.shards), 'shard')} {done}; {len(copied.there)} were there")
         for failure in copied.failed:
-            click.echo(f"  failed: {printable(failure)}", err=True)
+            tell(f"  failed: {printable(failure)}")
     return 4 if copied.failed else 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from asyncwds.cli.options import log_option
 from asyncwds.cli.tool_options import output_options, shard_options
 
 # As asyncwds.tools.creating.sources has them, which is heavy.
@@ -36,6 +37,7 @@ KINDS = ["dir", "images", "zip", "tar", "recipe", "csv", "tsv", "jsonl", "lines"
 @click.option("--split", default="train", show_default=True, metavar="NAME", help="With --from hf.")
 @shard_options
 @output_options
+@log_option
 def create(source: str, **options: Any) -> int:
     """Writes shards of what is no shard yet: SOURCE is a folder, an archive, a recipe, a table, or a data set's name.
 
@@ -43,8 +45,7 @@ def create(source: str, **options: Any) -> int:
     asyncwds create ./data --from images --shuffle --seed 1 --max-count 1000 -o 'train-{shard:06d}.tar'
     asyncwds create captions.csv --key-from col:id --field jpg=@path --field txt=caption -o train.tar
     """
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
+    from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
     from asyncwds.cli.tool_arguments import names_of, outputs_of, pairs_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.create import Creation, create_shards  # noqa: PLC0415 - as above
     from asyncwds.tools.inputs import Inputs  # noqa: PLC0415 - as above
@@ -60,8 +61,6 @@ def create(source: str, **options: Any) -> int:
         by_group=options["shard_per_group"],
         **{name: options[name] for name in same},
     )
-    with tqdm(desc="create", unit=" samples", disable=None, leave=False) as bar:
-        report = create_shards(
-            source, outputs_of(Inputs(urls=()), options), creation, lambda report: bar.update(report.samples_out - bar.n)
-        )
+    with show_progress("create", "samples") as display:
+        report = create_shards(source, outputs_of(Inputs(urls=()), options), creation, lambda _: display.advance())
     return show_report(report, options)

@@ -25,14 +25,13 @@ def demo(samples: int, train_seconds: float) -> None:
     from pathlib import Path  # noqa: PLC0415 - used here only
     from tempfile import TemporaryDirectory  # noqa: PLC0415 - used here only
 
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
     from asyncwds import demo as box  # noqa: PLC0415 - heavy
+    from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
 
     with TemporaryDirectory(prefix="asyncwds-demo-") as name:
         folder = Path(name)
-        with tqdm(total=samples, desc="drawing", unit=" images", disable=None, leave=False) as bar:
-            names = box.make_data(folder, samples, bar.update)
+        with show_progress("drawing", "images", samples) as display:
+            names = box.make_data(folder, samples, display.advance)
         nbytes = sum((folder / shard).stat().st_size for shard in names)
         click.echo(f"drew {samples} images into {len(names)} shards, {size(nbytes)}")
         with box.bucket(folder) as url:
@@ -68,19 +67,17 @@ def _train(urls: tuple[str, ...], seconds: float) -> None:
     except ImportError:
         click.echo("torch is not installed: no training (pip install torch)")
         return
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
     from asyncwds import demo as box  # noqa: PLC0415 - heavy
+    from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
     from asyncwds.cli.reading import Sources, dataset  # noqa: PLC0415 - heavy
 
     samples = dataset(urls, Sources()).repeat().shuffle(500, initial=100)
     batches = samples.decode("torchrgb8").to_tuple("jpg", "cls").batched(box.BATCH, partial=False)
-    bar = tqdm(desc="training", total=box.BATCHES, unit=" batches", disable=None, leave=False)
-    with closing(iter(batches)) as stream, bar:
+    with closing(iter(batches)) as stream, show_progress("training", "batches", box.BATCHES) as display:
 
         def show(loss: float, accuracy: float) -> None:
-            bar.set_postfix_str(f"loss {loss:.2f}, accuracy {accuracy:.2f}", refresh=False)
-            bar.update()
+            display.note(f"loss {loss:.2f}, accuracy {accuracy:.2f}")
+            display.advance()
 
         trained = box.train(stream, seconds, show)
     click.echo(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from asyncwds.cli.json_log import current_log
 from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.quantities import plural
@@ -32,6 +33,10 @@ def show_findings(found: Verification, *, as_json: bool) -> None:
 
 def show_repair(repair: Repair, *, as_json: bool, to_stderr: bool) -> None:
     """One line for each sample that was dropped, then the report."""
+    if (log := current_log()) is not None:
+        log.write("summary", **repair.report.as_dict())
+        if to_stderr:
+            return
     for drop in repair.drops:
         click.echo(json.dumps(_drop_as_dict(drop)) if as_json else _drop_line(drop), err=to_stderr)
     repaired = {rule: number for rule, number in sorted(repair.repaired.items()) if number}

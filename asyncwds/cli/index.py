@@ -81,29 +81,25 @@ def _known(names: list[str]) -> list[str]:
 
 
 def _index_with_progress(urls: tuple[str, ...], access: Access) -> Index:
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
-    from asyncwds.cli.bars import warnings_in  # noqa: PLC0415 - as above
+    from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
     from asyncwds.index.making import index_shards  # noqa: PLC0415 - as above
     from asyncwds.runtime.counters import Counters  # noqa: PLC0415 - as above
     from asyncwds.storage.listing import expand_and_list  # noqa: PLC0415 - as above
 
     found = expand_and_list(urls, access)
     counters = Counters()
-    with tqdm(total=len(found), desc="index", unit=" shards", disable=None, leave=False) as bar, warnings_in(bar):
+    with show_progress("index", "shards", len(found)) as display:
 
         def show(_: object) -> None:
-            bar.set_postfix_str(f"{size(counters.bytes)} fetched", refresh=False)
-            bar.update()
+            display.note(f"{size(counters.bytes)} fetched")
+            display.advance()
 
         return index_shards(found, access, counters, show)
 
 
 def _digests_with_progress(index: Index, access: Access) -> dict[str, ShardDigests]:
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
-    from asyncwds.cli.bars import warnings_in  # noqa: PLC0415 - as above
+    from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
     from asyncwds.index.hashing import digest_shards  # noqa: PLC0415 - as above
 
-    with tqdm(total=len(index.shards), desc="hash", unit=" shards", disable=None, leave=False) as bar, warnings_in(bar):
-        return digest_shards(index, access, lambda _: bar.update())
+    with show_progress("hash", "shards", len(index.shards)) as display:
+        return digest_shards(index, access, lambda _: display.advance())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from asyncwds.cli.bars import warnings_in
+from asyncwds.cli.bars import is_shown, show_progress
 from asyncwds.formatting.quantities import MB
 from asyncwds.settings.access import Access, Http, Settings
 from asyncwds.settings.cache import Cache, cache_settings
@@ -108,15 +108,20 @@ def dataset(
 
 
 def progress(items: Iterator[T], stats: Callable[[], Stats], *, label: str, total: int | None = None) -> Iterator[T]:
-    """The items, with a progress bar on a terminal and nothing elsewhere. Closes them."""
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
+    """The items, while it is shown how far they are. Closes them."""
     with closing(items) as open_items:  # type: ignore[type-var]
-        bar = tqdm(open_items, desc=label, total=total, unit=" samples", disable=None, leave=False)
-        with warnings_in(bar):
-            for number, item in enumerate(bar):
-                if number % 64 == 0 and not bar.disable:
+        if not is_shown():
+            yield from open_items
+            return
+        nbytes = 0
+        with show_progress(label, "samples", total) as display:
+            for number, item in enumerate(open_items):
+                if number % 64 == 0:
                     now = stats()
                     rate = f"{now.bytes_per_second / MB:.0f} MB/s"
-                    bar.set_postfix_str(f"{rate}, {now.in_flight} in flight, waited {now.waited:.1f} s", refresh=False)
+                    display.note(f"{rate}, {now.in_flight} in flight, waited {now.waited:.1f} s")
+                    display.advance(0, now.bytes - nbytes)
+                    nbytes = now.bytes
                 yield item
+                display.advance()
+            display.advance(0, stats().bytes - nbytes)

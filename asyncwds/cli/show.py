@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asyncwds.cli.json_log import tell
 from asyncwds.cli.tool_options import Size, input_options, selection_options
 from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
@@ -68,7 +69,7 @@ def _show_lines(urls: tuple[str, ...], *, only: tuple[str, ...], graphics: Graph
     with closing(show_samples(inputs, selection_of(options), only=only, report=report)) as samples:
         for number, sample in enumerate(samples):
             if number == _SHOWN and options["limit"] is None:
-                click.echo(f"asyncwds: there are more samples than {_SHOWN}: -n says how many are shown", err=True)
+                tell(f"asyncwds: there are more samples than {_SHOWN}: -n says how many are shown")
                 break
             text = json.dumps(sample.as_dict()) if as_json else "\n".join([*sample.lines(style), ""])
             click.echo(text, color=True)
@@ -82,13 +83,13 @@ def _write_page(urls: tuple[str, ...], target: str, force: bool, max_embedded: i
     limit = _ON_A_PAGE if options["limit"] is None else options["limit"]
     inputs, selection = inputs_of(urls, "show", options), replace(selection_of(options), limit=limit)
     report = write_contact_sheet(inputs, target, selection, only=options["only"], max_embedded=max_embedded, force=force)
-    click.echo(f"asyncwds: {plural(report.samples_out, 'sample')} in {printable(redact(target))}", err=True)
+    tell(f"asyncwds: {plural(report.samples_out, 'sample')} in {printable(redact(target))}")
     if options["limit"] is None and report.samples_in >= _ON_A_PAGE:
-        click.echo(f"asyncwds: no more than {_ON_A_PAGE} samples are looked at: -n says how many", err=True)
+        tell(f"asyncwds: no more than {_ON_A_PAGE} samples are looked at: -n says how many")
     return _tell_damaged(report)
 
 
 def _tell_damaged(report: Report) -> int:
     for error in report.damaged:
-        click.echo(printable(f"asyncwds: damaged: {error}"), err=True)
+        tell(printable(f"asyncwds: damaged: {error}"))
     return report.status

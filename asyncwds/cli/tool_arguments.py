@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import click
 
-from asyncwds.cli.bars import warnings_in
+from asyncwds.cli.bars import is_shown, show_progress
+from asyncwds.cli.json_log import JsonLog, ShardsRead, current_log
 from asyncwds.cli.reading import sources
+from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.tar.raw_runs import number_of
-from asyncwds.tools.inputs import Inputs, Item, part_of
+from asyncwds.tools.inputs import Inputs, Item, Watch, part_of
+from asyncwds.tools.naming import InputShard
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
@@ -25,18 +27,20 @@ _READING = ("headers", "anonymous", "endpoint", "profile", "cache")
 def inputs_of(urls: tuple[str, ...], label: str, options: dict[str, Any]) -> Inputs:
     """Raises click.UsageError for options that none of the urls takes."""
     read_from = sources(urls, **{name: options[name] for name in _READING})
+    log, mix = current_log(), options.get("mix") or 1
+    watch: Watch = partial(_watched, label) if log is None else partial(_logged, log, mix > 1)
     return Inputs(
         urls=urls,
         access=read_from.access,
         cache=read_from.cache,
-        mix=options.get("mix") or 1,
+        mix=mix,
         part=None if options["part"] is None else part_of(options["part"]),
         on_error=options["on_error"],
         max_errors=options["max_errors"],
         memory=options["memory"],
         io=options["io"],
-        watch=None if no_bar() else partial(_watched, label),
-        watch_shards=None if no_bar() else partial(_watched_shards, label),
+        watch=watch if is_shown() else None,
+        watch_shards=partial(_watched_shards, label) if is_shown() else None,
     )
 
 
@@ -51,20 +55,26 @@ def outputs_of(inputs: Inputs, options: dict[str, Any]) -> Outputs:
     if target is None and not options["dry_run"]:
         raise click.UsageError("nothing says where to write: -o")
     same = ("force", "same_key", "post", "delete_after", "resume", "dry_run")
+    log = current_log()
     return Outputs(
         target=target,
         max_count=options.get("max_count"),
         max_size=options.get("max_size"),
         part=None if inputs.part is None else inputs.part[0],
         access=inputs.access,
+        written=None if log is None else log.write_shard,
         **{name: options[name] for name in same},
     )
 
 
 def show_report(report: Report, options: dict[str, Any]) -> int:
     """On standard output, unless that is the archive. Returns the exit status."""
-    text = json.dumps(report.as_dict()) if options["as_json"] else "\n".join(map(printable, report.lines()))
-    click.echo(text, err=options.get("target") == "-" or not options["as_json"])
+    log, is_archive = current_log(), options.get("target") == "-"
+    if log is not None:
+        log.write("summary", **report.as_dict())
+    if log is None or (options["as_json"] and not is_archive):
+        text = json.dumps(report.as_dict()) if options["as_json"] else "\n".join(map(printable, report.lines()))
+        click.echo(text, err=is_archive or not options["as_json"])
     return report.status
 
 
@@ -84,23 +94,31 @@ def pairs_of(option: str, pairs: tuple[str, ...], form: str = "NAME=VALUE") -> d
     return found
 
 
-def no_bar() -> bool:
-    """Whether a progress bar would not be seen: without importing what makes it, which takes 30 ms."""
-    return sys.stderr is None or not sys.stderr.isatty()
-
-
 def _watched(label: str, items: Iterator[Item], /) -> Iterator[Item]:
     """With a progress bar."""
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
-    with tqdm(desc=label, unit=" samples", leave=False) as bar, warnings_in(bar):
+    with show_progress(label, "samples") as display:
         for item in items:
             yield item
-            bar.update(number_of(item))
+            display.advance(number_of(item))
 
 
-def _watched_shards(label: str, reports: Iterator[Any], /) -> Iterator[Any]:
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
+def _logged(log: JsonLog, mix: bool, items: Iterator[Item], /) -> Iterator[Item]:
+    """With events of their shards."""
+    shards = ShardsRead(log, mix=mix)
+    with show_progress("", "samples") as display:
+        for item in items:
+            number, nbytes = number_of(item), item.nbytes
+            shards.see(item.shard, item.url, number, nbytes)
+            yield item
+            display.advance(number, nbytes)
+        shards.finish()
 
-    with tqdm(reports, desc=label, unit=" shards", leave=False) as bar, warnings_in(bar):
-        yield from bar
+
+def _watched_shards(label: str, reports: Iterator[tuple[InputShard, Report]], /) -> Iterator[tuple[InputShard, Report]]:
+    log = current_log()
+    with show_progress(label, "shards") as display:
+        for shard, report in reports:
+            if log is not None:
+                log.write("shard_finished", url=redact(shard.url), samples=report.samples_in)
+            yield shard, report
+            display.advance()

@@ -84,15 +84,13 @@ def _list_rules() -> int:
 
 
 def _verify(inputs: Inputs, checks: Checks, *, as_json: bool) -> int:
-    from tqdm import tqdm  # noqa: PLC0415 - heavy
-
-    from asyncwds.cli.bars import warnings_in  # noqa: PLC0415 - as above
+    from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
     from asyncwds.cli.findings import show_findings  # noqa: PLC0415 - as above
     from asyncwds.tools.report import DATA, IO, OK  # noqa: PLC0415 - as above
     from asyncwds.tools.verify.running import verify_shards  # noqa: PLC0415 - as above
 
-    with tqdm(desc="verify", unit=" shards", disable=None, leave=False) as bar, warnings_in(bar):
-        found = verify_shards(inputs, checks, on_shard=lambda _: bar.update())
+    with show_progress("verify", "shards") as display:
+        found = verify_shards(inputs, checks, on_shard=lambda _: display.advance())
     show_findings(found, as_json=as_json)
     return IO if found.unread else DATA if found.problems else OK
 

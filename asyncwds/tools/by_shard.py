@@ -89,7 +89,7 @@ def run_by_shard(
     work = _Work(
         tuple(tools) if isinstance(tools, Sequence) else (tools,),
         _share(inputs, processes),
-        replace(outputs, resume=False, force=outputs.force or outputs.resume),
+        replace(outputs, resume=False, force=outputs.force or outputs.resume, written=outputs.written if processes == 1 else None),
         selection,
         {url: records[url] for url in urls if url in records},
         max(1, jobs // processes),
@@ -98,6 +98,9 @@ def run_by_shard(
     with closing(_done(work, left, inputs, processes)) as done:
         for shard, report in done:
             reports[shard.number] = report
+            if outputs.written is not None and processes > 1 and not outputs.dry_run:
+                for written in report.shards:
+                    outputs.written(written)
             if journal is not None:
                 journal.add({"url": _entry(shard), "report": report.as_dict()})
             errors += report.damaged
@@ -145,8 +148,7 @@ def _done(
     checks.require("-" not in inputs.urls, "standard input can be read by one process only")
     watch = inputs.watch_shards or _unwatched
     with closing(call_in_processes(work, shards, processes, lambda shard: redact(shard.url))) as results:
-        for place, report in watch(results):
-            yield shards[place], report
+        yield from watch((shards[place], report) for place, report in results)
 
 
 def _unwatched(results: Iterator[Any]) -> Iterator[Any]:

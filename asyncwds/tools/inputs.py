@@ -57,7 +57,7 @@ class Inputs:
     io          requests in flight; None adapts to the link
     listed      the shards that urls stand for, where they have been looked up
     watch       called with the samples as they come, for a progress bar: gives them on
-    watch_shards  the same, where shards are worked on in several processes: with what becomes of each
+    watch_shards  the same, where shards are worked on in several processes: with each and its report
     """
 
     urls: Sequence[str]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from asyncwds.shards.urls import local_path
 
-_SUFFIX = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|tbz2?|txz|tzst)$", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|tbz2?|txz|tzst|tlz4)$", re.IGNORECASE)
 
 
 class InputShard(NamedTuple):

@@ -7,7 +7,7 @@ leaves the shards before it, and nothing of the one that was begun. No shard is 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,7 @@ class Outputs:
     dry_run       write nothing, and report what would be written
     same_key      "fail" or "number": a sample with the key of the one before it in a shard would come back as one with it. It is a
                   SampleError, or gets a number behind its key, and the report counts it
+    written       called with each shard that is complete, as the report has it
     hashed        keep the SHA-256 of each shard for the report
     of            the shard that all samples come from: {name} is its name, and {shard} its number where nothing bounds shards
     """
@@ -61,6 +62,7 @@ class Outputs:
     dry_run: bool = False
     same_key: SameKey = "fail"
     hashed: bool = False
+    written: Callable[[Mapping[str, Any]], object] | None = None
     access: Access = field(default_factory=Access)
     of: InputShard | None = None
 
@@ -255,6 +257,8 @@ class ShardOutputs:
             with suppress(FileNotFoundError):
                 Path(path).unlink()
         self._report.shards.append(record)
+        if self._outputs.written is not None and not self._outputs.dry_run:
+            self._outputs.written(record)
 
     def _with_other_key(self, sample: RawSample) -> RawSample:
         if self._outputs.same_key == "fail":
