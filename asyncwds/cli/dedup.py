@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from asyncwds.cli.tool_options import input_options, output_options, selection_options, shard_options
+from asyncwds.cli.tool_options import input_options, jobs_option, output_options, selection_options, shard_options
 
 
 @click.command()
@@ -21,6 +21,7 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
 )
 @click.option("--keep", type=click.Choice(["first", "largest"]), default="first", show_default=True, help="Of those.")
 @click.option("--drop-list", metavar="FILE", help="Write the keys that are dropped, a line each, for --exclude-keys.")
+@jobs_option
 @shard_options
 @output_options
 def dedup(urls: tuple[str, ...], *, by: str, keep: Any, drop_list: str | None, **options: Any) -> int:
@@ -29,11 +30,12 @@ def dedup(urls: tuple[str, ...], *, by: str, keep: Any, drop_list: str | None, *
     \b
     asyncwds dedup 'train-{000..099}.tar' --by 'sha256(jpg)' --max-count 1000 -o 'unique-{shard:06d}.tar'
     asyncwds dedup 'train-{000..099}.tar' --by json.uid --keep largest --drop-list twice.txt --dry-run
-    asyncwds dedup 'train-{000..099}.tar' --by 'phash(jpg,<=4)' --keep largest --drop-list alike.txt --dry-run
+    asyncwds dedup 'train-{000..099}.tar' --by 'phash(jpg,<=4)' --jobs 8 --keep largest --drop-list alike.txt --dry-run
     """
     from asyncwds.cli.tool_arguments import inputs_of, outputs_of, selection_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.dedup import dedup_shards  # noqa: PLC0415 - as above
 
     inputs = inputs_of(urls, "dedup", options)
     outputs, selection = outputs_of(inputs, options), selection_of(options)
-    return show_report(dedup_shards(inputs, outputs, selection, by=by, keep=keep, drop_list=drop_list), options)
+    how: dict[str, Any] = {"by": by, "keep": keep, "drop_list": drop_list, "jobs": options["jobs"]}
+    return show_report(dedup_shards(inputs, outputs, selection, **how), options)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from asyncwds.cli.tool_options import input_options, selection_options
+from asyncwds.cli.tool_options import input_options, jobs_option, selection_options
 
 
 @click.command()
@@ -22,6 +22,7 @@ from asyncwds.cli.tool_options import input_options, selection_options
 )
 @click.option("--flatten", metavar="NAMES", help="JSON fields whose values become columns: 'json'.")
 @click.option("--binary", type=click.Choice(["base64", "bytes", "skip"]), help="Fields that are neither text nor JSON.")
+@jobs_option
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--json", "as_json", is_flag=True, help="The report as a line of JSON.")
 def export(urls: tuple[str, ...], *, target: str, form: str | None, flatten: str | None, **options: Any) -> int:
@@ -29,12 +30,13 @@ def export(urls: tuple[str, ...], *, target: str, form: str | None, flatten: str
 
     \b
     asyncwds export 'train-{000..099}.tar' --fields json,txt --flatten json -o train.parquet
+    asyncwds export 'train-{000..099}.tar' --fields json --flatten json --jobs 8 -o 'tables/{name}.parquet'
     asyncwds export train.tar -n 100 -f files -o ./samples
     """
     from asyncwds.cli.tool_arguments import inputs_of, names_of, selection_of, show_report  # noqa: PLC0415 - heavy
     from asyncwds.tools.export import export_samples  # noqa: PLC0415 - as above
 
     inputs = inputs_of(urls, "export", options)
-    how: dict[str, Any] = {name: options[name] for name in ("binary", "force")}
+    how: dict[str, Any] = {name: options[name] for name in ("binary", "force", "jobs")}
     report = export_samples(inputs, target, selection_of(options), format=form, flatten=names_of(flatten), **how)
     return show_report(report, {**options, "target": target})

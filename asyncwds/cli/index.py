@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.options import reading_options
+from asyncwds.cli.tool_options import jobs_option
 from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.quantities import plural, size
@@ -34,15 +35,18 @@ FORMATS = ["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "siz
     callback=lambda _, __, value: _known(value.split(",")),
     help=f"Another library's in place of ours, or several with commas between: {', '.join(FORMATS)}.",
 )
+@jobs_option
 @click.option("--convert", is_flag=True, help="URLS are those of indexes, of any of the formats, and not of shards.")
 @click.option("--hash", "hashed", is_flag=True, help="Read the shards whole for their digests, which wids and hfutils have.")
 @reading_options
-def make_index(urls: tuple[str, ...], *, output: str | None, forms: list[Any], convert: bool, hashed: bool, **options: Any) -> None:
+def make_index(
+    urls: tuple[str, ...], *, output: str | None, forms: list[Any], jobs: int, convert: bool, hashed: bool, **options: Any
+) -> None:
     """Makes the index of shards: which samples they have, and where.
 
     \b
     asyncwds index 'train-{000..099}.tar'
-    asyncwds index 's3://bucket/train/*.tar' -f wds2idx,wids -o indexes/
+    asyncwds index 's3://bucket/train/*.tar' -f wds2idx,wids --jobs 8 -o indexes/
     asyncwds index 'train-{000..099}.tar' -f manifest,sizes,parquet
     asyncwds index 'train-{000..099}.tar' -f hfutils --hash
 
@@ -64,7 +68,7 @@ def make_index(urls: tuple[str, ...], *, output: str | None, forms: list[Any], c
         output += "/"
     if len(forms) > 1 and output is not None and not output.endswith("/"):
         raise click.UsageError("several formats need a folder after -o, with a slash at its end")
-    index = load_by(urls, where.access) if convert else _index_with_progress(urls, where.access)
+    index = load_by(urls, where.access) if convert else _index_with_progress(urls, where.access, jobs)
     digests = _digests_with_progress(index, where.access) if hashed else None
     files = [file for form in forms for file in write_index(index, output, form, where.access, digests)]
     click.echo(f"{plural(len(index), 'sample')} in {plural(len(index.shards), 'shard')}")
@@ -80,9 +84,9 @@ def _known(names: list[str]) -> list[str]:
     return names
 
 
-def _index_with_progress(urls: tuple[str, ...], access: Access) -> Index:
+def _index_with_progress(urls: tuple[str, ...], access: Access, jobs: int) -> Index:
     from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
-    from asyncwds.index.making import index_shards  # noqa: PLC0415 - as above
+    from asyncwds.index.making import index_in_processes, index_shards  # noqa: PLC0415 - as above
     from asyncwds.runtime.counters import Counters  # noqa: PLC0415 - as above
     from asyncwds.storage.listing import expand_and_list  # noqa: PLC0415 - as above
 
@@ -94,7 +98,7 @@ def _index_with_progress(urls: tuple[str, ...], access: Access) -> Index:
             display.note(f"{size(counters.bytes)} fetched")
             display.advance()
 
-        return index_shards(found, access, counters, show)
+        return index_in_processes(found, access, jobs, show) if jobs > 1 else index_shards(found, access, counters, show)
 
 
 def _digests_with_progress(index: Index, access: Access) -> dict[str, ShardDigests]:

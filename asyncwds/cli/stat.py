@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.tool_options import input_options
+from asyncwds.cli.tool_options import input_options, jobs_option
 from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.quantities import plural, size
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 @click.command()
 @input_options
 @click.option("--deep", type=click.IntRange(min=0), default=0, metavar="N", help="Open the images of N samples.")
+@jobs_option
 @click.option("--json", "as_json", is_flag=True, help="As one line of JSON.")
-def stat(urls: tuple[str, ...], *, deep: int, as_json: bool, **options: Any) -> int:
+def stat(urls: tuple[str, ...], *, deep: int, jobs: int, as_json: bool, **options: Any) -> int:
     """Says how many samples there are, which fields they have and how large these are, and how even the shards are.
 
     \b
@@ -33,7 +34,7 @@ def stat(urls: tuple[str, ...], *, deep: int, as_json: bool, **options: Any) -> 
     from asyncwds.cli.tool_arguments import inputs_of  # noqa: PLC0415 - heavy
     from asyncwds.tools.stat import stat_shards  # noqa: PLC0415 - as above
 
-    found = stat_shards(inputs_of(urls, "stat", options), deep=deep)
+    found = stat_shards(inputs_of(urls, "stat", options), deep=deep, jobs=jobs)
     if as_json:
         click.echo(json.dumps(asdict(found) | {"shards": [{**shard, "url": redact(shard["url"])} for shard in found.shards]}))
     else:

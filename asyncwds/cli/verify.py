@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.options import reading_options
-from asyncwds.cli.tool_options import Size
+from asyncwds.cli.tool_options import Size, jobs_option
 
 if TYPE_CHECKING:
     from asyncwds.tools.inputs import Inputs
@@ -28,6 +28,7 @@ _READING = {"on_error": "fail", "max_errors": None}  # what is wrong with a shar
 )
 @click.option("--ignore", metavar="RULES", default="", help="Without these rules: 'W14,W19'.")
 @click.option("--rules", is_flag=True, help="List the rules, and end.")
+@jobs_option
 @click.option("--fix", is_flag=True, help="Write the shards to -o without what is wrong with them; say what had to be left out.")
 @click.option("-o", "--output", "target", metavar="PATTERN", help="For --fix: 'fixed-{shard:06d}.tar'.")
 @click.option("--force", is_flag=True, help="With --fix: replace shards that are there.")
@@ -48,12 +49,13 @@ def verify(  # noqa: PLR0917 - click gives them by name
     target: str | None,
     force: bool,
     as_json: bool,
+    jobs: int,
     **options: Any,
 ) -> int:
     """Reads shards to their end and says what is wrong with them, by numbered rules. Ends with 2 if there is something.
 
     \b
-    asyncwds verify 's3://bucket/train-{000..099}.tar' --require 'jpg;png,txt' --json
+    asyncwds verify 's3://bucket/train-{000..099}.tar' --require 'jpg;png,txt' --jobs 8 --json
     asyncwds verify broken.tar --fix -o 'fixed-{shard:06d}.tar'
     """
     if rules:
@@ -62,13 +64,15 @@ def verify(  # noqa: PLR0917 - click gives them by name
         raise click.UsageError("Missing argument 'SHARD...'.")
     if fix != (target is not None):
         raise click.UsageError("--fix writes to -o, and -o is for --fix")
+    if fix and jobs > 1:
+        raise click.UsageError("--fix writes shard after shard: without --jobs")
     from asyncwds.cli.tool_arguments import inputs_of  # noqa: PLC0415 - heavy
     from asyncwds.tools.verify.running import Checks  # noqa: PLC0415 - as above
 
     inputs = inputs_of(urls, "verify", {**options, **_READING})
     if target is not None:
         return _repair(inputs, {"target": target, "force": force}, as_json=as_json)
-    return _verify(inputs, Checks(_split(require), hub, decode, against, _split(ignore)), as_json=as_json)
+    return _verify(inputs, Checks(_split(require), hub, decode, against, _split(ignore)), jobs, as_json=as_json)
 
 
 def _split(text: str) -> list[str]:
@@ -83,14 +87,14 @@ def _list_rules() -> int:
     return 0
 
 
-def _verify(inputs: Inputs, checks: Checks, *, as_json: bool) -> int:
+def _verify(inputs: Inputs, checks: Checks, jobs: int, *, as_json: bool) -> int:
     from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
     from asyncwds.cli.findings import show_findings  # noqa: PLC0415 - as above
     from asyncwds.tools.report import DATA, IO, OK  # noqa: PLC0415 - as above
     from asyncwds.tools.verify.running import verify_shards  # noqa: PLC0415 - as above
 
     with show_progress("verify", "shards") as display:
-        found = verify_shards(inputs, checks, on_shard=lambda _: display.advance())
+        found = verify_shards(inputs, checks, jobs=jobs, on_shard=lambda _: display.advance())
     show_findings(found, as_json=as_json)
     return IO if found.unread else DATA if found.problems else OK
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from os import PathLike
 
@@ -10,9 +11,11 @@ from asyncwds import checks
 from asyncwds.engine.contents import Contents, HeaderStream
 from asyncwds.engine.schemes import storage
 from asyncwds.engine.source import Source
+from asyncwds.errors import redact
 from asyncwds.index.columns import Row, columns_of
 from asyncwds.index.index import Index, ShardIndex
 from asyncwds.index.recording import row_of
+from asyncwds.parallel.process_calls import call_in_processes
 from asyncwds.runtime.blocking import run_on_own_loop
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
@@ -49,6 +52,26 @@ def make_index(
 def index_shards(urls: Iterable[str], access: Access, counters: Counters, made: Callable[[ShardIndex], object]) -> Index:
     """The same for shards whose urls are known."""
     return run_on_own_loop(partial(_index_shards, urls, access, counters, made))
+
+
+def index_in_processes(urls: Sequence[str], access: Access, jobs: int, made: Callable[[ShardIndex], object]) -> Index:
+    """The same, each shard in one of so many processes; `made` is called as they come."""
+    found: dict[int, ShardIndex] = {}
+    with closing(call_in_processes(partial(_index_of, access), urls, jobs, redact)) as results:
+        for number, shard in results:
+            found[number] = shard
+            made(shard)
+    return Index(tuple([found[number] for number in sorted(found)]))
+
+
+def _index_of(access: Access, process: int) -> Callable[[str], ShardIndex]:
+    del process
+    return partial(_index_one, access)
+
+
+def _index_one(access: Access, url: str) -> ShardIndex:
+    (shard,) = index_shards([url], access, Counters(), _nothing).shards
+    return shard
 
 
 def _nothing(_: ShardIndex) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError, redact
 from asyncwds.parallel.process_calls import call_in_processes
-from asyncwds.runtime.units import MiB
 from asyncwds.shards.url_list import url_list
 from asyncwds.storage.listing import Listing
 from asyncwds.tools.copying import describe_run
+from asyncwds.tools.each_shard import share
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.journal import Journal
 from asyncwds.tools.naming import InputShard
@@ -31,9 +31,6 @@ Tool = Callable[..., Report]
 """Is called with `inputs`, `outputs`, `selection` and `jobs`, and writes what comes of one shard; to be pickled."""
 
 NOT_ALONE = "and each shard has outputs of its own: give one output or a bound, no {name}, and no jobs"
-
-LEAST_MEMORY = 16 * MiB
-"""[bytes] that each process may read ahead."""
 
 
 def is_by_shard(inputs: Inputs, outputs: Outputs, selection: Selection, jobs: int, *, keeps: bool = True) -> bool:
@@ -88,7 +85,7 @@ def run_by_shard(
     processes = max(1, min(jobs, len(left))) if in_processes else 1
     work = _Work(
         tuple(tools) if isinstance(tools, Sequence) else (tools,),
-        _share(inputs, processes),
+        inputs if processes == 1 else share(inputs, processes),
         replace(outputs, resume=False, force=outputs.force or outputs.resume, written=outputs.written if processes == 1 else None),
         selection,
         {url: records[url] for url in urls if url in records},
@@ -153,15 +150,6 @@ def _done(
 
 def _unwatched(results: Iterator[Any]) -> Iterator[Any]:
     return results
-
-
-def _share(inputs: Inputs, processes: int) -> Inputs:
-    """What each of the processes may use. One gets all, and shows its samples."""
-    if processes == 1:
-        return inputs
-    memory = max(inputs.memory // processes, min(LEAST_MEMORY, inputs.memory))
-    io = None if inputs.io is None else max(1, inputs.io // processes)
-    return replace(inputs, urls=(), memory=memory, io=io, watch=None, watch_shards=None)
 
 
 def _of_several(inputs: Inputs, selection: Selection) -> str | None:

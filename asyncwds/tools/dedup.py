@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +16,8 @@ from asyncwds import checks
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.copying import describe_run, select
-from asyncwds.tools.deduplicating.nearness import Near, keep_apart, parse_near
+from asyncwds.tools.deduplicating.nearness import keep_apart, parse_near
+from asyncwds.tools.each_shard import of_each_shard
 from asyncwds.tools.expressions import parse
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.outputs import Outputs, ShardOutputs
@@ -25,6 +28,8 @@ from asyncwds.tools.targets import write_target
 Keep = Literal["first", "largest"]
 DUPLICATE = "duplicate"
 
+Hashed = Callable[[RawSample], tuple[int, int] | None]
+"""The two halves of a sample's hash; None where it has none."""
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -36,6 +41,7 @@ def dedup_shards(
     by: str = "key",
     keep: Keep = "first",
     drop_list: str | None = None,
+    jobs: int = 1,
 ) -> Report:
     """Copies samples, in order, without those of which another one is kept.
 
@@ -45,18 +51,22 @@ def dedup_shards(
     keep       "first", or "largest": that of the most bytes, the first of several
     drop_list  path or URL of a list of the keys that are dropped, a line each, for `exclude_keys`. With
                `Outputs(target=None, dry_run=True)` there is nothing else
+    jobs       so many processes look at a shard each, the first of the two times
 
     Reads the samples twice, payloads only where `by` looks at them; 24 bytes of each stay in memory, with phash some 100 more for
     each bit of the distance. Values are compared by a hash of 128 bits. No sample is dropped that is not within the distance of
     one that is kept. Raises SpecError, FetchError, TarError, SampleError.
     """
     selection = selection or Selection()
+    checks.whole("jobs", jobs, 1)
     checks.one_of("keep", keep, ("first", "largest"))
     checks.require("-" not in inputs.urls, "standard input can be read once only, and dedup reads twice")
     checks.require(by != "key" or drop_list is None, "a list of keys cannot tell samples apart that have the same: write shards")
     near = parse_near(by)
     report, dropped = Report(), bytearray()
-    kept = choose(inputs, selection, by, keep, report) if near is None else choose_near(inputs, selection, near, keep, report)
+    make = partial(by_value, by) if near is None else partial(by_picture, near.field)
+    hashes = _hash_all(make, inputs, selection, jobs)
+    kept = choose(hashes, by, keep, report) if near is None else choose_near(hashes, near.distance, keep, report)
     journal = outputs.journal(describe_run("dedup", inputs, selection, by, keep) if outputs.resume else None)
     with (
         BlockingPool("copy") as pool,
@@ -75,46 +85,92 @@ def dedup_shards(
     return report.check()
 
 
-def choose(inputs: Inputs, selection: Selection, by: str, keep: Keep, report: Report) -> Flags:
-    """Of each sample, whether it is kept."""
-    high, low, sizes, known = array("Q"), array("Q"), array("q"), array("b")
+@dataclass
+class _Hashes:
+    """Of each sample the two halves of its hash, which are 0 where it is not known, and its bytes."""
+
+    high: array[int] = field(default_factory=lambda: array("Q"))
+    low: array[int] = field(default_factory=lambda: array("Q"))
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    known: array[int] = field(default_factory=lambda: array("b"))
+
+    def append(self, found: tuple[int, int] | None, size: int) -> None:
+        high, low = found or (0, 0)
+        self.high.append(high)
+        self.low.append(low)
+        self.sizes.append(size)
+        self.known.append(found is not None)
+
+    def add(self, other: _Hashes) -> None:
+        """Of the samples that come behind."""
+        self.high += other.high
+        self.low += other.low
+        self.sizes += other.sizes
+        self.known += other.known
+
+
+def _hash_all(make: Callable[[], Hashed], inputs: Inputs, selection: Selection, jobs: int) -> _Hashes:
+    look = partial(_hash_samples, make)
+    if jobs == 1:
+        return look(inputs, selection)
+    checks.require(inputs.on_error != "stop", "with several jobs on_error is fail or skip: others are under way")
+    hashes = _Hashes()
+    with closing(of_each_shard(look, inputs, selection, jobs)) as found:
+        for one in found:
+            hashes.add(one)
+    return hashes
+
+
+def _hash_samples(make: Callable[[], Hashed], inputs: Inputs, selection: Selection) -> _Hashes:
+    hashes, hashed = _Hashes(), make()
     with closing(select(inputs, selection, Report())) as samples:
-        for digest, size in _digests(samples, by):
-            known.append(digest is not None)
-            high.append(int.from_bytes((digest or b"")[:8], "little"))
-            low.append(int.from_bytes((digest or b"")[8:], "little"))
-            sizes.append(size)
-    kept = mark_kept(np.array(high), np.array(low), np.array(sizes), keep)
-    kept[~np.array(known, dtype=bool)] = True
-    if unknown := len(known) - sum(known):
+        for sample in samples:
+            hashes.append(hashed(sample), sample.nbytes)
+    return hashes
+
+
+def choose(hashes: _Hashes, by: str, keep: Keep, report: Report) -> Flags:
+    """Of each sample, whether it is kept."""
+    kept = mark_kept(np.array(hashes.high), np.array(hashes.low), np.array(hashes.sizes), keep)
+    kept[~np.array(hashes.known, dtype=bool)] = True
+    if unknown := len(hashes.known) - sum(hashes.known):
         report.notes[f"samples of which {by} has no value, kept"] = unknown
     return kept
 
 
-def _digests(samples: Iterator[RawSample], by: str) -> Iterator[tuple[bytes | None, int]]:
-    expression = parse(by)
-    for sample in samples:
-        value = sample.key if by == "key" else expression.value(sample)
+def by_value(by: str) -> Hashed:
+    """Samples of which the expression has no value have no hash."""
+    expression = None if by == "key" else parse(by)
+
+    def hashed(sample: RawSample) -> tuple[int, int] | None:
+        value = sample.key if expression is None else expression.value(sample)
         raw = value if isinstance(value, bytes) else None if value is None else repr(value).encode("utf-8", "surrogateescape")
+        if raw is None:
+            return None
         kind = b"bytes" if isinstance(value, bytes) else b"value"
-        yield None if raw is None else hashlib.blake2b(raw, digest_size=16, person=kind).digest(), sample.nbytes
+        digest = hashlib.blake2b(raw, digest_size=16, person=kind).digest()
+        return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+    return hashed
 
 
-def choose_near(inputs: Inputs, selection: Selection, near: Near, keep: Keep, report: Report) -> Flags:
+def choose_near(hashes: _Hashes, distance: int, keep: Keep, report: Report) -> Flags:
     """The same by what pictures look like: the first, or the largest, of those that are near one another."""
-    hashes, sizes, known = array("Q"), array("q"), array("b")
-    with closing(select(inputs, selection, Report())) as samples:
-        for sample in samples:
-            found = hash_field(sample, near.field)
-            hashes.append(found or 0)
-            known.append(found is not None)
-            sizes.append(sample.nbytes)
-    order = np.arange(len(hashes)) if keep == "first" else np.lexsort((np.arange(len(hashes)), -np.array(sizes)))
-    order = order[np.array(known, dtype=bool)[order]]
-    kept = np.ones(len(hashes), dtype=bool)
-    kept[order] = np.fromiter(keep_apart([hashes[place] for place in order], near.distance), bool, len(order))
-    report.notes["samples without a picture to compare, kept"] = len(hashes) - len(order)
+    every = np.arange(len(hashes.high))
+    order = every if keep == "first" else np.lexsort((every, -np.array(hashes.sizes)))
+    order = order[np.array(hashes.known, dtype=bool)[order]]
+    kept = np.ones(len(every), dtype=bool)
+    kept[order] = np.fromiter(keep_apart([hashes.high[place] for place in order], distance), bool, len(order))
+    report.notes["samples without a picture to compare, kept"] = len(every) - len(order)
     return kept
+
+
+def by_picture(name: str) -> Hashed:
+    def hashed(sample: RawSample) -> tuple[int, int] | None:
+        found = hash_field(sample, name)
+        return None if found is None else (found, 0)
+
+    return hashed
 
 
 def hash_field(sample: RawSample, name: str) -> int | None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.runtime.security import require_local
 from asyncwds.storage.local.readiness import translate_os_error
 from asyncwds.tar.raw import RawSample
+from asyncwds.tools.by_shard import run_by_shard
 from asyncwds.tools.copying import select
 from asyncwds.tools.exporting.files import write_fields
 from asyncwds.tools.exporting.rows import Binary, Row, row_of
 from asyncwds.tools.exporting.tables import FORMATS
 from asyncwds.tools.inputs import Inputs
+from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
-from asyncwds.tools.targets import exists, open_target
+from asyncwds.tools.targets import Target, exists, open_target
 
 TableFormat = Literal["jsonl", "csv", "tsv", "parquet", "arrow", "files"]
 
@@ -33,19 +36,27 @@ def export_samples(
     flatten: Sequence[str] = (),
     binary: Binary | None = None,
     force: bool = False,
+    jobs: int = 1,
 ) -> Report:
     """Writes fields of samples: a row for each, with its key; or with "files" a file for each field.
 
-    target    path or URL, `-` for standard output; of "files" a local folder
+    target    path or URL, `-` for standard output; of "files" a local folder; or a pattern with {name} or {shard}, which gives each
+              shard an output of its own, see `asyncwds.tools.by_shard`
     format    "jsonl", "csv", "tsv", "parquet", "arrow", "files"; None goes by the end of the target
     flatten   fields of JSON objects that become a column for each of their values
     binary    fields that are neither text nor JSON: "base64", "bytes" (Parquet and Arrow alone, and what they have), "skip"
     force     replace what is there
+    jobs      so many processes work on a shard each, of a pattern
 
     A table is there whole, or not at all. Raises SpecError, FetchError, TarError, and SampleError for what the format cannot hold.
     """
     form = format or _guess_format(target)
     checks.one_of("format", form, (*FORMATS, "files"))
+    if "{name" in target or "{shard" in target:
+        tool = partial(_export_one, format=form, flatten=flatten, binary=binary, force=force)
+        outputs = Outputs(target=target, part=None if inputs.part is None else inputs.part[0])
+        return run_by_shard(tool, inputs, outputs, selection or Selection(), jobs=jobs, run=["export"])
+    checks.require(jobs == 1, "jobs work on one shard each, and here there is one output: give a pattern with {name}")
     report = Report()
     with closing(select(inputs, selection or Selection(), report)) as samples:
         if form == "files":
@@ -54,6 +65,14 @@ def export_samples(
             rows = _rows(samples, _binary(form, binary), flatten, report)
             _write_table(form, rows, target, inputs, force)
     return report.check()
+
+
+def _export_one(*, inputs: Inputs, outputs: Outputs, selection: Selection, jobs: int, **how: Any) -> Report:
+    del jobs
+    assert outputs.target is not None
+    assert outputs.of is not None
+    name = Target(outputs.target).name(outputs.of.number, part=outputs.part, name=outputs.of.name)
+    return export_samples(inputs, name, selection, **how)
 
 
 def _guess_format(target: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -17,10 +18,11 @@ from asyncwds.errors import SampleError
 from asyncwds.index.finding import find_index
 from asyncwds.index.index import ShardIndex
 from asyncwds.tar.raw import RawSample
+from asyncwds.tools.each_shard import of_each_shard
 from asyncwds.tools.inputs import Inputs, read_raw
 from asyncwds.tools.report import Report
+from asyncwds.tools.selection import Selection
 
-Sizes = dict[str, list[int]]
 _QUANTILES = {"min": 0.0, "median": 0.5, "p95": 0.95, "max": 1.0}
 
 
@@ -40,28 +42,56 @@ class Statistics:
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def stat_shards(inputs: Inputs, *, deep: int = 0) -> Statistics:
+def stat_shards(inputs: Inputs, *, deep: int = 0, jobs: int = 1) -> Statistics:
     """By the index where there is one, else by headers alone; compressed shards are read whole.
 
     deep   open the images of so many samples, from the first on
+    jobs   so many processes look at a shard each
 
     Raises SpecError, FetchError, TarError, and SampleError for an image that is none.
     """
     checks.whole("deep", deep, 0)
-    found = Statistics()
-    sizes: Sizes = {}
-    sets: Counter[tuple[str, ...]] = Counter()
+    checks.whole("jobs", jobs, 1)
+    found = _Found()
+    if jobs == 1:
+        found = _look(inputs, Selection())
+    else:
+        with closing(of_each_shard(_look, inputs, Selection(), jobs)) as each:
+            for one in each:
+                found.add(one)
+    return Statistics(
+        samples=found.sets.total(),
+        shards=found.shards,
+        fields={name: {"samples": len(values), **_described(values)} for name, values in sorted(found.sizes.items())},
+        field_sets={" ".join(names): count for names, count in found.sets.most_common(20)},
+        images=_images(inputs, deep) if deep else {},
+    )
+
+
+@dataclass
+class _Found:
+    """Of shards: what they are, the sizes of each field, and how many samples have which fields."""
+
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    sizes: dict[str, array[int]] = field(default_factory=dict)
+    sets: Counter[tuple[str, ...]] = field(default_factory=Counter)
+
+    def add(self, other: _Found) -> None:
+        self.shards += other.shards
+        for name, values in other.sizes.items():
+            self.sizes.setdefault(name, array("q")).extend(values)
+        self.sets.update(other.sets)
+
+
+def _look(inputs: Inputs, _: Selection) -> _Found:
+    found = _Found()
     for shard in find_index(inputs.shards(), inputs.access, inputs.cache).shards:
         described = {"url": shard.url, "samples": shard.samples, "bytes": shard.size, "compressed": shard.packed is None}
         found.shards.append(described)
         for sample in _samples(shard, inputs):
-            found.samples += 1
-            sets[tuple([name for name, _ in sample])] += 1
+            found.sets[tuple([name for name, _ in sample])] += 1
             for name, size in sample:
-                sizes.setdefault(name, []).append(size)
-    found.fields = {name: {"samples": len(values), **_described(values)} for name, values in sorted(sizes.items())}
-    found.field_sets = {" ".join(names): count for names, count in sets.most_common(20)}
-    found.images = _images(inputs, deep) if deep else {}
+                found.sizes.setdefault(name, array("q")).append(size)
     return found
 
 

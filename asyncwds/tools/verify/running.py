@@ -19,7 +19,9 @@ from asyncwds.errors import SpecError
 from asyncwds.runtime.blocking import run_on_own_loop
 from asyncwds.runtime.counters import Counters
 from asyncwds.shards.shard import Shard
+from asyncwds.tools.each_shard import of_each_shard
 from asyncwds.tools.inputs import Inputs
+from asyncwds.tools.selection import Selection
 from asyncwds.tools.verify.dataset import check_dataset
 from asyncwds.tools.verify.decoding import DecodingCheck
 from asyncwds.tools.verify.expected import Expected, expected_of_records, for_url
@@ -89,22 +91,25 @@ class Verification:
 
 
 def verify_shards(
-    inputs: Inputs, wanted: Checks | None = None, *, on_shard: Callable[[ShardReport], object] | None = None
+    inputs: Inputs, wanted: Checks | None = None, *, jobs: int = 1, on_shard: Callable[[ShardReport], object] | None = None
 ) -> Verification:
     """Reads shards to their end, and finds what is wrong with them, by the rules of `RULES`.
 
     inputs    which shards; manifests among them are also what their shards are compared with
     wanted    what to look for beside what is always looked for
+    jobs      so many processes read a shard each; with one, shards are read at once by many requests
     on_shard  called with the report of each shard, in order, as soon as that is known; what only all of them show comes later
 
     What is wrong with a shard is no exception but in its report, also where it cannot be fetched. Blocks. Raises SpecError for
     arguments that make no sense, and where a library is missing; FetchError where lists cannot be read.
     """
+    checks.whole("jobs", jobs, 1)
     checks.function("on_shard", on_shard, optional=True, takes=1)
     wanted = wanted or Checks()
-    urls, records = inputs.listing()
+    records = inputs.listing()[1]
     known = merge(expected_of_records(records.values()), read_lists(wanted.against, inputs.access))
-    result = Verification(run_on_own_loop(partial(_read, inputs, urls, wanted, known, on_shard or _nothing)))
+    read = partial(_read_shards, wanted, known) if jobs == 1 else partial(_read_in_processes, wanted, known, jobs)
+    result = Verification(read(inputs, on_shard or _nothing))
     reports = {report.url: report for report in reversed(result.shards)}
     for finding in check_dataset(result.shards, wanted.alternatives(), hub=wanted.hub):
         reports[finding.url].add(finding)
@@ -113,6 +118,29 @@ def verify_shards(
 
 def _nothing(_: ShardReport) -> None:
     """For `on_shard`."""
+
+
+def _read_in_processes(
+    wanted: Checks, known: dict[str, Expected], jobs: int, inputs: Inputs, on_shard: Callable[[ShardReport], object]
+) -> list[ShardReport]:
+    look = partial(_read_one, wanted, known)
+    reports = []
+    with closing(of_each_shard(look, inputs, Selection(), jobs)) as found:
+        for report in found:
+            on_shard(report)
+            reports.append(report)
+    return reports
+
+
+def _read_one(wanted: Checks, known: dict[str, Expected], inputs: Inputs, _: Selection) -> ShardReport:
+    (report,) = _read_shards(wanted, known, inputs, _nothing)
+    return report
+
+
+def _read_shards(
+    wanted: Checks, known: dict[str, Expected], inputs: Inputs, on_shard: Callable[[ShardReport], object]
+) -> list[ShardReport]:
+    return run_on_own_loop(partial(_read, inputs, inputs.shards(), wanted, known, on_shard))
 
 
 async def _read(
