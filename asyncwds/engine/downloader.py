@@ -10,13 +10,12 @@ from functools import partial
 from asyncwds.engine.part_trace import PartTrace
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.scheduler import Scheduler
+from asyncwds.engine.steering import Steering
 from asyncwds.engine.stragglers import LOOK_EVERY, RESTARTS, Action, LateParts
-from asyncwds.engine.tuning import START, ConnectionTuner, ReadAhead
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.closing import run_to_completion
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.descriptors import advice, are_used_up, most_connections
-from asyncwds.runtime.moving_average import MovingAverage
+from asyncwds.runtime.descriptors import advice, are_used_up
 from asyncwds.storage.base import Body, Fetcher, ObjectRange
 from asyncwds.storage.layers.hedge import affords_extra
 
@@ -38,15 +37,7 @@ class Downloader:
         self._outside = outside
         self._fetcher = fetcher
         self._counters = counters
-        # More would only fail. But shards in rotation that are streams need one each.
-        self._most = max(scheduler.rotation.slots or 1, most_connections())
-        self._connections = min(scheduler.budget.connections, self._most)
-        self._tuner = ConnectionTuner(max(START, self._connections), self._connections) if tuned else None
-        self._explained: tuple[int, str] | None = None
-        if not tuned:
-            self._explain("that was given")
-        self._first_byte = MovingAverage()  # [s] from a request to its answer
-        self._ahead = ReadAhead()
+        self._steering = Steering(scheduler, counters, tuned=tuned)
         self._tasks: dict[Part, asyncio.Task[None]] = {}
         self._room: dict[Part, asyncio.Future[None]] = {}  # paused streams
         self._awaited: ShardRun | None = None
@@ -79,31 +70,19 @@ class Downloader:
                 self._first = asyncio.get_running_loop().call_later(HEAD_START, self.schedule)
             for part in self._scheduler.startable():
                 self._start(part)
-            self._count()
+            self._steering.count()
+            if self._trace is not None:
+                self._trace.measure(self._counters, self._scheduler.budget)
 
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
 
     def _observe(self) -> None:
-        budget, counters = self._scheduler.budget, self._counters
         now = self._now()
-        budget.outside = self._outside()
-        starved = counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
-        budget.ahead = self._ahead.observe(now, starved, resting=budget.resting)
-        budget.connections = self._connections
-        if self._tuner is not None:
-            tuned = self._tuner.observe(now, counters.bytes, starved, counters.throttled, self._first_byte.value or 0.0)
-            budget.connections = min(self._most, tuned)
-            if self._explained != (budget.connections, self._tuner.why):
-                self._explained = budget.connections, self._tuner.why
-                self._explain(self._tuner.why)
-
-    def _explain(self, why: str) -> None:
-        budget = self._scheduler.budget
-        limit = "" if budget.connections < self._most else "; this process has file descriptors for no more"
-        self._counters.reasons["connections"] = f"{budget.connections}: {why}{limit}"
-        self._counters.reasons["parts"] = self._scheduler.sizes.explain(budget.connections, budget.nbytes)
+        self._scheduler.budget.outside = self._outside()
+        starved = self._counters.starved + (now - self._waiting_since if self._waiting_since is not None else 0.0)
+        self._steering.observe(now, starved)
 
     async def wait_for(self, run: ShardRun | None) -> None:
         """Returns when more of a shard may have come; None for any. Raises what went wrong in here, if something did."""
@@ -181,17 +160,6 @@ class Downloader:
             self._broken = error
             self.wake()
 
-    def _count(self) -> None:
-        counters, budget = self._counters, self._scheduler.budget
-        counters.connections = budget.connections
-        counters.splits = self._scheduler.splits
-        counters.in_flight = budget.in_flight
-        counters.in_flight_peak = max(counters.in_flight_peak, budget.in_flight)
-        counters.buffered = budget.reserved + budget.outside
-        counters.buffered_peak = max(counters.buffered_peak, counters.buffered)
-        if self._trace is not None:
-            self._trace.measure(counters, resting=budget.resting, reserved=budget.reserved, allowed=budget.allowed)
-
     # -- one part -------------------------------------------------------------------------------------------------
 
     async def _fetch(self, part: Part) -> None:
@@ -203,7 +171,7 @@ class Downloader:
             async with self._fetcher.open(wanted, buffer=buffer) as body:
                 self._scheduler.answered(part, body.answer)
                 self.schedule()
-                self._first_byte.add(self._now() - asked)
+                self._steering.first_byte.add(self._now() - asked)
                 if self._trace is not None:
                     self._trace.answer(part)
                 await self._receive(part, body)

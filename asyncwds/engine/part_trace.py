@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from asyncwds.engine.budget import Budget
 from asyncwds.engine.parts import Part
 from asyncwds.errors import redact
 from asyncwds.runtime.counters import Counters
@@ -38,10 +39,10 @@ class PartTrace:
         span.args |= {"received": part.received, "state": part.state.name.lower()}
         span.end()
 
-    def measure(self, counters: Counters, *, resting: bool, reserved: int, allowed: int) -> None:
-        """`resting`: whether connections have nothing to do since enough has been read ahead."""
+    def measure(self, counters: Counters, budget: Budget) -> None:
         if (now := perf_counter()) - self._measured < MEASURED_EVERY:
             return
         self._measured = now
-        self._recorder.measure("connections", allowed=counters.connections, in_flight=counters.in_flight, resting=int(resting))
-        self._recorder.measure("bytes", reserved=reserved, allowed=allowed, samples=counters.given - counters.taken)
+        record = self._recorder.measure
+        record("connections", allowed=budget.connections, in_flight=budget.in_flight, resting=int(budget.resting))
+        record("bytes", reserved=budget.reserved, allowed=budget.allowed, samples=counters.given - counters.taken)
