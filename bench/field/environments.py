@@ -34,7 +34,7 @@ class Peer:
 
 
 PEERS: Mapping[str, Peer] = {
-    "asyncwds": Peer("with_asyncwds", "asyncwds", "asyncwds", [f"{ROOT}[turbo,uvloop]"]),
+    "asyncwds": Peer("with_asyncwds", "asyncwds", "asyncwds", [f"{ROOT}[turbo,uvloop]", TORCH]),
     "webdataset": Peer("with_webdataset", "webdataset", "webdataset", ["webdataset==1.0.2", TORCH, "numpy", "pillow"]),
     "spdl": Peer("with_spdl", "spdl", "spdl", ["spdl==0.8.0", "numpy", "aiohttp"]),
     "litdata": Peer("with_litdata", "litdata", "litdata", ["litdata==0.2.76", TORCH, "boto3", "numpy", "pillow"]),

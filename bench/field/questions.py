@@ -120,11 +120,13 @@ QUESTIONS: Mapping[str, Question] = {
     ),
     "crops": Question(
         "Random crops",
-        "The same photos from local files to random crops of 224 x 224, as RandomResizedCrop and a flip make them, for 3 s.",
+        "The same photos from local files to random crops of 224 x 224, as RandomResizedCrop and a flip make them, for 3 s; "
+        "asyncwds in a process that has imported torch, which then resizes, and in one that has not.",
         "photos",
         _local("photos"),
         {
-            "asyncwds": Contender("asyncwds", "crops"),
+            "asyncwds": Contender("asyncwds", "crops", {"resampler": "torch"}),
+            "asyncwds, no torch": Contender("asyncwds", "crops", {"resampler": "pillow"}),
             "webdataset": Contender("webdataset", "crops"),
             "SPDL": Contender("spdl", "crops"),
             "torch DataLoader": Contender("torch", "crops"),

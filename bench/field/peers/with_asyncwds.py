@@ -31,6 +31,12 @@ for each in LATER:
     resolve_name(each)
 
 
+def start(world: World) -> None:
+    """Imports what a process has imported that trains with torch, where it is to crop."""
+    if world.get("resampler") == "torch":
+        resolve_name("torch")
+
+
 def _dataset(world: World) -> Any:
     return wds.WebDataset(world["urls"], prefetch=world["connections"], shardshuffle=False)
 
@@ -48,7 +54,7 @@ def batches(world: World) -> Iterable[Any]:
 
 
 def crops(world: World) -> Iterable[Any]:
-    dataset = _dataset(world).decode_crop(224, workers=world.get("threads", "auto"))
+    dataset = _dataset(world).decode_crop(224, workers=world.get("threads", "auto"), resampler=world["resampler"])
     return Again(partial(_columns, dataset.to_tuple("jpg").batched(world["batch"])))
 
 
