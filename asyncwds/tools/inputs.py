@@ -153,7 +153,9 @@ def _blocks(source: Source, counters: Counters, inputs: Inputs, scan: SpanScanne
     waiting: list[Shard] = []  # for the engine
     for number, url in enumerate(source.urls):
         shard = Shard(url, number)
-        file = None if inputs.mix > 1 or inputs.cache is not None or url in source.records else open_local(url)
+        record = source.records.get(url)
+        is_compared = record is not None and record.sha256 is not None
+        file = None if inputs.mix > 1 or inputs.cache is not None or is_compared else open_local(url)
         if file is None:
             waiting.append(shard)
             continue

@@ -13,6 +13,7 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.errors import SpecError, WdsError
 from asyncwds.runtime.extras import require_extra
+from asyncwds.shards.manifests import records_of
 from asyncwds.storage.local.readiness import translate_os_error
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.copying import describe_run, select, write_all
@@ -60,10 +61,15 @@ def _samples(inputs: Inputs, selection: Selection, report: Report, passes: int) 
 def load_sources(path: str) -> list[MixSource]:
     """The sources that a file lists: TOML, `[[sources]]` with `shards` and `weight`; or YAML or JSON, with a list `sources`.
 
+    A list of shards in JSON, as datasets take it, is one source.
+
     `shards` is a pattern or a list of them; `weight` is 1 without it, and may be called `probability`. Raises SpecError for what is
     no such list, and FetchError for a file that cannot be read.
     """
-    entries = _parsed(path, _read(path)).get("sources")
+    data = _read(path)
+    entries = _parsed(path, data).get("sources")
+    if entries is None and _is_manifest(path, data):
+        return [MixSource(urls=[path])]
     if not isinstance(entries, list) or not entries:
         raise SpecError("it lists no sources", url=path)
     return [_source(path, entry) for entry in entries]
@@ -77,6 +83,13 @@ def _read(path: str) -> bytes:
         raise
     except OSError as error:
         raise translate_os_error(error, path) from error
+
+
+def _is_manifest(path: str, data: bytes) -> bool:
+    try:
+        return path.endswith(".json") and bool(records_of(data, path))
+    except SpecError:
+        return False
 
 
 def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
