@@ -23,6 +23,18 @@ class ExpiringToken(NamedTuple, Generic[T]):
     ends_within: Callable[[float], bool]
 
 
+class BearerToken(NamedTuple):
+    """`value` is None for requests without one."""
+
+    value: str | None
+
+    def __repr__(self) -> str:
+        return "BearerToken(***)"
+
+    def headers(self) -> dict[str, str]:
+        return {} if self.value is None else {"Authorization": f"Bearer {self.value}"}
+
+
 def for_ever(_: float) -> bool:
     """`ends_within` of what does not end."""
     return False

@@ -23,7 +23,8 @@ from asyncwds.runtime import Counters, MiB
 from asyncwds.settings import Storage
 from asyncwds.storage import AisStore, find
 from asyncwds.storage.stores.ais.scheme import http_for
-from asyncwds.storage.stores.ais.store import ObjectAddress, Token, parse_address
+from asyncwds.storage.stores.ais.store import ObjectAddress, parse_address
+from asyncwds.storage.stores.token_cache import BearerToken
 from asyncwds.testing import CHECKS, make_samples, make_shard, read
 
 fetching = partial(store_access.fetching, ("ais://",))
@@ -397,7 +398,7 @@ def test_shards_are_written_and_read_again(cluster: Cluster) -> None:
 
 def test_secrets_are_neither_shown_nor_pickled() -> None:
     assert "secret" not in repr(AIStore(token="secret"))
-    assert "secret" not in repr(Token("secret"))
+    assert "secret" not in repr(BearerToken("secret"))
     with pytest.raises(SpecError, match="not pickled"):
         pickle.dumps(AIStore(token="secret"))
     assert pickle.loads(pickle.dumps(AIStore(verify=True))) == AIStore(verify=True)

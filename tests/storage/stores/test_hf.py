@@ -16,8 +16,8 @@ from asyncwds.errors import AccessError, ChangedError, NotFoundError, SpecError,
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
 from asyncwds.storage import HfStore, open_storage
-from asyncwds.storage.stores.hf.auth import Token
 from asyncwds.storage.stores.hf.store import Address, parse_address
+from asyncwds.storage.stores.token_cache import BearerToken
 from asyncwds.testing import CHECKS, make_samples, make_shard, read
 
 fetching = partial(store_access.fetching, ("hf://",))
@@ -247,7 +247,7 @@ def test_secrets_are_neither_shown_nor_pickled() -> None:
     assert pickle.loads(pickle.dumps(HuggingFace(endpoint="http://hub"))) == HuggingFace(endpoint="http://hub")
     with pytest.raises(SpecError, match="only one of"):
         HuggingFace(token="a", anonymous=True)
-    assert "hf_secret" not in repr(Token("hf_secret"))
+    assert "hf_secret" not in repr(BearerToken("hf_secret"))
 
 
 async def test_samples_of_a_data_set(hub: Hub) -> None:

@@ -30,7 +30,7 @@ from asyncwds.storage.stores.ais.upload import AisParts
 from asyncwds.storage.stores.api_client import ApiClient
 from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner
 from asyncwds.storage.stores.multipart import MultipartUpload
-from asyncwds.storage.stores.token_cache import ExpiringToken, TokenCache, for_ever
+from asyncwds.storage.stores.token_cache import BearerToken, ExpiringToken, TokenCache, for_ever
 
 ENDPOINT = "http://localhost:8080"
 PROVIDERS = {"ais": "ais", "s3": "aws", "gs": "gcp", "az": "azure", "oc": "oci"}
@@ -39,18 +39,6 @@ _NAMES_ONLY = "16"  # bit 4 of the flags of a listing
 # What may follow the name of an object. Any other `?` is part of the name.
 _QUERY = re.compile(r"\?(?=(?:arch(?:path|mime|regx|mode)|provider|namespace|etl_name|latest-ver)=)")
 _LOG = logging.getLogger("asyncwds.storage")
-
-
-class Token(NamedTuple):
-    """`value` is None where clusters ask for none."""
-
-    value: str | None
-
-    def __repr__(self) -> str:
-        return "Token(***)"
-
-    def headers(self) -> dict[str, str]:
-        return {} if self.value is None else {"Authorization": f"Bearer {self.value}"}
 
 
 class ObjectAddress(NamedTuple):
@@ -165,13 +153,13 @@ class AisStore:
 
     async def _find_auth(self, refused: RejectedRequest | None) -> AuthHeaders | None:
         old = None if refused is None else refused.signed.lease
-        token = await self._token.get(refused=old if isinstance(old, Token) else None)
+        token = await self._token.get(refused=old if isinstance(old, BearerToken) else None)
         return None if token == old else AuthHeaders(token.headers(), token)
 
-    def _find_token(self) -> ExpiringToken[Token]:
+    def _find_token(self) -> ExpiringToken[BearerToken]:
         settings = self._settings
         value = settings.get_token() if settings.get_token is not None else settings.token or os.environ.get("AIS_AUTHN_TOKEN")
-        return ExpiringToken(Token(value or None), for_ever)
+        return ExpiringToken(BearerToken(value or None), for_ever)
 
     def _address(self, request: StoreRequest) -> str:
         address = parse_address(request.url)

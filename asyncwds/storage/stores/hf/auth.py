@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import NamedTuple
 
 from asyncwds.errors import AccessError, redact
 from asyncwds.storage.stores.hf.settings import HuggingFace
-from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
+from asyncwds.storage.stores.token_cache import BearerToken, ExpiringToken, for_ever
 
 
-class Token(NamedTuple):
-    """`value` is None for anonymous requests."""
-
-    value: str | None
-
-    def __repr__(self) -> str:
-        return "Token(***)"
-
-    def headers(self) -> dict[str, str]:
-        return {} if self.value is None else {"Authorization": f"Bearer {self.value}"}
-
-
-def find_token(settings: HuggingFace) -> ExpiringToken[Token]:
+def find_token(settings: HuggingFace) -> ExpiringToken[BearerToken]:
     """Looked for anew: a login may have been renewed since the last time."""
-    return ExpiringToken(Token(_token(settings)), for_ever)
+    return ExpiringToken(BearerToken(_token(settings)), for_ever)
 
 
 def knows_logins() -> bool:

@@ -29,9 +29,9 @@ from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreR
 from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.stores.api_client import ApiClient
 from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner
-from asyncwds.storage.stores.hf.auth import Token, find_token, knows_logins
+from asyncwds.storage.stores.hf.auth import find_token, knows_logins
 from asyncwds.storage.stores.hf.settings import HuggingFace
-from asyncwds.storage.stores.token_cache import TokenCache
+from asyncwds.storage.stores.token_cache import BearerToken, TokenCache
 
 ENDPOINT = "https://huggingface.co"
 _REMEMBERED = 4096  # files whose location on the CDN is kept: 2 MB
@@ -179,7 +179,7 @@ class HfStore:
             token = await self._token.get()
             return AuthHeaders(token.headers(), token)
         old = refused.signed.lease
-        assert isinstance(old, Token)
+        assert isinstance(old, BearerToken)
         new = await self._token.get(refused=old)
         return None if new == old else AuthHeaders(new.headers(), new)
 
