@@ -10,48 +10,19 @@ the processor is a fixed time for each request and byte. Figures in MB/s.
 from __future__ import annotations
 
 import argparse
-import asyncio
-from dataclasses import dataclass
 from itertools import product
 
 from asyncwds import Prefetch
-from asyncwds.engine import BlockStream, ReadOptions
-from asyncwds.runtime import Counters, GiB, MiB
-from asyncwds.shards import Shard
-from asyncwds.testing import LinkModel, SimulatedLink, run_in_virtual_time
+from asyncwds.runtime import GiB, MiB
+from asyncwds.testing import LinkModel, read_simulated
 
 LINKS = [LinkModel(first_byte, rate) for first_byte, rate in product((0.0, 0.01, 0.05, 0.2), (20e6, 100e6, None))]
 SHARDS = (64 * MiB, 1024 * MiB)
 FIXED = [Prefetch(connections=count, part_bytes=size * MiB) for count, size in product((8, 16, 32, 64), (2, 4, 8))]
 
 
-@dataclass(frozen=True)
-class Reading:
-    """Rate [bytes/s], time [s] until 10 MB were there, peak [bytes] of what was held, and the connections at the end."""
-
-    rate: float
-    ten_megabytes: float
-    peak: int
-    connections: int
-
-
-def read(model: LinkModel, shard: int, total: int, prefetch: Prefetch) -> Reading:
-    """`total` bytes in shards of `shard` bytes."""
-    return run_in_virtual_time(_read(model, shard, total, prefetch))
-
-
-async def _read(model: LinkModel, shard: int, total: int, prefetch: Prefetch) -> Reading:
-    counters = Counters()
-    link = SimulatedLink(model, shard, counters)
-    shards = iter([Shard(f"simulated://{index}", index) for index in range(total // shard)])
-    stream = BlockStream(shards, link, prefetch, ReadOptions(max_member_bytes=GiB, raw=True, verify=False), counters)
-    clock, received, early = asyncio.get_running_loop(), 0, 0.0
-    while (block := await stream.next_block()) is not None:
-        received += block.nbytes
-        early = early or (clock.time() if received >= 10e6 else 0.0)
-    seconds = clock.time()
-    await stream.aclose()
-    return Reading(received / seconds, early, counters.buffered_peak, counters.connections)
+def _rate(model: LinkModel, prefetch: Prefetch, total: int, size: int) -> float:
+    return total / read_simulated(model, prefetch, shards=total // size, size=size).seconds
 
 
 def main() -> None:
@@ -63,14 +34,15 @@ def main() -> None:
     )
     worst = 1.0
     for model, shard in product(LINKS, SHARDS):
-        fixed = {f"{each.connections} x {each.part_size() // MiB} MiB": read(model, shard, total, each).rate for each in FIXED}
-        best = max(fixed, key=fixed.__getitem__)
-        auto = read(model, shard, total, Prefetch())
-        worst = min(worst, auto.rate / fixed[best])
+        rates = {f"{each.connections} x {each.part_size() // MiB} MiB": _rate(model, each, total, shard) for each in FIXED}
+        best = max(rates, key=rates.__getitem__)
+        auto = read_simulated(model, Prefetch(), shards=total // shard, size=shard)
+        rate = total / auto.seconds
+        worst = min(worst, rate / rates[best])
         print(
             f"{model.first_byte * 1e3:15.0f}  {f'{model.rate / 1e6:.0f} MB/s' if model.rate else 'no bound':>10}  {shard // MiB:12}"
-            f"  {fixed[best] / 1e6:6.0f} by {best:9}  {auto.rate / 1e6:5.0f}  {auto.rate / fixed[best]:7.2f}"
-            f"  {auto.ten_megabytes:15.2f}  {auto.peak / MiB:10.0f}  {auto.connections:11}",
+            f"  {rates[best] / 1e6:6.0f} by {best:9}  {rate / 1e6:5.0f}  {rate / rates[best]:7.2f}"
+            f"  {auto.ten_megabytes:15.2f}  {auto.counters.buffered_peak / MiB:10.0f}  {auto.counters.connections:11}",
             flush=True,
         )
     verdict = "reached" if worst >= 0.9 else "MISSED"

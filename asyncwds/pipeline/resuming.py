@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import Resources, RunContext
 from asyncwds.pipeline.held import Ref, joined_refs, pack_refs, unpack_refs
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
-from asyncwds.pipeline.protocol import Stage, Stream
+from asyncwds.pipeline.protocol import ResumableStage, Stage, Stream
 from asyncwds.pipeline.skipping import Marks, is_mark
 from asyncwds.pipeline.streams import NoItems, StageStream
 from asyncwds.runtime.counters import Counters
@@ -111,7 +111,8 @@ class Reopening:
             if "row" in state and self._leaves_out(number):
                 state = {**state, "row": self._given_rows(state, refs[0])}
             state = {**state, "held": refs[: state.get("own", len(refs))]}
-        stream: Any = stage.reopen(source, context, state)  # type: ignore[attr-defined] # it has one, or there would be no state
+        resumable = cast("ResumableStage", stage)  # it is one, or there would be no state
+        stream: Any = resumable.reopen(source, context, state)
         if number == self._base and self._samples is not None:
             stream.know(self._samples.shards)
         opened: Stream = stream

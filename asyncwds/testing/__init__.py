@@ -5,7 +5,7 @@
     FaultProfile, GOOD_DAY, BAD_DAY                                  faults by chance
     check_fetcher, CHECKS, read                                      what every Fetcher must do
     leaks                                                            nothing is left behind
-    SimulatedLink, LinkModel, run_in_virtual_time                    links in a time that is not real
+    SimulatedLink, LinkModel, read_simulated, run_in_virtual_time    links in a time that is not real
 
 Needs no test framework and nothing beyond the standard library.
 """
@@ -21,7 +21,7 @@ from asyncwds.testing.replies import Request
 from asyncwds.testing.server import FaultServer
 from asyncwds.testing.server_counters import ServerCounters
 from asyncwds.testing.shards import digest, make_pieces, make_samples, make_shard, write_shards
-from asyncwds.testing.simulated_link import LinkModel, SimulatedLink
+from asyncwds.testing.simulated_link import LinkModel, SimulatedLink, SimulatedRead, read_simulated
 from asyncwds.testing.virtual_time import run_in_virtual_time
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Request",
     "ServerCounters",
     "SimulatedLink",
+    "SimulatedRead",
     "check_fetcher",
     "digest",
     "leaks",
@@ -43,6 +44,7 @@ __all__ = [
     "make_samples",
     "make_shard",
     "read",
+    "read_simulated",
     "run_in_virtual_time",
     "write_shards",
 ]

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import sys
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
+from asyncwds.engine.blocks import ReadOptions
+from asyncwds.engine.stream import BlockStream
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.units import KiB
+from asyncwds.runtime.units import GiB, KiB, MiB
+from asyncwds.settings.prefetch import Prefetch
+from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Answer, ObjectRange
 from asyncwds.storage.body import ChunkBody
+from asyncwds.testing.virtual_time import run_in_virtual_time
+
+EARLY = 10e6  # [bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +86,38 @@ class SimulatedLink:
             await asyncio.sleep(max(came, self._processor.done(loop.time(), len(chunk) * model.byte_seconds)) - loop.time())
             self._counters.bytes += len(chunk)
             yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedRead:
+    """Time [s] until all was there, and until 10 MB were; what was counted on the way."""
+
+    seconds: float
+    ten_megabytes: float
+    counters: Counters
+
+
+def read_simulated(
+    model: LinkModel, prefetch: Prefetch, *, shards: int, size: int, slow: float = 0.0, slow_until: int = sys.maxsize
+) -> SimulatedRead:
+    """The engine reads so many shards of `size` [bytes] over such a link, in virtual time.
+
+    `slow` [s] is what the consumer does with each MiB, of the first `slow_until` [bytes].
+    """
+    return run_in_virtual_time(_read(model, prefetch, shards, size, lambda received: slow if received < slow_until else 0.0))
+
+
+async def _read(model: LinkModel, prefetch: Prefetch, shards: int, size: int, slow: Callable[[int], float]) -> SimulatedRead:
+    counters = Counters()
+    plan = iter([Shard(f"simulated://{number}", number) for number in range(shards)])
+    options = ReadOptions(max_member_bytes=GiB, raw=True, verify=False)
+    stream = BlockStream(plan, SimulatedLink(model, size, counters), prefetch, options, counters)
+    clock, received, early = asyncio.get_running_loop(), 0, 0.0
+    while (block := await stream.next_block()) is not None:
+        received += block.nbytes
+        early = early or (clock.time() if received >= EARLY else 0.0)
+        await asyncio.sleep(block.nbytes / MiB * slow(received))
+    seconds = clock.time()
+    await stream.aclose()
+    assert received == shards * size
+    return SimulatedRead(seconds, early, counters)

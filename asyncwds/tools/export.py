@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
@@ -23,8 +23,6 @@ from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
 from asyncwds.tools.targets import Target, exists, open_target
-
-TableFormat = Literal["jsonl", "csv", "tsv", "parquet", "arrow", "files"]
 
 
 def export_samples(

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import pytest
 
 from asyncwds import Prefetch
-from asyncwds.engine import BlockStream, ReadOptions
-from asyncwds.runtime import Counters, GiB, MiB
-from asyncwds.shards import Shard
-from asyncwds.testing import LinkModel, SimulatedLink, run_in_virtual_time
+from asyncwds.runtime import MiB
+from asyncwds.testing import LinkModel, read_simulated, run_in_virtual_time
 
 LINKS = [(0.0, 20e6), (0.0, None), (0.01, 100e6), (0.05, 40e6), (0.2, 20e6), (0.2, None)]
-
-
-async def read(
-    model: LinkModel, prefetch: Prefetch, *, shards: int, size: int, slow: float = 0.0, slow_until: int = sys.maxsize
-) -> tuple[float, float, Counters]:
-    """Time [s] until all was there, and until 10 MB were; `slow` [s] is what the consumer does with each of the first MiB."""
-    counters = Counters()
-    link = SimulatedLink(model, size, counters)
-    options = ReadOptions(max_member_bytes=GiB, raw=True, verify=False)
-    stream = BlockStream(iter([Shard(f"simulated://{i}", i) for i in range(shards)]), link, prefetch, options, counters)
-    clock, received, early = asyncio.get_running_loop(), 0, 0.0
-    while (block := await stream.next_block()) is not None:
-        received += block.nbytes
-        early = early or (clock.time() if received >= 10e6 else 0.0)
-        await asyncio.sleep(block.nbytes / MiB * slow if received < slow_until else 0.0)
-    seconds = clock.time()
-    await stream.aclose()
-    assert received == shards * size
-    return seconds, early, counters
 
 
 @pytest.mark.slow
@@ -42,12 +20,12 @@ def test_auto_is_near_the_best_of_fixed_settings_and_stays_within_the_buffer(fir
     size, shards = 256 * MiB, 8
     fixed = [(connections, part) for connections in (16, 64) for part in (3, 8)]
     taken = [
-        run_in_virtual_time(read(model, Prefetch(connections, part_bytes=part * MiB), shards=shards, size=size))[0]
+        read_simulated(model, Prefetch(connections, part_bytes=part * MiB), shards=shards, size=size).seconds
         for connections, part in fixed
     ]
-    auto, _, counters = run_in_virtual_time(read(model, Prefetch(), shards=shards, size=size))
-    assert min(taken) / auto >= 0.86
-    assert counters.buffered_peak <= 256 * MiB
+    auto = read_simulated(model, Prefetch(), shards=shards, size=size)
+    assert min(taken) / auto.seconds >= 0.86
+    assert auto.counters.buffered_peak <= 256 * MiB
 
 
 @pytest.mark.parametrize("shards", [1, 16])
@@ -57,16 +35,17 @@ def test_the_head_of_the_line_comes_from_all_connections(shards):
     taken = {}
     for part in ("auto", 8 * MiB):
         prefetch = Prefetch(connections=16, part_bytes=part)
-        seconds, early, _ = run_in_virtual_time(read(model, prefetch, shards=shards, size=size))
-        taken[part] = seconds, early
+        read = read_simulated(model, prefetch, shards=shards, size=size)
+        taken[part] = read.seconds, read.ten_megabytes
     assert taken["auto"][1] < 0.7 * taken[8 * MiB][1]
     assert taken["auto"][0] < 1.1 * taken[8 * MiB][0]
 
 
 def test_connections_go_down_while_the_consumer_is_slow_and_the_rate_is_its_own():
     model = LinkModel(0.05, 40e6, chunk_bytes=MiB)
-    seconds, _, counters = run_in_virtual_time(read(model, Prefetch(), shards=8, size=256 * MiB, slow=0.02))
-    assert seconds < 1.05 * 2048 * 0.02
+    read = read_simulated(model, Prefetch(), shards=8, size=256 * MiB, slow=0.02)
+    counters = read.counters
+    assert read.seconds < 1.05 * 2048 * 0.02
     assert counters.connections < 16
     assert counters.reasons["connections"].startswith(f"{counters.connections}: the reader does not wait")
 
@@ -74,7 +53,7 @@ def test_connections_go_down_while_the_consumer_is_slow_and_the_rate_is_its_own(
 def test_connections_are_back_when_the_consumer_is_fast_again():
     model = LinkModel(0.05, 40e6, chunk_bytes=MiB)
     slow_until = 1024 * MiB
-    _, _, counters = run_in_virtual_time(read(model, Prefetch(), shards=16, size=256 * MiB, slow=0.02, slow_until=slow_until))
+    counters = read_simulated(model, Prefetch(), shards=16, size=256 * MiB, slow=0.02, slow_until=slow_until).counters
     assert counters.connections > 16
     assert counters.buffered_peak <= 256 * MiB
 
@@ -91,7 +70,7 @@ def test_connections_are_back_when_the_consumer_is_fast_again():
     ],
 )
 def test_reasons_are_given_in_words(prefetch, parts):
-    _, _, counters = run_in_virtual_time(read(LinkModel(0.05, 40e6, chunk_bytes=MiB), prefetch, shards=8, size=256 * MiB))
+    counters = read_simulated(LinkModel(0.05, 40e6, chunk_bytes=MiB), prefetch, shards=8, size=256 * MiB).counters
     assert counters.reasons["parts"] == parts
     chosen, why = counters.reasons["connections"].split(": ", 1)
     assert int(chosen) == counters.connections
@@ -101,8 +80,9 @@ def test_reasons_are_given_in_words(prefetch, parts):
 
 def test_two_runs_are_the_same():
     model = LinkModel(0.01, 100e6)
-    runs = [run_in_virtual_time(read(model, Prefetch(), shards=3, size=64 * MiB))[:2] for _ in range(2)]
-    assert runs[0] == runs[1]
+    runs = [read_simulated(model, Prefetch(), shards=3, size=64 * MiB) for _ in range(2)]
+    assert runs[0].seconds == runs[1].seconds
+    assert runs[0].ten_megabytes == runs[1].ten_megabytes
 
 
 def test_what_waits_for_ever_is_an_error():
