@@ -31,6 +31,7 @@ NAMES = (
     "start_up",
     "hand_over",
     "index",
+    "tools",
     "resume",
     "ledger",
 )
