@@ -6,6 +6,7 @@ import shlex
 import click
 import pytest
 from click.testing import CliRunner
+from command_line import run_asyncwds
 
 from asyncwds.cli import main
 
@@ -50,3 +51,30 @@ def test_what_is_listed_is_what_the_command_says_of_itself(name):
     command = command_of(main, name)
     assert main.commands[name].get_short_help_str(limit=1000) == command.get_short_help_str(limit=1000)
     assert command.name == {"reshard": "split"}.get(name, name)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("asyncwds sp", ["plain,split"]),
+        ("asyncwds cache w", ["plain,warm"]),
+        ("asyncwds cat --wi", ["plain,--window", "plain,--within-shard"]),
+        ("asyncwds cat a.tar --on-error s", ["plain,skip", "plain,stop"]),
+        ("asyncwds cat train/a", ["file,train/a"]),
+        ("asyncwds ls s3://bucket/a", ["file,s3://bucket/a"]),
+        ("asyncwds split a.tar --map m", ["file,m"]),
+        ("asyncwds create a.zip -o o", ["file,o"]),
+        ("asyncwds cache ls /da", ["dir,/da"]),
+    ],
+)
+def test_shells_complete_commands_options_and_paths(words, found):
+    """As the script that bash loads asks for it."""
+    asked = {"_ASYNCWDS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    assert run_asyncwds(env=asked).stdout.splitlines() == found
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"), [("bash", "complete -o nosort -F"), ("zsh", "#compdef asyncwds"), ("fish", "complete --no-files")]
+)
+def test_scripts_for_shells(shell, line):
+    assert line in run_asyncwds(env={"_ASYNCWDS_COMPLETE": f"{shell}_source"}).stdout

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.options import reading_options
+from asyncwds.cli.options import LOCATION, reading_options
 from asyncwds.formatting.quantities import GB, MB, size
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("urls", nargs=-1, required=True)
+@click.argument("urls", nargs=-1, required=True, type=LOCATION)
 @click.option("-c", "--connections", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given.")
 @click.option("-n", "--samples", type=click.IntRange(min=1), help="Stop after so many samples.")
 @click.option("--stages", is_flag=True, help="A table of where the time went.")

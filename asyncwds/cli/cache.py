@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.options import log_option, reading_options
+from asyncwds.cli.options import LOCATION, log_option, reading_options
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.quantities import duration, plural, size
 
@@ -121,7 +121,7 @@ def verify(folder: str, *, remove: bool, source: bool, as_json: bool) -> int:
 
 
 @cache.command("warm")
-@click.argument("urls", nargs=-1, required=True, metavar="SHARD...")
+@click.argument("urls", nargs=-1, required=True, type=LOCATION, metavar="SHARD...")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=8, show_default=True, help="Shards at a time.")
 @click.option("--part", metavar="I/N", help="Only every N-th shard from the I-th on, counted from 0: one of N jobs.")
 @click.option("--on-error", type=click.Choice(["fail", "skip"]), default="fail", show_default=True, help="Of what cannot be kept.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import input_options
 from asyncwds.formatting.escaping import printable
 from asyncwds.formatting.quantities import plural, size
@@ -14,7 +15,7 @@ from asyncwds.formatting.quantities import plural, size
 
 @click.command("cp")
 @input_options
-@click.argument("target")
+@click.argument("target", type=LOCATION)
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=4, show_default=True, help="Shards at a time.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--resume", is_flag=True, help="Leave what is there with the same bytes, replace others.")

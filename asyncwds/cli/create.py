@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from asyncwds.cli.options import log_option
+from asyncwds.cli.options import LOCATION, log_option
 from asyncwds.cli.tool_options import output_options, shard_options
 
 # As asyncwds.tools.creating.sources has them, which is heavy.
@@ -14,7 +14,7 @@ KINDS = ["dir", "images", "zip", "tar", "recipe", "csv", "tsv", "jsonl", "lines"
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", type=LOCATION)
 @click.option("--from", "kind", type=click.Choice(KINDS), help="What SOURCE is; found by its name if not given.")
 @click.option("--key-from", metavar="RULE", help="Of files 'path', 'stem' or 're:PATTERN'; of rows 'col:NAME' or '{index:09d}'.")
 @click.option("--dots", type=click.Choice(["first", "last"]), default="first", show_default=True, help="Which one ends a key.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import input_options, jobs_option, output_options, selection_options, shard_options
 
 
@@ -20,7 +21,9 @@ from asyncwds.cli.tool_options import input_options, jobs_option, output_options
     help="What makes two the same: 'sha256(jpg)', 'json.uid', 'phash(jpg,<=4)'.",
 )
 @click.option("--keep", type=click.Choice(["first", "largest"]), default="first", show_default=True, help="Of those.")
-@click.option("--drop-list", metavar="FILE", help="Write the keys that are dropped, a line each, for --exclude-keys.")
+@click.option(
+    "--drop-list", type=LOCATION, metavar="FILE", help="Write the keys that are dropped, a line each, for --exclude-keys."
+)
 @jobs_option
 @shard_options
 @output_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.options import reading_options
+from asyncwds.cli.options import LOCATION, reading_options
 from asyncwds.cli.tool_options import Size
 from asyncwds.formatting.escaping import escape
 
@@ -18,11 +18,11 @@ _READING = {"on_error": "fail", "max_errors": None, "part": None}
 
 
 @click.command()
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@click.argument("before", type=LOCATION, metavar="A")
+@click.argument("after", type=LOCATION, metavar="B")
 @click.option("--io", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given.")
 @click.option("--memory", type=Size(), default="256MiB", show_default=True, help="What is read ahead takes no more.")
-@click.option("--temporary", metavar="FOLDER", help="For what is known of the samples: some 100 bytes of each.")
+@click.option("--temporary", type=LOCATION, metavar="FOLDER", help="For what is known of the samples: some 100 bytes of each.")
 @click.option("-s", "--summary", is_flag=True, help="Only the totals.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each difference, then one with the totals.")
 @reading_options

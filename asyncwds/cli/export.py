@@ -6,13 +6,16 @@ from typing import Any
 
 import click
 
+from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import input_options, jobs_option, selection_options
 
 
 @click.command()
 @input_options
 @selection_options
-@click.option("-o", "--output", "target", required=True, metavar="TARGET", help="A file, '-', a URL; with -f files a folder.")
+@click.option(
+    "-o", "--output", "target", required=True, type=LOCATION, metavar="TARGET", help="A file, '-', a URL; with -f files a folder."
+)
 @click.option(
     "-f",
     "--format",

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import input_options, jobs_option, output_options, selection_options, shard_options
 
 
 @click.command("filter")
 @input_options
 @selection_options
-@click.option("--subset", metavar="FILE", help="As --keys: with --on json.uid, DataComp's lists of uids.")
+@click.option("--subset", type=LOCATION, metavar="FILE", help="As --keys: with --on json.uid, DataComp's lists of uids.")
 @jobs_option
 @shard_options
 @output_options

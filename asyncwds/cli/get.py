@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import input_options
 from asyncwds.formatting.escaping import escape, printable
 from asyncwds.formatting.quantities import size
@@ -14,7 +15,9 @@ from asyncwds.formatting.quantities import size
 @click.command()
 @input_options
 @click.argument("wanted", metavar="KEY[.FIELD]")
-@click.option("-o", "--output", "target", metavar="TARGET", help="A file, a URL, or '-', where a field goes by default.")
+@click.option(
+    "-o", "--output", "target", type=LOCATION, metavar="TARGET", help="A file, a URL, or '-', where a field goes by default."
+)
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def get(urls: tuple[str, ...], *, wanted: str, target: str | None, force: bool, **options: Any) -> int:
     """Writes a field of the sample with this key or #NUMBER; without FIELD the sample as a shard, or lists what it has.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.options import reading_options
+from asyncwds.cli.options import LOCATION, reading_options
 from asyncwds.cli.tool_options import jobs_option
 from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
@@ -22,9 +22,13 @@ FORMATS = ["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "siz
 
 
 @click.command("index")
-@click.argument("urls", nargs=-1, required=True)
+@click.argument("urls", nargs=-1, required=True, type=LOCATION)
 @click.option(
-    "-o", "--output", metavar="URL", help="The file to write, or with a slash at the end the folder of those for each shard."
+    "-o",
+    "--output",
+    type=LOCATION,
+    metavar="URL",
+    help="The file to write, or with a slash at the end the folder of those for each shard.",
 )
 @click.option(
     "-f",

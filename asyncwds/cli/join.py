@@ -6,12 +6,15 @@ from typing import Any
 
 import click
 
+from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import input_options, output_options, selection_options, shard_options
 
 
 @click.command()
 @input_options
-@click.option("--with", "other", metavar="SHARD|TABLE", multiple=True, required=True, help="What is added; several shards.")
+@click.option(
+    "--with", "other", type=LOCATION, metavar="SHARD|TABLE", multiple=True, required=True, help="What is added; several shards."
+)
 @click.option("--with-from", "kind", metavar="KIND", help="'shards', 'csv', 'jsonl', 'parquet', …; found by its name if not given.")
 @click.option("--with-on", "other_on", metavar="COLUMN", help="Its key; the name that --on ends with if not given.")
 @click.option("--columns", metavar="NAMES", help="Only these columns, or fields, with commas between.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.lists import FORMS, Totals, count, in_groups, totals_of
-from asyncwds.cli.options import reading_options
+from asyncwds.cli.options import LOCATION, reading_options
 
 if TYPE_CHECKING:
     from asyncwds.tools.ls import Listed
@@ -19,7 +19,7 @@ _SHOWN_WITH_TOTALS = ("lines", "summary")
 
 
 @click.command("ls")
-@click.argument("urls", nargs=-1, required=True)
+@click.argument("urls", nargs=-1, required=True, type=LOCATION)
 @click.option("-s", "--summary", "form", flag_value="summary", help="Only the totals.")
 @click.option(
     "-l", "--long", "form", flag_value="long", help="Each member: where its bytes begin in the shard, how many, its name."

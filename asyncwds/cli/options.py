@@ -6,10 +6,24 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from asyncwds.cli.json_log import begin_log
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Location(click.ParamType[str]):
+    """A path, a URL or a pattern. Shells complete paths."""
+
+    name = "text"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        del ctx, param
+        return [CompletionItem(incomplete, type="file")]
+
+
+LOCATION = Location()
 
 
 def log_option(command: F) -> F:
@@ -22,7 +36,9 @@ def reading_options(command: F) -> F:
     """The options that `asyncwds.cli.reading.sources` takes, and `--log-json`."""
     for option in (
         log_option,
-        click.option("--cache", metavar="FOLDER", help="Keep the shards in this folder, and take from there what it has."),
+        click.option(
+            "--cache", type=LOCATION, metavar="FOLDER", help="Keep the shards in this folder, and take from there what it has."
+        ),
         click.option("--profile", metavar="NAME", help="Profile of ~/.aws/config, for s3: urls."),
         click.option("--endpoint", metavar="URL", help="URL of the service that has the buckets."),
         click.option("--anonymous", is_flag=True, help="Send no credentials to buckets."),

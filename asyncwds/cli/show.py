@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.json_log import tell
+from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import Size, input_options, selection_options
 from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
@@ -35,7 +36,9 @@ _ON_A_PAGE = 100
     show_default=True,
     help="How pictures are drawn; the terminal is asked.",
 )
-@click.option("--html", metavar="FILE", help="Write one page of HTML, with pictures and players in it; 100 samples without -n.")
+@click.option(
+    "--html", type=LOCATION, metavar="FILE", help="Write one page of HTML, with pictures and players in it; 100 samples without -n."
+)
 @click.option(
     "--max-embedded", type=Size(), default="8MB", show_default=True, help="With --html: larger recordings are not in the page."
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import input_options, jobs_option, output_options, selection_options, shard_options
 
 
@@ -19,7 +20,13 @@ from asyncwds.cli.tool_options import input_options, jobs_option, output_options
     "--ratio", metavar="NAME=P,...", help="Groups by a hash of the key: 'train=.98,val=.02'. Needs {split} in the pattern."
 )
 @click.option("--by-field", metavar="EXPR", help="Groups by a value: 'json.split', 'cls'. Needs {split} in the pattern.")
-@click.option("--map", "by_map", metavar="FILE", help="The shard of each key: a csv, tsv, jsonl or parquet file. Needs {split}.")
+@click.option(
+    "--map",
+    "by_map",
+    type=LOCATION,
+    metavar="FILE",
+    help="The shard of each key: a csv, tsv, jsonl or parquet file. Needs {split}.",
+)
 @click.option(
     "--unmapped", default="error", show_default=True, metavar="error|drop|SHARD", help="With --map: of keys that it has not."
 )

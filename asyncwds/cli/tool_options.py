@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from asyncwds.cli.options import reading_options
+from asyncwds.cli.options import LOCATION, reading_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,7 +39,7 @@ def input_options(command: F) -> F:
     """What `Inputs` takes, with the urls."""
     return _decorated(
         command,
-        click.argument("urls", nargs=-1, required=True, metavar="SHARD..."),
+        click.argument("urls", nargs=-1, required=True, type=LOCATION, metavar="SHARD..."),
         click.option("--part", metavar="I/N", help="Only every N-th shard from the I-th on, counted from 0: one of N jobs."),
         click.option(
             "--on-error", type=click.Choice(["fail", "skip", "stop"]), default="fail", show_default=True, help="Of what is damaged."
@@ -57,8 +57,10 @@ def selection_options(command: F, py: str = "--py") -> F:
         command,
         click.option("--where", metavar="EXPR", help="Only samples of which this is true: 'json.width >= 512 and len(txt) > 20'."),
         click.option(py, "py", metavar="MODULE:FUNCTION", help="Only samples for which it returns True; or file.py:function."),
-        click.option("--keys", metavar="FILE", help="Only samples with these keys: a line each, .npy, or FILE.parquet:COLUMN."),
-        click.option("--exclude-keys", metavar="FILE", help="No samples with these keys."),
+        click.option(
+            "--keys", type=LOCATION, metavar="FILE", help="Only samples with these keys: a line each, .npy, or FILE.parquet:COLUMN."
+        ),
+        click.option("--exclude-keys", type=LOCATION, metavar="FILE", help="No samples with these keys."),
         click.option(
             "--on", default="key", show_default=True, metavar="EXPR", help="What is looked for among the keys: 'json.uid'."
         ),
@@ -80,7 +82,14 @@ def output_options(command: F, same_key: str = "fail") -> F:
     """What `Outputs` takes, but for how large shards are."""
     return _decorated(
         command,
-        click.option("-o", "--output", "target", metavar="TARGET", help="A file, '-', a URL, or a pattern: 'out-{shard:06d}.tar'."),
+        click.option(
+            "-o",
+            "--output",
+            "target",
+            type=LOCATION,
+            metavar="TARGET",
+            help="A file, '-', a URL, or a pattern: 'out-{shard:06d}.tar'.",
+        ),
         click.option("--force", is_flag=True, help="Replace shards that are there."),
         click.option(
             "--same-key", type=click.Choice(["fail", "number"]), default=same_key, show_default=True, help="Of two in a row."

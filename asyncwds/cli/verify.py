@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.options import reading_options
+from asyncwds.cli.options import LOCATION, reading_options
 from asyncwds.cli.tool_options import Size, jobs_option
 
 if TYPE_CHECKING:
@@ -17,20 +17,24 @@ _READING = {"on_error": "fail", "max_errors": None}  # what is wrong with a shar
 
 
 @click.command()
-@click.argument("urls", nargs=-1, metavar="SHARD...")
+@click.argument("urls", nargs=-1, type=LOCATION, metavar="SHARD...")
 @click.option(
     "--require", metavar="FIELDS", default="", help="All samples have these: 'jpg;png,txt' is one of jpg and png, and txt."
 )
 @click.option("--hub", is_flag=True, help="By the rule of the Hugging Face Hub: the first five samples have the same fields.")
 @click.option("--decode", type=click.IntRange(min=0), default=0, metavar="N", help="Decode all fields, in N threads.")
 @click.option(
-    "--against", multiple=True, metavar="FILE", help="Compare with a manifest, a list or an index. May be given several times."
+    "--against",
+    multiple=True,
+    type=LOCATION,
+    metavar="FILE",
+    help="Compare with a manifest, a list or an index. May be given several times.",
 )
 @click.option("--ignore", metavar="RULES", default="", help="Without these rules: 'W14,W19'.")
 @click.option("--rules", is_flag=True, help="List the rules, and end.")
 @jobs_option
 @click.option("--fix", is_flag=True, help="Write the shards to -o without what is wrong with them; say what had to be left out.")
-@click.option("-o", "--output", "target", metavar="PATTERN", help="For --fix: 'fixed-{shard:06d}.tar'.")
+@click.option("-o", "--output", "target", type=LOCATION, metavar="PATTERN", help="For --fix: 'fixed-{shard:06d}.tar'.")
 @click.option("--force", is_flag=True, help="With --fix: replace shards that are there.")
 @click.option("--part", metavar="I/N", help="Only every N-th shard from the I-th on, counted from 0: one of N jobs.")
 @click.option("--io", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given.")

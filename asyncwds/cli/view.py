@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from asyncwds.cli.options import reading_options
+from asyncwds.cli.options import LOCATION, reading_options
 
 
 @click.command("view")
-@click.argument("urls", nargs=-1, required=True)
+@click.argument("urls", nargs=-1, required=True, type=LOCATION)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of 127.0.0.1; a free one unless it is given.")
 @click.option("--token", metavar="TEXT", help="In place of a new one: links stay the same from one time to the next.")
-@click.option("--index", metavar="URL", help="The index of the shards, where it is not beside them.")
+@click.option("--index", type=LOCATION, metavar="URL", help="The index of the shards, where it is not beside them.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @reading_options
 def view_shards(
