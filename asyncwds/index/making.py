@@ -15,7 +15,6 @@ from asyncwds.errors import redact
 from asyncwds.index.columns import Row, columns_of
 from asyncwds.index.index import Index, ShardIndex
 from asyncwds.index.recording import row_of
-from asyncwds.parallel.process_calls import call_in_processes
 from asyncwds.runtime.blocking import run_on_own_loop
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
@@ -56,6 +55,8 @@ def index_shards(urls: Iterable[str], access: Access, counters: Counters, made: 
 
 def index_in_processes(urls: Sequence[str], access: Access, jobs: int, made: Callable[[ShardIndex], object]) -> Index:
     """The same, each shard in one of so many processes; `made` is called as they come."""
+    from asyncwds.parallel.process_calls import call_in_processes  # noqa: PLC0415 - it brings multiprocessing
+
     found: dict[int, ShardIndex] = {}
     with closing(call_in_processes(partial(_index_of, access), urls, jobs, redact)) as results:
         for number, shard in results:

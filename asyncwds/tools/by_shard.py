@@ -14,7 +14,6 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError, redact
-from asyncwds.parallel.process_calls import call_in_processes
 from asyncwds.shards.url_list import url_list
 from asyncwds.storage.listing import Listing
 from asyncwds.tools.copying import describe_run
@@ -142,6 +141,8 @@ def _done(
         for shard in shards:
             yield shard, run(shard)
         return
+    from asyncwds.parallel.process_calls import call_in_processes  # noqa: PLC0415 - it brings multiprocessing
+
     checks.require("-" not in inputs.urls, "standard input can be read by one process only")
     watch = inputs.watch_shards or _unwatched
     with closing(call_in_processes(work, shards, processes, lambda shard: redact(shard.url))) as results:

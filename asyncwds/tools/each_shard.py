@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 from asyncwds import checks
 from asyncwds.errors import redact
-from asyncwds.parallel.process_calls import call_in_processes
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.url_list import url_list
 from asyncwds.storage.listing import Listing
@@ -29,6 +28,8 @@ def of_each_shard(look: Look[R], inputs: Inputs, selection: Selection, jobs: int
 
     Raises SpecError for a selection that counts samples of all shards, and for standard input; and what `look` raises.
     """
+    from asyncwds.parallel.process_calls import call_in_processes  # noqa: PLC0415 - it brings multiprocessing
+
     whole = selection.limit is None and selection.slice is None
     checks.require(whole, "limit and slice count samples of all shards, and jobs look at one each: give no jobs")
     checks.require("-" not in inputs.urls, "standard input can be read by one process only")

@@ -46,7 +46,7 @@ shards = st.lists(
     max_size=3,
 )
 chains = st.lists(
-    st.sampled_from(["cat", "mix", "split", "number", "filter", "sort", "shuffle", "buffer", "rekey", "drop"]), max_size=4
+    st.sampled_from(["cat", "mix", "split", "number", "filter", "sort", "shuffle", "buffer", "rekey", "drop", "each"]), max_size=4
 )
 
 
@@ -97,6 +97,9 @@ def step(command: str, urls: list[str], folder: Path, number: int) -> tuple[Repo
             report = split_shards(inputs, even, number=3)
         case "filter":
             report = filter_samples(inputs, pattern, Selection(where="size(txt) > 300 or index % 3 != 1", sample=0.8, seed=2))
+        case "each":
+            each = Outputs(target=str(folder / f"{number}-{{name}}.tar.gz"), same_key="number")
+            report = filter_samples(inputs, each, Selection(where="index % 4 != 3"))
         case "sort":
             report = sort_samples(inputs, whole, by="size(txt)", kind="int", reverse=True)
         case "shuffle":
