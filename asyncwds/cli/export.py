@@ -27,6 +27,7 @@ from asyncwds.cli.tool_options import input_options, jobs_option, selection_opti
 @click.option("--binary", type=click.Choice(["base64", "bytes", "skip"]), help="Fields that are neither text nor JSON.")
 @jobs_option
 @click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be written.")
 @click.option("--json", "as_json", is_flag=True, help="The report as a line of JSON.")
 def export(urls: tuple[str, ...], *, target: str, form: str | None, flatten: str | None, **options: Any) -> int:
     """Writes a row for each sample, with its key and its fields; or a file for each field.
@@ -40,6 +41,6 @@ def export(urls: tuple[str, ...], *, target: str, form: str | None, flatten: str
     from asyncwds.tools.export import export_samples  # noqa: PLC0415 - as above
 
     inputs = inputs_of(urls, "export", options)
-    how: dict[str, Any] = {name: options[name] for name in ("binary", "force", "jobs")}
+    how: dict[str, Any] = {name: options[name] for name in ("binary", "force", "jobs", "dry_run")}
     report = export_samples(inputs, target, selection_of(options), format=form, flatten=names_of(flatten), **how)
     return show_report(report, {**options, "target": target})

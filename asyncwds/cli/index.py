@@ -70,6 +70,8 @@ def make_index(
         output = cache_folder(where.cache)
     if output is not None and os.path.isdir(output) and not output.endswith("/"):  # noqa: PTH112 - it may be a URL
         output += "/"
+    if "-" in urls and output is None:
+        raise click.UsageError("beside standard input there is no place for an index: -o")
     if len(forms) > 1 and output is not None and not output.endswith("/"):
         raise click.UsageError("several formats need a folder after -o, with a slash at its end")
     index = load_by(urls, where.access) if convert else _index_with_progress(urls, where.access, jobs)

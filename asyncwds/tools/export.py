@@ -35,6 +35,7 @@ def export_samples(
     binary: Binary | None = None,
     force: bool = False,
     jobs: int = 1,
+    dry_run: bool = False,
 ) -> Report:
     """Writes fields of samples: a row for each, with its key; or with "files" a file for each field.
 
@@ -45,23 +46,26 @@ def export_samples(
     binary    fields that are neither text nor JSON: "base64", "bytes" (Parquet and Arrow alone, and what they have), "skip"
     force     replace what is there
     jobs      so many processes work on a shard each, of a pattern
+    dry_run   write nothing, and report what would be written
 
     A table is there whole, or not at all. Raises SpecError, FetchError, TarError, and SampleError for what the format cannot hold.
     """
     form = format or _guess_format(target)
     checks.one_of("format", form, (*FORMATS, "files"))
     if "{name" in target or "{shard" in target:
-        tool = partial(_export_one, format=form, flatten=flatten, binary=binary, force=force)
-        outputs = Outputs(target=target, part=None if inputs.part is None else inputs.part[0])
+        tool = partial(_export_one, format=form, flatten=flatten, binary=binary, force=force, dry_run=dry_run)
+        outputs = Outputs(target=target, dry_run=dry_run, part=None if inputs.part is None else inputs.part[0])
         return run_by_shard(tool, inputs, outputs, selection or Selection(), jobs=jobs, run=["export"])
     checks.require(jobs == 1, "jobs work on one shard each, and here there is one output: give a pattern with {name}")
     report = Report()
     with closing(select(inputs, selection or Selection(), report)) as samples:
-        if form == "files":
+        if form == "files" and dry_run:
+            report.samples_out = sum(1 for _ in samples)
+        elif form == "files":
             _write_files(samples, target, force, report)
         else:
             rows = _rows(samples, _binary(form, binary), flatten, report)
-            _write_table(form, rows, target, inputs, force)
+            _write_table(form, rows, target, inputs, force=force, dry_run=dry_run)
     return report.check()
 
 
@@ -93,9 +97,12 @@ def _rows(samples: Iterable[RawSample], binary: Binary, flatten: Sequence[str], 
         report.samples_out += 1
 
 
-def _write_table(form: str, rows: Iterable[Row], target: str, inputs: Inputs, force: bool) -> None:
+def _write_table(form: str, rows: Iterable[Row], target: str, inputs: Inputs, *, force: bool, dry_run: bool) -> None:
     if not force and exists(target, inputs.access):
         raise SpecError("there is such a file already; --force (force=True) replaces it", url=target)
+    if dry_run:
+        FORMATS[form](rows, len)  # what a format cannot hold is an error here, too
+        return
     output = open_target(target, inputs.access)
     try:
         FORMATS[form](rows, output.write)

@@ -74,6 +74,7 @@ class Inputs:
     watch_shards: Callable[[Iterator[Any]], Iterator[Any]] | None = None
 
     def __post_init__(self) -> None:
+        checks.require(list(self.urls).count("-") < 2, "standard input can be read once only, and is given twice")
         checks.whole("mix", self.mix, 1)
         checks.one_of("on_error", self.on_error, ("fail", "skip", "stop"))
         checks.whole("memory", self.memory, 1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asyncwds.errors import LostSamplesError, NoSuchSampleError, SampleError, SpecError, TarError, redact
+from asyncwds.formatting.quantities import plural
 
 OK, USAGE, DATA, IO, PARTIAL, INTERRUPTED, UNREAD = 0, 1, 2, 3, 4, 130, 141
 """Exit statuses: done; no such command; the data are wrong; reading or writing failed; done without what was damaged; Ctrl-C;
@@ -92,7 +93,7 @@ class Report:
         """For people."""
         shards = f" in {len(self.shards)} shard{'' if len(self.shards) == 1 else 's'}" if self.shards else ""
         return [
-            f"{self.samples_in} samples in, {self.samples_out} out{shards}",
+            f"{plural(self.samples_in, 'sample')} in, {self.samples_out} out{shards}",
             *[f"  {number} dropped: {reason}" for reason, number in sorted(self.dropped.items())],
             *[f"  {number} left out: {reason}" for reason, number in sorted(self.left_out.items())],
             *([f"  {self.renumbered} got a new key, as the sample before had the same"] if self.renumbered else []),

@@ -69,6 +69,8 @@ def test_inputs_by_list_folder_and_wildcard(numbered: Any, tmp_path: Path) -> No
         (["cat", "a.tar", "a.tar", "-o", "x.tar", "--where", "cls == 0"], 2, "--same-key number"),
         (["cat", "nothing.tar", "-o", "x.tar"], 3, "NotFoundError"),
         (["cat", "a.tar", "-o", "a.tar/x.tar"], 3, "a.tar/x.tar"),
+        (["cat", "-", "a.tar", "-", "-o", "x.tar"], 1, "given twice"),
+        (["index", "-"], 1, "-o"),
         (["mix", "nothing.toml", "-o", "x.tar"], 3, "nothing.toml"),
         (["cat", "a.tar", "-o", "x.tar", "--post", "false"], 3, "ended with status 1"),
         (["cat", "cut.tar", "-o", "y.tar", "--on-error", "skip"], 4, "damaged"),

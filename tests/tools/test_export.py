@@ -82,6 +82,13 @@ def test_no_file_through_a_link(tmp_path):
     assert not (tmp_path / "a.txt").exists()
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "files", "{name}.csv"])
+def test_a_dry_run_writes_nothing(shard, tmp_path, name):
+    form = "files" if name == "files" else None
+    report = export_samples(Inputs(urls=[shard]), str(tmp_path / "dry" / name), format=form, dry_run=True)
+    assert (report.samples_in, report.samples_out, (tmp_path / "dry").exists()) == (2, 2, False)
+
+
 def test_a_file_that_cannot_be_written_is_not_there(shard, tmp_path):
     (tmp_path / "files/a").mkdir(parents=True)
     (tmp_path / "files/a/0.cls").symlink_to("/dev/full")
