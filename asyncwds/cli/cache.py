@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-class Age(click.ParamType[float]):
+class Age(click.ParamType):  # type: ignore[type-arg] # generic in later versions
     """Seconds: `90s`, `30min`, `12h`, `7d`, `2w`."""
 
     name = "age"

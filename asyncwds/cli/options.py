@@ -13,7 +13,7 @@ from asyncwds.cli.json_log import begin_log
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Location(click.ParamType[str]):
+class Location(click.ParamType):  # type: ignore[type-arg] # generic in later versions
     """A path, a URL or a pattern. Shells complete paths."""
 
     name = "text"

@@ -15,7 +15,7 @@ FORMS = {
     "wids.json": '{"wids_version": 1, "shardlist": [{"url": "s3.tar", "nsamples": 2, "filesize": 10240}]}',
     "own.json": '{"format": "asyncwds-manifest-1", "shards": [{"url": "s4.tar", "samples": 2, "bytes": 10240}]}',
     "list.txt": "s5.tar\n# none\n",
-    "own.py": "def same(sample): return sample",
+    "unchanged.py": "def same(sample): return sample",
 }
 URLS = ["manifest.jsonl", "sizes.json", "wids.json", "own.json", "@list.txt", "folder", "s7*.tar", "s{8..9}.tar"]
 SAMPLES = 20
@@ -44,7 +44,7 @@ def run(numbered: Any, tmp_path: Path) -> Any:
         *[
             "dedup --by key -o out.tar",
             "mix -o out.tar",
-            "map --py own.py:same -o out.tar",
+            "map --py unchanged.py:same -o out.tar",
             "export -o out.csv",
             "proc -c true -o out.tar",
         ],

@@ -111,7 +111,7 @@ def test_errors_and_warnings(run: Any, numbered: Any, tmp_path: Path) -> None:
 
 def test_what_is_logged(run: Any, numbered: Any, tmp_path: Path) -> None:
     numbered("a.tar", 1)
-    (tmp_path / "own.py").write_text(
+    (tmp_path / "talkative.py").write_text(
         """
 import logging
 
@@ -120,7 +120,7 @@ def wanted(sample):
     return True
 """
     )
-    _, events, _ = run("cat", "a.tar", "-o", "x.tar", "--py", "own.py:wanted")
+    _, events, _ = run("cat", "a.tar", "-o", "x.tar", "--py", "talkative.py:wanted")
     found = [(event["kind"], event["message"]) for event in events if event["event"] == "warning"]
     assert found == [("warning", "nothing from http://***@x\\x1b")]
 
