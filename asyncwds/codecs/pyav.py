@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asyncwds.codecs.video_types import Clip, Request, Sampling, Sound, require_room
+from asyncwds.codecs.video_types import Clip, Sampling, Sound, VideoRequest, require_room
 from asyncwds.runtime.extras import require_extra
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Timed = tuple[float, Any]  # when a frame is shown [s], and the frame
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class VideoExtent:
     """Of a video: how many frames, shown from when to when [s], how many a second."""
 
     count: int
@@ -30,7 +30,7 @@ class Extent:
     fps: float
 
 
-def read_video(data: bytes, request: Request) -> Clip:
+def read_video(data: bytes, request: VideoRequest) -> Clip:
     """Raises what PyAV raises, and ValueError for a video that is cut, has no frames, or needs more memory than allowed."""
     with open_container(data) as container:
         extent = _extent(container)
@@ -65,7 +65,7 @@ def open_container(data: bytes) -> Any:
     return av.open(BytesIO(data), options={"protocol_whitelist": "none"}, **lenient)
 
 
-def _extent(container: Any) -> Extent:
+def _extent(container: Any) -> VideoExtent:
     """From the packets, which costs little: headers are missing or wrong often enough."""
     if not container.streams.video:
         raise ValueError("there is no video in it")
@@ -75,11 +75,11 @@ def _extent(container: Any) -> Extent:
     if any(packet.is_corrupt for packet in packets):
         raise ValueError("the video is cut or corrupt")
     if not packets or any(packet.pts is None for packet in packets):  # raw streams have no times
-        return Extent(len(packets), 0.0, len(packets) / fps, fps)
+        return VideoExtent(len(packets), 0.0, len(packets) / fps, fps)
     last = max(packets, key=lambda packet: packet.pts)
     begin = min(packet.pts for packet in packets) * stream.time_base
     end = (last.pts + (last.duration or 0)) * stream.time_base
-    return Extent(len(packets), float(begin), float(end) if last.duration else float(end) + 1 / fps, fps)
+    return VideoExtent(len(packets), float(begin), float(end) if last.duration else float(end) + 1 / fps, fps)
 
 
 def _add_times(frames: Iterable[Any], fps: float) -> Iterator[Timed]:
@@ -87,7 +87,7 @@ def _add_times(frames: Iterable[Any], fps: float) -> Iterator[Timed]:
         yield index / fps if frame.time is None else frame.time, frame
 
 
-def _chosen(frames: Iterator[Timed], sampling: Sampling, extent: Extent) -> tuple[int, Iterator[Timed]]:
+def _chosen(frames: Iterator[Timed], sampling: Sampling, extent: VideoExtent) -> tuple[int, Iterator[Timed]]:
     """How many frames at most, and those that are wanted, as often as they are wanted."""
     if sampling.fps is not None:
         times = sampling.times(extent.begin, extent.end)
@@ -129,7 +129,7 @@ def _pick_times(frames: Iterator[Timed], times: list[float]) -> Iterator[Timed]:
         yield from [shown for _ in wanted]
 
 
-def _make_clip(chosen: tuple[int, Iterator[Timed]], request: Request, extent: Extent) -> Clip:
+def _make_clip(chosen: tuple[int, Iterator[Timed]], request: VideoRequest, extent: VideoExtent) -> Clip:
     count, frames = chosen
     pictures: NDArray[np.uint8] | None = None
     times = []

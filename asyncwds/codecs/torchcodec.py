@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from asyncwds.codecs import matroska
-from asyncwds.codecs.video_types import Clip, Request, Sound, require_room
+from asyncwds.codecs.video_types import Clip, Sound, VideoRequest, require_room
 from asyncwds.runtime.extras import require_extra
 
 _HEADS = (
@@ -42,7 +42,7 @@ def works() -> bool:
     return True
 
 
-def read_video(data: bytes, request: Request) -> Clip:
+def read_video(data: bytes, request: VideoRequest) -> Clip:
     _require_known(data)
     decoder = _library("decoders").VideoDecoder(data, dimension_order="NHWC", transforms=_transforms(request.size))
     known = decoder.metadata

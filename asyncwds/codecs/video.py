@@ -10,7 +10,7 @@ from asyncwds import checks
 from asyncwds.codecs import ffmpeg
 from asyncwds.codecs.image_specs import as_tensor, image_spec, pack_pixels
 from asyncwds.codecs.images import extension_set, last_extension
-from asyncwds.codecs.video_types import MAX_DECODED, Request, Sampling
+from asyncwds.codecs.video_types import MAX_DECODED, Sampling, VideoRequest
 from asyncwds.errors import SpecError
 
 VIDEO_EXTENSIONS = frozenset({"mp4", "ogv", "mjpeg", "avi", "mov", "h264", "mpg", "webm", "wmv", "mpeg", "mkv", "m4v"})
@@ -38,7 +38,7 @@ class VideoHandler:
     """Decodes the fields whose last extension is one of `extensions`. Made by `video`."""
 
     spec: str
-    request: Request
+    request: VideoRequest
     audio: bool
     extensions: frozenset[str]
     library: ffmpeg.Library
@@ -88,7 +88,7 @@ def video(
     """
     checks.whole("video: max_bytes", max_bytes, 1)
     checks.flag("video: audio", audio)
-    request = Request(Sampling(frames, stride, fps), None if size is None else _pixels(size), max_bytes)
+    request = VideoRequest(Sampling(frames, stride, fps), None if size is None else _pixels(size), max_bytes)
     return VideoHandler(spec, request, audio, extension_set("video", extensions), library)
 
 
@@ -108,7 +108,7 @@ def torch_video(key: str, data: bytes) -> Any:
     import numpy as np  # noqa: PLC0415 - heavy
 
     reader = ffmpeg.chosen("auto", data)
-    clip, sound = reader.read_video(data, Request()), reader.read_audio(data, MAX_DECODED)
+    clip, sound = reader.read_video(data, VideoRequest()), reader.read_audio(data, MAX_DECODED)
     info = {"video_fps": clip.fps}
     if sound is None:
         return as_tensor(clip.frames), as_tensor(np.zeros((1, 0), np.float32)), info

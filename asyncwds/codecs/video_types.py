@@ -52,7 +52,7 @@ class Sampling:
         return [begin + number / self.fps for number in range(max(count, 0))][: self.frames]
 
 
-class Request(NamedTuple):
+class VideoRequest(NamedTuple):
     """`size` is (height, width) [pixels]; more than `max_bytes` [bytes] of frames are refused."""
 
     sampling: Sampling = Sampling()

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 from asyncwds.compression.foreign import foreign
-from asyncwds.compression.kinds import KINDS, Stream
+from asyncwds.compression.kinds import KINDS, PackedStream
 from asyncwds.errors import TarHeaderError, TrailingBytesError, TruncatedTarError
 from asyncwds.runtime.units import KiB, MiB
 
@@ -46,7 +46,7 @@ class Decompressor:
         self._plain = False
         self._head = b""  # the beginning of what may be a stream, too short yet to tell
         self._to_skip = 0  # bytes of a skippable frame
-        self._stream: Stream | None = None  # None between streams
+        self._stream: PackedStream | None = None  # None between streams
         self._corrupt: type[Exception] = zlib.error
         self._offset = 0  # in the decompressed bytes
 
@@ -133,7 +133,7 @@ class Decompressor:
             else:
                 data = b""  # the stream holds what it did not get to
 
-    def _decompress(self, stream: Stream, data: bytes) -> bytes:
+    def _decompress(self, stream: PackedStream, data: bytes) -> bytes:
         try:
             piece = stream.decompress(data, _PIECE)
         except self._corrupt as error:

@@ -25,7 +25,7 @@ _ZSTD_LEAST, _ZSTD_INPUT = 32, 512
 _ZSTD_OUTPUT = 64 * KiB
 
 
-class Stream(Protocol):
+class PackedStream(Protocol):
     """One stream, as the standard library's decompressors are: output that does not fit into `max_length` waits inside."""
 
     @property
@@ -130,19 +130,19 @@ class _Lz4Compressor:
         return bytes(self._header + self._compressor.flush())
 
 
-def _read_xz() -> tuple[Stream, type[Exception]]:
+def _read_xz() -> tuple[PackedStream, type[Exception]]:
     import lzma  # noqa: PLC0415 - see above
 
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY), lzma.LZMAError
 
 
-def _read_bz2() -> tuple[Stream, type[Exception]]:
+def _read_bz2() -> tuple[PackedStream, type[Exception]]:
     import bz2  # noqa: PLC0415 - see above
 
     return bz2.BZ2Decompressor(), OSError
 
 
-def _read_zstd() -> tuple[Stream, type[Exception]]:
+def _read_zstd() -> tuple[PackedStream, type[Exception]]:
     if sys.version_info >= (3, 14):
         with suppress(ImportError):
             from compression import zstd  # noqa: PLC0415 - see above
@@ -152,7 +152,7 @@ def _read_zstd() -> tuple[Stream, type[Exception]]:
     return _Zstandard(zstandard.ZstdDecompressor().decompressobj(write_size=_ZSTD_OUTPUT)), zstandard.ZstdError
 
 
-def _read_lz4() -> tuple[Stream, type[Exception]]:
+def _read_lz4() -> tuple[PackedStream, type[Exception]]:
     return _Lz4(require_extra("lz4.frame", "lz4").LZ4FrameDecompressor()), RuntimeError
 
 
@@ -220,7 +220,7 @@ class Kind(NamedTuple):
 
     suffix: str
     magic: bytes
-    decompressor: Callable[[], tuple[Stream, type[Exception]]]
+    decompressor: Callable[[], tuple[PackedStream, type[Exception]]]
     compressor: Callable[[], Compressor]
     pack: Callable[[bytes], bytes]
 

@@ -30,7 +30,7 @@ LEAST = 16 * KiB
 
 
 @dataclass(slots=True)
-class Span:
+class RefetchSpan:
     """Samples of one shard that are read together, from byte `start` to about `stop`."""
 
     index: int
@@ -44,7 +44,7 @@ class Span:
         return self.wanted[0].offset if self.shard.seekable else 0
 
 
-def plan_spans(places: Iterable[Origin], shards: Mapping[int, HeldShard]) -> list[Span]:
+def plan_spans(places: Iterable[Origin], shards: Mapping[int, HeldShard]) -> list[RefetchSpan]:
     """Joins what lies close, the closest first, as long as no more than `WASTE` is read for nothing."""
     of_shards = [(index, list(group)) for index, group in groupby(sorted(set(places)), lambda place: place.shard)]
     sizes = {index: _usual_size(group) for index, group in of_shards}
@@ -67,14 +67,14 @@ def _usual_size(places: list[Origin]) -> int:
     return last.offset // last.ordinal if last.ordinal else LEAST
 
 
-def _spans(index: int, shard: HeldShard, places: list[Origin], size: int, joined: set[Origin]) -> Iterator[Span]:
+def _spans(index: int, shard: HeldShard, places: list[Origin], size: int, joined: set[Origin]) -> Iterator[RefetchSpan]:
     wanted: list[Origin] = []
     for place in places:
         if wanted and shard.seekable and (wanted[-1] not in joined or place.offset - wanted[0].offset > SPAN):
-            yield Span(index, shard, wanted, _stop(wanted, size))
+            yield RefetchSpan(index, shard, wanted, _stop(wanted, size))
             wanted = []
         wanted.append(place)
-    yield Span(index, shard, wanted, _stop(wanted, size))
+    yield RefetchSpan(index, shard, wanted, _stop(wanted, size))
 
 
 def _stop(wanted: list[Origin], size: int) -> int:
@@ -84,7 +84,7 @@ def _stop(wanted: list[Origin], size: int) -> int:
 class Refetch:
     """One block of all the samples, which come when all are there. One consumer, as for `BlockStream`."""
 
-    def __init__(self, spans: list[Span], fetcher: Fetcher, options: ReadOptions) -> None:
+    def __init__(self, spans: list[RefetchSpan], fetcher: Fetcher, options: ReadOptions) -> None:
         self._spans = spans
         self._fetcher = fetcher
         self._options = options
@@ -108,7 +108,7 @@ class Refetch:
     def ready_block(self) -> None:
         """There is one."""
 
-    async def _read(self, span: Span) -> None:
+    async def _read(self, span: RefetchSpan) -> None:
         async with self._free:
             reader: ShardReader | None = None
             position, stop = span.start, span.stop
@@ -133,14 +133,14 @@ class Refetch:
             if not self._take(span, reader.finish()):
                 raise _missing(span)
 
-    def _reader(self, span: Span, answer: Answer) -> ShardReader:
+    def _reader(self, span: RefetchSpan, answer: Answer) -> ShardReader:
         first = span.wanted[0]
         start = (first.ordinal, first.offset) if span.shard.seekable else (0, 0)
         path = (answer.path or local_path(span.shard.url)) if self._options.local_paths else None
         return ShardReader(Shard(span.shard.url, span.index), answer.total, path, self._options, start)
 
     @staticmethod
-    def _take(span: Span, blocks: Iterable[Block]) -> bool:
+    def _take(span: RefetchSpan, blocks: Iterable[Block]) -> bool:
         """Keeps what is wanted of the blocks; returns whether that is all. Raises an error that ends the shard before that."""
         ordinals = {place.ordinal for place in span.wanted}
         for block in blocks:
@@ -152,17 +152,17 @@ class Refetch:
         return False
 
 
-def _require_same(span: Span, answer: Answer) -> None:
+def _require_same(span: RefetchSpan, answer: Answer) -> None:
     if span.shard.mark and mark_of(answer.identity) != span.shard.mark:
         raise ChangedError("the shard was replaced since the state was taken", url=span.shard.url, offset=span.start)
 
 
-def _missing(span: Span) -> FetchError:
+def _missing(span: RefetchSpan) -> FetchError:
     return FetchError(f"{len(span.wanted) - len(span.found)} of the samples that a state holds are not there", url=span.shard.url)
 
 
 @asynccontextmanager
-async def open_refetch(source: Source, spans: list[Span], counters: Counters) -> AsyncIterator[Refetch]:
+async def open_refetch(source: Source, spans: list[RefetchSpan], counters: Counters) -> AsyncIterator[Refetch]:
     fetcher = source.make_fetcher(counters)
     try:
         yield Refetch(spans, fetcher, source.read_options())

@@ -15,7 +15,7 @@ from asyncwds.errors import ChangedError, StaleIndexError
 from asyncwds.index.index import Index
 from asyncwds.index.local_files import LocalFiles
 from asyncwds.index.parsing import SampleParser, stale
-from asyncwds.index.spans import Span, Wanted, join_close
+from asyncwds.index.spans import ByteSpan, Wanted, join_close
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.forks import FORKS
 from asyncwds.runtime.units import MiB
@@ -86,7 +86,7 @@ class SampleReader:
         spans = join_close(remote, self._places.gap, LARGEST_SPAN)
         return partial(self._finish, local, spans, self._fetch(spans) if spans else list)
 
-    def _finish(self, local: list[tuple[Wanted, str]], spans: list[Span], fetched: Callable[[], list[bytes]]) -> list[Sample]:
+    def _finish(self, local: list[tuple[Wanted, str]], spans: list[ByteSpan], fetched: Callable[[], list[bytes]]) -> list[Sample]:
         found: dict[int, Sample] = {}
         for wanted, path in local:
             data = self._files.read(path, self.index.shards[wanted.shard], wanted.start, wanted.stop)
@@ -117,16 +117,16 @@ class SampleReader:
     def _parse(self, wanted: Wanted, data: bytes, path: str | None) -> Sample:
         return self._parser.parse(data, self.index.shards[wanted.shard], wanted.shard, wanted.row, path)
 
-    def _fetch(self, spans: list[Span]) -> Callable[[], list[bytes]]:
+    def _fetch(self, spans: list[ByteSpan]) -> Callable[[], list[bytes]]:
         if self._calls is None:
             self._calls = LoopCalls(partial(_open_fetcher, self._places, self.counters))
         return self._calls.start(partial(self._fetch_spans, spans))
 
-    async def _fetch_spans(self, spans: list[Span], fetcher: Fetcher) -> list[bytes]:
+    async def _fetch_spans(self, spans: list[ByteSpan], fetcher: Fetcher) -> list[bytes]:
         limit = asyncio.Semaphore(self._places.connections)
         return await run_together(self._fetch_span(span, fetcher, limit) for span in spans)
 
-    async def _fetch_span(self, span: Span, fetcher: Fetcher, limit: asyncio.Semaphore) -> bytes:
+    async def _fetch_span(self, span: ByteSpan, fetcher: Fetcher, limit: asyncio.Semaphore) -> bytes:
         shard = self.index.shards[span.shard]
         async with limit:
             try:

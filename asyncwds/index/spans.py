@@ -18,7 +18,7 @@ class Wanted(NamedTuple):
 
 
 @dataclass(slots=True)
-class Span:
+class ByteSpan:
     """Bytes [start, stop) of a shard, with the samples that lie in them."""
 
     shard: int
@@ -27,9 +27,9 @@ class Span:
     samples: list[Wanted] = field(default_factory=list)
 
 
-def join_close(wanted: Iterable[Wanted], gap: int, most: int) -> list[Span]:
+def join_close(wanted: Iterable[Wanted], gap: int, most: int) -> list[ByteSpan]:
     """Spans in the order of their shards and places: of samples at most `gap` [bytes] apart, unless that makes more than `most`."""
-    spans: list[Span] = []
+    spans: list[ByteSpan] = []
     for sample in sorted(wanted):
         last = spans[-1] if spans else None
         if (
@@ -38,7 +38,7 @@ def join_close(wanted: Iterable[Wanted], gap: int, most: int) -> list[Span]:
             or sample.start - last.stop > gap
             or max(sample.stop, last.stop) - last.start > most
         ):
-            last = Span(sample.shard, sample.start, sample.stop)
+            last = ByteSpan(sample.shard, sample.start, sample.stop)
             spans.append(last)
         last.stop = max(last.stop, sample.stop)
         last.samples.append(sample)

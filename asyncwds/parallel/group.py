@@ -28,7 +28,7 @@ LOOK = 100  # [ms] between two looks of a consumer who waits whether it was inte
 
 
 @dataclass(frozen=True)
-class Settings:
+class GroupSettings:
     """As `loader` takes them."""
 
     processes: int = 1
@@ -48,7 +48,7 @@ class Group:
     """
 
     def __init__(
-        self, dataset: Iterable[Any], settings: Settings, states: Sequence[State | None] = (), *, strict: bool = True
+        self, dataset: Iterable[Any], settings: GroupSettings, states: Sequence[State | None] = (), *, strict: bool = True
     ) -> None:
         self._pid = os.getpid()
         self._in_order = settings.in_order
@@ -74,7 +74,7 @@ class Group:
         """Whether all of the processes are there."""
         return bool(self._workers) and all(worker.process.exitcode is None for worker in self._workers)
 
-    def begin(self, progress: LoaderProgress) -> Iteration:
+    def begin(self, progress: LoaderProgress) -> GroupIteration:
         """Ends the iteration before."""
         self._run += 1
         for worker in self._workers:
@@ -82,7 +82,7 @@ class Group:
         last = [worker for worker in range(len(self._workers)) if worker not in progress.order]
         active = deque([self._workers[worker] for worker in [*progress.order, *last]])
         progress.order += last
-        return Iteration(self, self._run, active, self._in_order, progress)
+        return GroupIteration(self, self._run, active, self._in_order, progress)
 
     def require_current(self, run: int) -> None:
         if not self.is_here:
@@ -102,7 +102,7 @@ class Group:
             end_workers(workers)
 
 
-class Iteration:
+class GroupIteration:
     """The batches of one iteration: from the processes in turn, or as they come."""
 
     def __init__(self, group: Group, run: int, active: deque[Worker], in_order: bool, progress: LoaderProgress) -> None:

@@ -16,7 +16,7 @@ from asyncwds.bridges.async_iterator import ThreadedIterator
 from asyncwds.errors import ResumeWarning, SpecError
 from asyncwds.formatting.reprs import changed_fields, show_call, show_value
 from asyncwds.parallel.arguments import understood
-from asyncwds.parallel.group import Group, Settings
+from asyncwds.parallel.group import Group, GroupSettings
 from asyncwds.parallel.progress import LoaderProgress, epoch_of
 from asyncwds.runtime.closing import clean_up_undisturbed
 from asyncwds.runtime.report import Report
@@ -29,7 +29,7 @@ T_co = TypeVar("T_co", covariant=True)
 class Loader(Generic[T_co]):
     """What `loader` makes. Each iteration is an epoch; one runs at a time. Its processes are started by the first, and stay."""
 
-    def __init__(self, dataset: Iterable[T_co], settings: Settings) -> None:
+    def __init__(self, dataset: Iterable[T_co], settings: GroupSettings) -> None:
         self.dataset = dataset
         self._settings = settings
         self._group: Group | None = None
@@ -206,7 +206,7 @@ def loader(
     checks.path("loader: shared_memory", shared_memory, optional=True)
     for name, value in {"in_order": in_order, "persistent_workers": persistent_workers, "pin_memory": pin_memory}.items():
         checks.flag(f"loader: {name}", value)
-    settings = Settings(
+    settings = GroupSettings(
         in_order=bool(in_order),
         persistent_workers=bool(persistent_workers),
         pin_memory=pin_memory,

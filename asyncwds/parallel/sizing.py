@@ -35,27 +35,29 @@ def group_size(seconds: float | None) -> int:
     return max(1, min(MOST_IN_TASK, int(TASK_SECONDS / max(seconds, 1e-9))))
 
 
-class Choice(NamedTuple):
+class ChosenWorkers(NamedTuple):
     """So many workers, and why."""
 
     workers: int
     why: str
 
 
-def choose_workers(seen: Seen, before: Seen | None, most: int) -> Choice:
+def choose_workers(seen: Seen, before: Seen | None, most: int) -> ChosenWorkers:
     """The number that feeds the consumer and no more. `before` is the period with fewer workers, if some were just added.
 
     A consumer that does not wait took all there was in (elapsed - waited), so that is how fast it would take more.
     """
     if before is not None and seen.workers > before.workers and seen.rate < GAIN * before.rate:
-        return Choice(before.workers, f"{seen.workers} did {seen.rate:.3g} items/s and these {before.rate:.3g}: more are of no use")
+        return ChosenWorkers(
+            before.workers, f"{seen.workers} did {seen.rate:.3g} items/s and these {before.rate:.3g}: more are of no use"
+        )
     waits = f"the consumer waited for {100 * seen.waited / seen.elapsed:.0f} % of its time"
     if seen.waited > WAITS * seen.elapsed:
         wanted = ceil(seen.worked / max(seen.elapsed - seen.waited, 1e-9))
         chosen = min(most, max(seen.workers + 1, min(wanted, 2 * seen.workers)))
-        return Choice(chosen, f"{waits} with {seen.workers}" + (f", and {most} are the most" if chosen == most else ""))
+        return ChosenWorkers(chosen, f"{waits} with {seen.workers}" + (f", and {most} are the most" if chosen == most else ""))
     busy = seen.worked / seen.elapsed
-    return Choice(max(1, min(seen.workers, ceil(SPARE * busy))), f"{waits}, and {busy:.1f} of {seen.workers} were busy")
+    return ChosenWorkers(max(1, min(seen.workers, ceil(SPARE * busy))), f"{waits}, and {busy:.1f} of {seen.workers} were busy")
 
 
 def available_cores() -> int:

@@ -15,7 +15,7 @@ from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.dataset_index import load_given_index, make_access, open_reader, with_counts, with_kept_indexes
 from asyncwds.pipeline.dataset_shards import (
     SPOOL_MODES,
-    Shards,
+    FoundShards,
     find_shards,
     find_spool_folder,
     make_shard_list,
@@ -186,7 +186,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         if skip is not None:
             self.with_skip(skip)
 
-    def _find_shards(self, args: SimpleNamespace, resampled: bool, lookup: Callable[[Any], Listing]) -> Shards:
+    def _find_shards(self, args: SimpleNamespace, resampled: bool, lookup: Callable[[Any], Listing]) -> FoundShards:
         """Those of the dataset; a stage that gives them one by one is appended."""
         folder = find_spool_folder(args.urls, args.mode)
         if type(self).create_url_iterator is not WebDataset.create_url_iterator:
@@ -196,7 +196,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         else:
             return find_shards(args.urls, resampled, lookup)
         # What is claimed of a folder is no other process's.
-        return Shards(Listing(UrlList(), {}), by_stage=True, shared_by_stages=folder is None)
+        return FoundShards(Listing(UrlList(), {}), by_stage=True, shared_by_stages=folder is None)
 
     def _with_index(self, source: Source, index: Any, keep_index: bool, *, by_stage: bool) -> Source:
         """The source with what an index says of its shards; with `keep_index` it leaves indexes."""

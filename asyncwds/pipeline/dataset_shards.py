@@ -27,7 +27,7 @@ def take_as_they_are(urls: Any) -> Listing:
     return Listing(expand(urls), {})
 
 
-class Shards(NamedTuple):
+class FoundShards(NamedTuple):
     """Those of a dataset: all urls, and how an epoch draws from them if it does not read them all; or a stage gives them."""
 
     listing: Listing
@@ -37,11 +37,11 @@ class Shards(NamedTuple):
     """Ranks and workers share out what that stage gives, by stages behind it."""
 
 
-def find_shards(urls: Any, resampled: bool, look_up: Callable[[Any], Listing]) -> Shards:
+def find_shards(urls: Any, resampled: bool, look_up: Callable[[Any], Listing]) -> FoundShards:
     if is_spec(urls):
         sources = sources_of(urls)
-        return Shards(Listing(all_urls(sources), {}), sampled(sources))
-    return Shards(look_up(urls), Resampled() if resampled else None)
+        return FoundShards(Listing(all_urls(sources), {}), sampled(sources))
+    return FoundShards(look_up(urls), Resampled() if resampled else None)
 
 
 def find_spool_folder(urls: Any, mode: str | None) -> str | None:

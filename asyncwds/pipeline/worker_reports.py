@@ -16,7 +16,7 @@ FEW = 20  # skips that are kept where there is no room for all
 
 
 def publish(slot: memoryview, report: Report, started: float) -> None:
-    """Writes a report, with as many of the places as there is room for. `started` [s] as in `worker_stats.Report`."""
+    """Writes a report, with as many of the places as there is room for. `started` [s] as in `worker_stats.WorkerStats`."""
     few = replace(report, skips=report.skips[:FEW], indexes=None)
     counts = replace(few, skips=(), missing=dict(list(report.missing.items())[:1]), reasons={}, dropped={})
     for shorter in (report, replace(report, skips=report.skips[:FEW]), few, counts):

@@ -24,7 +24,7 @@ _LONGEST_NAME, _FIRST_BYTES = 40, 16
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class WorkerStats:
     """Of one iteration in one worker. `started` [s] is on the monotonic clock, which is the same for all processes of a system."""
 
     started: float
@@ -35,7 +35,7 @@ class Report:
 
 def publish(slot: memoryview, counters: Counters, place: WorkerInfo, epoch: int) -> None:
     """Writes what a worker has counted so far to its slot."""
-    write_slot(slot, _fitting(Report(counters.started, epoch, place.num_workers, _shortened(counters.snapshot()))))
+    write_slot(slot, _fitting(WorkerStats(counters.started, epoch, place.num_workers, _shortened(counters.snapshot()))))
 
 
 def write_slot(slot: memoryview, data: bytes) -> None:
@@ -51,7 +51,7 @@ def room_of(slot: memoryview) -> int:
     return len(slot) // 2 - _HEAD.size
 
 
-def _fitting(report: Report) -> bytes:
+def _fitting(report: WorkerStats) -> bytes:
     """As much as there is room for: names may be long."""
     stats = report.stats
     data = b""
@@ -70,7 +70,7 @@ def _shortened(stats: Stats) -> Stats:
     return replace(stats, times=times, parallel=parallel, reasons=reasons, first_bytes=first_bytes)
 
 
-def read(slot: memoryview) -> Report | None:
+def read(slot: memoryview) -> WorkerStats | None:
     """The latest report in a slot, if there is one."""
     data = read_slot(slot)
     return None if data is None else _report(json.loads(data))
@@ -93,12 +93,12 @@ def _halves(slot: memoryview) -> tuple[memoryview, memoryview]:
     return slot[:middle], slot[middle:]
 
 
-def _report(found: dict[str, Any]) -> Report:
+def _report(found: dict[str, Any]) -> WorkerStats:
     stats = found.pop("stats")
-    return Report(**found, stats=Stats(**{**stats, "first_bytes": tuple(stats["first_bytes"])}))
+    return WorkerStats(**found, stats=Stats(**{**stats, "first_bytes": tuple(stats["first_bytes"])}))
 
 
-def latest(slots: Iterable[memoryview]) -> Report | None:
+def latest(slots: Iterable[memoryview]) -> WorkerStats | None:
     """The sum over the workers of the latest iteration; None if no worker has begun one."""
     reports = [report for slot in slots if (report := read(slot)) is not None]
     if not reports:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from asyncwds.runtime.recorder import Recorder
 
 
-class Progress(NamedTuple):
+class Totals(NamedTuple):
     """The engine's totals at one moment: [s] spent unpacking and without a shard to read, and [bytes] that came, by where from."""
 
     parsed: float
@@ -32,7 +32,7 @@ class Progress(NamedTuple):
     piped: int
 
 
-def split_wait(seconds: float, before: Progress, after: Progress) -> Times:
+def split_wait(seconds: float, before: Totals, after: Totals) -> Times:
     """What the consumer waited for in so many seconds: the parser while that was busy, the next shard while that was not
     known, and otherwise whatever brought bytes.
 
@@ -43,14 +43,14 @@ def split_wait(seconds: float, before: Progress, after: Progress) -> Times:
     fetching = seconds - parser - shards
     came = _by_origin(before, after)
     if not any(came.values()):
-        came = _by_origin(Progress(0.0, 0.0, 0, 0, 0), after)
+        came = _by_origin(Totals(0.0, 0.0, 0, 0, 0), after)
     total = sum(came.values())
     if not total:
         came, total = {SOURCE: 1}, 1
     return {PARSER: parser, SHARDS: shards} | {origin: fetching * nbytes / total for origin, nbytes in came.items()}
 
 
-def _by_origin(before: Progress, after: Progress) -> dict[str, int]:
+def _by_origin(before: Totals, after: Totals) -> dict[str, int]:
     nbytes, local, piped = after.bytes - before.bytes, after.local - before.local, after.piped - before.piped
     return {NETWORK: max(0, nbytes - local - piped), DISK: local, SOURCE: piped}
 
@@ -105,7 +105,7 @@ class Counters:
     buffered_peak: int = 0
     waited: float = 0.0  # the consumer found nothing ready
     waits: Times = field(default_factory=dict)  # the same, by what it waited for
-    waiting_now: tuple[float, Progress] | None = None  # since when it waits, and what there was then
+    waiting_now: tuple[float, Totals] | None = None  # since when it waits, and what there was then
     parallel: dict[str, int] = field(default_factory=dict)  # workers that a stage has now, by its name
     reasons: dict[str, str] = field(default_factory=dict)  # why there are so many connections and workers, and parts that large
     stages: dict[int, StageTime] = field(default_factory=dict)  # by their place in the pipeline
@@ -120,8 +120,8 @@ class Counters:
     tally: Tally = field(default_factory=Tally)  # what became of samples
     first_bytes: deque[float] = field(default_factory=_recent)  # from request to first byte, the latest ones
 
-    def progress(self) -> Progress:
-        return Progress(self.parsed, self.undecided, self.bytes, self.local, self.piped)
+    def progress(self) -> Totals:
+        return Totals(self.parsed, self.undecided, self.bytes, self.local, self.piped)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

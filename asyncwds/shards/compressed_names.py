@@ -11,7 +11,7 @@ _LONGEST = 15  # digits of what is a number in a row, and no hash
 _SPECIAL = frozenset("{}\\")
 
 
-class Run(NamedTuple):
+class NameRun(NamedTuple):
     """`pattern` stands for `names[start:stop]`, in this order."""
 
     pattern: str
@@ -19,7 +19,7 @@ class Run(NamedTuple):
     stop: int
 
 
-def compress_names(names: Sequence[str]) -> Iterator[Run]:
+def compress_names(names: Sequence[str]) -> Iterator[NameRun]:
     """Runs of names that differ in one number, which grows by 1; a name alone is its own pattern.
 
     `expand` gives the names of a pattern, but for a name alone that has braces of its own, which is left as it is.
@@ -31,12 +31,12 @@ def compress_names(names: Sequence[str]) -> Iterator[Run]:
         if not _SPECIAL & set(names[start]) and stop < len(names):
             place = _place(first, _NUMBERS.split(names[stop]))
         if place is None:
-            yield Run(names[start], start, stop)
+            yield NameRun(names[start], start, stop)
         else:
             head, tail = "".join(first[:place]), "".join(first[place + 1 :])
             stop = _end(names, start, head, first[place], tail)
             last = names[stop - 1][len(head) : len(names[stop - 1]) - len(tail)]
-            yield Run(f"{head}{{{first[place]}..{last}}}{tail}", start, stop)
+            yield NameRun(f"{head}{{{first[place]}..{last}}}{tail}", start, stop)
         start = stop
 
 

@@ -8,7 +8,7 @@ import pytest
 from asyncwds import Stats
 from asyncwds.runtime import Counters
 from asyncwds.runtime.bottleneck import own_times
-from asyncwds.runtime.counters import Progress, split_wait
+from asyncwds.runtime.counters import Totals, split_wait
 from asyncwds.runtime.stats import mixed, with_head
 
 
@@ -75,7 +75,7 @@ def test_the_limit_in_plain_words(fields, limit, words):
     ids=["network", "disk", "source", "all", "parser", "shards", "as before", "a fetcher that counts nothing"],
 )
 def test_waiting_is_for_what_the_engine_did_meanwhile(before, after, times):
-    found = split_wait(2.0, Progress(*before), Progress(*after))
+    found = split_wait(2.0, Totals(*before), Totals(*after))
     assert {name: seconds for name, seconds in found.items() if seconds} == times
 
 

@@ -29,7 +29,7 @@ from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.leases import Claim
 from asyncwds.storage.cache.names import url_hash
 from asyncwds.storage.cache.partial_file import END, HEADER, LOOK, Partial
-from asyncwds.storage.cache.recorder import Recorder
+from asyncwds.storage.cache.partial_writer import PartialWriter
 
 _TRY = 0.1  # [s] between two tries to lock what others fetch: they may have died
 
@@ -192,7 +192,7 @@ class Download:
 
     async def _fetch_claim(self, claim: Claim) -> AsyncGenerator[Chunk, None]:
         """Bytes from the source, which are written on the way."""
-        recorder: Recorder | None = Recorder(self.partial, claim.start)
+        writer: PartialWriter | None = PartialWriter(self.partial, claim.start)
         try:
             async with (
                 self._source(claim.start, claim.stop) as body,
@@ -201,19 +201,19 @@ class Download:
                 async for received in chunks:
                     chunk = received[: claim.stop - claim.position]  # another body may have taken the rest meanwhile
                     claim.position += len(chunk)
-                    if chunk and recorder is not None and not await self._try_to_record(recorder.add(chunk)):
-                        recorder = None
+                    if chunk and writer is not None and not await self._try_to_record(writer.add(chunk)):
+                        writer = None
                     if chunk:
                         yield chunk
                     if claim.position >= claim.stop:
                         return
             raise ShortBodyError("the source's body ended early", url=self.wanted.url, offset=claim.position)
         finally:
-            await run_to_completion(self._finish(recorder, claim))  # or what came would be fetched again, and the claim never free
+            await run_to_completion(self._finish(writer, claim))  # or what came would be fetched again, and the claim never free
 
-    async def _finish(self, recorder: Recorder | None, claim: Claim) -> None:
-        if recorder is not None:
-            await self._try_to_record(recorder.finish())
+    async def _finish(self, writer: PartialWriter | None, claim: Claim) -> None:
+        if writer is not None:
+            await self._try_to_record(writer.finish())
         await self._try_to_record(self.partial.release(claim))
 
     async def _try_to_record(self, step: Coroutine[None, None, None]) -> bool:

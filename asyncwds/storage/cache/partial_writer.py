@@ -15,7 +15,7 @@ _LONGEST = 1.0  # [s] until others see what came slowly
 _MOST_CHUNKS = 500  # of one write; the system allows 1024
 
 
-class Recorder:
+class PartialWriter:
     """Takes the chunks of [start, …) in order. What is a memoryview has to stay as it is until `finish`.
 
     At most one write is under way, and less than two wait in memory: a slow disk slows the download down.
