@@ -29,44 +29,84 @@ FEW = 32
 UNKNOWN = "it holds items that were not made of samples of shards, of which nobody knows where to read them again"
 
 
-def refs_of(held: Sequence[Held]) -> tuple[list[Ref], list[int] | None]:
-    """Where the samples of all items are, and how many each is made of; None where that is one each.
+class HeldSamples(Sequence[Sample]):
+    """A buffer of samples, which lie anywhere in memory: to look at each of 10,000 takes some milliseconds.
+
+    `changed` has a byte for each place from the time that these keep their number: those that are not 0 have other samples than at
+    the last look.
+    """
+
+    def __init__(self, buffer: list[Any]) -> None:
+        self._buffer = buffer
+        self.changed = bytearray()
+        self._rows: Any = None
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._buffer[index]
+
+    def rows(self) -> Any:
+        """Their origins, an array. Raises AttributeError where one has none."""
+        import numpy as np  # noqa: PLC0415 - heavy
+
+        if len(self.changed) != len(self._buffer):
+            self._rows = None
+            return rows_of([sample._origin for sample in self._buffer])  # noqa: SLF001 - 10,000 of them
+        if self._rows is None:
+            self._rows = rows_of([sample._origin for sample in self._buffer])  # noqa: SLF001 - as above
+        else:
+            places = np.flatnonzero(np.frombuffer(self.changed, np.uint8))
+            self._rows[places] = rows_of([self._buffer[place]._origin for place in places.tolist()])  # noqa: SLF001 - as above
+        self.changed[:] = bytes(len(self.changed))
+        return self._rows
+
+
+def rows_of(refs: Sequence[Ref]) -> Any:
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    return np.fromiter(chain.from_iterable(refs), np.int64, 3 * len(refs)).reshape(-1, 3)
+
+
+def pack_held(held: Sequence[Held], waiting: Sequence[tuple[Ref, ...]]) -> tuple[JsonValue, set[int]]:
+    """Where the samples of all items are, and behind these those of which the places are known; and in which shards.
 
     Raises SpecError where that is not known.
     """
-    counts: list[int] | None = None
-    try:
-        refs: list[Any] = [item._origin for item in held]  # type: ignore[union-attr] # noqa: SLF001 - 10,000 of them
-    except AttributeError:
-        made_of = [_made_of(item) for item in held]
-        refs, counts = list(chain.from_iterable(made_of)), [len(refs) for refs in made_of]
-    if not all(refs) or (counts is not None and not all(counts)):
+    if isinstance(held, HeldSamples) and len(held) > FEW and not waiting:
+        try:
+            return _pack_many(held.rows(), None)
+        except AttributeError:
+            raise SpecError(UNKNOWN) from None
+    made_of = [*map(_made_of, held), *waiting]
+    refs, counts = list(chain.from_iterable(made_of)), [len(item) for item in made_of]
+    if not all(refs) or not all(counts):
         raise SpecError(UNKNOWN)
-    return refs, None if counts is None or set(counts) == {1} else counts
+    return _pack(refs, None if set(counts) == {1} else counts)  # type: ignore[arg-type] # none is None
 
 
-def joined_refs(held: Sequence[Held], waiting: Sequence[tuple[Ref, ...]]) -> tuple[list[Ref], list[int] | None]:
-    """The same, with those behind them of which the places are known."""
-    refs, counts = refs_of(held)
-    if waiting:
-        counts = [*(counts or repeat(1, len(held))), *map(len, waiting)]
-        refs += chain.from_iterable(waiting)
-    return refs, None if counts is None or set(counts) == {1} else counts
-
-
-def _made_of(item: Held) -> list[Ref | None]:
+def _made_of(item: Held) -> tuple[Ref | None, ...]:
     if isinstance(item, Sample):
-        return [getattr(item, "_origin", None)]
-    return [origin for _, _, origin in item]
+        return (getattr(item, "_origin", None),)
+    return tuple([origin for _, _, origin in item])
 
 
 def pack_refs(refs: Sequence[Ref], counts: Sequence[int] | None = None) -> JsonValue:
-    if len(refs) <= FEW:
-        items = iter(refs)
-        return [[list(ref) for ref in islice(items, count)] for count in counts or repeat(1, len(refs))]
+    return _pack(refs, counts)[0]
+
+
+def _pack(refs: Sequence[Ref], counts: Sequence[int] | None) -> tuple[JsonValue, set[int]]:
+    if len(refs) > FEW:
+        return _pack_many(rows_of(refs), counts)
+    items = iter(refs)
+    return [[list(ref) for ref in islice(items, count)] for count in counts or repeat(1, len(refs))], {ref[0] for ref in refs}
+
+
+def _pack_many(rows: Any, counts: Sequence[int] | None) -> tuple[JsonValue, set[int]]:
     import numpy as np  # noqa: PLC0415 - heavy
 
-    return pack_rows(np.fromiter(chain.from_iterable(refs), np.int64, 3 * len(refs)).reshape(-1, 3), counts)
+    return pack_rows(rows, counts), set(np.unique(rows[:, 0]).tolist())
 
 
 def pack_rows(flat: Any, counts: Sequence[int] | None) -> JsonValue:

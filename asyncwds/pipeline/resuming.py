@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import Resources, RunContext
-from asyncwds.pipeline.held import Ref, joined_refs, pack_refs, unpack_refs
+from asyncwds.pipeline.held import Ref, pack_held, unpack_refs
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import ResumableStage, Stage, Stream
 from asyncwds.pipeline.skipping import Marks, is_mark
@@ -45,10 +45,10 @@ def collect_states(
             raise SpecError(f"{stages[number][0]} has not taken yet what it held")
         if isinstance(state, Mapping) and (state.get("held") or waiting):
             _require_again(stages[base : number + 1], streams[base])
-            refs, counts = joined_refs(state.get("held", ()), waiting)
-            shards.update([shard for shard, _, _ in refs])
+            packed, of_these = pack_held(state.get("held", ()), waiting)
+            shards |= of_these
             own = {"own": len(state.get("held", ()))} if waiting else {}
-            state = {**state, **own, "held": pack_refs(refs, counts)}
+            state = {**state, **own, "held": packed}
         states[number] = state
     if shards:
         states[base] = {**states[base], "shards": streams[base].shards(shards)}

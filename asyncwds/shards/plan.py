@@ -112,12 +112,20 @@ def _draw_indexes(indexes: Sequence[int], group: Group, rng: Random) -> Iterable
     return chosen
 
 
-def shuffle_items(items: Iterable[T], size: int, initial: int, rng: Random, held: MutableSequence[T] | None = None) -> Iterator[T]:
+def shuffle_items(  # noqa: PLR0917 - what a shuffle is made of
+    items: Iterable[T],
+    size: int,
+    initial: int,
+    rng: Random,
+    held: MutableSequence[T] | None = None,
+    changed: bytearray | None = None,
+) -> Iterator[T]:
     """WebDataset's shuffle, draw for draw: uniform draws from a buffer of up to `size` items.
 
     The first item comes once `initial` are in the buffer; until it is full, two items go in for each one that comes out.
     `held` is the buffer: with what one held between two items, and its random numbers, another one goes on as that would have.
-    An array holds numbers in a quarter of a list's memory.
+    An array holds numbers in a quarter of a list's memory. While the buffer is full, `changed` has a byte for each place, in which
+    1 says that there is another item than before.
     """
     source = iter(items)
     initial = min(initial, size)
@@ -127,10 +135,13 @@ def shuffle_items(items: Iterable[T], size: int, initial: int, rng: Random, held
         if len(buffer) >= initial:
             yield pick(buffer, rng)
     draw = rng.randrange
+    marks = bytearray() if changed is None else changed
+    marks.extend(bytes(len(buffer)))
     for item in source:  # as if it were appended, and one picked
         index = draw(len(buffer) + 1)
         if index < len(buffer):
             item, buffer[index] = buffer[index], item  # noqa: PLW2901 - an exchange
+            marks[index] = 1
         yield item
     while buffer:
         yield pick(buffer, rng)

@@ -12,7 +12,7 @@ from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.held import pack_rng, restore_rng
+from asyncwds.pipeline.held import HeldSamples, pack_rng, restore_rng
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage import PipelineStage
@@ -79,12 +79,15 @@ class ShuffleRun:
         self._rng = rng
         self._held = held  # of the first items of the source, so many were in the buffer
         self._buffer: list[Held] = []
+        self._samples = HeldSamples(self._buffer)
         self._latest: Held = (None, ())
+        self._pairs_in = False  # whether the buffer may have other than samples
 
     def items(self) -> Iterator[Any]:
         pairs = self._pairs()
         self._buffer += islice(pairs, self._held)
-        for held in shuffle_items(pairs, self._stage.bufsize, self._stage.initial, self._rng, self._buffer):
+        stage, changed = self._stage, self._samples.changed
+        for held in shuffle_items(pairs, stage.bufsize, stage.initial, self._rng, self._buffer, changed):
             self._latest = held
             yield held if isinstance(held, Sample) else held[0]
 
@@ -94,17 +97,19 @@ class ShuffleRun:
         for item in source:
             if isinstance(item, Sample):
                 yield item
-            elif type(item) is tuple:
-                yield item, lineage()
-            else:
-                yield item, trace_of(item, source)
+                continue
+            self._pairs_in = True
+            yield (item, lineage()) if type(item) is tuple else (item, trace_of(item, source))
 
     def lineage(self) -> tuple[SampleTrace, ...]:
         return self._traces(self._latest)
 
     def state(self) -> dict[str, Any]:
         """The random numbers to come, and what is in the buffer."""
-        return {"rng": pack_rng(self._rng), "held": [held if isinstance(held, Sample) else held[1] for held in self._buffer]}
+        held: Any = self._samples
+        if self._pairs_in or not self._buffer:
+            held = [held if isinstance(held, Sample) else held[1] for held in self._buffer]
+        return {"rng": pack_rng(self._rng), "held": held}
 
     def _traces(self, held: Held) -> tuple[SampleTrace, ...]:
         return trace_of(held, self._source) if isinstance(held, Sample) else held[1]

@@ -107,3 +107,14 @@ def test_a_stream_that_is_closed_is_at_its_end(samples: list[Any], tmp_path: Pat
     stream.close()
     stream.close()
     assert list(stream) == []
+
+
+@pytest.mark.parametrize("every", [1, 2, 5])
+@pytest.mark.parametrize("stage", STAGES)
+def test_origins_are_those_of_the_buffer_whichever_states_were_taken_before(samples: list[Any], stage: Any, every: int) -> None:
+    """Of a full buffer only places that have changed since are looked at."""
+    stream: Any = stage.open(stream_over(samples), RunContext(3))
+    for number, _ in enumerate(stream):
+        held = stream.state()["held"]
+        if held and number % every == 0:
+            assert held.rows().tolist() == [list(sample.origin) for sample in held]
