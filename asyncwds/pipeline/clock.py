@@ -21,7 +21,6 @@ from asyncwds.pipeline.stage import FilterFunction
 from asyncwds.pipeline.stages.map import Map
 from asyncwds.runtime.counters import Counters, StageTime
 from asyncwds.runtime.recorder import CONSUMER, Recorder
-from asyncwds.runtime.torch_iterable import TorchIterable
 
 UNTIMED_SECONDS = 0.0005
 # The most items between two that are timed. They vary, or a stage that is slow for every 64th would be taken for always slow.
@@ -127,12 +126,3 @@ def _functions(stage: Any) -> Sequence[Any]:
 
 def _function_name(function: Any) -> str:
     return str(getattr(getattr(function, "func", function), "__name__", type(function).__name__)).lstrip("_")
-
-
-def inner(head: Any, method: str) -> Any:
-    """The `stats` or `report` of a pipeline that another one begins with, perhaps in a DataLoader; None for what has none."""
-    while not isinstance(head, TorchIterable) or not hasattr(head, method):
-        if not hasattr(head, "dataset"):
-            return None
-        head = head.dataset
-    return getattr(head, method)()

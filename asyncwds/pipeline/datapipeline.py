@@ -17,8 +17,8 @@ from asyncwds import checks
 from asyncwds.bridges.async_iterator import ClosableIterator, ThreadedIterator
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import html_block
-from asyncwds.pipeline import adapt
-from asyncwds.pipeline.clock import inner, stage_name
+from asyncwds.pipeline import adapt, heads
+from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.describe import describe
 from asyncwds.pipeline.description import Description, is_countable, reseeded
 from asyncwds.pipeline.fingerprint import differences, fingerprint, inner_datasets, order_of
@@ -180,11 +180,7 @@ class DataPipeline(Generic[ItemT_co]):
         dropped, with a ResumeWarning where that epoch was not at its end.
         """
         self._iterations.set_epoch(checks.whole("set_epoch: epoch", epoch))
-        head: Any = self.pipeline[0] if self.pipeline else None
-        told: Any
-        for told in (head, getattr(head, "dataset", None)):
-            if hasattr(told, "set_epoch") and not adapt.follows_pass(told):
-                told.set_epoch(epoch)
+        heads.set_epoch(self.pipeline, epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """How far the latest iteration here has come, to be saved as JSON: what `load_state_dict` goes on from.
@@ -196,11 +192,8 @@ class DataPipeline(Generic[ItemT_co]):
 
     def _with_head(self, state: dict[str, Any]) -> dict[str, Any]:
         """Of an iteration that is to begin, also with what that begins with."""
-        if self.pipeline and (state["ended"] or state["items"] in (0, self._bounds.items)):
-            head: Any = adapt.adapt_head(self.pipeline[0])
-            if hasattr(head, "beginning"):
-                return {**state, "head": head.beginning()}
-        return state
+        begins = state["ended"] or state["items"] in (0, self._bounds.items)
+        return heads.with_beginning(state, self.pipeline) if begins else state
 
     def state_before(self, workers: int) -> dict[str, Any]:
         """The state of an iteration that so many workers of this process are to begin, for loaders."""
@@ -208,14 +201,11 @@ class DataPipeline(Generic[ItemT_co]):
 
     def repeats(self) -> bool:
         """Whether an epoch that is gone through again has the same items in the same order, as far as can be told."""
-        head: Any = adapt.adapt_head(self.pipeline[0]) if self.pipeline else None
-        ordered = not any(order_of(stage) == "arrival" for stage in self.pipeline)
-        return ordered and (bool(head.repeats()) if hasattr(head, "repeats") else order_of(self.pipeline[0]) is not None)
+        return heads.repeats(self.pipeline)
 
     def weight_changes(self) -> int:
         """How often weights of mixes that it begins with were set by hand."""
-        head: Any = adapt.adapt_head(self.pipeline[0]) if self.pipeline else None
-        return int(head.weight_changes()) if hasattr(head, "weight_changes") else 0
+        return heads.weight_changes(self.pipeline)
 
     def state_change(self) -> StateChange:
         """What the latest item changes in `state_dict()`, for loaders: asked for after each item it costs 1 % of the time."""
@@ -243,7 +233,7 @@ class DataPipeline(Generic[ItemT_co]):
         self._set(reseeded(self._description, state.seed))
         self.set_epoch(state.progress.epoch)
         if state_dict.get("head") is not None:
-            adapt.adapt_head(self.pipeline[0]).begin_from(state_dict["head"])  # type: ignore[attr-defined] # it has one
+            heads.begin_from(self.pipeline, state_dict["head"])
         self._iterations.resume(state if state.merged is None else _with_remainder(state, self._description))
 
     def stats(self) -> Stats:
@@ -253,7 +243,7 @@ class DataPipeline(Generic[ItemT_co]):
         a second and at the end.
         """
         own = self._iterations.stats()
-        within = inner(self.pipeline[0], "stats") if self.pipeline else None
+        within = heads.inner(self.pipeline[0], "stats") if self.pipeline else None
         return own if within is None else with_head(own, stage_name(self.pipeline[0]), within)
 
     def report(self) -> Report:
@@ -262,7 +252,7 @@ class DataPipeline(Generic[ItemT_co]):
         With what this pipeline begins with, where that is another one, also in a mix or a DataLoader. Workers report once a second
         and at the end. It costs nothing until it is asked for; in another thread than that of the items it is of about now.
         """
-        within = inner(self.pipeline[0], "report") if self.pipeline else None
+        within = heads.inner(self.pipeline[0], "report") if self.pipeline else None
         return self._iterations.report() if within is None else within
 
     def close(self) -> None:

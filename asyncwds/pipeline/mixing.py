@@ -9,9 +9,9 @@ from typing import Any, Generic
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
-from asyncwds.pipeline.clock import inner
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.epoch_counter import EpochCounter
+from asyncwds.pipeline.heads import inner
 from asyncwds.pipeline.inner import LISTS, changes, repeats
 from asyncwds.pipeline.item_types import ItemT_co
 from asyncwds.pipeline.mix_order import ByChance, InTurn, order_at
