@@ -63,7 +63,7 @@ class RawReader:
         self._chunks.append(piece)
         samples = self._grouper.add(members, self._chunks.end)
         needed = self._grouper.first_needed
-        self._chunks.forget(self._chunks.end if needed is None else needed)
+        self._chunks.forget(parser.first_open if needed is None else needed)
         yield Block(samples, sum([sample.nbytes for sample in samples]))
         if parser.error is not None and not isinstance(parser.error, TrailingBytesError):
             yield self.abort(parser.error)

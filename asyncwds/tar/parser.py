@@ -109,6 +109,12 @@ class TarParser:
         """Offset of the next byte that the parser has to see."""
         return self.offset + self._skip
 
+    @property
+    def first_open(self) -> int:
+        """Offset of the first header of the member that is not known yet: an extended one, or one that has come in part."""
+        context = self._context
+        return context.first if context.extended or context.in_map else self.next_needed - len(self._scraps)
+
     def pass_over(self, nbytes: int) -> None:
         """In place of `feed`, for bytes before `next_needed`."""
         self._skip -= nbytes
