@@ -5,7 +5,7 @@ import pyarrow.parquet
 import pytest
 
 import asyncwds as wds
-from asyncwds.errors import SampleError, SpecError
+from asyncwds.errors import NotFoundError, SampleError
 from asyncwds.testing import make_shard
 from asyncwds.tools import Creation, Inputs, Outputs, create_shards, export_samples
 
@@ -71,5 +71,8 @@ def test_values_of_several_types_are_an_error(tmp_path):
 
 def test_what_is_no_table(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"nothing")
-    with pytest.raises(SpecError, match="table cannot be read"):
-        create_shards(tmp_path / "t.parquet", Outputs(target=str(tmp_path / "out.tar")))
+    outputs = Outputs(target=str(tmp_path / "out.tar"))
+    with pytest.raises(SampleError, match="table cannot be read"):
+        create_shards(tmp_path / "t.parquet", outputs)
+    with pytest.raises(NotFoundError):
+        create_shards(tmp_path / "none.parquet", outputs)

@@ -105,6 +105,12 @@ def test_names_that_are_none(shard, name):
         map_samples(Inputs(urls=[str(shard)]), Outputs(target=None, dry_run=True), name)
 
 
+def test_a_module_that_fails_names_what_it_raised(shard, tmp_path):
+    (tmp_path / "with_a_mistake.py").write_text("def f(:")
+    with pytest.raises(SpecError, match="cannot be imported: SyntaxError: "):
+        map_samples(Inputs(urls=[str(shard)]), Outputs(target=None, dry_run=True), f"{tmp_path}/with_a_mistake.py:f")
+
+
 def test_no_functions_in_secure_mode(shard, monkeypatch):
     monkeypatch.setenv("WDS_SECURE", "1")
     with pytest.raises(SpecError, match="WDS_SECURE"):

@@ -108,6 +108,8 @@ def test_what_is_no_video(tmp_path):
     inputs, outputs = Inputs(urls=[str(tmp_path / "in.tar")]), Outputs(target=str(tmp_path / "out.tar"))
     with pytest.raises(SampleError, match="cannot be cut.*key=a"):
         split_videos(inputs, outputs, VideoSplit(cutting=Cutting(2, exact=True)))
+    with pytest.raises(SpecError, match="no encoder 'x'"):
+        split_videos(inputs, outputs, VideoSplit(cutting=Cutting(2, exact=True, codec="x")))
     with pytest.raises(SampleError, match="no video or recording.*key=a"):
         list(probe_videos(inputs))
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from asyncwds.errors import SpecError, TarError
 from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.security import require_local
-from asyncwds.tools.opening import open_url
+from asyncwds.tools.opening import open_url, unreadable
 
 
 class Member(NamedTuple):
@@ -66,7 +66,7 @@ def zip_members(path: str) -> Iterator[list[Member]]:
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
-        raise SpecError(f"{path} cannot be read as a ZIP archive: {error}", url=path) from error
+        raise unreadable(error, "it cannot be read as a ZIP archive", path) from error
     with archive:
         files = [info for info in archive.infolist() if not info.is_dir()]
         yield sorted(Member(info.filename, partial(_from_zip, archive, info)) for info in files)
@@ -86,7 +86,7 @@ def tar_members(path: str) -> Iterator[list[Member]]:
     try:
         archive = tarfile.open(path)  # noqa: SIM115 - closed below
     except (OSError, tarfile.TarError) as error:
-        raise SpecError(f"{path} cannot be read as a tar archive: {error}", url=path) from error
+        raise unreadable(error, "it cannot be read as a tar archive", path) from error
     with archive:
         try:
             infos = archive.getmembers()

@@ -13,7 +13,7 @@ from typing import Any
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.security import require_local
-from asyncwds.tools.opening import open_url
+from asyncwds.tools.opening import open_url, unreadable
 
 Row = dict[str, Any]
 Rows = Generator[Row, None, None]
@@ -98,7 +98,7 @@ def _opened(path: Any, opener: Callable[[Any], Any]) -> Any:
     try:
         return opener(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are of these
-        raise SpecError(f"the table cannot be read: {error}", url=path if isinstance(path, str) else None) from error
+        raise unreadable(error, "the table cannot be read", path if isinstance(path, str) else None) from error
 
 
 def hub_rows(path: str, *, name: str | None = None, split: str = "train") -> Rows:

@@ -89,8 +89,9 @@ def load_function(name: str) -> Callable[..., Any]:
         found: Any = import_module(where)
         for part in what.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise SpecError(f"{name} cannot be imported: {error}") from error
+    except Exception as error:  # whatever the user's module raises
+        kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
+        raise SpecError(f"{name} cannot be imported: {kind}{error}") from error
     if not callable(found):
         raise SpecError(f"{name} is no function, but {type(found).__name__}")
     function: Callable[..., Any] = found

@@ -64,8 +64,16 @@ class Clip:
 
 
 def cut_video(data: bytes, cutting: Cutting) -> Iterator[Clip]:
-    """The clips of a video. Raises SampleError for what cannot be read as one, when it comes to it."""
+    """The clips of a video.
+
+    Raises SampleError for what cannot be read as one, when it comes to it, and SpecError for a codec that FFmpeg does not have.
+    """
     av = require_extra("av", "video")
+    try:
+        if cutting.exact:
+            av.Codec(cutting.codec, "w")
+    except ValueError as error:
+        raise SpecError(f"FFmpeg has no encoder {cutting.codec!r} here") from error
     try:
         yield from _encoded(data, cutting) if cutting.exact else _copied(data, cutting)
     except (av.FFmpegError, ValueError, IndexError) as error:
