@@ -12,17 +12,22 @@ from asyncwds.formatting.reprs import changed_fields, show_call
 from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.describe import describe_stage
 from asyncwds.pipeline.description import Description
+from asyncwds.pipeline.shardspec import MultiShardSample
 from asyncwds.pipeline.skip_list import SkipList
 from asyncwds.pipeline.stages.map import Map
 from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.shards.splitters import single_node_only, split_by_node
+from asyncwds.shards.url_list import UrlList
 
 SHOWN = 200  # characters of a stage
 HASHED = 10_000  # of more urls than that, as many are looked at
 
 
 def fingerprint(description: Description) -> dict[str, Any]:
-    """`shards`: what decides about their order, and urls without what stands behind a `?`. `stages`: as they are printed."""
+    """`shards`: what decides about their order, and urls without what stands behind a `?`. `stages`: as they are printed.
+
+    `list`: the same of a list of shards in front of the stage that reads them.
+    """
     head, *stages = description.stages or (None,)
     own = getattr(getattr(head, "description", description), "skip", None) or description.skip  # or that of lanes
     return {
@@ -31,6 +36,7 @@ def fingerprint(description: Description) -> dict[str, Any]:
         "passes": description.passes,
         "items": description.items,
         **({"skip": own.digest} if isinstance(own, SkipList) else {}),
+        **({} if (listed := _listed(head)) is None else {"list": listed}),
     }
 
 
@@ -63,6 +69,24 @@ def _shards(source: Source) -> dict[str, Any]:
         "order": prefetch.order,
         "split": None if source.split is None else f"samples, uneven={source.split.uneven!r}, {_hash(repr(source.split.counts))}",
     }
+
+
+def _listed(head: Any) -> dict[str, Any] | None:
+    urls = _urls_in(head)
+    if urls is None:
+        return None
+    said = {name: vars(head).get(name) for name in ("seed", "deterministic", "nshards")} if hasattr(head, "__dict__") else {}
+    return {"count": len(urls), "urls": _digest(urls), **{name: value for name, value in said.items() if value is not None}}
+
+
+def _urls_in(head: Any) -> Sequence[str] | None:
+    """Of a list of shards, or of urls; None where it is nothing of the kind."""
+    if isinstance(head, MultiShardSample):
+        return head.urls()
+    if isinstance(head, list | tuple):
+        return head if head and all(isinstance(url, str) for url in head) else None
+    urls = getattr(head, "__dict__", {}).get("urls")
+    return urls if isinstance(urls, UrlList) and not isinstance(head, Source) else None
 
 
 def order_of(stage: Any) -> str | None:
@@ -115,8 +139,10 @@ def differences(saved: Any, own: Mapping[str, Any], *, strict: bool, of: tuple[s
         return []
     found = []
     one, other = of
-    if saved.get("shards") != own["shards"]:
-        before, now = saved.get("shards") or {}, own["shards"] or {}
+    for kind in ("shards", "list"):
+        before, now = saved.get(kind) or {}, own.get(kind) or {}
+        if kind == "list" and not before:
+            continue  # states of before do not say it
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         found += [f"{_WORDS.get(name, name)}: {before.get(name)!r} {one}, {now.get(name)!r} {other}" for name in names]
     stages = list(saved.get("stages", []))
@@ -149,6 +175,7 @@ def _differences_within(saved: Any, own: Sequence[Mapping[str, Any]], *, strict:
 _WORDS = {
     "count": "the number of urls",
     "urls": "the urls (digest)",
+    "seed": "the seed of the list of shards",
     "files": "select_files and rename_files",
     "split": "split, and numbers of samples (digest)",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from asyncwds.pipeline.shardlists import Item, SimpleShardList
@@ -44,6 +44,10 @@ class MultiShardSample:
 
     def bound(self, seed: int, epoch: int, place: WorkerInfo) -> list[Item]:  # noqa: ARG002 - the interface
         return [{"url": url} for url in self._urls((seed if self._epoch is None else self._epoch) + epoch)]
+
+    def urls(self) -> Sequence[str]:
+        """Of all shards of which some are chosen."""
+        return all_urls(self.sources)
 
     def _urls(self, seed: int) -> list[str]:
         urls = all_urls(self.sources)

@@ -476,6 +476,38 @@ def test_other_urls_and_stages_are_refused_and_options_on_request(urls: str) -> 
     assert first + list(map(plain, other)) == list(map(plain, of(urls).shuffle(5).map(key_of)))
 
 
+def spec(urls: str) -> Any:
+    return wds.MultiShardSample({"datasets": [{"shards": urls}]})
+
+
+LISTS: dict[str, tuple[Callable[[str], Any], Callable[[str], Any], str]] = {
+    "SimpleShardList": (
+        wds.SimpleShardList,
+        lambda urls: wds.SimpleShardList(urls.replace("..5", "..4")),
+        "the number of urls: 6 ",
+    ),
+    "another seed": (wds.SimpleShardList, partial(wds.SimpleShardList, seed=3), "the seed of the list of shards: None .*, 3 here"),
+    "ResampledShards": (
+        wds.ResampledShards,
+        lambda urls: wds.ResampledShards(urls.replace("/s{", "/z{") + ".gz"),
+        r"urls \(digest",
+    ),
+    "a list": (lambda urls: [[urls.replace("{0..5}", "1")]], lambda urls: [[urls.replace("{0..5}", "2")]], r"urls \(digest\)"),
+    "MultiShardSample": (spec, lambda urls: spec(urls.replace("..5", "..3")), "the number of urls: 6 in the state, 4 here"),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_another_list_of_shards_is_refused(urls: str, name: str) -> None:
+    first, then, message = LISTS[name]
+    _, state = taken(wds.DataPipeline(first(urls), wds.tarfile_to_samples(), wds.map(key_of), seed=1), 4)
+    other = wds.DataPipeline(then(urls), wds.tarfile_to_samples(), wds.map(key_of), seed=1)
+    with pytest.raises(SpecError, match=message):
+        other.load_state_dict(state, strict=False)
+    del state["description"]["list"]  # as versions before left it out
+    other.load_state_dict(state, strict=False)
+
+
 def test_another_worker_is_refused(urls: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, state = taken(of(urls).shuffle(5), 4)
     monkeypatch.setenv("WORKER", "1")
