@@ -27,6 +27,7 @@ PROGRAM = """
     from pathlib import Path
     import aiohttp
     import asyncwds as wds
+    from asyncwds import Prefetch, WebDataset, open_samples  # with what they import, for all
     from asyncwds.storage import cache, http
     from asyncwds.storage.local import file, pipe
 
