@@ -43,7 +43,7 @@ _COMMANDS = {
     "export": ("export.export", "Writes a row for each sample, with its key and its fields; or a file for each field."),
     "cp": (
         "cp.copy_shards",
-        "Copies shards to TARGET: a folder or prefix with a slash at the end, a pattern with {shard}, or one file.",
+        "Copies shards to TARGET: a folder or prefix with a slash at the end, a pattern with {shard} or {name}, or one file.",
     ),
     "dedup": ("dedup.dedup", "Copies samples without those of which another one is kept."),
     "diff": ("diff.diff", "Compares two data sets by key and bytes of fields, whatever their order and shards."),

@@ -24,7 +24,7 @@ from asyncwds.formatting.quantities import plural, size
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be written.")
 @click.option("--json", "as_json", is_flag=True, help="The report as a line of JSON.")
 def copy_shards(urls: tuple[str, ...], target: str, *, unpack: bool, as_json: bool, **options: Any) -> int:
-    """Copies shards to TARGET: a folder or prefix with a slash at the end, a pattern with {shard}, or one file.
+    """Copies shards to TARGET: a folder or prefix with a slash at the end, a pattern with {shard} or {name}, or one file.
 
     \b
     asyncwds cp 'gs://a/train-{000..099}.tar' s3://b/train/ --jobs 8 --verify

@@ -19,6 +19,7 @@ from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.urls import local_path
 from asyncwds.tools.inputs import Inputs
+from asyncwds.tools.naming import InputShard
 from asyncwds.tools.processing.running import call_each
 from asyncwds.tools.targets import Target, exists, open_target
 
@@ -57,7 +58,7 @@ def copy_shards(
 ) -> CopyReport:
     """Copies shards, `jobs` at a time, each there whole or not at all.
 
-    target   a folder or prefix that ends with a slash, where each keeps its name; a pattern with {shard}; or one file
+    target   a folder or prefix that ends with a slash, where each keeps its name; a pattern with {shard} or {name}; or one file
     force    replace what is there
     resume   read what is there and leave it if it has the same bytes; replace it if not
     verify   read each copy again, and compare
@@ -90,12 +91,12 @@ def target_names(urls: list[str], target: str) -> list[str]:
     path = local_path(target)
     if target.endswith("/") or (path is not None and Path(path).is_dir()):
         names = [f"{target.rstrip('/')}/{basename(url.partition('?')[0])}" for url in urls]
-    elif Target(target).is_pattern:
-        names = [Target(target).name(number) for number in range(len(urls))]
+    elif {"shard", "name"} & {*Target(target).places}:
+        names = [Target(target).name(number, name=InputShard(number, url).name) for number, url in enumerate(urls)]
     elif len(urls) == 1:
         names = [target]
     else:
-        raise SpecError("several shards need a folder, with a slash at the end, or a pattern with {shard}", url=target)
+        raise SpecError("several shards need a folder, with a slash at the end, or a pattern with {shard} or {name}", url=target)
     seen: dict[str, str] = {}
     for url, name in zip(urls, names, strict=True):
         if name in seen:

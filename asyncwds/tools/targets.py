@@ -20,6 +20,11 @@ from asyncwds.storage.local.readiness import translate_os_error
 from asyncwds.writer.archivefile import open_output
 
 PLACES = ("shard", "part", "split", "name")
+_SAID_BY = {
+    "part": "--part does",
+    "split": "groups of samples have one",
+    "name": "here samples of several shards are put together",
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Target:
         """The url of a shard."""
         values: Mapping[str, object] = {"shard": shard, "part": part, "split": split, "name": name}
         if missing := [place for place in self.places if values[place] is None]:
-            raise SpecError(f"nothing says what {{{missing[0]}}} is", url=self.pattern)
+            raise SpecError(f"nothing says what {{{missing[0]}}} is: {_SAID_BY[missing[0]]}", url=self.pattern)
         if "{" not in self.pattern and self.is_pattern:
             return self._with_number(shard)
         try:

@@ -46,7 +46,8 @@ def test_from_a_folder_to_a_server(tmp_path):
 
 def test_names_by_a_pattern_and_one_file(bucket, tmp_path):
     copy_shards(inputs(bucket), f"{tmp_path}/x-{{shard:03d}}.tar")
-    assert (tmp_path / "x-004.tar").read_bytes() == SHARDS["4.tar"]
+    copy_shards(inputs(bucket), f"{tmp_path}/y-{{name}}.tar")
+    assert (tmp_path / "x-004.tar").read_bytes() == (tmp_path / "y-4.tar").read_bytes() == SHARDS["4.tar"]
     copy_shards(Inputs(urls=[bucket.url("1.tar")]), f"{tmp_path}/one.tar")
     assert (tmp_path / "one.tar").read_bytes() == SHARDS["1.tar"]
 
