@@ -46,7 +46,7 @@ from .compat.tariterators import tarfile_samples as tarfile_samples
 from .compat.tariterators import tarfile_to_samples as tarfile_to_samples
 from .engine.open_samples import Samples as Samples
 from .engine.open_samples import open_samples as open_samples
-from .engine.schemes import gopen_schemes as gopen_schemes
+from .engine.openers import gopen_schemes as gopen_schemes
 from .index.access import RandomAccess as RandomAccess
 from .index.access import ShuffledSamples as ShuffledSamples
 from .index.files import load_index as load_index

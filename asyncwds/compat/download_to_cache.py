@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asyncwds.bridges.block_bridge import Bridge
 from asyncwds.engine.blocks import ReadOptions
-from asyncwds.engine.schemes import storage
+from asyncwds.engine.openers import open_by_scheme
 from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import CacheError, ChecksumError, TarHeaderError
 from asyncwds.runtime.counters import Counters
@@ -18,7 +18,7 @@ from asyncwds.settings.access import Access
 from asyncwds.settings.cache import Cache
 from asyncwds.settings.prefetch import Prefetch
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.cache import Cached
+from asyncwds.storage.cache import CachingFetcher
 from asyncwds.storage.cache.checks import is_shard_file
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.names import name_in_cache, url_hash
@@ -73,7 +73,9 @@ def _fetch(url: str, cache: Cache, validator: Callable[[str], bool]) -> None:
 
     @asynccontextmanager
     async def reading() -> AsyncIterator[BlockStream]:
-        fetcher = Cached(storage(access, counters), cache, counters, patience=access.retry.stall_timeout, validator=validator)
+        fetcher = CachingFetcher(
+            open_by_scheme(access, counters), cache, counters, patience=access.retry.stall_timeout, validator=validator
+        )
         options = ReadOptions(prefetch.max_member_bytes, raw=True)
         stream = BlockStream(iter([Shard(url, 0)]), fetcher, prefetch, options, counters)
         try:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from asyncwds import checks
 from asyncwds.compat.flags import settable
-from asyncwds.engine.schemes import OWN, gopen_schemes, open_file
+from asyncwds.engine.openers import OWN, gopen_schemes, open_file
 from asyncwds.errors import SpecError, redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.security import secure_mode

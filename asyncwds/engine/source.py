@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from asyncwds import checks
 from asyncwds.engine.blocks import Block, ReadOptions, ShardListing
 from asyncwds.engine.interleave import announce
+from asyncwds.engine.openers import open_fetcher
 from asyncwds.engine.positions import Position
-from asyncwds.engine.schemes import storage
 from asyncwds.engine.stream import BlockStream
 from asyncwds.engine.tolerance import tolerated
 from asyncwds.errors import EmptyEpochError, SampleError, SpecError, WdsError, redact
@@ -132,12 +132,7 @@ class Source:
             await stream.aclose()
 
     def make_fetcher(self, counters: Counters) -> Fetcher:
-        fetcher = self.fetcher() if self.fetcher is not None else storage(self.access, counters)
-        if self.cache is None:
-            return fetcher
-        from asyncwds.storage.cache import Cached  # noqa: PLC0415 - 15 ms that most do without
-
-        return Cached(fetcher, self.cache, counters, patience=self.access.retry.stall_timeout)
+        return open_fetcher(self.access, counters, self.cache, self.fetcher)
 
     def read_options(self) -> ReadOptions:
         return ReadOptions(

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from asyncwds.bridges.loop_calls import LoopCalls
-from asyncwds.engine.schemes import OWN, gopen_schemes, storage
+from asyncwds.engine.openers import OWN, gopen_schemes, open_fetcher
 from asyncwds.errors import ChangedError, StaleIndexError
 from asyncwds.index.index import Index
 from asyncwds.index.local_files import LocalFiles
@@ -150,11 +150,7 @@ async def _identity(fetcher: Fetcher, url: str) -> str:
 
 @asynccontextmanager
 async def _open_fetcher(places: Places, counters: Counters) -> AsyncIterator[Fetcher]:
-    fetcher = places.fetcher() if places.fetcher is not None else storage(places.access, counters)
-    if places.cache is not None:
-        from asyncwds.storage.cache.fetcher import Cached  # noqa: PLC0415 - 15 ms that most do without
-
-        fetcher = Cached(fetcher, places.cache, counters, patience=places.access.retry.stall_timeout)
+    fetcher = open_fetcher(places.access, counters, places.cache, places.fetcher)
     try:
         yield fetcher
     finally:

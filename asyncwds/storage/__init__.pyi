@@ -7,7 +7,7 @@ from .base import ObjectRange as ObjectRange
 from .body import ChunkBody as ChunkBody
 from .body import PassedOn as PassedOn
 from .cache.checks import is_shard_file as is_shard_file
-from .cache.fetcher import Cached as Cached
+from .cache.fetcher import CachingFetcher as CachingFetcher
 from .cache.folder import CacheFolder as CacheFolder
 from .cache.names import url_to_cache_name as url_to_cache_name
 from .callable_sources import OpenerFetcher as OpenerFetcher

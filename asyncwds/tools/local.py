@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from asyncwds.compression.decompress import DETECTED_BY, detect
 from asyncwds.engine.blocks import Block
-from asyncwds.engine.schemes import OWN, gopen_schemes
+from asyncwds.engine.openers import OWN, gopen_schemes
 from asyncwds.errors import ShortBodyError, TrailingBytesError, WdsError
 from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.units import KiB, MiB

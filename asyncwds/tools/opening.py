@@ -6,7 +6,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import IO
 
-from asyncwds.engine.schemes import open_file
+from asyncwds.engine.openers import open_file
 from asyncwds.errors import SampleError, WdsError
 from asyncwds.storage.local.readiness import translate_os_error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
-from asyncwds.engine.schemes import storage
+from asyncwds.engine.openers import open_by_scheme
 from asyncwds.errors import NotFoundError, SpecError
 from asyncwds.runtime.blocking import run_on_own_loop
 from asyncwds.runtime.counters import Counters
@@ -106,7 +106,7 @@ def exists(url: str, access: Access) -> bool:
 
 
 async def _exists(url: str, access: Access) -> bool:
-    fetcher = storage(access, Counters())
+    fetcher = open_by_scheme(access, Counters())
     try:
         async with fetcher.open(ObjectRange(url, 0, 1)):
             return True

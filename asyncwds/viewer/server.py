@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from asyncwds import checks
-from asyncwds.engine.schemes import storage as open_by_scheme
+from asyncwds.engine.openers import open_by_scheme, open_fetcher
 from asyncwds.errors import SpecError
 from asyncwds.index.files import load_by
 from asyncwds.index.finding import cache_folder
@@ -131,10 +131,7 @@ def _load_index(index: Any, urls: list[str], access: Access) -> Index:
 
 
 def _cached(stack: AsyncExitStack, access: Access, cache: Cache) -> Fetcher:
-    from asyncwds.storage.cache.fetcher import Cached  # noqa: PLC0415 - 15 ms that most do without
-
-    counters = Counters()
-    fetcher = Cached(open_by_scheme(access, counters), cache, counters, patience=access.retry.stall_timeout)
+    fetcher = open_fetcher(access, Counters(), cache)
     stack.push_async_callback(fetcher.aclose)
     return fetcher
 

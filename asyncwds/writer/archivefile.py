@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from asyncwds.engine.schemes import writer_of
+from asyncwds.engine.openers import writer_of
 from asyncwds.errors import BridgeError, SpecError
 from asyncwds.runtime.security import why_refused
 from asyncwds.settings.access import Access

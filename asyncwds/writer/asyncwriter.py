@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import IO, Any, NamedTuple, Self
 
 from asyncwds import checks
-from asyncwds.engine.schemes import writer_of
+from asyncwds.engine.openers import writer_of
 from asyncwds.errors import SpecError
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.closing import run_to_completion

@@ -1,16 +1,16 @@
 """A folder that keeps what comes from elsewhere, shared by the processes of a machine.
 
-fetcher     `Cached`: whole shard, download, or neither?
-whole       a body of a shard that is there: from its file
-download    a body of one that is not: from the file, the source, or both; recorder writes what comes
-partial     a download: a file with holes, its journal, its locks; partials: those that an iterator has open
-folder      which shards there are, when they were used, what has to go
+fetcher       `CachingFetcher`: whole shard, download, or neither?
+complete      a body of a shard that is there: from its file
+download      a body of one that is not: from the file, the source, or both; partial_writer writes what comes
+partial_file  a download: a file with holes, its journal, its locks; downloads: those that an iterator has open
+folder        which shards there are, when they were used, what has to go
 journal, names, checks      no state: lines of a journal, names of shards, whether a file is one
 threads, health             how blocking calls are run, and what happens when they fail
 """
 
 from __future__ import annotations
 
-from asyncwds.storage.cache.fetcher import Cached
+from asyncwds.storage.cache.fetcher import CachingFetcher
 
-__all__ = ["Cached"]
+__all__ = ["CachingFetcher"]

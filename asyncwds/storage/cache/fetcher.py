@@ -1,4 +1,4 @@
-"""Keeps what comes from elsewhere in a folder: `Cached`, a fetcher around a fetcher."""
+"""Keeps what comes from elsewhere in a folder: `CachingFetcher`, a fetcher around a fetcher."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _REMEMBERED = 256  # shards that are read at the same time, at most
 _TRIES = 3  # between two looks a shard may become whole, or be removed
 
 
-class Cached:
+class CachingFetcher:
     """Serves from `cache.dir` what is there, and keeps there what it fetches while that is read.
 
     Standard input passes through, and so do local files unless `cache.local`.

@@ -8,7 +8,7 @@ import pytest
 
 from asyncwds import Cache
 from asyncwds.runtime import Counters
-from asyncwds.storage import Cached, MemoryFetcher
+from asyncwds.storage import CachingFetcher, MemoryFetcher
 from asyncwds.testing import leaks, make_samples, make_shard
 
 URL = "memory://host/a.tar"
@@ -23,13 +23,13 @@ class Caches:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.objects: dict[str, bytes] = {URL: SHARD}
-        self.opened: list[Cached] = []
+        self.opened: list[CachingFetcher] = []
 
     def new(
         self, source: MemoryFetcher | dict[str, Any] | None = None, *, patience: float = 20.0, validator=lambda path: True, **cache
-    ) -> Cached:
+    ) -> CachingFetcher:
         self.counters = Counters()  # of the latest
-        cached = Cached(
+        cached = CachingFetcher(
             source if isinstance(source, MemoryFetcher) else self.source(counters=self.counters, **(source or {})),
             Cache(self.folder, **cache),
             self.counters,

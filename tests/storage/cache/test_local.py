@@ -13,7 +13,7 @@ import asyncwds as wds
 from asyncwds import Cache
 from asyncwds.errors import SpecError
 from asyncwds.runtime import Counters
-from asyncwds.storage import Cached, FileFetcher
+from asyncwds.storage import CachingFetcher, FileFetcher
 from asyncwds.testing import leaks, make_samples, make_shard, read
 
 SHARD = make_shard(make_samples(20, size=50_000, fields=["bin"]))
@@ -33,7 +33,9 @@ class Mount:
     async def read(self, url: object, **settings: object) -> bytes:
         """In an iteration of its own; `cached` is what came from the cache [bytes]."""
         counters = Counters()
-        fetcher = Cached(FileFetcher(counters), Cache(self.cache, local=True, **settings), counters, validator=lambda path: True)
+        fetcher = CachingFetcher(
+            FileFetcher(counters), Cache(self.cache, local=True, **settings), counters, validator=lambda path: True
+        )
         try:
             return (await read(fetcher, str(url)))[1]
         finally:

@@ -143,7 +143,7 @@ KILLED = (
     + """
 import os, pathlib, random, signal, time, traceback
 from asyncwds import open_samples  # imported before the fork: half of a child's CPU time
-from asyncwds.storage import Cached, Hedged, HttpFetcher, Retrying
+from asyncwds.storage import CachingFetcher, Hedged, HttpFetcher, Retrying
 
 def running(child):
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None

@@ -8,12 +8,14 @@ A function that stands here in place of the library's own is called in a thread,
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.security import require_local, why_refused
 from asyncwds.settings.access import Access
+from asyncwds.settings.cache import Cache
 from asyncwds.shards.urls import local_path, rewritten, scheme_of
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.callable_sources import Opener
@@ -87,7 +89,19 @@ def _is_added(scheme: str) -> bool:
     return gopen_schemes.get(scheme) is OWN.get(scheme) and added_scheme(scheme) is not None
 
 
-def storage(access: Access, counters: Counters) -> Fetcher:
+def open_fetcher(
+    access: Access, counters: Counters, cache: Cache | None = None, own: Callable[[], Fetcher] | None = None
+) -> Fetcher:
+    """What `own` makes, else that for all urls; with a cache around it, where there is one."""
+    fetcher = open_by_scheme(access, counters) if own is None else own()
+    if cache is None:
+        return fetcher
+    from asyncwds.storage.cache.fetcher import CachingFetcher  # noqa: PLC0415 - 15 ms that most do without
+
+    return CachingFetcher(fetcher, cache, counters, patience=access.retry.stall_timeout)
+
+
+def open_by_scheme(access: Access, counters: Counters) -> Fetcher:
     """A fetcher for all urls: the library's own sources, but where `gopen_schemes` has another function, and for the rest it.
 
     Urls are first rewritten as $GOPEN_REWRITE says.
