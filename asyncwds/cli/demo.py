@@ -6,6 +6,7 @@ from contextlib import closing
 
 import click
 
+from asyncwds.cli.options import log_option
 from asyncwds.errors import WdsError
 from asyncwds.formatting.quantities import MB, plural, size
 
@@ -13,6 +14,7 @@ from asyncwds.formatting.quantities import MB, plural, size
 @click.command()
 @click.option("-n", "--samples", default=3200, show_default=True, type=click.IntRange(min=16), help="Images to draw.")
 @click.option("--train-seconds", default=10.0, show_default=True, help="How long to train at most, where torch is installed.")
+@log_option
 def demo(samples: int, train_seconds: float) -> None:
     """Draws a small image data set, serves it like a cloud bucket, streams it, and trains on it.
 

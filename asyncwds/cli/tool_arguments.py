@@ -15,8 +15,7 @@ from asyncwds.cli.reading import sources
 from asyncwds.errors import redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.tar.raw_runs import number_of
-from asyncwds.tools.inputs import Inputs, Item, Watch, part_of
-from asyncwds.tools.naming import InputShard
+from asyncwds.tools.inputs import Found, Inputs, Item, Watch, part_of
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
@@ -114,11 +113,12 @@ def _logged(log: JsonLog, mix: bool, items: Iterator[Item], /) -> Iterator[Item]
         shards.finish()
 
 
-def _watched_shards(label: str, reports: Iterator[tuple[InputShard, Report]], /) -> Iterator[tuple[InputShard, Report]]:
+def _watched_shards(label: str, shards: Iterator[tuple[str, int, Found]], /) -> Iterator[tuple[str, int, Found]]:
     log = current_log()
     with show_progress(label, "shards") as display:
-        for shard, report in reports:
+        for url, number, found in shards:
             if log is not None:
-                log.write("shard_finished", url=redact(shard.url), samples=report.samples_in)
-            yield shard, report
+                counted = {"samples": found.samples_in} if isinstance(found, Report) else {}
+                log.write("shard_finished", url=redact(url), **counted)
+            yield url, number, found
             display.advance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -98,6 +99,7 @@ def _verify(inputs: Inputs, checks: Checks, jobs: int, *, as_json: bool) -> int:
     from asyncwds.tools.verify.running import verify_shards  # noqa: PLC0415 - as above
 
     with show_progress("verify", "shards") as display:
+        inputs = replace(inputs, watch_shards=None)  # which would show them a second time
         found = verify_shards(inputs, checks, jobs=jobs, on_shard=lambda _: display.advance())
     show_findings(found, as_json=as_json)
     return IO if found.unread else DATA if found.problems else OK

@@ -6,7 +6,7 @@ the bytes do not depend on how many processes there are. The journal has the rep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from asyncwds.shards.url_list import url_list
 from asyncwds.storage.listing import Listing
 from asyncwds.tools.copying import describe_run
 from asyncwds.tools.each_shard import share
-from asyncwds.tools.inputs import Inputs
+from asyncwds.tools.inputs import Inputs, watch_shards
 from asyncwds.tools.journal import Journal
 from asyncwds.tools.naming import InputShard
 from asyncwds.tools.outputs import Outputs
@@ -144,13 +144,10 @@ def _done(
     from asyncwds.parallel.process_calls import call_in_processes  # noqa: PLC0415 - it brings multiprocessing
 
     checks.require("-" not in inputs.urls, "standard input can be read by one process only")
-    watch = inputs.watch_shards or _unwatched
+    urls = [shard.url for shard in shards]
     with closing(call_in_processes(work, shards, processes, lambda shard: redact(shard.url))) as results:
-        yield from watch((shards[place], report) for place, report in results)
-
-
-def _unwatched(results: Iterator[Any]) -> Iterator[Any]:
-    return results
+        for place, report in watch_shards(inputs, urls, results):
+            yield shards[place], report
 
 
 def _of_several(inputs: Inputs, selection: Selection) -> str | None:

@@ -13,7 +13,7 @@ from asyncwds.errors import redact
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.url_list import url_list
 from asyncwds.storage.listing import Listing
-from asyncwds.tools.inputs import Inputs
+from asyncwds.tools.inputs import Inputs, watch_shards
 from asyncwds.tools.selection import Selection
 
 R = TypeVar("R")
@@ -38,7 +38,7 @@ def of_each_shard(look: Look[R], inputs: Inputs, selection: Selection, jobs: int
     processes = max(1, min(jobs, len(urls)))
     work = _Looking(look, share(inputs, processes), selection)
     with closing(call_in_processes(work, alone, processes, lambda listing: redact(listing.urls[0]))) as results:
-        yield from _in_order(results)
+        yield from _in_order(watch_shards(inputs, urls, results))
 
 
 @dataclass(frozen=True)

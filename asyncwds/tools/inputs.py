@@ -7,7 +7,7 @@ datasets have: many requests in flight, retries, checksums, decompression by mag
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
@@ -38,8 +38,15 @@ OnError = Literal["fail", "skip", "stop"]
 Item = TypeVar("Item", bound=RawSample | RawRun)
 
 
+Found = TypeVar("Found")
+
+
 class Watch(Protocol):
     def __call__(self, items: Iterator[Item], /) -> Iterator[Item]: ...
+
+
+class WatchShards(Protocol):
+    def __call__(self, shards: Iterator[tuple[str, int, Found]], /) -> Iterator[tuple[str, int, Found]]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +64,8 @@ class Inputs:
     io          requests in flight; None adapts to the link
     listed      the shards that urls stand for, where they have been looked up
     watch       called with the samples as they come, for a progress bar: gives them on
-    watch_shards  the same, where shards are worked on in several processes: with each and its report
+    watch_shards  the same, where shards are worked on in several processes: with the url of each, its number among
+                  those that are worked on, and what came of it
     """
 
     urls: Sequence[str]
@@ -71,7 +79,7 @@ class Inputs:
     io: int | None = None
     listed: Listing | None = None
     watch: Watch | None = None
-    watch_shards: Callable[[Iterator[Any]], Iterator[Any]] | None = None
+    watch_shards: WatchShards | None = None
 
     def __post_init__(self) -> None:
         checks.require(list(self.urls).count("-") < 2, "standard input can be read once only, and is given twice")
@@ -189,6 +197,15 @@ def _counted(items: Iterable[RawSample | RawRun | Stray], report: Report) -> Ite
         else:
             report.samples_in += number_of(item)
             yield item
+
+
+def watch_shards(inputs: Inputs, urls: Sequence[str], results: Iterator[tuple[int, Found]]) -> Iterator[tuple[int, Found]]:
+    """The results of shards that were worked on in several processes, each with the number of its url, while they are shown."""
+    if inputs.watch_shards is None:
+        yield from results
+        return
+    for _, number, found in inputs.watch_shards((urls[number], number, found) for number, found in results):
+        yield number, found
 
 
 class ErrorPolicy:

@@ -47,8 +47,11 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_processes_find_the_same(command: str, shards: list[str], tmp_path: Path) -> None:
     found = []
     for jobs in ("1", "2"):
-        done = CliRunner().invoke(main, [*COMMANDS[command], *shards, "--jobs", jobs])
+        done = CliRunner().invoke(main, [*COMMANDS[command], *shards, "--jobs", jobs, "--log-json"])
         found.append((done.exit_code, done.stdout, files(tmp_path)))
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {event["url"] for event in events if event["event"] == "shard_finished"} == {*shards}
+    assert 3 in [event["done"] for event in events if event.get("unit") == "shards"]
     assert found[0] == found[1]
     assert found[0][0] == 0
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from asyncwds.errors import SampleError, SpecError
+from asyncwds.testing import FaultServer
 from asyncwds.tools import Inputs, Outputs, Selection, split_shards
 
 PAIRS = [("0001", "cats"), ("0003", "dogs"), ("0000", "cats"), ("0004", "dogs"), ("9999", "cats")]
@@ -70,6 +71,13 @@ def test_keys_that_are_not_in_the_map(numbered: Any, members_of: Any, tmp_path: 
     assert found_in(tmp_path, members_of)["rest-0.tar"] == ["0002"]
     assert len(report.shards) == 5
     assert report.notes["samples that are not in the map, in rest"] == 1
+
+
+def test_a_map_behind_a_signed_url(table: Any, numbered: Any, members_of: Any, tmp_path: Path) -> None:
+    shard, name = numbered("a.tar", 2), Path(table("csv")).name
+    with FaultServer(tmp_path) as server:
+        split([shard], tmp_path, f"{server.url(name)}?sig=x")
+    assert found_in(tmp_path, members_of) == {"cats.tar": ["0000", "0001"]}
 
 
 def test_more_shards_than_can_be_open(write: Any, members_of: Any, tmp_path: Path) -> None:

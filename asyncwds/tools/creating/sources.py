@@ -12,6 +12,7 @@ from typing import Any
 
 from asyncwds.codecs.images import IMAGE_EXTENSIONS
 from asyncwds.errors import SampleError, SpecError
+from asyncwds.shards.urls import scheme_of
 from asyncwds.tools.creating import members, tables
 from asyncwds.tools.creating.arranging import group_members
 from asyncwds.tools.creating.columns import fields_of, select_columns
@@ -59,11 +60,12 @@ class Reading:
 
 
 def guess_kind(source: str) -> str:
-    """By the end of a name. Raises SpecError where that says nothing."""
+    """By the end of a name, before the query of a url. Raises SpecError where that says nothing."""
     if Path(source).is_dir():
         return "dir"
+    name = source.partition("?")[0] if scheme_of(source) in ("http", "https") else source
     for suffix, kind in _SUFFIXES.items():
-        if source.lower().endswith(suffix):
+        if name.lower().endswith(suffix):
             return kind
     raise SpecError(f"{source} may be anything: say which of {', '.join(KINDS)} it is")
 
