@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,8 @@ from asyncwds.storage.cache.names import name_in_cache
 from asyncwds.storage.cache.sources import cached_url
 from asyncwds.storage.listing import run_some_at_a_time
 from asyncwds.tools.inputs import Inputs
+
+LOOKS, PAUSE = 400, 0.05  # [s] how often others that fetch the same are looked at, and how long between
 
 
 @dataclass
@@ -71,15 +74,27 @@ class _Warming:
 
     async def fetch_all(self, urls: list[str], open_fetcher: Callable[[], Fetcher], jobs: int) -> None:
         folder = CacheFolder(self.cache)
-        fetcher = open_fetcher()
         with BlockingPool("warm") as pool:
-            try:
-                await run_some_at_a_time([self._fetch(url, folder, fetcher, pool) for url in urls], jobs)
-            finally:
-                await fetcher.aclose()  # what has come whole is a shard then
-            self.report.shards[:] = [url for url in self.report.shards if await self._was_kept(url, folder, pool)]
+            left = await self._fetch_some(urls, folder, open_fetcher(), pool, jobs)
+            if left:  # another process may have written to it while it became a shard, which is not trusted then
+                left = await self._fetch_some(left, folder, open_fetcher(), pool, jobs)
+        for url in left:
+            self._pass_over(CacheError("the cache has not kept it: it is no archive, or there is no room for it", url=url))
 
-    async def _fetch(self, url: str, folder: CacheFolder, fetcher: Fetcher, pool: BlockingPool) -> None:
+    async def _fetch_some(self, urls: list[str], folder: CacheFolder, fetcher: Fetcher, pool: BlockingPool, jobs: int) -> list[str]:
+        """Those that were fetched and are not there."""
+        try:
+            fetched = await run_some_at_a_time([self._fetch(url, folder, fetcher, pool) for url in urls], jobs)
+        finally:
+            await fetcher.aclose()  # what has come whole is a shard then
+        left: list[str] = []
+        for url in [url for url, was_fetched in zip(urls, fetched, strict=True) if was_fetched]:
+            (self.report.shards if await self._was_kept(url, folder, pool) else left).append(url)
+        return left
+
+    async def _fetch(self, url: str, folder: CacheFolder, fetcher: Fetcher, pool: BlockingPool) -> bool:
+        """False where it was there, or could not be fetched."""
+        fetched = False
         try:
             name = await pool.run(_name_of, url, self.cache, folder.root)
             if await pool.run(folder.find, name) is not None:
@@ -88,16 +103,18 @@ class _Warming:
                 async with fetcher.open(ObjectRange(url)) as body:
                     async for _ in body:
                         pass
-                self.report.shards.append(url)
+                fetched = True
         except WdsError as error:
             self._pass_over(error)
         self.tell()
+        return fetched
 
     async def _was_kept(self, url: str, folder: CacheFolder, pool: BlockingPool) -> bool:
         name = await pool.run(_name_of, url, self.cache, folder.root)
-        if await pool.run(folder.find, name) is not None:
-            return True
-        self._pass_over(CacheError("the cache has not kept it: it is no archive, or there is no room for it", url=url))
+        for _ in range(LOOKS):
+            if (kept := await pool.run(_is_whole, folder, name)) is not None:
+                return kept
+            await asyncio.sleep(PAUSE)
         return False
 
     def _pass_over(self, error: WdsError) -> None:
@@ -111,3 +128,10 @@ def _name_of(url: str, cache: Cache, root: Path) -> str:
     if known_as is None:
         raise SpecError("a cache does not keep it: local files are read where they are", url=url)
     return name_in_cache(known_as, cache.url_to_name)
+
+
+def _is_whole(folder: CacheFolder, name: str) -> bool | None:
+    """None while another process fetches it, too, and is about to make it a shard."""
+    if folder.find(name) is not None:
+        return True
+    return None if folder.part(name).exists() else folder.find(name) is not None  # which it may have become meanwhile

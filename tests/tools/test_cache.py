@@ -10,6 +10,7 @@ from click.testing import CliRunner
 import asyncwds as wds
 from asyncwds.cli import main
 from asyncwds.errors import CacheError, NotFoundError, SpecError
+from asyncwds.runtime import BlockingPool
 from asyncwds.settings import Access
 from asyncwds.testing import Fault, FaultServer, make_samples, make_shard
 from asyncwds.tools import Inputs, clear_cache, list_cache, verify_cache, warm_cache
@@ -155,6 +156,16 @@ def test_warming(tmp_path, server):
     assert len(list(wds.WebDataset(f"{server.url()}s{{0..2}}.tar", shardshuffle=False, cache=cache))) == 15
     again = warm_cache(inputs)
     assert (again.shards, len(again.there), server.counters.requests) == ([], 3, before)
+
+
+def test_warming_beside_another_that_fetches_the_same(tmp_path, server):
+    cache = wds.Cache(tmp_path / "cache")
+    server.add(Fault(path="s0.tar", drip=20_000, times=1))
+    inputs = Inputs(urls=[server.url("s0.tar")], cache=cache)
+    with BlockingPool("warm", 2) as pool:
+        both = [pool.submit(warm_cache, inputs) for _ in range(2)]
+        assert [report.result().failed for report in both] == [[], []]
+    assert [entry.part for entry in list_cache(cache)] == [False]
 
 
 def test_what_cannot_be_warmed(tmp_path, server):
