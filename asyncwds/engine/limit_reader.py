@@ -46,12 +46,18 @@ class LimitReader:
         limit = self._limit
         ends_here = not limit.to_end and self._position == limit.end
         yield from self._own(self._parser.finish_at_sample() if ends_here else self._reader.finish())
-        if not self.complete and not self.failed and self._parser.ordinal < limit.stop:
+        if limit.counted and not self.complete and not self.failed and self._parser.ordinal < limit.stop:
             yield self._miscounted(self._parser.ordinal, "no more than ")
 
     def abort(self, error: WdsError) -> Block:
-        begin = self._run.shard.begin
-        if isinstance(error, ChangedError) and begin is not None and begin.identity and self._position == self._run.first[1]:
+        begin, counted = self._run.shard.begin, self._limit.counted
+        if (
+            counted
+            and isinstance(error, ChangedError)
+            and begin is not None
+            and begin.identity
+            and self._position == self._run.first[1]
+        ):
             return self._stale_block(f"the ETag {begin.identity}", "another one")
         return self._cut(self._reader.abort(error))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from asyncwds.engine.positions import HeldShard, unpack_shards
+from asyncwds.engine.positions import HeldShard, unpack_shards, with_limits
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.clock import stage_name
@@ -95,7 +95,7 @@ def _of_pass(number: int, found: Sequence[PlaceState], state: State, source: Sou
             plan, alone = list(source.shards(epoch, each.place)), []
             planned += [shard.index for shard in plan]
         else:
-            share = base.share(each.place, source.seed, epoch, source.records)
+            share = base.share(each.place, source, epoch)
             plan, alone = share.shards, list(chain.from_iterable(share.samples))
         if each.ended or each.passes.number > number:
             continue
@@ -104,7 +104,7 @@ def _of_pass(number: int, found: Sequence[PlaceState], state: State, source: Sou
             shards += plan
             samples += alone
             continue
-        position = position_of(stages[0], source.urls)
+        position = with_limits(position_of(stages[0], source.urls), plan)
         shards += [shard.rest() for shard in position.open] + plan[position.entered :]
         kept, of_shards = _held_of(stages, source.urls)
         samples += alone[given_alone(stages[0]) :] + kept

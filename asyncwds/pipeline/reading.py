@@ -50,11 +50,11 @@ class SourceStage:
         own, place, epoch = self.source, context.worker_info, context.epoch
         shards, alone, remainder = own.shards(epoch, place), None, context.remainder  # it may refuse the place
         if remainder is not None:
-            share = remainder.share(place, own.seed, epoch, own.records)
+            share = remainder.share(place, own, epoch)
             shards = iter(share.shards)
             alone = SingleSamples(share.samples, remainder.held, given, partial(SamplesAgain, own, context))
         passed = 0 if start is None else start.entered
-        if start is not None and own.split is not None:
+        if start is not None and (own.split is not None or remainder is not None):
             start, passed = with_limits(start, list(islice(shards, passed))), 0
         begin = partial(own.read, islice(shards, passed, None), context.counters, start)
 

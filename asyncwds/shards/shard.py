@@ -22,7 +22,8 @@ class Limit(NamedTuple):
     """In the middle of a shard or at its end: before the ordinal `stop`; `to_end` says that the shard has no more samples.
 
     `end` [bytes] is where the last one ends; None is not known. `size` [bytes] is that of the shard of which this is known.
-    `padding` says whether the samples are given a second time; None where they don't say so.
+    `padding` says whether the samples are given a second time; None where they don't say so. Where it is not `counted` it is no
+    error that the shard has fewer.
     """
 
     stop: int
@@ -30,6 +31,7 @@ class Limit(NamedTuple):
     end: int | None = None
     size: int | None = None
     padding: bool | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
