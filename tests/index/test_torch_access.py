@@ -29,7 +29,7 @@ def keys_of(loader):
 
 @pytest.mark.parametrize(
     ("workers", "start"),
-    [(0, None), (2, "fork"), pytest.param(1, "spawn", marks=pytest.mark.slow)],
+    [(0, None), (2, "fork"), pytest.param(1, "forkserver", marks=pytest.mark.slow)],
 )
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_batches_in_workers(folder, workers, start):

@@ -2,7 +2,6 @@
 
 import io
 
-import datasets
 import pytest
 from PIL import Image
 from tqdm import tqdm
@@ -12,9 +11,12 @@ from asyncwds.errors import SpecError
 from asyncwds.tools import Creation, Outputs, create_shards
 
 tqdm.monitor_interval = 0  # it is a thread that stays
+pytestmark = pytest.mark.needs("datasets")
 
 
 def test_a_data_set_on_disk(tmp_path):
+    import datasets  # 2 s, not in every process of the tests
+
     with io.BytesIO() as file:
         Image.new("RGB", (4, 4), "red").save(file, "PNG")
         png = file.getvalue()
