@@ -131,8 +131,10 @@ def _opened(sample: RawSample) -> Iterator[tuple[str, tuple[str, str, int, int]]
         try:
             with Image.open(BytesIO(member.read())) as image:
                 yield name, (image.format or "", image.mode, image.width, image.height)
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-            raise SampleError(f"the field {name} is no image: {error}", url=sample.url, key=sample.key) from error
+        except UnidentifiedImageError as error:  # whose message has the address of a buffer
+            raise SampleError(f"the field {name} is no image that is known", url=sample.url, key=sample.key) from error
+        except (OSError, ValueError, SyntaxError) as error:
+            raise SampleError(f"the field {name} is no sound image: {error}", url=sample.url, key=sample.key) from error
 
 
 def _measured(found: list[tuple[str, str, int, int]]) -> dict[str, Any]:

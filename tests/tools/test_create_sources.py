@@ -193,6 +193,7 @@ def test_lines_of_json(tmp_path):
         ("t.csv", "a,b\n1,2,3\n", "line 2 has another number of columns"),
         ("t.csv", "a,a\n1,2\n", "the same name"),
         ("t.csv", "", "no header"),
+        ("t.csv", "id,t\na,1\n", "--field id.txt=id"),
         ("t.tsv", "a\n\udcff\n", "cannot be read"),
         ("t.jsonl", "{}\n[1]\n", "line 2 is no JSON object"),
         ("t.jsonl", "{\n", "line 1 is no JSON"),

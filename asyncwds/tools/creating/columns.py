@@ -19,6 +19,7 @@ from asyncwds.tools.creating.members import read_source
 
 # "image" has an encoder, and no decoder.
 KNOWN = frozenset({*make_handlers(), *IMAGE_EXTENSIONS, *AUDIO_EXTENSIONS, *VIDEO_EXTENSIONS}) - {"image", "img"}
+NUMBERS = frozenset({"cls", "cls2", "class", "count", "index", "inx", "id"})
 _MAGIC = {b"fLaC": "flac", b"ID3": "mp3", b"OggS": "ogg", b"\x93NUMPY": "npy", b"%PDF": "pdf", b"PK\x03\x04": "zip"}
 
 
@@ -52,7 +53,21 @@ def _own_field(column: str, value: Any, folder: Path) -> tuple[str, Content]:
     if column.startswith("@"):
         return column[1:], _file(value, folder)
     content, extension = _content(value)
-    return (column if column.lower().rpartition(".")[2] in KNOWN else f"{column}.{extension}"), content
+    kept = column.lower().rpartition(".")[2]
+    if kept in NUMBERS and isinstance(content, str) and not _is_whole(content):
+        raise SampleError(
+            f"the column {column} is called like a field of whole numbers, and has {content[:80]!r}: --field {column}.txt={column} "
+            f"(fields={{'{column}.txt': '{column}'}}) makes text of it, and names all fields"
+        )
+    return (column if kept in KNOWN else f"{column}.{extension}"), content
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _file(name: Any, folder: Path) -> Content:

@@ -106,8 +106,11 @@ def verify_shards(
     checks.whole("jobs", jobs, 1)
     checks.function("on_shard", on_shard, optional=True, takes=1)
     wanted = wanted or Checks()
-    records = inputs.listing()[1]
-    known = merge(expected_of_records(records.values()), read_lists(wanted.against, inputs.access))
+    urls, records = inputs.listing()
+    listed = read_lists(wanted.against, inputs.access)
+    if wanted.against and not any(for_url(url, listed) for url in urls):
+        raise SpecError(f"none of the shards is listed in {', '.join(wanted.against)}")
+    known = merge(expected_of_records(records.values()), listed)
     read = partial(_read_shards, wanted, known) if jobs == 1 else partial(_read_in_processes, wanted, known, jobs)
     result = Verification(read(inputs, on_shard or _nothing))
     reports = {report.url: report for report in reversed(result.shards)}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from asyncwds import ShardWriter, make_index, save_index
+from asyncwds.errors import SpecError
 from asyncwds.testing import FaultServer, make_samples, make_shard, write_shards
 from asyncwds.tools import RULES, Checks, Inputs, verify_shards
 
@@ -88,6 +89,15 @@ def test_a_shard_that_is_not_there_and_one_that_a_store_keeps_otherwise(archive)
     with FaultServer({"s.tar": archive("a.jpg", "b.jpg")}) as server:
         counts, result = found([server.url("s.tar"), server.url("none.tar")])
     assert (counts, result.unread, result.samples) == ({"W09": 1}, True, 2)
+
+
+def test_a_list_of_other_shards_is_an_error(tmp_path, archive):
+    for name in ("s.tar", "t.tar"):
+        (tmp_path / name).write_bytes(archive("a.jpg", "b.jpg"))
+    (tmp_path / "sizes.json").write_text('{"t.tar": 2}')
+    with pytest.raises(SpecError, match="none of the shards is listed"):
+        found(tmp_path / "s.tar", against=[str(tmp_path / "sizes.json")])
+    assert found(str(tmp_path / "{s,t}.tar"), against=[str(tmp_path / "sizes.json")])[0].keys() == {"W12"}
 
 
 def test_keys_in_two_shards_are_found_by_key(tmp_path, archive):
