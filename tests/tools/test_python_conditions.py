@@ -73,3 +73,22 @@ def test_on_the_command_line(keep, tmp_path, monkeypatch):
     assert '"py": 4' in run(main, ["filter", *options, "--py", "conditions_in_python:even"]).stdout
     conditions = ["--where-py", "conditions_in_python:even", "--py", "conditions_in_python:even"]
     assert '"dropped": {"damaged": 4, "py": 4}' in run(main, ["map", *options, *conditions, "--on-error", "skip"]).stdout
+
+
+@pytest.mark.parametrize("name", ["select.py", "with.dot.py", "a-b.py"])
+def test_a_file_is_that_file_whatever_else_has_its_name(keep, tmp_path, name):
+    del keep
+    (tmp_path / name).write_text("def first(sample):\n    return int(sample['txt']) < 3\n")
+    inputs, outputs = Inputs(urls=[str(tmp_path / "in.tar")]), Outputs(target=str(tmp_path / "out.tar"))
+    assert filter_samples(inputs, outputs, Selection(py=f"{tmp_path / name}:first")).samples_out == 3
+
+
+def test_files_of_the_same_name_in_two_folders(keep, tmp_path):
+    del keep
+    inputs, kept = Inputs(urls=[str(tmp_path / "in.tar")]), []
+    for folder, number in (("one", 2), ("two", 5)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "of_two_folders.py").write_text(f"def first(sample):\n    return int(sample['txt']) < {number}\n")
+        chosen = Selection(py=f"{tmp_path}/{folder}/of_two_folders.py:first")
+        kept.append(filter_samples(inputs, Outputs(target=str(tmp_path / f"{folder}.tar")), chosen).samples_out)
+    assert kept == [2, 5]

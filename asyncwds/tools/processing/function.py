@@ -7,8 +7,11 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from asyncwds.errors import SampleError, SpecError
@@ -79,14 +82,12 @@ def load_function(name: str) -> Callable[..., Any]:
     if not colon or not where or not what:
         raise SpecError(f"a function is named module:function or file.py:function, not {name!r}")
     path = Path(where)
-    if path.suffix == ".py":
-        folder, where = str(path.parent.resolve()), path.stem
-    else:
-        folder = str(Path.cwd())
+    is_file = path.suffix == ".py"
+    folder = str(path.parent.resolve() if is_file else Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        found: Any = import_module(where)
+        found: Any = _import_file(path.resolve()) if is_file else import_module(where)
         for part in what.split("."):
             found = getattr(found, part)
     except Exception as error:  # whatever the user's module raises
@@ -96,6 +97,27 @@ def load_function(name: str) -> Callable[..., Any]:
         raise SpecError(f"{name} is no function, but {type(found).__name__}")
     function: Callable[..., Any] = found
     return function
+
+
+def _import_file(path: Path) -> ModuleType:
+    """That file, also where a module of its name is known already: `select.py`, or one of another folder."""
+    known = sys.modules.get(path.stem)
+    if known is None and path.stem.isidentifier() and path.stem not in sys.stdlib_module_names:
+        known = import_module(path.stem)
+    if known is not None and Path(getattr(known, "__file__", None) or "").resolve() == path:
+        return known
+    name = f"{path.stem}_{blake2b(str(path).encode(errors='surrogateescape'), digest_size=8).hexdigest()}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, path)
+        assert spec is not None  # its suffix is known
+        assert spec.loader is not None
+        module = sys.modules[name] = module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 async def _call_at_once(function: Callable[..., Any], samples: Sequence[Plain], options: Mapping[str, Any]) -> list[Result]:
