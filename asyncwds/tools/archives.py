@@ -9,6 +9,7 @@ from asyncwds.compression.kinds import suffix_to_write
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import KiB, MiB
 from asyncwds.settings.access import Access
+from asyncwds.shards.urls import local_path, scheme_of
 from asyncwds.storage.local.output import FileOutput, Output
 from asyncwds.tar.building import ending, size_with_end
 from asyncwds.tar.raw import Piece, RawSample
@@ -45,6 +46,7 @@ class RawArchive:
         self._archive = Archive(suffix_to_write(None, url.partition("?")[0]), hashed=hashed, check_names=False)
         self._pool = pool
         self._copies = isinstance(self._output, FileOutput) and self._archive.is_quick
+        self.is_remote = local_path(url) is None and scheme_of(url) not in ("-", "pipe")
         self._pieces: list[Piece] = []
         self._waiting = 0  # [bytes] of the pieces
         self._writing: Future[None] | None = None

@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.runtime.blocking import BlockingPool, wait_until_done
 from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path
 from asyncwds.tar.building import size_with_end
@@ -29,6 +29,9 @@ from asyncwds.tools.post import check_post, run_post, wants_sha256
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import with_key
 from asyncwds.tools.targets import Target, exists
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 SameKey = Literal["fail", "number"]
 
@@ -106,8 +109,18 @@ class Outputs:
         return Path(path).is_file() and Path(path).stat().st_size == record["bytes"]
 
 
+class _Ending(NamedTuple):
+    """An archive that has all its samples, and is being completed."""
+
+    url: str
+    archive: RawArchive
+    written: Future[Written]
+
+
 class ShardOutputs:
     """Writes samples to shards in order, and enters them in the report. `with` completes the last one, or drops it after an error.
+
+    In a bucket a shard is completed while the next one is written: the last parts of its upload would keep that waiting.
 
     split   the group of samples that these are, for {split}
     pool    a single thread, which several may share
@@ -126,6 +139,7 @@ class ShardOutputs:
         self._is_single = self._target is None or not self._target.is_pattern or of_one
         self._hashed = outputs.hashed or wants_sha256(outputs.post)
         self._open: RawArchive | _Counted | None = None
+        self._ending: _Ending | None = None
         self._url = ""
         self._shard = 0
         self._last_keys: tuple[str, ...] = ()  # of the sample before: its own, and the one that it was given
@@ -136,10 +150,14 @@ class ShardOutputs:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
+        if kind is not None:
+            self._drop(error)
+            return
+        try:
             self.close()
-        else:
-            self.abort()
+        except BaseException as failure:
+            self._drop(failure)
+            raise
 
     def write(self, item: RawSample | RawRun) -> None:
         """A sample to a new shard, if the present one has no room for it; a run to as many as it takes."""
@@ -193,27 +211,56 @@ class ShardOutputs:
 
     def next_shard(self) -> None:
         """Completes the present shard; the next sample begins another one."""
+        self._finish_ending()
         archive, self._open = self._open, None
         if archive is None:
+            return
+        if isinstance(archive, RawArchive) and archive.is_remote:
+            self._ending = _Ending(self._url, archive, self._pool.submit(archive.commit))
             return
         try:
             written = archive.commit()
         except BaseException:
             archive.abort()
             raise
-        self._complete(written, was_there=isinstance(archive, _Counted))
+        self._complete(self._url, written, was_there=isinstance(archive, _Counted))
+
+    def _finish_ending(self) -> None:
+        """Waits for the shard that is being completed, if there is one."""
+        if self._ending is None:
+            return
+        wait_until_done(self._ending.written)
+        ending, self._ending = self._ending, None
+        try:
+            self._complete(ending.url, ending.written.result(), was_there=False)
+        except BaseException:
+            ending.archive.abort()
+            raise
+        finally:
+            del ending  # an error of its leads here: in a circle they would keep files open
 
     def close(self) -> None:
         """Completes the last shard. A single output is written without samples too."""
         if self._open is None and not self._shard and self._is_single:
             self._begin()
         self.next_shard()
+        self._finish_ending()
 
-    def abort(self) -> None:
-        """Drops the shard that is open."""
+    def _drop(self, error: BaseException | None) -> None:
+        """The shard that is open, after an error; the one before it is completed, unless somebody interrupts."""
         archive, self._open = self._open, None
         if archive is not None:
             archive.abort()
+        if isinstance(error, Exception):
+            try:
+                self._finish_ending()
+            except Exception as failure:  # noqa: BLE001 - the first error is the one that is raised
+                error.add_note(f"before that, a shard could not be completed: {failure}")
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            ending.written.cancel()
+            ending.archive.abort()
+            wait_until_done(ending.written)
 
     def _has_room(self, archive: RawArchive | _Counted, sample: RawSample) -> bool:
         most, largest = self._outputs.max_count, self._outputs.max_size
@@ -243,16 +290,16 @@ class ShardOutputs:
         record = None if self._journal is None else self._journal.find(self._url)
         return record is not None and self._outputs.has(record)
 
-    def _complete(self, written: Written, *, was_there: bool) -> None:
-        record: dict[str, Any] = {"url": self._url, "samples": written.samples, "bytes": written.nbytes, "sha256": written.sha256}
+    def _complete(self, url: str, written: Written, *, was_there: bool) -> None:
+        record: dict[str, Any] = {"url": url, "samples": written.samples, "bytes": written.nbytes, "sha256": written.sha256}
         if was_there:
-            self._report.shards.append((None if self._journal is None else self._journal.find(self._url)) or record)
+            self._report.shards.append((None if self._journal is None else self._journal.find(url)) or record)
             return
         if self._outputs.post is not None:
             run_post(self._outputs.post, record)
         if self._journal is not None:
             self._journal.add(record)
-        path = local_path(self._url)
+        path = local_path(url)
         if self._outputs.delete_after and path is not None:
             with suppress(FileNotFoundError):
                 Path(path).unlink()

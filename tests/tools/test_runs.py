@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 
 from asyncwds.errors import WdsError
-from asyncwds.testing import leaks
+from asyncwds.testing import Fault, FaultServer, leaks
 from asyncwds.tools import Inputs, Outputs, Report, cat_shards, split_shards
 
 NAMES = ["a.x", "a.y", "b.x", "b.Y", "c.x", "d/c.x", "d.e/c.x", "README", "__m__/i.x", "_a.x", "long/" * 30 + "a.x", "ä.x", "d/"]
@@ -111,3 +111,20 @@ def test_a_shard_that_becomes_shorter(write: Callable[..., str], tmp_path: Path)
         cat_shards(Inputs(urls=[str(shard)], watch=cutting), Outputs(target=str(tmp_path / "out.tar")))
     assert seen
     assert not (tmp_path / "out.tar").exists()
+
+
+def test_a_shard_that_cannot_be_completed_while_the_next_one_is_written(numbered: Callable[..., str]) -> None:
+    """It is the error, and nothing is said to be complete behind it; an error of the next one leaves it complete."""
+    shard = numbered("a.tar", 20)
+    with FaultServer({}, writable=True) as bucket:
+        target = bucket.url() + "{shard}.tar"
+        report = split_shards(Inputs(urls=[shard]), Outputs(target=target, max_count=6))
+        assert [each["samples"] for each in report.shards] == [6, 6, 6, 2]
+        assert [len(bucket.get(f"{number}.tar") or b"") for number in range(4)] == [each["bytes"] for each in report.shards]
+        before = [bucket.get(f"{number}.tar") for number in range(4)]
+        bucket.add(Fault(path="1.tar", status=403))
+        with pytest.raises(WdsError, match="1.tar"):
+            split_shards(Inputs(urls=[shard]), Outputs(target=target, max_count=4, force=True))
+        assert [bucket.get(f"{number}.tar") == before[number] for number in range(4)] == [False, True, True, True]
+        with pytest.raises(WdsError, match="1.tar"):  # the last one
+            split_shards(Inputs(urls=[shard]), Outputs(target=target, max_count=10, force=True))
