@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import ctypes
 import gc
 import importlib.util
 import inspect
@@ -126,9 +127,15 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Half a million objects of pytest's and of libraries stay to the end: the collector needn't look at them, 0.6 s each time."""
+    """Half a million objects of pytest's and of libraries stay to the end: the collector needn't look at them, 0.6 s each time.
+
+    And what was freed goes back to the system, where the C library can be told so: each process that is forked copies the tables
+    of all pages, 40 ms of CPU time with 420 MB.
+    """
     gc.collect()
     gc.freeze()
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
