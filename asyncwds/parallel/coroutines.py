@@ -59,7 +59,8 @@ class WorkerCoroutines:
 
     def _begin(self) -> None:
         self._told = False  # before it looks: what is submitted from here on tells it again
-        while self._todo and len(self._running) < self._number:
+        # One that is cancelled must not make way for another, whom nobody would cancel any more.
+        while self._todo and len(self._running) < self._number and not self._thread.is_stopping:
             number = self._free.pop() if self._free else len(self._running)
             running = asyncio.ensure_future(self._run(self._todo.popleft(), number))
             self._running.add(running)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import subprocess
 import sys
@@ -64,6 +65,17 @@ def test_an_iterator_that_stops_early_leaves_nothing(f: Callable[[int], Any], en
             for _ in dataset:
                 break
         del iterator
+
+
+def test_a_coroutine_that_is_cancelled_makes_way_for_none(caplog: pytest.LogCaptureFixture) -> None:
+    """Else asyncio tells of tasks that were destroyed while they were pending."""
+    for _ in range(5):
+        iterator: Any = iter(wds.DataPipeline(forever, wds.map(never, workers=2)))
+        next(iterator)
+        time.sleep(0.02)  # others wait for their turn meanwhile
+        iterator.close()
+    gc.collect()
+    assert caplog.messages == []
 
 
 def test_what_has_not_begun_when_it_is_closed_never_does() -> None:
