@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from asyncwds.errors import DecodeError
@@ -12,7 +13,8 @@ SHOWN_BYTES = 16
 
 
 def undecodable(sample: Any, field: str, cause: Exception) -> DecodeError:
-    what = f"field {field!r} cannot be decoded: {type(cause).__name__}: {cause}"
+    reason = re.sub(r" at 0x[0-9a-f]+", "", str(cause))  # of objects in it, which would be another one each time
+    what = f"field {field!r} cannot be decoded: {type(cause).__name__}: {reason}"
     error = DecodeError(f"{what}{_content(sample[field])}", **whereabouts(sample))
     error.field = field
     error.sample = sample

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asyncwds import decode_image, imagehandler, turbojpeg
+from asyncwds import Decoder, decode_image, imagehandler, turbojpeg
 from asyncwds.codecs import IMAGE_EXTENSIONS, IMAGE_SPECS
-from asyncwds.errors import SpecError
+from asyncwds.errors import DecodeError, SpecError
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]
 Encoded = Callable[..., bytes]
@@ -219,3 +219,13 @@ def test_the_bound_of_pixels_holds_for_pngs_and_webps(monkeypatch: pytest.Monkey
             decode_image(data, "rgb8")
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 24 * 41)
         assert decode_image(data, "rgb8").shape == (24, 41, 3)
+
+
+def test_what_is_said_of_an_image_that_is_none_is_the_same_each_time() -> None:
+    said = set()
+    for _ in range(2):
+        with pytest.raises(DecodeError, match="cannot identify image file") as caught:
+            Decoder(["pil"])({"__key__": "a", "jpg": b"<html>"})
+        said.add(str(caught.value))
+    assert len(said) == 1
+    assert "0x" not in said.pop()
