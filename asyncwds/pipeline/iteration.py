@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
+from weakref import finalize
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS
 from asyncwds.errors import BridgeError
@@ -13,6 +14,7 @@ from asyncwds.pipeline.following import Follower
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.run import Run
+from asyncwds.pipeline.streams import close_generator
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.forks import FORKS
 
@@ -43,6 +45,8 @@ class Iteration(Iterator[Any]):
         # The run must not refer to this object: without a cycle, dropping the iterator after `break` closes at once.
         self._run = run
         self._items = run.items(progress) if follower is None else follower.following(run.items(progress), run, progress)
+        # At the end of the process too: what is closed when modules are taken down finds nothing of what it calls.
+        self._finish = finalize(self, close_generator, self._items)
         self._follower = follower
         self._progress = progress
         self._describe_state = describe_state
@@ -114,3 +118,4 @@ class Iteration(Iterator[Any]):
         """Stops the engine and waits for its end. Idempotent; afterwards the iterator is exhausted."""
         self._items = self._after
         self._run.close()
+        self._finish()

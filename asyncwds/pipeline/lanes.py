@@ -165,7 +165,7 @@ class Lane:
         self.progress = progress or Progress(context.epoch)
         place = WorkerInfo(lane, number)
         self._run = Run(description, context.epoch, place, self.counters, None, passes, ended=self.progress.ended)
-        self._items = iter(()) if self.progress.ended else self._run.items(self.progress)
+        self._items: Iterator[Any] = iter(()) if self.progress.ended else self._run.items(self.progress)
         self.lineage, self.interrupt = self._run.lineage, self._run.interrupt
 
     def __iter__(self) -> Iterator[Any]:

@@ -91,7 +91,7 @@ class Run:
         if not ended and not self._first.kept:
             self._open(self.number)
 
-    def items(self, progress: Progress | None = None) -> Iterator[Any]:
+    def items(self, progress: Progress | None = None) -> Generator[Any]:
         """What is left of all passes. Whoever takes the items counts them in `progress`."""
         self._progress = progress = progress or self._progress
         first = self._first
@@ -101,8 +101,8 @@ class Run:
             not_empty.add(first.number)
         passes = repeated(self._one_pass, self._description.passes, first.number, not_empty)
         skip = first.items if first.stages is None else first.skip
-        items = islice(passes, skip, None) if skip else passes
-        return items if self._description.items is None else islice(items, max(0, self._description.items - progress.items))
+        count = None if self._description.items is None else max(0, self._description.items - progress.items)
+        return passes if count is None and not skip else _part_of(passes, skip, count)
 
     def state(self) -> PassState:
         """Between two items. It costs nothing that was not asked for before, and changes nothing."""
@@ -295,6 +295,11 @@ class Run:
         finally:
             self._stream.interrupt()
             self._stream.close()
+
+
+def _part_of(items: Iterator[Any], skip: int, count: int | None) -> Generator[Any]:
+    """A generator, which can be closed."""
+    yield from islice(items, skip, None if count is None else skip + count)
 
 
 def repeated(
