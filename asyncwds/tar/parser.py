@@ -339,7 +339,7 @@ class TarParser:
         size, wanted = self._context.read(bytes(chunk[pos:start]), base + pos)
         stop = start + size
         padding = -size & 511
-        if self._total is not None and base + stop > self._total:
+        if self._total is not None and base + stop > self._total and not self._context.zeros:
             self.cut_member = self._context.member
             message = f"{self._context.what()} of {size} bytes reaches beyond the end of the archive at {self._total}"
             raise TruncatedTarError(message, url=self._url, offset=base + pos)

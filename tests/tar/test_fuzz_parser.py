@@ -91,3 +91,8 @@ def test_damaged_archives_give_what_came_before_the_damage(parse, changes, cut):
         member for member, following in zip(before, [*before[1:], ("", b"", len(whole))], strict=True) if following[2] <= first
     ]
     assert members[: len(sound)] == sound
+
+
+def test_an_end_mark_that_reaches_beyond_the_end_is_one(parse, entry):
+    members, error = check(parse(entry(b"a.txt", b"data") + bytes(512), total=1024 + 100))
+    assert (len(members), error) == (1, None)
