@@ -125,7 +125,7 @@ QUESTIONS: Mapping[str, Question] = {
         "photos",
         _local("photos"),
         {
-            "asyncwds": Contender("asyncwds", "crops", {"resampler": "torch"}),
+            "asyncwds": Contender("asyncwds", "crops", {"resampler": "auto"}),
             "asyncwds, no torch": Contender("asyncwds", "crops", {"resampler": "pillow"}),
             "webdataset": Contender("webdataset", "crops"),
             "SPDL": Contender("spdl", "crops"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -152,3 +154,19 @@ def test_the_place_of_an_initialised_process_group(shards, tmp_path):
 def test_no_thread_is_left(shards):
     keys(loader_over(wds.WebDataset(shards).map(key_of)))
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("asyncwds")] == []
+
+
+WITH_ITERATORS_IN_USE = """
+import torch, asyncwds as wds
+data = wds.WebDataset("a.tar").map(lambda sample: sample)
+items, bounded = iter(data), iter(data.with_epoch(100))
+next(items), next(bounded)
+"""
+
+
+def test_a_program_that_ends_with_iterators_in_use_says_nothing(tmp_path):
+    """torch keeps them until modules are taken down."""
+    (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": f"{number}", "txt": "x" * 100} for number in range(2000)]))
+    command = [sys.executable, "-c", WITH_ITERATORS_IN_USE]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

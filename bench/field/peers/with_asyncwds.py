@@ -32,8 +32,8 @@ for each in LATER:
 
 
 def start(world: World) -> None:
-    """Imports what a process has imported that trains with torch, where it is to crop."""
-    if world.get("resampler") == "torch":
+    """Imports what a process has imported that trains with torch, where it is to crop, and torch is there."""
+    if world.get("resampler") == "auto" and find_spec("torch") is not None:
         resolve_name("torch")
 
 
