@@ -59,7 +59,8 @@ class Selection:
     @property
     def is_everything(self) -> bool:
         """Whether all samples are wanted, as they are."""
-        return all(getattr(self, each.name) is each.default for each in fields(self) if each.name not in ("on", "seed"))
+        chosen = [each for each in fields(self) if each.name not in ("on", "seed", "rename")]
+        return not self.rename and all(getattr(self, each.name) is each.default for each in chosen)
 
     def open(self, report: Report, access: Access | None = None) -> Chooser:
         """Raises SpecError for what makes no sense, and FetchError for a list of keys that cannot be read."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from asyncwds.errors import WdsError
 from asyncwds.testing import Fault, FaultServer, leaks
-from asyncwds.tools import Inputs, Outputs, Report, cat_shards, split_shards
+from asyncwds.tools import Inputs, Outputs, Report, Selection, cat_shards, split_shards
 
 NAMES = ["a.x", "a.y", "b.x", "b.Y", "c.x", "d/c.x", "d.e/c.x", "README", "__m__/i.x", "_a.x", "long/" * 30 + "a.x", "ä.x", "d/"]
 members = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from([0, 1, 600, 5000, 20_000])), max_size=12)
@@ -128,3 +128,10 @@ def test_a_shard_that_cannot_be_completed_while_the_next_one_is_written(numbered
         assert [bucket.get(f"{number}.tar") == before[number] for number in range(4)] == [False, True, True, True]
         with pytest.raises(WdsError, match="1.tar"):  # the last one
             split_shards(Inputs(urls=[shard]), Outputs(target=target, max_count=10, force=True))
+
+
+@pytest.mark.parametrize("wanted", [Selection(), Selection(rename={}, seed=3)])  # the second as the command line makes it
+def test_where_all_samples_are_wanted_they_are_copied_in_runs(wanted: Selection) -> None:
+    assert wanted.is_everything
+    assert not Selection(rename={"a": "b"}).is_everything
+    assert not Selection(limit=0).is_everything
