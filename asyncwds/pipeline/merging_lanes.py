@@ -8,7 +8,7 @@ from typing import Any
 from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.progress import PassState, Progress
-from asyncwds.pipeline.states import State, as_state, describe_place, pass_as_json
+from asyncwds.pipeline.states import State, as_state, pass_as_json, require_nothing_kept
 
 LANES = "Lanes"
 
@@ -53,7 +53,7 @@ def _lanes_of(states: Sequence[State]) -> dict[int, Any]:
     """Of a lane that several know, what has come furthest: others have it from an earlier state."""
     lanes: dict[int, Any] = {}
     for state in states:
-        _require_nothing_kept(state)
+        require_nothing_kept(state, "the lanes", "before them")
         try:
             for lane, (came, passes) in _head_of(state)["lanes"].items():
                 known = lanes.get(int(lane))
@@ -72,9 +72,3 @@ def _ended_lanes(states: Sequence[State], number: int) -> dict[int, Any]:
         for place in places
         for lane in range(place.rank * place.num_workers + place.worker, number, place.world_size * place.num_workers)
     }
-
-
-def _require_nothing_kept(state: State) -> None:
-    if state.passes.skip or any(each is not None for each in (state.passes.stages or ())[1:]):
-        where = "" if state.place is None else f" of {describe_place(state.place)}"
-        raise SpecError(f"in the state{where} a stage behind the lanes keeps items: such stages belong before them")

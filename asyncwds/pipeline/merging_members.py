@@ -10,7 +10,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.reprs import show_value
 from asyncwds.pipeline.mix_order import merge_orders
 from asyncwds.pipeline.progress import PassState, Progress
-from asyncwds.pipeline.states import State, as_state, describe_place, pass_as_json
+from asyncwds.pipeline.states import State, as_state, pass_as_json, require_nothing_kept
 
 Saved = Mapping[str, Any]
 Merge = Callable[[list[Any]], dict[str, Any]]
@@ -33,20 +33,11 @@ def merge_within(states: Sequence[State], description: Saved, merge: Merge) -> d
     if any(state.passes.number != number for state in going):
         raise SpecError("the states are of different passes over the data: what begins with other datasets is gone on with in one")
     for state in going:
-        _require_nothing_kept(state)
+        require_nothing_kept(state, "the datasets that it begins with", "into these")
     heads = [(state, (state.passes.stages or [None])[0]) for state in states]
     behind = max([len(state.passes.stages or ()) for state in states]) - 1
     stages = [_merge_heads(heads, merge), *[None] * behind]
     return as_state(State(first.seed, Progress(first.progress.epoch), PassState(number, 0, 0, stages)), description)
-
-
-def _require_nothing_kept(state: State) -> None:
-    stages = state.passes.stages or ()
-    if state.passes.skip or any(each is not None for each in stages[1:]):
-        where = "" if state.place is None else f" of {describe_place(state.place)}"
-        raise SpecError(
-            f"in the state{where} a stage behind the datasets that it begins with keeps items: such stages belong into these"
-        )
 
 
 def _merge_heads(heads: Sequence[Head], merge: Merge) -> dict[str, Any]:

@@ -59,6 +59,13 @@ def describe_place(place: WorkerInfo) -> str:
     return f"worker {place.worker} of {place.num_workers} of rank {place.rank} of {place.world_size}"
 
 
+def require_nothing_kept(state: State, head: str, instead: str) -> None:
+    """Raises SpecError where a stage behind what the pipeline begins with keeps items."""
+    if state.passes.skip or any(each is not None for each in (state.passes.stages or ())[1:]):
+        where = "" if state.place is None else f" of {describe_place(state.place)}"
+        raise SpecError(f"in the state{where} a stage behind {head} keeps items: such stages belong {instead}")
+
+
 def reasons(passes: PassState) -> list[tuple[str, bool]]:
     """Why a pass would be gone through again, and whether that reads shards; also one of the datasets that it begins with."""
     if not passes.items:
