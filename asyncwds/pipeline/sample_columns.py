@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from asyncwds.pipeline.held import rows_of
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.samples import Sample
 
@@ -100,5 +101,5 @@ class SampleNotes:
         del self._shards[:number], self._origins[:number], self._keys[:number], self._sizes[:items]
         rows = np.empty((number, ROW), np.int64)
         rows[:, 0] = shards
-        rows[:, 1:] = np.fromiter(chain.from_iterable(origins), np.int64, 3 * number).reshape(-1, 3)
+        rows[:, 1:] = rows_of(origins)
         return SampleColumns(rows, keys, sizes)
