@@ -14,11 +14,9 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError, redact
-from asyncwds.shards.url_list import url_list
-from asyncwds.storage.listing import Listing
 from asyncwds.tools.copying import describe_run
-from asyncwds.tools.each_shard import share
-from asyncwds.tools.inputs import Inputs, watch_shards
+from asyncwds.tools.each_shard import call_for_shards, list_one, share, with_listing
+from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.journal import Journal
 from asyncwds.tools.naming import InputShard
 from asyncwds.tools.outputs import Outputs
@@ -122,8 +120,7 @@ class _Work:
         return partial(self.run, self.tools[process % len(self.tools)], self.selection.load(self.inputs.access))
 
     def run(self, tool: Tool, selection: Selection, shard: InputShard) -> Report:
-        known = {shard.url: self.records[shard.url]} if shard.url in self.records else {}
-        inputs = replace(self.inputs, urls=[shard.url], listed=Listing(url_list([shard.url]), known), part=None)
+        inputs = with_listing(self.inputs, list_one(shard.url, self.records))
         try:
             return tool(inputs=inputs, outputs=replace(self.outputs, of=shard), selection=selection, jobs=self.jobs)
         except Exception as error:
@@ -141,12 +138,8 @@ def _done(
         for shard in shards:
             yield shard, run(shard)
         return
-    from asyncwds.parallel.process_calls import call_in_processes  # noqa: PLC0415 - it brings multiprocessing
-
-    checks.require("-" not in inputs.urls, "standard input can be read by one process only")
-    urls = [shard.url for shard in shards]
-    with closing(call_in_processes(work, shards, processes, lambda shard: redact(shard.url))) as results:
-        for place, report in watch_shards(inputs, urls, results):
+    with closing(call_for_shards(work, shards, lambda shard: shard.url, inputs, processes)) as results:
+        for place, report in results:
             yield shards[place], report
 
 

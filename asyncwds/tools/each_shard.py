@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,11 +11,13 @@ from typing import Generic, TypeVar
 from asyncwds import checks
 from asyncwds.errors import redact
 from asyncwds.runtime.units import MiB
+from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.url_list import url_list
 from asyncwds.storage.listing import Listing
 from asyncwds.tools.inputs import Inputs, watch_shards
 from asyncwds.tools.selection import Selection
 
+T = TypeVar("T")
 R = TypeVar("R")
 Look = Callable[[Inputs, Selection], R]
 
@@ -28,17 +30,14 @@ def of_each_shard(look: Look[R], inputs: Inputs, selection: Selection, jobs: int
 
     Raises SpecError for a selection that counts samples of all shards, and for standard input; and what `look` raises.
     """
-    from asyncwds.parallel.process_calls import call_in_processes  # noqa: PLC0415 - it brings multiprocessing
-
     whole = selection.limit is None and selection.slice is None
     checks.require(whole, "limit and slice count samples of all shards, and jobs look at one each: give no jobs")
-    checks.require("-" not in inputs.urls, "standard input can be read by one process only")
     urls, records = inputs.listing()
-    alone = [Listing(url_list([url]), {url: records[url]} if url in records else {}) for url in urls]
+    alone = [list_one(url, records) for url in urls]
     processes = max(1, min(jobs, len(urls)))
     work = _Looking(look, share(inputs, processes), selection)
-    with closing(call_in_processes(work, alone, processes, lambda listing: redact(listing.urls[0]))) as results:
-        yield from _in_order(watch_shards(inputs, urls, results))
+    with closing(call_for_shards(work, alone, lambda listing: listing.urls[0], inputs, processes)) as results:
+        yield from _in_order(results)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,28 @@ class _Looking(Generic[R]):
         return partial(self._look, self.selection.load(self.inputs.access))
 
     def _look(self, selection: Selection, listing: Listing) -> R:
-        return self.look(replace(self.inputs, urls=list(listing.urls), listed=listing), selection)
+        return self.look(with_listing(self.inputs, listing), selection)
+
+
+def call_for_shards(
+    start: Callable[[int], Callable[[T], R]], items: Sequence[T], url_of: Callable[[T], str], inputs: Inputs, processes: int
+) -> Generator[tuple[int, R], None, None]:
+    """As `call_in_processes`, of items that stand for shards, and shown as `inputs` say."""
+    from asyncwds.parallel.process_calls import call_in_processes  # noqa: PLC0415 - it brings multiprocessing
+
+    checks.require("-" not in inputs.urls, "standard input can be read by one process only")
+    with closing(call_in_processes(start, items, processes, lambda item: redact(url_of(item)))) as results:
+        yield from watch_shards(inputs, [url_of(item) for item in items], results)
+
+
+def list_one(url: str, records: Mapping[str, ShardRecord]) -> Listing:
+    """A shard by itself, with what is known of it."""
+    return Listing(url_list([url]), {url: records[url]} if url in records else {})
+
+
+def with_listing(inputs: Inputs, listing: Listing) -> Inputs:
+    """The same for these shards, which nobody needs to look for."""
+    return replace(inputs, urls=list(listing.urls), listed=listing, part=None)
 
 
 def share(inputs: Inputs, processes: int) -> Inputs:
