@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 
 @contextmanager
@@ -25,11 +28,22 @@ def ignore_interrupts() -> None:
 @contextmanager
 def interrupted_on_termination() -> Iterator[None]:
     """SIGTERM raises KeyboardInterrupt in here, as Ctrl-C does elsewhere: what is under way is cleaned up; later it is ignored."""
+    show = sys.unraisablehook
+    sys.unraisablehook = partial(_interrupt_again, show)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, _ignore)
+        sys.unraisablehook = show
+
+
+def _interrupt_again(show: Callable[[Any], object], unraisable: Any) -> None:
+    """One that comes while a finalizer runs goes no further than that: the next SIGTERM interrupts once more."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, _interrupt)
+    else:
+        show(unraisable)
 
 
 def _interrupt(*_: object) -> None:

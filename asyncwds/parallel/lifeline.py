@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 
 PATIENCE = 5.0
 """[s] for the main thread to clean up."""
+AGAIN = 0.1  # [s]
 
 
 def end_with_parent() -> None:
@@ -38,6 +39,7 @@ def interrupt_at_end_of(line: Connection) -> None:
 
 def _wait_and_interrupt(line: Connection, main: int) -> None:
     wait([line])
-    signal.pthread_kill(main, signal.SIGTERM)
-    time.sleep(PATIENCE)
+    for _ in range(round(PATIENCE / AGAIN)):  # one may come while a finalizer runs, in which it is lost
+        signal.pthread_kill(main, signal.SIGTERM)
+        time.sleep(AGAIN)
     os._exit(1)
