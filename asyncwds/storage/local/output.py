@@ -108,10 +108,12 @@ class FileOutput:
                 os.close(self._descriptor)  # a full disk may show only here
             if self._temporary is not None:
                 self._temporary.replace(self._path)
-        except OSError as error:
+        except BaseException as error:  # Ctrl-C, too, may come between its names
             if self._temporary is not None:
                 self._temporary.unlink(missing_ok=True)
-            raise translate_os_error(error, self._url, self._position) from error
+            if isinstance(error, OSError):
+                raise translate_os_error(error, self._url, self._position) from error
+            raise
 
     def abort(self) -> None:
         self._aborted()
