@@ -9,13 +9,12 @@ line, which ends with this ────► ends what it is doing, cleans up, and
 from __future__ import annotations
 
 import pickle
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from asyncwds.errors import SpecError, WorkerDiedError
 from asyncwds.parallel import failures
@@ -31,31 +30,74 @@ LOOK = 1.0  # [s] between two looks at processes: a Ctrl-C that comes just befor
 
 
 def call_in_processes(
-    start: Start[T, R], items: Sequence[T], processes: int, describe: Callable[[T], str]
+    start: Start[T, R], items: Iterable[T], processes: int, describe: Callable[[T], str], *, ahead: int | None = None
 ) -> Generator[tuple[int, R], None, None]:
     """The number of each item with its result, as they come. An error of a call is raised with the traceback that it had there.
+
+    ahead   so many items at most are taken before the result of the first of them is there: for `in_order`, which keeps others
 
     `start` and the items are pickled. At the end, and where nobody goes on, no process is left: calls under way get a
     KeyboardInterrupt, and some seconds. So they do where this process is killed. Raises WorkerDiedError where one ended by itself;
     `describe` says what it worked on.
     """
-    waiting = deque(enumerate(items))
+    waiting = _Waiting(items, ahead)
     workers: list[_Worker] = []
     try:
-        for number in range(min(processes, len(items))):
-            workers.append(_Worker(start, number))
-            workers[-1].give(*waiting.popleft())
+        _give(waiting, workers, processes, start)
         while busy := [worker for worker in workers if worker.item is not None]:
             for worker in _ready(busy):
                 if (answer := worker.take(describe)) is None:
                     continue
-                if waiting:
-                    worker.give(*waiting.popleft())
+                waiting.open.discard(answer[0])
+                _give(waiting, workers, processes, start)
                 yield answer
         for worker in workers:
             worker.dismiss()
     finally:
         _end(workers)
+
+
+def in_order(results: Iterable[tuple[int, R]]) -> Iterator[R]:
+    """Numbered results as their numbers are, from 0 on."""
+    early: dict[int, R] = {}
+    due = 0
+    for number, result in results:
+        early[number] = result
+        while due in early:
+            yield early.pop(due)
+            due += 1
+
+
+class _Waiting(Generic[T]):
+    """Items that have not been given to a process, and the numbers of those that have and are `open`."""
+
+    def __init__(self, items: Iterable[T], ahead: int | None) -> None:
+        self._items = enumerate(items)
+        self._ahead = ahead
+        self._taken = 0
+        self.open: set[int] = set()
+
+    def take(self) -> tuple[int, T] | None:
+        """The next one, if there is one that may be taken now."""
+        if self._ahead is not None and self._taken - min(self.open, default=self._taken) >= self._ahead:
+            return None
+        item = next(self._items, None)
+        if item is not None:
+            self._taken += 1
+            self.open.add(item[0])
+        return item
+
+
+def _give(waiting: _Waiting[Any], workers: list[_Worker], processes: int, start: Start[Any, Any]) -> None:
+    """Items to processes that have none, and to new ones, which all start before the first one waits for what is sent to it."""
+    given: list[tuple[_Worker, tuple[int, Any]]] = []
+    idle = [worker for worker in workers if worker.item is None]
+    while (idle or len(workers) < processes) and (item := waiting.take()) is not None:
+        if not idle:
+            workers.append(_Worker(start, len(workers)))
+        given.append((idle.pop() if idle else workers[-1], item))
+    for worker, item in given:
+        worker.give(*item)
 
 
 def _ready(workers: list[_Worker]) -> list[_Worker]:

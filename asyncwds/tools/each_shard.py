@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +30,8 @@ def of_each_shard(look: Look[R], inputs: Inputs, selection: Selection, jobs: int
 
     Raises SpecError for a selection that counts samples of all shards, and for standard input; and what `look` raises.
     """
+    from asyncwds.parallel.process_calls import in_order  # noqa: PLC0415 - it brings multiprocessing
+
     whole = selection.limit is None and selection.slice is None
     checks.require(whole, "limit and slice count samples of all shards, and jobs look at one each: give no jobs")
     urls, records = inputs.listing()
@@ -37,7 +39,7 @@ def of_each_shard(look: Look[R], inputs: Inputs, selection: Selection, jobs: int
     processes = max(1, min(jobs, len(urls)))
     work = _Looking(look, share(inputs, processes), selection)
     with closing(call_for_shards(work, alone, lambda listing: listing.urls[0], inputs, processes)) as results:
-        yield from _in_order(results)
+        yield from in_order(results)
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,3 @@ def share(inputs: Inputs, processes: int) -> Inputs:
     memory = max(inputs.memory // processes, min(LEAST_MEMORY, inputs.memory))
     io = None if inputs.io is None else max(1, inputs.io // processes)
     return replace(inputs, urls=(), part=None, memory=memory, io=io, watch=None, watch_shards=None)
-
-
-def _in_order(results: Iterator[tuple[int, R]]) -> Iterator[R]:
-    early: dict[int, R] = {}
-    due = 0
-    for number, result in results:
-        early[number] = result
-        while due in early:
-            yield early.pop(due)
-            due += 1

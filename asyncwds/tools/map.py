@@ -11,7 +11,8 @@ from itertools import cycle, islice
 from typing import Any
 
 from asyncwds import checks
-from asyncwds.errors import SampleError
+from asyncwds.errors import SampleError, redact
+from asyncwds.formatting.quantities import plural
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.becoming import Outcome, placed, take_outcomes
 from asyncwds.tools.by_shard import is_by_shard, run_by_shard
@@ -20,7 +21,7 @@ from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.making import SampleMaker
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.processing.function import Call, Plain, Result, as_plain, load_function
-from asyncwds.tools.processing.running import Workers, call_each
+from asyncwds.tools.processing.running import Workers, call_each, call_each_in_processes
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
 
@@ -67,7 +68,9 @@ def map_samples(
     calls = cycle([Call(function, batch is not None, device) for device in devices or (None,)])
     run = describe_run("map", inputs, selection, function, batch) if outputs.resume else None
     with closing(select(inputs, selection, report)) as samples, closing(_tasks(samples, size, calls)) as tasks:
-        results = call_each(_Task.run, tasks, 1 if is_coroutine else jobs, workers or "thread")
+        at_once = 1 if is_coroutine else jobs
+        in_processes = workers == "process"
+        results = call_each_in_processes(_Task.run, tasks, at_once, str) if in_processes else call_each(_Task.run, tasks, at_once)
         with closing(_outcomes(results)) as outcomes:
             return write_all(take_outcomes(outcomes, inputs, report, "the function returned None"), outputs, report, run)
 
@@ -87,6 +90,9 @@ class _Task:
 
     def run(self) -> list[Result]:
         return self.call(self.plain)
+
+    def __str__(self) -> str:
+        return f"{plural(len(self.samples), 'sample')} of {redact(self.samples[0].url)} from key {self.samples[0].key!r} on"
 
     def __getstate__(self) -> tuple[Call, list[Plain]]:
         return self.call, self.plain

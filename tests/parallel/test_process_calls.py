@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from asyncwds.errors import SpecError, WorkerDiedError
-from asyncwds.parallel import call_in_processes
+from asyncwds.parallel import call_in_processes, in_order
 
 FUNCTIONS = """
 import os, sys, time
@@ -26,6 +26,8 @@ def start(number):
                 time.sleep(60)
             finally:
                 open("cleaned up", "w").close()
+        while item == "wait" and not os.path.exists("go on"):
+            time.sleep(0.01)
         return item * 2, number < 2
     return work
 
@@ -47,6 +49,17 @@ def test_results_with_the_numbers_of_their_items(functions):
     found = dict(call_in_processes(functions.start, list("abcde"), 2, str))
     assert found == {number: (2 * item, True) for number, item in enumerate("abcde")}
     assert list(call_in_processes(functions.start, [], 2, str)) == []
+
+
+def test_in_order_items_are_taken_a_bounded_number_ahead(functions, tmp_path):
+    taken = []
+    items = (taken.append(item) or item for item in ["wait", "b", "c", "d"])
+    with closing(call_in_processes(functions.start, items, 2, str, ahead=2)) as results:
+        assert next(results) == (1, ("bb", True))
+        assert taken == ["wait", "b"]
+        (tmp_path / "go on").touch()
+        rest = [(1, "b"), *[(number, twice[: len(twice) // 2]) for number, (twice, _) in results]]
+    assert list(in_order(rest)) == ["wait", "b", "c", "d"] == taken
 
 
 def test_an_error_comes_with_its_traceback_and_ends_the_others(functions, tmp_path):
