@@ -66,6 +66,7 @@ class DataPipeline(Generic[ItemT_co]):
     Raises SpecError (a ValueError) for what is no stage.
     """
 
+    _bounds = Description()
     size: int  # where there is a `len()`
     length = -1  # WebDataset's, which nothing uses
 
@@ -98,11 +99,15 @@ class DataPipeline(Generic[ItemT_co]):
             warnings.warn(f"{type(self).__name__} takes stages, and ignores {', '.join(ignored)}", stacklevel=2)
         stages = [stage for arg in args for stage in (arg if isinstance(arg, list) else [arg]) if stage is not None]
         adapt.require_stages(stages)
-        self._describe(Description(tuple(stages), dataset_seed(seed)))
+        self._describe(Description(tuple(stages), self._seed_of(seed)))
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         follow_own_iterator(cls)
+
+    def _seed_of(self, seed: int | None, otherwise: int | None = None) -> int:
+        """The one that is given, or that a subclass set before it called this constructor."""
+        return self.seed if seed is None and "_bounds" in self.__dict__ else dataset_seed(seed, otherwise)
 
     def _describe(self, description: Description) -> None:
         self._set(description)
@@ -270,11 +275,18 @@ class DataPipeline(Generic[ItemT_co]):
 
     # -- composing ------------------------------------------------------------------------------------------------
 
+    # WebDataset's attributes, which subclasses set.
+
     @property
     def repetitions(self) -> int:
         """Passes over the data in an iteration; `sys.maxsize` where they are without end."""
         passes = self._bounds.passes
         return sys.maxsize if passes is None else passes
+
+    @repetitions.setter
+    def repetitions(self, number: int) -> None:
+        passes = checks.count("repetitions", number)
+        self._set_bounds(passes=None if passes == sys.maxsize else passes)
 
     @property
     def nsamples(self) -> int:
@@ -282,9 +294,19 @@ class DataPipeline(Generic[ItemT_co]):
         items = self._bounds.items
         return -1 if items is None else items
 
+    @nsamples.setter
+    def nsamples(self, number: int) -> None:
+        self._set_bounds(items=checks.count("nsamples", number))
+
     @property
     def seed(self) -> int:
+        """Of all random orders that have none of their own, from the next iteration on."""
         return self._bounds.seed
+
+    @seed.setter
+    def seed(self, seed: int | None) -> None:
+        described = replace(self._bounds, stages=tuple(getattr(self, "pipeline", ())))
+        self._set(reseeded(described, dataset_seed(seed)))
 
     def stage(self, i: int) -> Any:
         return self.pipeline[i]
@@ -313,8 +335,7 @@ class DataPipeline(Generic[ItemT_co]):
         or None; it has at most `nbatches` items in all. Raises SpecError for other numbers that are not above 0.
         """
         passes, items = checks.count("repeat: nepochs", nepochs), checks.count("repeat: nbatches", nbatches)
-        self._bounds = replace(self._bounds, passes=passes, items=items)
-        self._update_length()
+        self._set_bounds(passes=passes, items=items)
         return self
 
     def with_epoch(self, nsamples: int = -1, nbatches: int = -1) -> Self:
@@ -324,8 +345,7 @@ class DataPipeline(Generic[ItemT_co]):
         counts; without end if both are -1. Raises SpecError for other numbers that are not above 0.
         """
         items = [checks.count("with_epoch: nsamples", nsamples), checks.count("with_epoch: nbatches", nbatches)]
-        self._bounds = replace(self._bounds, passes=None, items=max([n for n in items if n is not None], default=None))
-        self._update_length()
+        self._set_bounds(passes=None, items=max([n for n in items if n is not None], default=None))
         return self
 
     def with_ledger(self, ledger: str | PathLike[str] | Ledger | None) -> Self:
@@ -357,8 +377,12 @@ class DataPipeline(Generic[ItemT_co]):
         skip = self._bounds.skip
         return skip if isinstance(skip, SkipList) else None
 
+    def _set_bounds(self, **bounds: int | None) -> None:
+        self._bounds = replace(self._bounds, **bounds)  # type: ignore[arg-type]
+        self._update_length()
+
     def _update_length(self) -> None:
-        if hasattr(self, "size"):
+        if hasattr(self, "size") or not hasattr(self, "pipeline"):
             return
         if is_countable(self._description):
             add_length_method(self)

@@ -33,7 +33,6 @@ from asyncwds.pipeline.loaders import FluidWrapper
 from asyncwds.pipeline.skip_list import Skip
 from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.runtime.handlers import Handler, reraise_exception
-from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.units import KiB
 from asyncwds.samples import Sample
 from asyncwds.settings.access import Http, Retry, Settings, Storage
@@ -149,7 +148,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         checks.function("url_to_name", url_to_name, optional=True, takes=1)
         resampled = args.mode == "resampled"
         self.update_cache_info(args)
-        self._describe(Description((), dataset_seed(seed, SEED if split == "samples" else None), passes=_passes(repeat)))
+        self._describe(Description((), self._seed_of(seed, SEED if split == "samples" else None), passes=_passes(repeat)))
         access = as_access(http, retry, storage)
         lookup = take_as_they_are if fetcher is not None else partial(look_up, access=access)
         shards = self._find_shards(args, resampled, lookup)

@@ -13,6 +13,7 @@ from braceexpand import braceexpand
 
 import asyncwds
 from asyncwds import Cache
+from asyncwds.errors import SpecError
 from asyncwds.testing import leaks
 
 pytestmark = [
@@ -133,12 +134,28 @@ def for_ever(library: Any) -> Any:
     return ForEver
 
 
+def repeated(library: Any) -> Any:
+    """It sets what webdataset's has as plain attributes."""
+
+    class Repeated(library.WebDataset):  # type: ignore[misc, name-defined]
+        def __init__(self, urls: list[str], **options: Any) -> None:
+            self.seed = 5
+            super().__init__(urls, seed=7, **options)
+            self.repetitions, self.nsamples = 2, 50
+
+        def __iter__(self) -> Iterator[Any]:
+            for _ in range(self.repetitions):
+                yield from super().__iter__()
+
+    return Repeated
+
+
 def keys(dataset: Any) -> list[str]:
     return [sample["__key__"] for sample in dataset]
 
 
 @pytest.mark.parametrize("options", [{"shardshuffle": False}, {"shardshuffle": False, "workersplitter": None}], ids=str)
-@pytest.mark.parametrize("kind", [own_list, more_urls, bounded, mixed, filtered, by_iterator, by_iterator1, for_ever])
+@pytest.mark.parametrize("kind", [own_list, more_urls, bounded, mixed, filtered, by_iterator, by_iterator1, for_ever, repeated])
 def test_a_dataset(urls: list[str], kind: Callable[[Any], Any], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER", "1")
     monkeypatch.setenv("NUM_WORKERS", "2")
@@ -196,6 +213,20 @@ def test_shards_of_ones_own_list_are_shuffled_by_epoch(urls: list[str]) -> None:
     assert [sorted(epoch) for epoch in epochs] == [sorted(epochs[0])] * 3
     dataset.set_epoch(1)
     assert keys(dataset) == epochs[1]
+
+
+def test_a_seed_that_is_set(urls: list[str]) -> None:
+    class Early(asyncwds.WebDataset):
+        def __init__(self, urls: list[str]) -> None:
+            self.seed = 3
+            super().__init__(urls, shardshuffle=100)
+
+    given = asyncwds.WebDataset(urls, shardshuffle=100, seed=3)
+    late = asyncwds.WebDataset(urls, shardshuffle=100, seed=4)
+    late.seed = 3
+    assert keys(given.shuffle(9)) == keys(Early(urls).shuffle(9)) == keys(late.shuffle(9)) != keys(asyncwds.WebDataset(urls))
+    with pytest.raises(SpecError, match="seed must be a whole number, not 'x'"):
+        late.seed = "x"
 
 
 def test_where_the_cache_is(urls: list[str], tmp_path: Path) -> None:

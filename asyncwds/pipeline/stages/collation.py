@@ -158,7 +158,13 @@ def _columns(samples: list[Any], column: Callable[[Any, list[Any]], Any]) -> Any
 def _require_equal(samples: list[Any], properties: list[Any], what: str) -> None:
     for sample, value in zip(samples, properties, strict=True):
         if value != properties[0]:
-            raise SampleError(f"samples of one batch have different {what}: {properties[0]} and {value}", **whereabouts(sample))
+            each = " and ".join(map(_in_order, (properties[0], value)))
+            raise SampleError(f"samples of one batch have different {what}: {each}", **whereabouts(sample))
+
+
+def _in_order(value: Any) -> str:
+    """The same text in every process, of sets too."""
+    return str(sorted(value, key=str) if isinstance(value, set) else value)
 
 
 def _combined(field: object, values: list[Any], combine_tensors: bool = True, combine_scalars: bool = True) -> Any:

@@ -111,6 +111,12 @@ def test_samples_of_different_fields_are_an_error(samples: list[Any]) -> None:
         default_collation_fn(samples)
 
 
+def test_different_fields_are_named_in_one_order() -> None:
+    fields = dict.fromkeys("hgfedcba")
+    with pytest.raises(SampleError, match=r"fields: \['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'\] and \['b', 'i'\]"):
+        default_collation_fn([fields, {"i": 0, "b": 0}])
+
+
 @pytest.mark.parametrize("samples", [[], [1, 2], ["a", "b"], [b"ab"], [None], [np.zeros(2)]], ids=repr)
 def test_what_cannot_be_collated(samples: list[Any]) -> None:
     with pytest.raises(SpecError):
