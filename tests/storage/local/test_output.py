@@ -11,11 +11,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from asyncwds.errors import AccessError, FetchError, NotFoundError, SpecError
+from asyncwds.errors import AccessError, FetchError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.settings import Access
 from asyncwds.storage import FileOutput, PipeOutput, StreamOutput, blocking_output, open_sinks
 from asyncwds.storage.local import output as outputs
@@ -60,6 +61,28 @@ def test_it_is_visible_when_committed(tmp_path: Path) -> None:
         output.abort()
     assert (tmp_path / "a.tar").read_bytes() == b"abcdef"
     assert names(tmp_path) == ["a.tar"]
+
+
+def test_bytes_of_another_file_are_copied_from_any_place(tmp_path: Path) -> None:
+    """On a disk, and where no disk of this machine is behind a file system: there a server may do it."""
+    data = os.urandom(2_500_000)
+    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as elsewhere:
+        for folder in (tmp_path, Path(elsewhere)):
+            (folder / "in").write_bytes(data)
+            with leaks(), (folder / "in").open("rb") as source:
+                output = file_output(folder / "out")
+                output.write(b"abc")
+                output.copy(source.fileno(), 512, 2_400_001)
+                output.copy(source.fileno(), 7, 7)
+                output.write(b"def")
+                output.commit()
+                short = file_output(folder / "short")
+                with pytest.raises(ShortBodyError) as caught:
+                    short.copy(source.fileno(), 0, 2_600_000)
+                short.abort()
+            assert (folder / "out").read_bytes() == b"abc" + data[512:2_400_001] + b"def"
+            assert caught.value.offset == len(data)
+            assert names(folder) == ["in", "out"]
 
 
 def test_aborted_there_is_nothing(tmp_path: Path) -> None:
