@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 
-from asyncwds.errors import SampleError
+from asyncwds.errors import DuplicateFieldError, SampleError
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.copying import DAMAGED
 from asyncwds.tools.inputs import ErrorPolicy, Inputs
@@ -30,6 +30,39 @@ def take_outcomes(
         else:
             report.made += len(outcome) - 1
             yield from outcome
+
+
+def with_sole_fields(
+    samples: Iterable[RawSample], inputs: Inputs, report: Report, taken: Collection[str] = ()
+) -> Generator[RawSample, None, None]:
+    """Samples that can become something else without the loss of a field: none is given twice, or has a name that is `taken`.
+
+    `inputs.on_error` decides about others, as readers of shards have it.
+    """
+    errors = ErrorPolicy(inputs, report)
+    for sample in samples:
+        name = _lost_member(sample, taken)
+        if name is None:
+            yield sample
+            continue
+        goes_on = errors.handle(duplicate_field(sample, name))
+        report.dropped[DAMAGED] += 1
+        if not goes_on:
+            return
+
+
+def _lost_member(sample: RawSample, taken: Collection[str]) -> str | None:
+    seen = set(taken)
+    for member in sample.members:
+        if member.field in seen:
+            return member.name
+        seen.add(member.field)
+    return None
+
+
+def duplicate_field(sample: RawSample, name: str) -> DuplicateFieldError:
+    message = f"member {name!r} gives a field that its sample already has"
+    return DuplicateFieldError(message, url=sample.url, offset=sample.offset, key=sample.key)
 
 
 def placed(error: SampleError, sample: RawSample) -> SampleError:

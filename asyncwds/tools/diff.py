@@ -77,9 +77,14 @@ def _scatter(inputs: Inputs, folder: Path, name: str) -> None:
 
 
 def _digest_fields(sample: RawSample) -> Digests:
-    return {
-        name: [member.size, hashlib.blake2b(member.read(), digest_size=16).hexdigest()] for name, member in sample.fields().items()
-    }
+    """Of members that give a field again, the second is `txt (2)`: a difference in any is one."""
+    found: Digests = {}
+    times: Counter[str] = Counter()
+    for member in sample.members:
+        times[member.field] += 1
+        name = member.field if times[member.field] == 1 else f"{member.field} ({times[member.field]})"
+        found[name] = [member.size, hashlib.blake2b(member.read(), digest_size=16).hexdigest()]
+    return found
 
 
 def _load(path: Path) -> Partition:

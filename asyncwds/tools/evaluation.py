@@ -67,7 +67,7 @@ class Fields:
             if kind in _NUMBERS:
                 return int(data)
             return data.decode() if kind in _TEXTS else data
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             message = f"the field {member.field!r} does not hold what its name says: {error}"
             raise SampleError(message, url=self.sample.url, offset=self.sample.offset, key=self.sample.key) from error
 

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from asyncwds import checks
-from asyncwds.errors import SpecError
+from asyncwds.errors import SampleError, SpecError
 from asyncwds.runtime.security import require_local
 from asyncwds.storage.local.readiness import translate_os_error
 from asyncwds.tar.raw import RawSample
+from asyncwds.tools.becoming import with_sole_fields
 from asyncwds.tools.by_shard import run_by_shard
-from asyncwds.tools.copying import select
+from asyncwds.tools.copying import DAMAGED, select
 from asyncwds.tools.exporting.files import write_fields
-from asyncwds.tools.exporting.rows import Binary, Row, row_of
+from asyncwds.tools.exporting.rows import KEY, Binary, Row, row_of
 from asyncwds.tools.exporting.tables import FORMATS
-from asyncwds.tools.inputs import Inputs
+from asyncwds.tools.inputs import ErrorPolicy, Inputs
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
@@ -58,13 +59,16 @@ def export_samples(
         return run_by_shard(tool, inputs, outputs, selection or Selection(), jobs=jobs, run=["export"])
     checks.require(jobs == 1, "jobs work on one shard each, and here there is one output: give a pattern with {name}")
     report = Report()
-    with closing(select(inputs, selection or Selection(), report)) as samples:
+    with (
+        closing(select(inputs, selection or Selection(), report)) as selected,
+        closing(with_sole_fields(selected, inputs, report, taken=() if form == "files" else (KEY,))) as samples,
+    ):
         if form == "files" and dry_run:
             report.samples_out = sum(1 for _ in samples)
         elif form == "files":
             _write_files(samples, target, force, report)
         else:
-            rows = _rows(samples, _binary(form, binary), flatten, report)
+            rows = _rows(samples, _binary(form, binary), flatten, inputs, report)
             _write_table(form, rows, target, inputs, force=force, dry_run=dry_run)
     return report.check()
 
@@ -91,9 +95,20 @@ def _binary(form: str, binary: Binary | None) -> Binary:
     return binary or ("bytes" if has_bytes else "base64")
 
 
-def _rows(samples: Iterable[RawSample], binary: Binary, flatten: Sequence[str], report: Report) -> Generator[Row, None, None]:
+def _rows(
+    samples: Iterable[RawSample], binary: Binary, flatten: Sequence[str], inputs: Inputs, report: Report
+) -> Generator[Row, None, None]:
+    errors = ErrorPolicy(inputs, report)
     for sample in samples:
-        yield row_of(sample, binary, flatten)
+        try:
+            row = row_of(sample, binary, flatten)
+        except SampleError as error:
+            goes_on = errors.handle(error)
+            report.dropped[DAMAGED] += 1
+            if not goes_on:
+                return
+            continue
+        yield row
         report.samples_out += 1
 
 

@@ -14,7 +14,7 @@ from asyncwds import checks
 from asyncwds.errors import SampleError, redact
 from asyncwds.formatting.quantities import plural
 from asyncwds.tar.raw import RawSample
-from asyncwds.tools.becoming import Outcome, placed, take_outcomes
+from asyncwds.tools.becoming import Outcome, placed, take_outcomes, with_sole_fields
 from asyncwds.tools.by_shard import is_by_shard, run_by_shard
 from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
@@ -67,7 +67,11 @@ def map_samples(
     size = batch or (jobs if is_coroutine else AT_A_TIME if workers == "process" else 1)
     calls = cycle([Call(function, batch is not None, device) for device in devices or (None,)])
     run = describe_run("map", inputs, selection, function, batch) if outputs.resume else None
-    with closing(select(inputs, selection, report)) as samples, closing(_tasks(samples, size, calls)) as tasks:
+    with (
+        closing(select(inputs, selection, report)) as selected,
+        closing(with_sole_fields(selected, inputs, report, taken=("__key__", "__url__"))) as samples,
+        closing(_tasks(samples, size, calls)) as tasks,
+    ):
         at_once = 1 if is_coroutine else jobs
         in_processes = workers == "process"
         results = call_each_in_processes(_Task.run, tasks, at_once, str) if in_processes else call_each(_Task.run, tasks, at_once)

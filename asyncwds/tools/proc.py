@@ -8,7 +8,7 @@ from functools import partial
 from asyncwds import checks
 from asyncwds.errors import SampleError
 from asyncwds.tar.raw import RawSample
-from asyncwds.tools.becoming import Outcome, take_outcomes
+from asyncwds.tools.becoming import Outcome, take_outcomes, with_sole_fields
 from asyncwds.tools.by_shard import is_by_shard, run_by_shard
 from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
@@ -50,7 +50,8 @@ def proc_samples(
             return error
 
     with (
-        closing(select(inputs, selection, report)) as samples,
+        closing(select(inputs, selection, report)) as selected,
+        closing(with_sole_fields(selected, inputs, report)) as samples,
         closing(call_each(outcome, samples, jobs, stop=runner.stop, ordered=ordered)) as outcomes,
     ):
         return write_all(take_outcomes(outcomes, inputs, report, "the command left nothing"), outputs, report, run)

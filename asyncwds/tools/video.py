@@ -12,7 +12,7 @@ from asyncwds import checks
 from asyncwds.codecs.video import VIDEO_EXTENSIONS
 from asyncwds.errors import SampleError
 from asyncwds.tar.raw import RawSample
-from asyncwds.tools.becoming import Outcome, placed, take_outcomes
+from asyncwds.tools.becoming import Outcome, placed, take_outcomes, with_sole_fields
 from asyncwds.tools.by_shard import is_by_shard, run_by_shard
 from asyncwds.tools.copying import describe_run, select, write_all
 from asyncwds.tools.inputs import Inputs
@@ -55,7 +55,8 @@ def split_videos(
     report = Report()
     run = describe_run("video split", inputs, selection, repr(split)) if outputs.resume else None
     with (
-        closing(select(inputs, selection, report)) as samples,
+        closing(select(inputs, selection, report)) as selected,
+        closing(with_sole_fields(selected, inputs, report)) as samples,
         closing(call_each(partial(_clips, split), samples, jobs)) as outcomes,
     ):
         return write_all(take_outcomes(outcomes, inputs, report, "shorter than a clip"), outputs, report, run)

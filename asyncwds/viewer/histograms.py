@@ -60,7 +60,7 @@ def _value(text: str, path: str) -> Any:
     for name in path.split(".") if path else ():
         if isinstance(value, dict) and name in value:
             value = value[name]
-        elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
             value = value[int(name)]
         else:
             return _NO_VALUE

@@ -1,5 +1,6 @@
 """What samples are created from, before anything is written: keys, fields, groups, windows, and what is refused."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -9,7 +10,8 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from asyncwds.errors import SampleError, SpecError
+from asyncwds.errors import SampleError, SpecError, TarError, TarHeaderError, TruncatedTarError
+from asyncwds.testing import make_shard
 from asyncwds.tools import (
     Draft,
     Naming,
@@ -258,3 +260,58 @@ def test_what_bytes_are_is_seen_from_how_they_begin():
     assert guess_extension(b"fLaC\0") == "flac"
     assert guess_extension(b"\0\0\0\x18ftypmp42") == "mp4"
     assert guess_extension(b"anything") == "bin"
+
+
+def test_names_that_begin_with_a_dot_and_a_slash_are_not_hidden(tmp_path):
+    fill(tmp_path / "in", {"1.txt": "one", "a/2.txt": "two", ".a/3.txt": "x"})
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:  # as `tar -C in -cf a.tar .`
+        for name in (".", "./1.txt", "./a", "./a/2.txt", "./.a/3.txt"):
+            archive.add(tmp_path / "in" / name, name, recursive=False)
+    (tmp_path / "plan").write_text("./b/1.txt text:one\n../2.txt text:two\n")
+    expected = [{"__key__": "1", "txt": b"one"}, {"__key__": "a/2", "txt": b"two"}]
+    assert read("tar", tmp_path / "a.tar") == (expected, {"hidden file": 1})
+    assert [sample["__key__"] for sample in read("recipe", tmp_path / "plan")[0]] == ["./b/1", "../2"]
+
+
+FIRST = make_shard([{"__key__": f"{n}", "txt": b"x" * 700} for n in range(3)])[: 3 * 1536]
+END = bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (FIRST + b"\1" * 512 + END, TarHeaderError, "the checksum of a header is wrong"),
+        (FIRST, TruncatedTarError, "without an end-of-archive mark"),
+        (FIRST + FIRST[:300], TruncatedTarError, "ends in a header"),
+        (FIRST + bytes(512) + FIRST + END, TarHeaderError, "a single zero block"),
+        (FIRST[:2100], TarError, "the archive is damaged: unexpected end of data"),
+        (b"\x28\xb5\x2f\xfd" + b"\0" * 2000, TarHeaderError, "compressed with neither gzip, bzip2 nor xz"),
+        (gzip.compress(FIRST + END)[:-4], TarError, "the archive is damaged"),
+    ],
+)
+def test_an_archive_that_is_not_whole_is_an_error(tmp_path, data, error, message):
+    (tmp_path / "a.tar").write_bytes(data)
+    with pytest.raises(error, match=message):
+        read("tar", tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize(
+    "data", [FIRST + END * 3, FIRST + bytes(512), gzip.compress(FIRST + END) + b"behind", FIRST + END + b"\1" * 900]
+)
+def test_what_may_stand_behind_an_archive(tmp_path, data):
+    (tmp_path / "a.tar").write_bytes(data)
+    assert len(read("tar", tmp_path / "a.tar")[0]) == 3
+
+
+def test_archives_behind_each_other_are_read_to_the_last(tmp_path):
+    second = make_shard([{"__key__": "b", "txt": b"y"}])
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(FIRST + END * 5 + second))
+    assert [sample["__key__"] for sample in read("tar", tmp_path / "a.tar.gz")[0]] == ["0", "1", "2", "b"]
+
+
+def test_the_rest_of_a_file_of_another_volume_is_no_file(tmp_path):
+    rest = tarfile.TarInfo("a.txt")
+    rest.type, rest.size = b"M", 4
+    (tmp_path / "a.tar").write_bytes(rest.tobuf(tarfile.GNU_FORMAT) + b"rest" + bytes(508) + END)
+    with pytest.raises(SampleError, match="neither a file nor a link"):
+        read("tar", tmp_path / "a.tar")

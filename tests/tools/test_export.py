@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from asyncwds.errors import FetchError, SampleError, SpecError
+from asyncwds.errors import DuplicateFieldError, FetchError, SampleError, SpecError
 from asyncwds.testing import make_shard
 from asyncwds.tools import Inputs, export_samples
 
@@ -119,3 +119,39 @@ def test_nothing_is_replaced_unless_asked_for(shard):
 def test_options_that_make_no_sense(shard, name, options):
     with pytest.raises(SpecError):
         run(shard, name, **options)
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "message"),
+    [
+        ('{"a": "\\ud800"}', "out.csv", "half a character"),
+        ('{"a": "\\ud800"}', "out.parquet", "none of Arrow's"),
+        ('{"a": 18446744073709551616}', "out.arrow", "none of Arrow's"),
+        ('{"a": {}}', "out.parquet", "no place for the values"),
+        ("[" * 5000 + "]" * 5000, "out.jsonl", "is no JSON"),
+    ],
+)
+def test_json_that_a_table_cannot_have(tmp_path, value, name, message):
+    (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": "0", "json": value}]))
+    with pytest.raises(SampleError, match=message):
+        export_samples(Inputs(urls=[str(tmp_path / "a.tar")]), str(tmp_path / name))
+    assert not (tmp_path / name).exists()
+
+
+def test_halves_of_characters_are_escapes_in_lines_of_json(tmp_path):
+    (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": "0", "json": '{"a": "\\ud800"}'}]))
+    export_samples(Inputs(urls=[str(tmp_path / "a.tar")]), str(tmp_path / "a.jsonl"))
+    assert json.loads((tmp_path / "a.jsonl").read_bytes()) == {"__key__": "0", "json": {"a": "\ud800"}}
+
+
+def test_what_is_damaged_is_passed_over_and_counted(tmp_path):
+    shard = make_shard([{"__key__": "0", "json": "{"}, {"__key__": "1", "json": "{}"}])
+    (tmp_path / "a.tar").write_bytes(shard[:2048] + make_shard([{"__key__": "2", "txt": "a"}])[:1024] * 2 + bytes(1024))
+    report = export_samples(Inputs(urls=[str(tmp_path / "a.tar")], on_error="skip"), str(tmp_path / "a.jsonl"))
+    assert (report.samples_in, report.samples_out, report.dropped) == (3, 1, {"damaged": 2})
+    assert [line.partition(" (url")[0] for line in report.damaged] == [
+        "the field json is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        "member '2.txt' gives a field that its sample already has",
+    ]
+    with pytest.raises(DuplicateFieldError):
+        export_samples(Inputs(urls=[str(tmp_path / "a.tar")], on_error="fail"), str(tmp_path / "files"), format="files")

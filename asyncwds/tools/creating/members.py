@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from asyncwds.errors import SpecError, TarError
+from asyncwds.errors import SpecError
 from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.security import require_local
 from asyncwds.tools.opening import open_url, unreadable
@@ -25,9 +24,17 @@ class Member(NamedTuple):
     read: Callable[[], bytes]
 
 
+def within(path: str) -> str:
+    """Without the `./` that `tar -C FOLDER .` puts before the names of all files."""
+    while path.startswith("./"):
+        path = path[2:].lstrip("/")
+    return path
+
+
 def is_hidden(path: str) -> bool:
     """What file managers leave behind, and files that their owner does not want to see."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/")) or path.endswith(
+    parts = path.split("/")
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts) or path.endswith(
         ("Thumbs.db", "desktop.ini")
     )
 
@@ -69,7 +76,7 @@ def zip_members(path: str) -> Iterator[list[Member]]:
         raise unreadable(error, "it cannot be read as a ZIP archive", path) from error
     with archive:
         files = [info for info in archive.infolist() if not info.is_dir()]
-        yield sorted(Member(info.filename, partial(_from_zip, archive, info)) for info in files)
+        yield sorted(Member(within(info.filename), partial(_from_zip, archive, info)) for info in files)
 
 
 def _from_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
@@ -77,36 +84,6 @@ def _from_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         return archive.read(info)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # damaged, encrypted, packed by something unknown
         raise ValueError(str(error)) from error
-
-
-@contextmanager
-def tar_members(path: str) -> Iterator[list[Member]]:
-    """In the order of the archive, which is the one that a compressed archive is read in quickly."""
-    require_local("an archive is not read", path)
-    try:
-        archive = tarfile.open(path)  # noqa: SIM115 - closed below
-    except (OSError, tarfile.TarError) as error:
-        raise unreadable(error, "it cannot be read as a tar archive", path) from error
-    with archive:
-        try:
-            infos = archive.getmembers()
-        except (OSError, EOFError, tarfile.TarError) as error:
-            raise TarError(f"the archive is damaged: {error}", url=path) from error
-        yield [Member(info.name, partial(_from_tar, archive, info)) for info in infos if not info.isdir()]
-
-
-def _from_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
-    try:
-        file = archive.extractfile(info)
-    except KeyError as error:
-        raise ValueError(f"it is a link to {info.linkname}, which is not in the archive") from error
-    if file is None:
-        raise ValueError("it is neither a file nor a link to one")
-    with file:
-        data = file.read()
-    if len(data) < info.size:
-        raise ValueError("the archive ends within it")
-    return data
 
 
 @contextmanager

@@ -19,12 +19,13 @@ from asyncwds.tools.creating.columns import fields_of, select_columns
 from asyncwds.tools.creating.draft import Draft
 from asyncwds.tools.creating.members import Member
 from asyncwds.tools.creating.naming import Naming
+from asyncwds.tools.creating.tar_members import tar_members
 
 MEMBERS: dict[str, Callable[[str], AbstractContextManager[Iterable[Member]]]] = {
     "dir": members.folder_members,
     "images": members.folder_members,
     "zip": members.zip_members,
-    "tar": members.tar_members,
+    "tar": tar_members,
     "recipe": members.recipe_members,
 }
 ROWS: dict[str, Callable[..., tables.Rows]] = {

@@ -59,7 +59,7 @@ def json_rows(path: str) -> Rows:
 def _parsed(path: str, number: int, line: bytes) -> Row:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SampleError(f"line {number} is no JSON: {error}", url=path) from error
     if not isinstance(row, dict):
         raise SampleError(f"line {number} is no JSON object, but {type(row).__name__}", url=path)

@@ -66,13 +66,15 @@ def _is_whole(text: str) -> bool:
 def _parsed(sample: RawSample, field: str, data: bytes) -> Any:
     try:
         return json.loads(data)
-    except ValueError as error:
-        raise SampleError(f"the field {field} is no JSON: {error}", url=sample.url, key=sample.key) from error
+    except (ValueError, RecursionError) as error:
+        raise SampleError(f"the field {field} is no JSON: {error}", url=sample.url, offset=sample.offset, key=sample.key) from error
 
 
 def _flattened(sample: RawSample, field: str, value: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(value, Mapping):
-        raise SampleError(f"the field {field} is no JSON object, to be flattened", url=sample.url, key=sample.key)
+        raise SampleError(
+            f"the field {field} is no JSON object, to be flattened", url=sample.url, offset=sample.offset, key=sample.key
+        )
     for name, inner in value.items():
         if isinstance(inner, Mapping):
             yield from _flattened(sample, f"{field}.{name}", inner)

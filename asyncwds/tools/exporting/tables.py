@@ -53,7 +53,10 @@ FORMATS: dict[str, Callable[[Iterable[Row], Write], None]] = {
 
 def _as_line(row: Row) -> bytes:
     # What UTF-8 has not, as in names of files of other encodings, stays as it is.
-    return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
+    try:
+        return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # JSON has halves of characters, as escapes alone
+        return (json.dumps(row) + "\n").encode()
 
 
 def _separated(rows: Iterable[Row], write: Write, delimiter: str) -> None:
@@ -67,7 +70,10 @@ def _separated(rows: Iterable[Row], write: Write, delimiter: str) -> None:
         table.writerow(columns or [KEY])
         for line in waiting:
             row = json.loads(line.decode("utf-8", "surrogateescape"))
-            table.writerow([_cell(row.get(column)) for column in columns])
+            try:
+                table.writerow([_cell(row.get(column)) for column in columns])
+            except UnicodeEncodeError as error:
+                raise SampleError(f"a text has half a character, which only JSON lines can have: {error}", key=row[KEY]) from error
 
 
 class _Text:
@@ -97,10 +103,17 @@ def _with_schema(rows: Iterable[Row], write: Write, open_writer: Callable[[Any, 
             with arrow.OSFile(str(paths[-1]), "wb") as file, arrow.ipc.new_file(file, table.schema) as spool:
                 spool.write_table(table)
         schema = _unified(arrow, schemas)
-        with _sink(arrow, write) as sink, open_writer(sink, schema) as writer:
+        with _sink(arrow, write) as sink, _opened(arrow, open_writer, sink, schema) as writer:
             for path in paths:
                 writer.write_table(_as_schema(arrow, arrow.ipc.open_file(arrow.OSFile(str(path))).read_all(), schema))
                 path.unlink()
+
+
+def _opened(arrow: Any, open_writer: Callable[[Any, Any], Any], sink: Any, schema: Any) -> Any:
+    try:
+        return open_writer(sink, schema)
+    except arrow.ArrowNotImplementedError as error:  # objects that are empty in all samples
+        raise SampleError(f"the format has no place for the values of a column: {error}") from error
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -113,7 +126,7 @@ def _as_table(arrow: Any, rows: list[Row]) -> Any:
     columns = dict.fromkeys(name for row in rows for name in row)
     try:
         return arrow.Table.from_pylist([{name: row.get(name) for name in columns} for row in rows])
-    except arrow.ArrowException as error:
+    except (arrow.ArrowException, UnicodeEncodeError, OverflowError) as error:
         raise SampleError(
             f"the values of a column are of several types, or of none of Arrow's: {error}", key=rows[0][KEY]
         ) from error

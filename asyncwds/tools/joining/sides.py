@@ -11,6 +11,7 @@ from typing import Any
 
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.tar.raw import Piece, RawMember, RawSample
+from asyncwds.tools.becoming import duplicate_field
 from asyncwds.tools.creating.columns import fields_of, select_columns
 from asyncwds.tools.creating.sources import ROWS, guess_kind
 from asyncwds.tools.expressions import parse
@@ -97,6 +98,9 @@ def size_of(added: Added) -> int:
 def add_fields(make: SampleMaker, sample: RawSample, added: Added, conflict: str) -> RawSample:
     """The sample with more fields. Of those that both have, "left" or "right" is taken, and "fail" raises SampleError."""
     fields = sample.fields()
+    if len(fields) < len(sample.members):
+        name = next(member.name for member in sample.members if fields[member.field] is not member)
+        raise duplicate_field(sample, name)
     both = fields.keys() & added.keys()
     if both and conflict == "fail":
         message = f"both sides of the join have the field {min(both)!r}"

@@ -112,6 +112,9 @@ class CommandRunner:
         if self._stopped:
             raise SampleError("it was stopped", url=sample.url, key=sample.key)
         command = self._command
+        if "\0" in sample.key:
+            message = "the key has a zero byte, which WDS_KEY cannot have"
+            raise SampleError(message, url=sample.url, offset=sample.offset, key=sample.key)
         logged = subprocess.PIPE if command.log_field is not None else None
         process = subprocess.Popen(  # noqa: S602 - a shell is what it is for
             command.text,
