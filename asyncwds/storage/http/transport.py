@@ -26,6 +26,7 @@ from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, Signer, StoreRequest, StoreResponse
 
 MAX_REDIRECTS = 10
+MAX_HEADER_BYTES = 65536  # of one header of an answer: the target of a redirect may have a token of some kilobytes
 MAX_SIGNED = 3  # times that one request is signed: as it is, for the right region, with new credentials
 
 
@@ -207,6 +208,8 @@ class Transport:
                 timeout=aiohttp.ClientTimeout(connect=self.retry.connect_timeout),
                 auto_decompress=False,
                 read_bufsize=READ_BUFFER,
+                max_line_size=MAX_HEADER_BYTES,
+                max_field_size=MAX_HEADER_BYTES,
             )
         elif self._forks != FORKS.number:
             raise BridgeError(

@@ -143,6 +143,16 @@ async def test_escapes_and_odd_characters_in_a_url(server: FaultServer) -> None:
         assert server.requests[-1].target == "/%61%20b%2Bc/%c3%bc.tar"
 
 
+@pytest.mark.parametrize("name", ["Location", "Content-Security-Policy"])
+async def test_long_headers(server: FaultServer, name: str) -> None:
+    """As targets of redirects with tokens of sessions are, which aiohttp alone refuses from 8190 bytes on."""
+    url = server.url("a.tar")
+    long = f"{url}?token={'x' * 20_000}"
+    server.add(Fault(times=1, redirect_to=long) if name == "Location" else Fault(headers={name: long}))
+    async with aclosing(HttpFetcher(Access(PLAIN, QUICK), Counters())) as fetcher:
+        assert (await read(fetcher, url, 0, 10))[1] == DATA[:10]
+
+
 def in_a_child(function: Callable[[], object]) -> bool:
     """Whether it raises nothing in a forked process."""
     child = os.fork()
