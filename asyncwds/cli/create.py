@@ -37,8 +37,11 @@ KINDS = ["dir", "images", "zip", "tar", "recipe", "csv", "tsv", "jsonl", "lines"
 @click.option("--split", default="train", show_default=True, metavar="NAME", help="With --from hf.")
 @shard_options
 @output_options
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Read and encode in N processes."
+)
 @log_option
-def create(source: str, **options: Any) -> int:
+def create(source: str, jobs: int, **options: Any) -> int:
     """Writes shards of what is no shard yet: SOURCE is a folder, an archive, a recipe, a table, or a data set's name.
 
     \b
@@ -62,5 +65,6 @@ def create(source: str, **options: Any) -> int:
         **{name: options[name] for name in same},
     )
     with show_progress("create", "samples") as display:
-        report = create_shards(source, outputs_of(Inputs(urls=()), options), creation, lambda _: display.advance())
+        outputs = outputs_of(Inputs(urls=()), options)
+        report = create_shards(source, outputs, creation, lambda _: display.advance(), jobs=jobs)
     return show_report(report, options)

@@ -1,4 +1,7 @@
-"""Runs of samples of a file, of which no more is known than keys and places: what is copied needs no more. No I/O of its own."""
+"""Runs of samples in a file or in memory, of which no more is known than keys and places: what is copied needs no more.
+
+No I/O of its own.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ class RawRun:
     url: str
     shard: int
     ordinal: int
-    source: Readable
+    source: bytes | Readable
     keys: list[str]
     offsets: list[int]
 
@@ -49,7 +52,7 @@ class RawRun:
         start, stop = self.offsets[number : number + 2]
         parser = TarParser(self.url, offset=start, headers_only=True, max_member_bytes=NEVER)
         grouper = RawGrouper(self.url, self.shard, lambda first, stop: (Piece(self.source, first, stop),), self.ordinal + number)
-        grouper.add(parser.feed(self.source.read_range(start, stop)), stop)
+        grouper.add(parser.feed(bytes(Piece(self.source, start, stop).read())), stop)
         (sample,) = grouper.finish_sample()
         return sample
 

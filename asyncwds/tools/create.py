@@ -6,6 +6,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -15,6 +16,7 @@ from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.tools.creating.arranging import keep_keys_apart, make_windows, require_fields
 from asyncwds.tools.creating.draft import Draft
+from asyncwds.tools.creating.packing import pack_in_processes
 from asyncwds.tools.creating.sources import KINDS, Reading, guess_kind, open_drafts
 from asyncwds.tools.making import SampleMaker
 from asyncwds.tools.outputs import Outputs, ShardOutputs
@@ -86,12 +88,17 @@ def create_shards(
     outputs: Outputs,
     creation: Creation | None = None,
     show: Callable[[Report], object] | None = None,
+    *,
+    jobs: int = 1,
 ) -> Report:
     """Writes shards of a source; `show` is called with the report as it grows.
 
-    The same source and options give the same bytes. Raises SpecError for arguments that make no sense, SampleError for what cannot
-    become a sample, and FetchError where something cannot be read or written.
+    jobs   so many processes read what samples are made of, and encode it, while this one writes
+
+    The same source and options give the same bytes, however many jobs there are. Raises SpecError for arguments that make no sense,
+    SampleError for what cannot become a sample, and FetchError where something cannot be read or written.
     """
+    checks.whole("jobs", jobs, 1)
     creation = creation or Creation()
     report = Report()
     kept: Counter[str] = Counter()
@@ -99,9 +106,14 @@ def create_shards(
     with (
         open_drafts(kind, os.fspath(source), creation.reading, report.left_out) as (drafts, classes),
         BlockingPool("write") as pool,
-        ShardOutputs(outputs, report, pool) as sink,
+        ShardOutputs(outputs, report, pool, journal=outputs.journal(["create", os.fspath(source), repr(creation)])) as sink,
     ):
-        _write(_arranged(drafts, creation, report, kept), creation, report, sink, show or (lambda _: None))
+        arranged = _arranged(drafts, creation, report, kept)
+        writing = _Writing(creation, report, sink, show or (lambda _: None))
+        if jobs == 1:
+            writing.write_each(arranged)
+        else:
+            writing.write_packed(arranged, jobs)
     if classes:
         report.notes["classes"] = classes
     report.notes |= {f"kept {what}": count for what, count in kept.items()}
@@ -127,22 +139,48 @@ def _counted(drafts: Iterable[Draft], report: Report) -> Iterator[Draft]:
         yield draft
 
 
-def _write(
-    drafts: Iterable[Draft], creation: Creation, report: Report, sink: ShardOutputs, show: Callable[[Report], object]
-) -> None:
-    make = SampleMaker()
-    group: str | None = None
-    for draft in drafts:
-        if creation.by_group and draft.group != group:
-            sink.next_shard()
-            group = draft.group
-        try:
-            sample = make(draft.sample(), draft.origin)
-        except SampleError as error:
-            if creation.on_error == "fail":
-                raise
-            report.damaged.append(printable(str(error)))
-            report.dropped["cannot be read or written"] += 1
-            continue
-        sink.write(sample)
-        show(report)
+class _Writing:
+    """Drafts into shards."""
+
+    def __init__(self, creation: Creation, report: Report, sink: ShardOutputs, show: Callable[[Report], object]) -> None:
+        self._creation = creation
+        self._report = report
+        self._sink = sink
+        self._show = show
+        self._group: str | None = None
+
+    def write_each(self, drafts: Iterable[Draft]) -> None:
+        make = SampleMaker()
+        for draft in drafts:
+            self._begin(draft.group)
+            try:
+                sample = make(draft.sample(), draft.origin)
+            except SampleError as error:
+                if self._creation.on_error == "fail":
+                    raise
+                self._leave_out([printable(str(error))])
+                continue
+            self._sink.write(sample)
+            self._show(self._report)
+
+    def write_packed(self, drafts: Iterable[Draft], jobs: int) -> None:
+        """The same of what processes make of them."""
+        with closing(pack_in_processes(drafts, jobs, skips=self._creation.on_error == "skip")) as results:
+            for group, run, errors, failure in results:
+                self._begin(group)
+                self._leave_out(errors)
+                self._sink.write(run)
+                for _ in run.keys:
+                    self._show(self._report)
+                if failure is not None:
+                    raise failure
+
+    def _begin(self, group: str) -> None:
+        if self._creation.by_group and group != self._group:
+            self._sink.next_shard()
+            self._group = group
+
+    def _leave_out(self, errors: list[str]) -> None:
+        if errors:
+            self._report.damaged += errors
+            self._report.dropped["cannot be read or written"] += len(errors)

@@ -103,6 +103,43 @@ def test_rows_of_json_shuffled(tmp_path):
     assert samples == [{"__key__": f"u{n}", "json": str(n).encode(), "txt": f"text {n}".encode()} for n in order]
 
 
+def test_processes_change_nothing(tmp_path):
+    """Not the bytes, and not the report, also where samples cannot be read."""
+    lines = [f"{n // 70}/{n:03d}.txt {'file:missing' if n % 40 == 3 else 'text:' + 'words ' * n}\n" for n in range(150)]
+    fill(tmp_path, {"plan": "".join([*lines, "0/_x_settings.json text:{}\n"]).encode()})
+    creation = Creation(kind="recipe", group_by="dirname", by_group=True, broadcast=["_*_settings.json"], on_error="skip")
+    found = []
+    for jobs in (1, 2):
+        outputs = Outputs(target=f"{tmp_path}/{{shard:03d}}.tar", force=True, max_size=20_000)
+        report = create_shards(tmp_path / "plan", outputs, creation, jobs=jobs)
+        found.append((report.as_dict(), [path.read_bytes() for path in sorted(tmp_path.glob("*.tar"))]))
+    assert found[0] == found[1]
+    assert len(report.shards) > 5
+    assert len(report.damaged) == 4
+
+
+def test_an_error_in_a_process_leaves_the_shards_before_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = fill(tmp_path, {"plan": b"a.txt text:x\nb.txt text:y\nc.txt missing\n"}) / "plan"
+    with pytest.raises(SampleError, match="field txt of c.txt cannot be read.*missing.*key=c"):
+        create_shards(plan, Outputs(target=f"{tmp_path}/{{shard}}.tar", max_count=1), Creation(kind="recipe"), jobs=2)
+    assert [sample["__key__"] for sample in read_all(tmp_path)] == ["a"]
+
+
+def test_shards_that_a_journal_has_are_not_written_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = fill(tmp_path, {"plan": b"a.txt text:x\nb.txt text:y\nc.txt file:later\n"}) / "plan"
+    outputs = Outputs(target=f"{tmp_path}/{{shard}}.tar", max_count=1, resume=True, post="echo {path} >> made")
+    with pytest.raises(SampleError):
+        create_shards(plan, outputs, Creation(kind="recipe"))
+    fill(tmp_path, {"later": b"z"})
+    report = create_shards(plan, outputs, Creation(kind="recipe"))
+    assert [shard["samples"] for shard in report.shards] == [1, 1, 1]
+    assert (tmp_path / "made").read_text().split() == [f"{tmp_path}/{n}.tar" for n in range(3)]
+    with pytest.raises(SpecError, match="another|other inputs"):
+        create_shards(plan, outputs, Creation(kind="recipe", limit=2))
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [

@@ -12,8 +12,7 @@ from typing import Any
 
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.runtime.extras import require_extra
-from asyncwds.runtime.security import require_local
-from asyncwds.tools.opening import open_url, unreadable
+from asyncwds.tools.opening import as_local_file, open_url, unreadable
 
 Row = dict[str, Any]
 Rows = Generator[Row, None, None]
@@ -74,31 +73,29 @@ def text_rows(path: str) -> Rows:
 
 
 def parquet_rows(path: str) -> Rows:
-    require_local("a Parquet file is not read", path)
     parquet = require_extra("pyarrow.parquet", "arrow")
-    with _opened(path, parquet.ParquetFile) as file:
+    with as_local_file(path) as local, _opened(local, parquet.ParquetFile, path) as file:
         for batch in file.iter_batches(ROWS_AT_ONCE):
             yield from batch.to_pylist()
 
 
 def arrow_rows(path: str) -> Rows:
     """Of a file, or a stream, of Arrow's."""
-    require_local("an Arrow file is not read", path)
     arrow = require_extra("pyarrow", "arrow")
-    with _opened(path, arrow.memory_map) as file:
+    with as_local_file(path) as local, _opened(local, arrow.memory_map, path) as file:
         whole = file.read(8).startswith(b"ARROW1")
         file.seek(0)
-        with _opened(file, arrow.ipc.open_file if whole else arrow.ipc.open_stream) as reader:
+        with _opened(file, arrow.ipc.open_file if whole else arrow.ipc.open_stream, path) as reader:
             batches = map(reader.get_batch, range(reader.num_record_batches)) if whole else reader
             for batch in batches:
                 yield from batch.to_pylist()
 
 
-def _opened(path: Any, opener: Callable[[Any], Any]) -> Any:
+def _opened(file: Any, opener: Callable[[Any], Any], url: str) -> Any:
     try:
-        return opener(path)
+        return opener(file)
     except (OSError, ValueError) as error:  # pyarrow's errors are of these
-        raise unreadable(error, "the table cannot be read", path if isinstance(path, str) else None) from error
+        raise unreadable(error, "the table cannot be read", url) from error
 
 
 def hub_rows(path: str, *, name: str | None = None, split: str = "train") -> Rows:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from tempfile import mkstemp
 
 from asyncwds.bridges.file_objects import DownloadFile
-from asyncwds.compression.decompress import Decompressor
 from asyncwds.errors import TarError, TrailingBytesError, WdsError, redact
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.units import MiB
 from asyncwds.tar.raw import NO_FILE
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.local import LocalShard, open_local
+from asyncwds.tools.opening import unpack
 from asyncwds.tools.outputs import Outputs, ShardOutputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.verify.regroup import COPY, UNREADABLE, Drop, plan_repair
@@ -89,18 +87,11 @@ def _open(url: str, inputs: Inputs, temporary: str | None) -> tuple[LocalShard, 
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
             damaged = None
             try:
-                file.writelines(_unpack(url, inputs))
+                with closing(DownloadFile(url, inputs.prefetch(), inputs.access)) as packed:
+                    file.writelines(unpack(packed, url))
             except TarError as error:
                 damaged = None if isinstance(error, TrailingBytesError) else error
         return LocalShard(url, path), damaged
     finally:
         with suppress(OSError):
             os.unlink(path)  # noqa: PTH108 - the open file stays
-
-
-def _unpack(url: str, inputs: Inputs) -> Iterator[bytes]:
-    decompressor = Decompressor(url)
-    with closing(DownloadFile(url, inputs.prefetch(), inputs.access)) as file:
-        while chunk := file.read(MiB):
-            yield from decompressor.feed(chunk)
-    yield from decompressor.finish()
