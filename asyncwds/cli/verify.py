@@ -69,14 +69,12 @@ def verify(  # noqa: PLR0917 - click gives them by name
         raise click.UsageError("Missing argument 'SHARD...'.")
     if fix != (target is not None):
         raise click.UsageError("--fix writes to -o, and -o is for --fix")
-    if fix and jobs > 1:
-        raise click.UsageError("--fix writes shard after shard: without --jobs")
     from asyncwds.cli.tool_arguments import inputs_of  # noqa: PLC0415 - heavy
     from asyncwds.tools.verify.running import Checks  # noqa: PLC0415 - as above
 
     inputs = inputs_of(urls, "verify", {**options, **_READING})
     if target is not None:
-        return _repair(inputs, {"target": target, "force": force}, as_json=as_json)
+        return _repair(inputs, {"target": target, "force": force}, jobs, as_json=as_json)
     return _verify(inputs, Checks(_split(require), hub, decode, against, _split(ignore)), jobs, as_json=as_json)
 
 
@@ -105,12 +103,15 @@ def _verify(inputs: Inputs, checks: Checks, jobs: int, *, as_json: bool) -> int:
     return IO if found.unread else DATA if found.problems else OK
 
 
-def _repair(inputs: Inputs, outputs: dict[str, Any], *, as_json: bool) -> int:
+def _repair(inputs: Inputs, outputs: dict[str, Any], jobs: int, *, as_json: bool) -> int:
     from asyncwds.cli.findings import show_repair  # noqa: PLC0415 - heavy
+    from asyncwds.cli.json_log import current_log  # noqa: PLC0415 - as above
     from asyncwds.tools.outputs import Outputs  # noqa: PLC0415 - as above
     from asyncwds.tools.report import OK, PARTIAL  # noqa: PLC0415 - as above
     from asyncwds.tools.verify.repairing import repair_shards  # noqa: PLC0415 - as above
 
-    repair = repair_shards(inputs, Outputs(access=inputs.access, **outputs))
+    log, part = current_log(), None if inputs.part is None else inputs.part[0]
+    written = None if log is None else log.write_shard
+    repair = repair_shards(inputs, Outputs(access=inputs.access, part=part, written=written, **outputs), jobs=jobs)
     show_repair(repair, as_json=as_json, to_stderr=outputs["target"] == "-")
     return PARTIAL if repair.lost else OK

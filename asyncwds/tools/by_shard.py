@@ -73,9 +73,8 @@ def run_by_shard(
     """
     _require_independence(inputs, selection, jobs)
     urls, records = inputs.listing()
-    first, step = inputs.part or (0, 1)
-    shards = [InputShard(first + step * place, url) for place, url in enumerate(urls)]
-    _require_own_names(shards, outputs)
+    shards = number_shards(urls, inputs)
+    require_own_names(shards, outputs)
     journal = outputs.journal(describe_run("by shard", inputs, selection, *run)) if outputs.resume else None
     reports = {} if journal is None else _reports_before(journal, shards, outputs)
     left = [shard for shard in shards if shard.number not in reports]
@@ -156,7 +155,12 @@ def _require_independence(inputs: Inputs, selection: Selection, jobs: int) -> No
     checks.require(inputs.on_error != "stop" or jobs == 1, "with several jobs on_error is fail or skip: others are under way")
 
 
-def _require_own_names(shards: Sequence[InputShard], outputs: Outputs) -> None:
+def number_shards(urls: Sequence[str], inputs: Inputs) -> list[InputShard]:
+    first, step = inputs.part or (0, 1)
+    return [InputShard(first + step * place, url) for place, url in enumerate(urls)]
+
+
+def require_own_names(shards: Sequence[InputShard], outputs: Outputs) -> None:
     """Raises SpecError where outputs of two shards would be one."""
     if outputs.target is None:
         return
