@@ -14,7 +14,7 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.compat.download_to_cache import keep
-from asyncwds.compat.gopen import gopen
+from asyncwds.compat.gopen import current_gopen, gopen
 from asyncwds.errors import CacheError, redact
 from asyncwds.formatting.escaping import printable
 from asyncwds.pipeline.stage_errors import goes_on
@@ -103,7 +103,7 @@ def download(url: str, dest: str | os.PathLike[str], chunk_size: int = MiB, verb
     target = Path(dest)
     with NamedTemporaryFile(dir=target.parent, prefix=f"{target.name}.temp", delete=False) as file:
         try:
-            with gopen(url) as stream:
+            with current_gopen()(url) as stream:
                 while data := stream.read(chunk_size):
                     file.write(data)
             file.flush()
@@ -125,7 +125,11 @@ class StreamingOpen:
         checks.function("StreamingOpen: handler", self.handler, takes=1)
 
     def __call__(self, urls: Iterable[Any]) -> Iterator[dict[str, Any]]:
-        return _opened(urls, lambda url: (gopen(url), local_path(url)), self.handler)
+        return _opened(urls, lambda url: (_stream(url), local_path(url)), self.handler)
+
+
+def _stream(url: str) -> Any:
+    return (current_gopen() if local_path(url) is None else gopen)(url)
 
 
 class FileCache:
@@ -188,7 +192,7 @@ class FileCache:
         try:
             path = self.get_file(url)
         except CacheError:  # there was a warning
-            return gopen(url), None
+            return current_gopen()(url), None
         return open(path, "rb"), path  # noqa: PTH123 - for whoever takes the stream to close
 
 

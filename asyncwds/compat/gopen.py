@@ -1,6 +1,7 @@
 """`gopen`: anything that has a url, as a file. `gopen_schemes` is the registry that datasets go by too.
 
 `gopen_curl = f`, set in this module, opens with `f` what curl opens in WebDataset; so does each of the functions of schemes.
+`gopen = f` opens all with `f`, but what datasets read of local files; `f` may call the `gopen` that was here before.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from asyncwds.formatting.escaping import printable
 from asyncwds.runtime.security import secure_mode
 from asyncwds.shards.urls import local_path
 from asyncwds.shards.urls import rewritten as rewrite_url
+from asyncwds.storage.callable_sources import Opener
 from asyncwds.storage.local.command import Pipe
+from asyncwds.storage.registry import EVERY
 
 __all__ = [
     "PIPE",
@@ -84,7 +87,12 @@ def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **kw: Any) -> Any:
 
 def reader(url: str, **kw: Any) -> Any:
     """`gopen(url, "rb")`."""
-    return gopen(url, "rb", **kw)
+    return current_gopen()(url, "rb", **kw)
+
+
+def current_gopen() -> Opener:
+    """`gopen`, or what was put in its place."""
+    return gopen_schemes.get(EVERY, gopen)
 
 
 def gopen_file(url: str, mode: str = "rb", bufsize: int = 8192) -> IO[Any]:  # noqa: ARG001 - WebDataset's
@@ -129,4 +137,14 @@ def _opener(*schemes: str) -> property:
     return property(get, put)
 
 
-settable(__name__, **{name: _opener(*schemes) for name, schemes in SCHEMES.items()})
+def _put_for_all(_: object, f: Any) -> None:
+    gopen_schemes[EVERY] = f
+    if f is gopen:
+        del gopen_schemes[EVERY]
+
+
+settable(
+    __name__,
+    gopen=property(lambda _: current_gopen(), _put_for_all),
+    **{name: _opener(*schemes) for name, schemes in SCHEMES.items()},
+)

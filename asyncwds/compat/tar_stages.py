@@ -14,7 +14,7 @@ from os import PathLike
 from typing import Any, Literal
 
 from asyncwds import checks
-from asyncwds.compat.gopen import gopen
+from asyncwds.compat.gopen import current_gopen
 from asyncwds.compression.decompress import Decompressor
 from asyncwds.engine.source import Source
 from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
@@ -83,7 +83,7 @@ def _opened(data: Iterable[Any], handler: Handler, kw: Mapping[str, Any]) -> Ite
         if not isinstance(sample.get("url"), str):
             raise SpecError(f"url_opener needs urls, or dicts with a url, not {item!r}")
         try:
-            sample["stream"] = gopen(sample["url"], **kw)
+            sample["stream"] = current_gopen()(sample["url"], **kw)
         except Exception as error:  # noqa: BLE001 - users' openers; the handler decides
             if goes_on(error, handler):
                 continue

@@ -22,12 +22,15 @@ from asyncwds.storage.layers.stated_checksums import StatedChecksums, StatesChec
 from asyncwds.storage.scheme import Layers, Scheme
 from asyncwds.storage.schemes import SchemeMatch, find, known_names, scheme_named
 
+EVERY = "*"
+"""In place of a scheme: all urls but those of local files and of standard input."""
+
 
 @dataclass(frozen=True)
 class Openers:
     """Functions by scheme: `first` go before the library's own sources, `last` are for schemes that these do not know.
 
-    After `last` comes what `first` has as `__default__`.
+    Before all others comes what `first` has as `EVERY`, after `last` what it has as `__default__`.
     """
 
     first: Mapping[str, Opener] = field(default_factory=dict)
@@ -35,6 +38,8 @@ class Openers:
 
     def find(self, scheme: str) -> Opener | None:
         """The function for a scheme; None where that is for the library's own source, or nobody has one."""
+        if EVERY in self.first and scheme not in {"file", "-"}:
+            return self.first[EVERY]
         if scheme in self.first:
             return self.first[scheme]
         return None if knows(scheme) else self.last.get(scheme, self.first.get("__default__"))

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import webdataset as published
@@ -169,6 +170,38 @@ def test_setting_gopen_curl_opens_what_curl_opens(installed, shards):
         assert module.gopen_schemes["scp"] is module.gopen_curl
     finally:
         module.gopen_curl = before
+    assert module.gopen_schemes == schemes
+
+
+@pytest.mark.parametrize("stage", ["WebDataset", "tarfile_to_samples", "url_opener", "StreamingOpen"])
+def test_setting_gopen_opens_all(installed, shards, stage):
+    """It may go on to the one that was there; local files are opened by that but for `url_opener`, as in WebDataset."""
+    module = sys.modules["webdataset.gopen"]
+    before, schemes = module.gopen, dict(module.gopen_schemes)
+    local = asyncwds.expand_urls(shards)[0]
+    log: list[str] = []
+
+    def opened(url: str, mode: str = "rb", bufsize: int = 8192, **kw: Any) -> Any:
+        log.append(url)
+        return before(url.replace("mine://h", f"pipe:cat {Path(local).parent}"), mode, bufsize, **kw)
+
+    mine, piped = "mine://h/train-000.tar", f"pipe:cat {local}"
+    module.gopen = opened
+    try:
+        urls = [mine, piped, local]
+        if stage == "WebDataset":
+            dataset = asyncwds.WebDataset(urls, shardshuffle=False)
+        elif stage == "tarfile_to_samples":
+            dataset = asyncwds.DataPipeline([urls], asyncwds.tarfile_to_samples())
+        else:
+            opener = asyncwds.url_opener if stage == "url_opener" else asyncwds.cache.StreamingOpen()
+            dataset = asyncwds.DataPipeline([urls], opener, asyncwds.tar_file_expander, asyncwds.group_by_keys)
+        assert len(list(dataset)) == 15
+        assert sorted(log) == sorted([mine, piped, local] if stage == "url_opener" else [mine, piped])
+        assert module.gopen is opened
+    finally:
+        module.gopen = before
+    assert module.gopen is before
     assert module.gopen_schemes == schemes
 
 
