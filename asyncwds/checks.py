@@ -16,8 +16,7 @@ from types import AsyncGeneratorType, CoroutineType, FunctionType, MethodType
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.quantities import plural
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import plural, show_value
 
 ASYNCHRONOUS = (CoroutineType, AsyncGeneratorType)
 _INSTEAD = "await it in the loop over the dataset (`async for sample in dataset`), or give a function that blocks"

@@ -35,7 +35,7 @@ import re
 import tarfile
 from typing import Any
 
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 
 # What stands before a secret, as group 1, and the secret. In abfs://CONTAINER@ACCOUNT it is no login that precedes the @.
 _SECRETS = [

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from asyncwds.errors import redact
-from asyncwds.formatting.reprs import html_table, show_value
+from asyncwds.formatting.texts import html_table, show_value
 
 PADDING = "__padding__"
 """A field of samples that says whether this one is there a second time, so that each place has as many."""

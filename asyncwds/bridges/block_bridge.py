@@ -27,7 +27,7 @@ from asyncwds.engine.stream import window_bytes
 from asyncwds.errors import BridgeError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.recorder import CONSUMER, READER
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.reading import Prefetch
 
 
 class BlockSource(Protocol):

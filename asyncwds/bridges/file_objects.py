@@ -15,7 +15,7 @@ from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import redact
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
-from asyncwds.settings.prefetch import Prefetch, as_prefetch
+from asyncwds.settings.reading import Prefetch, as_prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.registry import open_storage

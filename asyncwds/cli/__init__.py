@@ -16,7 +16,7 @@ import click
 from asyncwds import __version__
 from asyncwds.cli.commands import LOG, LazyGroup
 from asyncwds.errors import WdsError, redact
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.tools.report import INTERRUPTED, OK, UNREAD, USAGE, status_of
 
 if TYPE_CHECKING:

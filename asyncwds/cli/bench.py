@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.options import LOCATION, reading_options
-from asyncwds.formatting.quantities import GB, MB, size
+from asyncwds.formatting.texts import GB, MB, size
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.dataset import WebDataset

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.options import LOCATION, log_option, reading_options
-from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.quantities import duration, plural, size
+from asyncwds.formatting.texts import duration, plural, printable, size
 
 if TYPE_CHECKING:
-    from asyncwds.settings.cache import Cache
+    from asyncwds.settings.reading import Cache
     from asyncwds.tools.cache import CacheEntry
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -165,7 +164,7 @@ def warm(urls: tuple[str, ...], *, jobs: int, part: str | None, on_error: Any, a
 
 
 def _cache(folder: str) -> Cache:
-    from asyncwds.settings.cache import Cache  # noqa: PLC0415 - used here only
+    from asyncwds.settings.reading import Cache  # noqa: PLC0415 - used here only
 
     return Cache(folder)
 

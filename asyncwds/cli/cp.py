@@ -9,8 +9,7 @@ import click
 
 from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import input_options
-from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.quantities import plural, size
+from asyncwds.formatting.texts import plural, printable, size
 
 
 @click.command("cp")

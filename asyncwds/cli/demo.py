@@ -8,7 +8,7 @@ import click
 
 from asyncwds.cli.options import log_option
 from asyncwds.errors import WdsError
-from asyncwds.formatting.quantities import MB, plural, size
+from asyncwds.formatting.texts import MB, plural, size
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 
 from asyncwds.cli.options import LOCATION, reading_options
 from asyncwds.cli.tool_options import Size
-from asyncwds.formatting.escaping import escape
+from asyncwds.formatting.texts import escape
 
 if TYPE_CHECKING:
     from asyncwds.tools.diff import Difference

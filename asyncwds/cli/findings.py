@@ -9,8 +9,7 @@ import click
 
 from asyncwds.cli.json_log import current_log
 from asyncwds.errors import redact
-from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural, printable
 from asyncwds.tools.verify.regroup import Drop
 from asyncwds.tools.verify.repairing import Repair
 from asyncwds.tools.verify.rules import RULES, Finding

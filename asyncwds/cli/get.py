@@ -8,8 +8,7 @@ import click
 
 from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import input_options
-from asyncwds.formatting.escaping import escape, printable
-from asyncwds.formatting.quantities import size
+from asyncwds.formatting.texts import escape, printable, size
 
 
 @click.command()

@@ -10,8 +10,7 @@ import click
 from asyncwds.cli.options import LOCATION, reading_options
 from asyncwds.cli.tool_options import jobs_option
 from asyncwds.errors import redact
-from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.quantities import plural, size
+from asyncwds.formatting.texts import plural, printable, size
 
 if TYPE_CHECKING:
     from asyncwds.index.formats.digests import ShardDigests

@@ -13,7 +13,7 @@ import click
 
 from asyncwds.cli.commands import LOG
 from asyncwds.errors import WdsError, redact
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 
 EVERY = 1.0  # [s] from one line on progress to the next
 

@@ -9,8 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from asyncwds.errors import redact
-from asyncwds.formatting.escaping import escape, printable
-from asyncwds.formatting.quantities import plural, size
+from asyncwds.formatting.texts import escape, plural, printable, size
 
 if TYPE_CHECKING:
     from asyncwds.tools.ls import Listed, ShardGroup

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asyncwds.cli.bars import is_shown, show_progress
-from asyncwds.formatting.quantities import MB
+from asyncwds.formatting.texts import MB
 from asyncwds.settings.access import Access, Http, Settings
-from asyncwds.settings.cache import Cache, cache_settings
+from asyncwds.settings.reading import Cache, cache_settings
 from asyncwds.shards.patterns import expand
 from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.schemes import own_schemes
@@ -93,7 +93,7 @@ def dataset(
 ) -> WebDataset:
     """The samples of the shards in the order of the urls, or shuffled, always in the same way."""
     from asyncwds.pipeline.dataset import WebDataset  # noqa: PLC0415 - heavy
-    from asyncwds.settings.prefetch import Prefetch  # noqa: PLC0415 - heavy
+    from asyncwds.settings.reading import Prefetch  # noqa: PLC0415 - heavy
 
     return WebDataset(
         list(urls),

@@ -14,8 +14,7 @@ from asyncwds.cli.json_log import tell
 from asyncwds.cli.options import LOCATION
 from asyncwds.cli.tool_options import Size, input_options, selection_options
 from asyncwds.errors import redact
-from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural, printable
 
 if TYPE_CHECKING:
     from asyncwds.tools.report import Report

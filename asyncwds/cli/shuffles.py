@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from asyncwds.cli.reading import Sources, dataset, progress
-from asyncwds.formatting.quantities import size
+from asyncwds.formatting.texts import size
 from asyncwds.shards.shuffle_quality import WINDOW, ShuffleQuality, measure_shuffle
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ import click
 
 from asyncwds.cli.tool_options import input_options, jobs_option
 from asyncwds.errors import redact
-from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.quantities import plural, size
+from asyncwds.formatting.texts import plural, printable, size
 
 if TYPE_CHECKING:
     from asyncwds.tools.stat import Statistics

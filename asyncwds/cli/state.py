@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.quantities import plural, size
+from asyncwds.formatting.texts import plural, printable, size
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

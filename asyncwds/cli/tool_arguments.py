@@ -13,7 +13,7 @@ from asyncwds.cli.bars import is_shown, show_progress
 from asyncwds.cli.json_log import JsonLog, ShardsRead, current_log
 from asyncwds.cli.reading import sources
 from asyncwds.errors import redact
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.tar.raw_runs import number_of
 from asyncwds.tools.inputs import Found, Inputs, Item, Watch, part_of
 from asyncwds.tools.outputs import Outputs

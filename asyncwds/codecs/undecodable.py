@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from asyncwds.errors import DecodeError
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural
 from asyncwds.samples import whereabouts
 
 SHOWN_BYTES = 16

@@ -16,11 +16,11 @@ from asyncwds import checks
 from asyncwds.compat.download_to_cache import keep
 from asyncwds.compat.gopen import current_gopen, gopen
 from asyncwds.errors import CacheError, redact
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.pipeline.stage_errors import goes_on
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.cache import Cache
+from asyncwds.settings.reading import Cache
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.cache.checks import check_tar_format, get_filetype, magic_filetype
 from asyncwds.storage.cache.names import islocal, pipe_cleaner, url_to_cache_name

@@ -15,8 +15,7 @@ from asyncwds.engine.stream import BlockStream, window_bytes
 from asyncwds.errors import CacheError, ChecksumError, TarHeaderError
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
-from asyncwds.settings.cache import Cache
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.reading import Cache, Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.cache import CachingFetcher
 from asyncwds.storage.cache.checks import is_shard_file

@@ -7,7 +7,7 @@ from itertools import count, islice, repeat
 from typing import Any, Generic, TypeVar
 
 from asyncwds import checks
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.item_types import ItemT_co
 from asyncwds.pipeline.streams import opened
 from asyncwds.runtime.torch_iterable import TorchIterable

@@ -16,7 +16,7 @@ from asyncwds import checks
 from asyncwds.compat.flags import settable
 from asyncwds.engine.openers import OWN, gopen_schemes, open_file
 from asyncwds.errors import SpecError, redact
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.security import secure_mode
 from asyncwds.shards.urls import local_path
 from asyncwds.shards.urls import rewritten as rewrite_url

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from asyncwds import checks
 from asyncwds.errors import BridgeError, SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 
 __all__ = ["MultiLoader"]
 

@@ -20,8 +20,8 @@ from asyncwds.pipeline.shardlists import (
 )
 from asyncwds.pipeline.shardspec import MultiShardSample, shardspec
 from asyncwds.shards.directory import DirectoryShardList, is_running
+from asyncwds.shards.plan import single_node_only, split_by_node, split_by_worker
 from asyncwds.shards.specs import MSSource
-from asyncwds.shards.splitters import single_node_only, split_by_node, split_by_worker
 from asyncwds.shards.urls import expand_environment as envsubst
 
 __all__ = [

@@ -23,8 +23,7 @@ from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Http, Retry
-from asyncwds.settings.cache import Cache, cache_settings
-from asyncwds.settings.prefetch import Prefetch, as_prefetch
+from asyncwds.settings.reading import Cache, Prefetch, as_prefetch, cache_settings
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.schemes import as_access
 from asyncwds.tar.grouping import is_meta

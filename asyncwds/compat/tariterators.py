@@ -18,7 +18,7 @@ from asyncwds.compat import grouping, tar_stages
 from asyncwds.compat.grouping import valid_sample
 from asyncwds.compat.tar_stages import Renames, Selects, url_opener
 from asyncwds.errors import SpecError
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import JsonValue, Stream
 from asyncwds.pipeline.reading_again import SamplesAgain

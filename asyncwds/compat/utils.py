@@ -18,8 +18,7 @@ from asyncwds.compat.flags import settable
 from asyncwds.pipeline.stage import PipelineStage
 from asyncwds.pipeline.stages.composition import identity
 from asyncwds.runtime import security
-from asyncwds.runtime.seeds import make_seed
-from asyncwds.runtime.worker_info import current_worker_info
+from asyncwds.runtime.worker_info import current_worker_info, make_seed
 
 __all__ = [
     "ObsoleteException",

@@ -4,6 +4,6 @@ from .blocks import Block as Block
 from .blocks import ReadOptions as ReadOptions
 from .contents import HeaderStream as HeaderStream
 from .interleave import announce as announce
-from .raw_reader import RawReader as RawReader
 from .reader import ShardReader as ShardReader
+from .reading import RawReader as RawReader
 from .stream import BlockStream as BlockStream

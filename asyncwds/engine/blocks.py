@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from asyncwds.engine.parts import ShardRun
 from asyncwds.errors import WdsError
-from asyncwds.settings.prefetch import MAX_HEADER_BYTES
+from asyncwds.settings.reading import MAX_HEADER_BYTES
 from asyncwds.storage.base import Chunk
 from asyncwds.tar.grouping import size_of
 from asyncwds.tar.members import Member, NoteEntry

@@ -10,12 +10,11 @@ from functools import partial
 from asyncwds.engine.part_trace import PartTrace
 from asyncwds.engine.parts import Part, PartState, ShardRun
 from asyncwds.engine.scheduler import Scheduler
-from asyncwds.engine.steering import Steering
 from asyncwds.engine.stragglers import LOOK_EVERY, RESTARTS, Action, LateParts
+from asyncwds.engine.tuning import Steering
 from asyncwds.errors import FetchError, WdsError
-from asyncwds.runtime.closing import run_to_completion
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.descriptors import advice, are_used_up
+from asyncwds.runtime.event_loop import advice, are_used_up, run_to_completion
 from asyncwds.storage.base import Body, Fetcher, ObjectRange
 from asyncwds.storage.layers.hedge import affords_extra
 

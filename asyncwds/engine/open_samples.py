@@ -18,11 +18,10 @@ from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.samples import Sample
 from asyncwds.settings.access import Http, Retry, Settings, Storage
-from asyncwds.settings.cache import Cache
-from asyncwds.settings.prefetch import Prefetch, as_prefetch
+from asyncwds.settings.reading import Cache, Prefetch, as_prefetch
 from asyncwds.shards.patterns import expand
-from asyncwds.shards.splitters import split_by_node
-from asyncwds.shards.url_list import UrlList
+from asyncwds.shards.plan import split_by_node
+from asyncwds.shards.urls import UrlList
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.listing import listed
 from asyncwds.storage.schemes import as_access

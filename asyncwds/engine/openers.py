@@ -15,7 +15,7 @@ from asyncwds.errors import SpecError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.security import require_local, why_refused
 from asyncwds.settings.access import Access
-from asyncwds.settings.cache import Cache
+from asyncwds.settings.reading import Cache
 from asyncwds.shards.urls import local_path, rewritten, scheme_of
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.callable_sources import Opener

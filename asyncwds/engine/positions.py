@@ -16,7 +16,7 @@ from zlib import crc32
 from asyncwds.engine.blocks import Block
 from asyncwds.engine.parts import ShardRun
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.shards.shard import Begin, Limit, Shard
 
 

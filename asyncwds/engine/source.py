@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,20 +14,26 @@ from asyncwds.engine.interleave import announce
 from asyncwds.engine.openers import open_fetcher
 from asyncwds.engine.positions import Position
 from asyncwds.engine.stream import BlockStream
-from asyncwds.engine.tolerance import tolerated
-from asyncwds.errors import EmptyEpochError, SampleError, SpecError, WdsError, redact
-from asyncwds.formatting.escaping import printable
+from asyncwds.errors import (
+    EmptyEpochError,
+    RepeatedKeyError,
+    SampleError,
+    ShardWarning,
+    SpecError,
+    TrailingBytesError,
+    WdsError,
+    redact,
+)
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.handlers import Handler, ask, failure_text, reraise_exception
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.settings.access import Access
-from asyncwds.settings.cache import Cache
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.reading import Cache, Prefetch
 from asyncwds.shards.manifests import ShardRecord
-from asyncwds.shards.plan import Draw, Splitter, plan
+from asyncwds.shards.plan import Draw, Splitter, plan, single_node_only, split_by_worker
 from asyncwds.shards.sample_split import SampleSplit, padding_in
 from asyncwds.shards.shard import Shard
-from asyncwds.shards.splitters import single_node_only, split_by_worker
 from asyncwds.storage.base import Fetcher
 
 NO_SAMPLES = (
@@ -198,3 +205,14 @@ def _announced(shards: Iterator[Shard | None]) -> Iterator[Shard | None]:
         if shard is not None:
             sys.stderr.write(f"asyncwds: reading {printable(redact(shard.url))}\n")
         yield shard
+
+
+COSTS_NOTHING = (TrailingBytesError, RepeatedKeyError)
+
+
+def tolerated(error: Exception, *, strict: bool) -> bool:
+    """Whether reading goes on as if nothing were wrong, after a ShardWarning."""
+    if strict or not isinstance(error, COSTS_NOTHING):
+        return False
+    warnings.warn(str(error), ShardWarning, stacklevel=3)
+    return True

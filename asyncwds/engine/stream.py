@@ -19,7 +19,7 @@ from asyncwds.engine.scheduler import Scheduler
 from asyncwds.errors import ChecksumError, redact
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.recorder import READER
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.reading import Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Distrusting, Fetcher
 

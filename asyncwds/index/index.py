@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asyncwds.errors import NoSuchSampleError, SpecError
-from asyncwds.formatting.quantities import plural
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import plural, show_value
 from asyncwds.index.columns import Columns, Row, pack, unpack
 from asyncwds.shards.manifests import ShardRecord
 

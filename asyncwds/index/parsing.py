@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from asyncwds.errors import NoSuchSampleError, StaleIndexError, TarError
 from asyncwds.index.index import ShardIndex
 from asyncwds.samples import Sample
-from asyncwds.settings.prefetch import MAX_HEADER_BYTES
+from asyncwds.settings.reading import MAX_HEADER_BYTES
 from asyncwds.tar.grouping import Grouper
 from asyncwds.tar.headers import BLOCK, PLAIN, PREFIX, SIZE, TYPEFLAG
 from asyncwds.tar.parser import TarParser

@@ -17,11 +17,11 @@ from asyncwds.index.local_files import LocalFiles
 from asyncwds.index.parsing import SampleParser, stale
 from asyncwds.index.spans import ByteSpan, Wanted, join_close
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.forks import FORKS
 from asyncwds.runtime.units import MiB
+from asyncwds.runtime.worker_info import FORKS
 from asyncwds.samples import Sample
 from asyncwds.settings.access import Access
-from asyncwds.settings.cache import Cache
+from asyncwds.settings.reading import Cache
 from asyncwds.shards.urls import local_path, rewritten
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.listing import run_together

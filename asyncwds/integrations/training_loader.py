@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_call, show_value
+from asyncwds.formatting.texts import show_call, show_value
 from asyncwds.runtime.worker_info import current_worker_info
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 
 SAME = {"num_workers": "processes", "prefetch_factor": "prefetch", "multiprocessing_context": "start_method"}
 """Other names of arguments that there are."""

@@ -14,7 +14,7 @@ from weakref import finalize
 from asyncwds.errors import SharedMemoryError
 from asyncwds.parallel.packing import Packed, Place, aligned
 from asyncwds.parallel.segments import Ring, capacity_for, check_room, create_segment
-from asyncwds.runtime.forks import FORKS
+from asyncwds.runtime.worker_info import FORKS
 
 
 class Segment:

@@ -20,7 +20,7 @@ from asyncwds.errors import BridgeError
 from asyncwds.parallel.sizing import HELD_SECONDS, MOST_IN_TASK, group_size
 from asyncwds.parallel.tasks import Task, Workers
 from asyncwds.parallel.tuner import WorkerTuner
-from asyncwds.runtime.moving_average import MovingAverage
+from asyncwds.runtime.counters import MovingAverage
 
 BYTES_AHEAD = 128 << 20  # [bytes] of items and results in flight; a single one may be larger
 ITEMS_AHEAD = 16  # per worker, or else four tasks

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from asyncwds.errors import SpecError, WdsError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.parallel import failures
 from asyncwds.parallel.child import Job, work
 from asyncwds.parallel.interrupts import interrupts_blocked

@@ -21,7 +21,7 @@ from typing import Any
 from asyncwds.checks import function, refuse_coroutine
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.foreign import ForeignRun, HeadRun
 from asyncwds.pipeline.inner import InnerHead, tells_state

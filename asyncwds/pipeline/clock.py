@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any
 
 from asyncwds.codecs.decoders import Decoder
-from asyncwds.formatting.reprs import first_field, method_name
+from asyncwds.formatting.texts import first_field, method_name
 from asyncwds.pipeline.stage import FilterFunction
 from asyncwds.pipeline.stages.map import Map
 from asyncwds.runtime.counters import Counters, StageTime

@@ -8,8 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.seeds import rng_at
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.runtime.worker_info import WorkerInfo, rng_at
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.remainder import Remainder

@@ -16,7 +16,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 from asyncwds import checks
 from asyncwds.bridges.async_iterator import ClosableIterator, ThreadedIterator
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import html_block
+from asyncwds.formatting.texts import html_block
 from asyncwds.pipeline import adapt, heads
 from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.describe import describe
@@ -32,12 +32,11 @@ from asyncwds.pipeline.states import State, from_state
 from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.report import Report
-from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.state_changes import StateChange
 from asyncwds.runtime.stats import Stats, with_head
 from asyncwds.runtime.torch_iterable import TorchIterable
-from asyncwds.runtime.worker_info import current_worker_info
-from asyncwds.settings.ledger import Ledger, as_ledger
+from asyncwds.runtime.worker_info import current_worker_info, dataset_seed
+from asyncwds.settings.reading import Ledger, as_ledger
 
 A = TypeVar("A")
 B = TypeVar("B")

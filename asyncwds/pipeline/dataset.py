@@ -36,13 +36,10 @@ from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.units import KiB
 from asyncwds.samples import Sample
 from asyncwds.settings.access import Http, Retry, Settings, Storage
-from asyncwds.settings.cache import Cache, cache_arguments, cache_of
-from asyncwds.settings.ledger import Ledger
-from asyncwds.settings.prefetch import Prefetch, as_prefetch
-from asyncwds.shards.plan import Splitter
+from asyncwds.settings.reading import Cache, Ledger, Prefetch, as_prefetch, cache_arguments, cache_of
+from asyncwds.shards.plan import Splitter, single_node_only, split_by_worker, splits_by_itself
 from asyncwds.shards.sample_split import Uneven
-from asyncwds.shards.splitters import single_node_only, split_by_worker, splits_by_itself
-from asyncwds.shards.url_list import UrlList
+from asyncwds.shards.urls import UrlList
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.listing import Listing, look_up
 from asyncwds.storage.schemes import as_access

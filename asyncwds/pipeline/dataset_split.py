@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, get_args
 from asyncwds import checks
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural
+from asyncwds.shards.plan import splits_by_itself
 from asyncwds.shards.sample_split import SampleSplit, Uneven
-from asyncwds.shards.splitters import splits_by_itself
 
 if TYPE_CHECKING:
     from asyncwds.index.index import Index, ShardIndex

@@ -8,7 +8,7 @@ from typing import Any
 from asyncwds.codecs.decoders import Decoder, basichandlers, gzfilter
 from asyncwds.codecs.images import ImageHandler
 from asyncwds.engine.source import Source
-from asyncwds.formatting.reprs import changed_fields, first_field, method_name, shorten_lines, show_call, show_object, show_value
+from asyncwds.formatting.texts import changed_fields, first_field, method_name, shorten_lines, show_call, show_object, show_value
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.stage import FilterFunction
 from asyncwds.pipeline.stages.map import Map

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncwds.engine.source import Source
 from asyncwds.runtime.worker_info import WorkerInfo
-from asyncwds.settings.ledger import Ledger
+from asyncwds.settings.reading import Ledger
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.skip_list import SkipList

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from asyncwds.engine.source import Source
-from asyncwds.formatting.reprs import changed_fields, show_call
+from asyncwds.formatting.texts import changed_fields, show_call
 from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.describe import describe_stage
 from asyncwds.pipeline.description import Description
@@ -16,8 +16,8 @@ from asyncwds.pipeline.shardspec import MultiShardSample
 from asyncwds.pipeline.skip_list import SkipList
 from asyncwds.pipeline.stages.map import Map
 from asyncwds.pipeline.tar_samples import TarSamples
-from asyncwds.shards.splitters import single_node_only, split_by_node
-from asyncwds.shards.url_list import UrlList
+from asyncwds.shards.plan import single_node_only, split_by_node
+from asyncwds.shards.urls import UrlList
 
 SHOWN = 200  # characters of a stage
 HASHED = 10_000  # of more urls than that, as many are looked at

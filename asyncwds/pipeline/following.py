@@ -18,7 +18,7 @@ from asyncwds.pipeline.run import Run
 from asyncwds.pipeline.sample_columns import SampleColumns, SampleNotes, joined_columns
 from asyncwds.runtime.tally import Tally
 from asyncwds.samples import Sample
-from asyncwds.settings.ledger import Ledger
+from asyncwds.settings.reading import Ledger
 
 AT_ONCE = 4096  # samples
 

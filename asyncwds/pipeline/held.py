@@ -15,7 +15,7 @@ from struct import pack, unpack
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.protocol import JsonValue
 from asyncwds.samples import Sample

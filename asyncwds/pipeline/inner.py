@@ -9,7 +9,7 @@ from operator import length_hint
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.foreign import HeadRun
 from asyncwds.pipeline.protocol import Stream

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.parallel.coroutines import WorkerCoroutines
 from asyncwds.parallel.ordered import OrderedCalls
 from asyncwds.parallel.sizing import AT_ONCE, MOST_IN_TASK, available_cores, payload_bytes
@@ -30,8 +30,7 @@ from asyncwds.pipeline.stage_run import Loop, open_loop
 from asyncwds.pipeline.streams import ResumableStageStream, StageStream, close_generator, keeps_nothing
 from asyncwds.runtime.handlers import Handler
 from asyncwds.runtime.recorder import Recorder
-from asyncwds.runtime.seeds import item_rng
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.runtime.worker_info import WorkerInfo, item_rng
 from asyncwds.samples import Sample
 
 Draw = Callable[[tuple[int, ...]], Random]

@@ -16,7 +16,7 @@ from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.run import Run
 from asyncwds.pipeline.streams import close_generator
 from asyncwds.pipeline.tracebacks import users_frames
-from asyncwds.runtime.forks import FORKS
+from asyncwds.runtime.worker_info import FORKS
 
 MARK_SECONDS = 0.5
 _NOTHING: Iterator[Any] = iter(())

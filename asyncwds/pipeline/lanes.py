@@ -13,7 +13,7 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.description import Description, reseeded
 from asyncwds.pipeline.fingerprint import differences, fingerprint, skips_in
@@ -28,7 +28,7 @@ from asyncwds.runtime.stats import Stats, mixed
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.units import MiB
 from asyncwds.runtime.worker_info import WorkerInfo
-from asyncwds.shards.splitters import single_node_only, split_by_node
+from asyncwds.shards.plan import single_node_only, split_by_node
 
 LEAST_BUFFER = 16 * MiB  # [bytes] of a lane, where the buffer of all is not smaller than that
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural
 from asyncwds.pipeline.ledger_file import LedgerShard, read_lines, unpack_items
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.samples import Origin

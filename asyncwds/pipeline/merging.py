@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.fingerprint import differences
 from asyncwds.pipeline.merging_lanes import LANES, merge_lanes
 from asyncwds.pipeline.merging_members import begins_with_datasets, merge_within

@@ -7,14 +7,14 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Protocol
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.adapt import adapt_head, follows_pass
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.inner import Inner, open_inner
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.streams import NoItems, close_generator
 from asyncwds.pipeline.tracebacks import users_frames
-from asyncwds.runtime.seeds import make_seed
+from asyncwds.runtime.worker_info import make_seed
 
 
 class Order(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 
 Schedule = Callable[[int], Sequence[float]] | Sequence[tuple[int, Sequence[float]]]
 

@@ -8,7 +8,7 @@ from typing import Any, Generic
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.heads import inner
@@ -19,10 +19,9 @@ from asyncwds.pipeline.mix_stream import Mixed
 from asyncwds.pipeline.mix_weights import Schedule, Weights, is_schedule
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.runtime.report import Report, merged
-from asyncwds.runtime.seeds import checked_seed, dataset_seed, rng_at
 from asyncwds.runtime.stats import Stats, mixed
 from asyncwds.runtime.torch_iterable import TorchIterable
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.runtime.worker_info import WorkerInfo, checked_seed, dataset_seed, rng_at
 
 
 @TorchIterable.register

@@ -13,7 +13,7 @@ from asyncwds.engine.positions import Delivered, HeldShard, Position, as_json, f
 from asyncwds.engine.source import Source
 from asyncwds.engine.stream import turn_samples
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.held import Ref
 from asyncwds.pipeline.protocol import JsonValue, Stream

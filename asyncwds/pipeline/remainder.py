@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from asyncwds.engine.positions import HeldShard, pack_shards, unpack_shards
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.held import Ref, pack_refs, unpack_refs
 from asyncwds.runtime.units import KiB, MiB
 from asyncwds.runtime.worker_info import WorkerInfo

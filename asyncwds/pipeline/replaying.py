@@ -10,7 +10,7 @@ from typing import Any
 from asyncwds.engine.positions import HeldShard
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError, redact
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.adapt import adapt_all, last_reader
 from asyncwds.pipeline.context import Resources, RunContext
 from asyncwds.pipeline.datapipeline import DataPipeline

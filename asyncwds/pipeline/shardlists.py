@@ -22,12 +22,10 @@ from asyncwds.errors import SpecError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.streams import StageStream
-from asyncwds.runtime.seeds import checked_seed, make_seed
 from asyncwds.runtime.torch_iterable import TorchIterable
-from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
+from asyncwds.runtime.worker_info import WorkerInfo, checked_seed, current_worker_info, make_seed
 from asyncwds.shards.patterns import Urls
-from asyncwds.shards.url_list import Expanded, UrlList, unexpanded
-from asyncwds.shards.urls import shorten_urls
+from asyncwds.shards.urls import Expanded, UrlList, shorten_urls, unexpanded
 from asyncwds.storage.listing import expand_and_list, look_up
 
 ENDLESS = sys.maxsize

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from asyncwds.pipeline.shardlists import Item, SimpleShardList
-from asyncwds.runtime.seeds import dataset_seed
 from asyncwds.runtime.torch_iterable import TorchIterable
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.runtime.worker_info import WorkerInfo, dataset_seed
 from asyncwds.shards.specs import all_urls, is_spec, sampled, sources_of
 
 

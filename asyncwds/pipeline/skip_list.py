@@ -10,10 +10,10 @@ from pathlib import Path
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.ledger_reader import LedgerReader, Step, ranks_of
 from asyncwds.pipeline.skipping import Skipping
-from asyncwds.settings.ledger import Ledger
+from asyncwds.settings.reading import Ledger
 
 PASS_BITS = 32  # of an epoch, above which its pass is counted
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.fingerprint import skips_in
 from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.runtime.worker_info import WorkerInfo

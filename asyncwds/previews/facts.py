@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from asyncwds.codecs.pyav import open_container
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural
 from asyncwds.previews.kinds import FieldKind
 from asyncwds.previews.pictures import unpacked
 from asyncwds.previews.texts import read_text

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from asyncwds.codecs import field_loaders
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural
 from asyncwds.previews.texts import describe_array
 from asyncwds.runtime.units import MiB
 

@@ -13,8 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from asyncwds.runtime.closing import run_to_completion
-from asyncwds.runtime.descriptors import explain, make_loop
+from asyncwds.runtime.event_loop import explain, make_loop, run_to_completion
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 
 from asyncwds import checks
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 
 Handler = Callable[[Exception], bool]
 

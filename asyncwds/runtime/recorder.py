@@ -25,8 +25,8 @@ from threading import get_ident
 from time import perf_counter
 from typing import Any
 
-from asyncwds.runtime.forks import FORKS
 from asyncwds.runtime.units import KiB
+from asyncwds.runtime.worker_info import FORKS
 
 CHUNK = 256 * KiB  # [bytes] mapped at a time, of each thread's file
 FULL = "-full"  # the end of the name of a file that says that events were dropped

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from asyncwds.errors import IncompleteEpochError
-from asyncwds.formatting.quantities import plural, size
-from asyncwds.formatting.reprs import html_table
+from asyncwds.formatting.texts import html_table, plural, size
 from asyncwds.runtime.tally import MOST_SKIPS, Skip, added
 from asyncwds.runtime.worker_info import WorkerInfo
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import median
 
-from asyncwds.formatting.quantities import MB, plural
-from asyncwds.formatting.reprs import html_table
+from asyncwds.formatting.texts import MB, html_table, plural
 from asyncwds.runtime.bottleneck import (
     CONSUMER,
     DISK,

@@ -3,4 +3,4 @@
 from .access import Access as Access
 from .access import Settings as Settings
 from .access import Storage as Storage
-from .cache import cache_settings as cache_settings
+from .reading import cache_settings as cache_settings

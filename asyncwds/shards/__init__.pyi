@@ -17,7 +17,7 @@ from .plan import pick as pick
 from .sample_split import SampleSplit as SampleSplit
 from .shard import Shard as Shard
 from .shuffle_quality import measure_shuffle as measure_shuffle
-from .url_list import UrlList as UrlList
+from .urls import UrlList as UrlList
 from .urls import local_path as local_path
 from .urls import rewritten as rewritten
 from .urls import scheme_of as scheme_of

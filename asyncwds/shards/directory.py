@@ -22,9 +22,8 @@ from braceexpand import braceexpand
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.runtime.security import require_local
-from asyncwds.runtime.seeds import rng_at
 from asyncwds.runtime.torch_iterable import TorchIterable
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.runtime.worker_info import WorkerInfo, rng_at
 
 Mode = Literal["resample", "unlink", "keep"]
 Select = Literal["random", "oldest"]

@@ -27,13 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from asyncwds.errors import SpecError, redact
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.security import require_local
 from asyncwds.shards.braces import Braces, parse_braces
 from asyncwds.shards.folders import is_folder, is_manifest, shards_in, without_others
 from asyncwds.shards.likeness import are_alike, in_folder
-from asyncwds.shards.url_list import UrlList, url_list
-from asyncwds.shards.urls import FILE, SCHEME, expand_environment, is_command, local_path
+from asyncwds.shards.urls import FILE, SCHEME, UrlList, expand_environment, is_command, local_path, url_list
 
 _SEPARATOR = re.compile(r"::(?![^\[]*\])")  # not within [...]: http://[::1]/a.tar is one url
 _WILDCARD = re.compile(r"[*?\[]")

@@ -10,6 +10,8 @@ called as `splitter(shards, place=place)`, and else as `splitter(shards)`, as We
 shuffle take indexes: a url is made when its shard is to be read.
 
 Before the splits, a draw may take the place of the list: shards with replacement, or so many of each of several sets.
+
+Our own splitters take the place that they are given, as datasets and pipelines do, and else find it themselves.
 """
 
 from __future__ import annotations
@@ -24,9 +26,8 @@ from random import Random
 from typing import Any, TypeVar
 
 from asyncwds.errors import SpecError
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
 from asyncwds.shards.shard import Shard
-from asyncwds.shards.splitters import kept_by
 
 T = TypeVar("T")
 Splitter = Callable[..., Iterable[Any]]
@@ -188,3 +189,46 @@ def _shards(items: Iterable[Any], urls: Sequence[str]) -> Iterator[Shard]:
                 f"a splitter must yield what it was given, or urls of the list; not this {type(item).__name__}", url=given
             )
         yield Shard(url, index)
+
+
+def single_node_only(src: Iterable[T], group: Any = None, *, place: WorkerInfo | None = None) -> Iterable[T]:
+    """The default nodesplitter: all shards, and a SpecError where there is more than one node, which would read the same."""
+    _require_single_node(place or current_worker_info(group))
+    return src
+
+
+def split_by_node(src: Iterable[T], group: Any = None, *, place: WorkerInfo | None = None) -> Iterator[T]:
+    """Every `world_size`-th shard, beginning with number `rank`; both in the process group, if one is given."""
+    place = place if place is not None and group is None else current_worker_info(group)
+    return islice(src, place.rank, None, place.world_size)
+
+
+def split_by_worker(src: Iterable[T], *, place: WorkerInfo | None = None) -> Iterator[T]:
+    """Every `num_workers`-th shard, beginning with number `worker`."""
+    place = place or current_worker_info()
+    return islice(src, place.worker, None, place.num_workers)
+
+
+def kept_by(splitter: object, place: WorkerInfo) -> slice | None:
+    """Which shards it keeps at a place, if it is one of these. Raises SpecError where `single_node_only` does."""
+    if splitter is split_by_node:
+        return slice(place.rank, None, place.world_size)
+    if splitter is split_by_worker:
+        return slice(place.worker, None, place.num_workers)
+    if splitter is single_node_only:
+        _require_single_node(place)
+        return slice(0, None, 1)
+    return None
+
+
+def splits_by_itself(splitter: object) -> bool:
+    """Whether it is one of these, for shards that each place draws for itself: they need no splitting."""
+    return splitter in (single_node_only, split_by_node, split_by_worker)
+
+
+def _require_single_node(place: WorkerInfo) -> None:
+    if place.world_size > 1:
+        raise SpecError(
+            f"there are {place.world_size} nodes, and all would read the same shards: pass nodesplitter=split_by_node,"
+            " or nodesplitter=None if that is what you want"
+        )

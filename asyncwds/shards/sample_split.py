@@ -14,7 +14,7 @@ from random import Random
 from typing import Literal
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural
 from asyncwds.runtime.worker_info import WorkerInfo
 from asyncwds.shards.plan import INITIAL, shuffle_items
 from asyncwds.shards.shard import Begin, Limit, Shard

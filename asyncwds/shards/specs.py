@@ -25,8 +25,7 @@ from asyncwds.shards.braces import Braces
 from asyncwds.shards.likeness import in_folder
 from asyncwds.shards.patterns import parse_pattern
 from asyncwds.shards.plan import Group, Sampled
-from asyncwds.shards.url_list import UrlList, join_lists, url_list
-from asyncwds.shards.urls import is_command
+from asyncwds.shards.urls import UrlList, is_command, join_lists, url_list
 
 _TOP = {"prefix", "datasets", "buckets"}
 _DATASET = {"buckets", "name", "shards", "resample", "choose"}

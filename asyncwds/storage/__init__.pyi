@@ -2,10 +2,10 @@
 
 from .base import Answer as Answer
 from .base import Body as Body
+from .base import ChunkBody as ChunkBody
 from .base import Fetcher as Fetcher
 from .base import ObjectRange as ObjectRange
-from .body import ChunkBody as ChunkBody
-from .body import PassedOn as PassedOn
+from .base import PassedOn as PassedOn
 from .cache.checks import is_shard_file as is_shard_file
 from .cache.fetcher import CachingFetcher as CachingFetcher
 from .cache.folder import CacheFolder as CacheFolder
@@ -38,12 +38,12 @@ from .sink import Upload as Upload
 from .sinks import blocking_output as blocking_output
 from .sinks import open_sinks as open_sinks
 from .stores.ais.store import AisStore as AisStore
+from .stores.auth import ExpiringToken as ExpiringToken
 from .stores.azure.store import AzureStore as AzureStore
 from .stores.fetcher import HttpFetcher as HttpFetcher
 from .stores.gcs.store import GcsStore as GcsStore
 from .stores.hf.store import HfStore as HfStore
 from .stores.s3.store import S3Store as S3Store
-from .stores.sink import BucketSink as BucketSink
-from .stores.token_cache import ExpiringToken as ExpiringToken
+from .stores.upload import BucketSink as BucketSink
 from .stores.web.store import WebStore as WebStore
 from .stores.web.upload import HttpSink as HttpSink

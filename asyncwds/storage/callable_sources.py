@@ -11,8 +11,7 @@ from asyncwds.errors import FetchError, WdsError, redact
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB
-from asyncwds.storage.base import Answer, ObjectRange
-from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.base import Answer, ChunkBody, ObjectRange
 from asyncwds.storage.local.output import BUFSIZE
 from asyncwds.storage.local.readiness import translate_os_error
 

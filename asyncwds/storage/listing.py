@@ -21,8 +21,7 @@ from asyncwds.shards.folders import is_manifest, no_shards, only_shards, without
 from asyncwds.shards.globs import Glob, fits, fits_name, glob_of, literal_start
 from asyncwds.shards.manifests import ShardRecord, records_of
 from asyncwds.shards.patterns import Urls, expand
-from asyncwds.shards.url_list import UrlList, each_url, url_list
-from asyncwds.shards.urls import local_path, scheme_of
+from asyncwds.shards.urls import UrlList, each_url, local_path, scheme_of, url_list
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.object_store import Lister
 from asyncwds.storage.registry import open_storage

@@ -9,8 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from asyncwds.errors import ChangedError, NotFoundError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB
-from asyncwds.storage.base import Answer, Chunk, ObjectRange
-from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.base import Answer, Chunk, ChunkBody, ObjectRange
 
 Steer = Callable[[str, int | None], Awaitable[None]]
 

@@ -15,10 +15,9 @@ from asyncwds.shards.urls import rewritten, scheme_of
 from asyncwds.storage.base import AcceptsHints, Body, Fetcher, ObjectRange
 from asyncwds.storage.callable_sources import Opener, OpenerFetcher
 from asyncwds.storage.fsspec.scheme import why_not
-from asyncwds.storage.layers.checksum_fetcher import ChecksumFetcher
+from asyncwds.storage.layers.checksums import ChecksumFetcher, StatedChecksums, StatesChecksums
 from asyncwds.storage.layers.hedge import Hedged
 from asyncwds.storage.layers.retry import Retrying
-from asyncwds.storage.layers.stated_checksums import StatedChecksums, StatesChecksums
 from asyncwds.storage.scheme import Layers, Scheme
 from asyncwds.storage.schemes import SchemeMatch, find, known_names, scheme_named
 

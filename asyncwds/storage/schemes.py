@@ -1,26 +1,38 @@
 """Which scheme a url has: `find` looks among those that were registered, our own, and those of other packages, in this order.
 
 What users give as `storage=` goes before all: by a url's prefix, whatever its scheme. Last comes fsspec, for what it knows.
+
+Those of other packages are their entry points in the group `asyncwds.schemes`, looked for when a scheme is not known otherwise:
+
+[project.entry-points."asyncwds.schemes"]
+foo = "foo_store:SCHEME"
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import is_dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
+from asyncwds.runtime.security import is_allowed_by_name, secure_mode
 from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
 from asyncwds.shards.urls import scheme_of
-from asyncwds.storage import fsspec, local, plugins, stores
+from asyncwds.storage import fsspec, local, stores
 from asyncwds.storage.fsspec.scheme import SCHEMES as FSSPEC
 from asyncwds.storage.fsspec.scheme import knows
 from asyncwds.storage.scheme import Scheme
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 
 _registered: dict[str, Scheme] = {}
 
@@ -63,7 +75,7 @@ def own_schemes() -> Mapping[str, Scheme]:
 
 def scheme_named(name: str) -> Scheme | None:
     """The record of a scheme; see `asyncwds.shards.urls.scheme_of`."""
-    found = _registered.get(name) or own_schemes().get(name) or plugins.scheme_named(name)
+    found = _registered.get(name) or own_schemes().get(name) or scheme_of_package(name)
     if found is None and knows(name):
         return FSSPEC[0]
     return found
@@ -71,7 +83,7 @@ def scheme_named(name: str) -> Scheme | None:
 
 def added_scheme(name: str) -> Scheme | None:
     """The record of a scheme that was registered, or that another package adds."""
-    return _registered.get(name) or (None if name in own_schemes() else plugins.scheme_named(name))
+    return _registered.get(name) or (None if name in own_schemes() else scheme_of_package(name))
 
 
 def find(url: str, storage: Storage) -> SchemeMatch | None:
@@ -139,7 +151,7 @@ def _scheme_of_settings(settings: object) -> Scheme:
     for scheme in (*_registered.values(), *_own()):
         if scheme.settings is not None and type(scheme.settings) is type(settings):
             return scheme
-    for scheme in plugins.schemes() if is_dataclass(settings) else ():
+    for scheme in schemes_of_packages() if is_dataclass(settings) else ():
         if scheme.settings is not None and type(scheme.settings) is type(settings):
             return scheme
     raise _no_settings()
@@ -156,3 +168,46 @@ def _own() -> tuple[Scheme, ...]:
 def _no_settings() -> SpecError:
     known = dict.fromkeys(type(scheme.settings).__name__ for scheme in _own() if scheme.settings is not None)
     return SpecError(f"storage must be one of {', '.join(known)}, or a dict of such by URL prefix")
+
+
+GROUP = "asyncwds.schemes"
+
+
+def scheme_of_package(name: str) -> Scheme | None:
+    """The record that a package has for a scheme. In secure mode only if WDS_SCHEMES names it.
+
+    Raises SpecError where the package cannot be imported, or has something else there.
+    """
+    if secure_mode() and not is_allowed_by_name(name):
+        return None
+    entry = _entries(tuple(sys.path)).get(name)
+    return None if entry is None else _loaded(entry)
+
+
+def schemes_of_packages() -> Iterator[Scheme]:
+    """The records of all packages that can be loaded: for settings that the program itself gives, also in secure mode."""
+    for entry in _entries(tuple(sys.path)).values():
+        with suppress(SpecError):  # somebody else's, or else there would be no such settings
+            yield _loaded(entry)
+
+
+@cache
+def _entries(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
+    """By scheme. Reading what is installed takes milliseconds; `path` is where modules were looked for then."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 20 ms that most do without
+
+    del path
+    return {entry.name.lower(): entry for entry in entry_points(group=GROUP)}
+
+
+@cache
+def _loaded(entry: EntryPoint) -> Scheme:
+    package = f"the package {entry.dist.name}" if entry.dist else "a package"
+    where = f"{entry.name}: urls are those of {package} ({entry.value})"
+    try:
+        found = entry.load()
+    except Exception as error:
+        raise SpecError(f"{where}, which cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Scheme) or entry.name.lower() not in found.names:
+        raise SpecError(f"{where}, and that is no asyncwds.Scheme for them")
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from zlib import adler32
 
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 
 BLOCK = 512
 ZEROS = bytes(BLOCK)

@@ -14,7 +14,7 @@ from zlib import adler32
 
 from asyncwds.compression.foreign import foreign
 from asyncwds.errors import TarError, TarHeaderError, TruncatedTarError
-from asyncwds.settings.prefetch import MAX_HEADER_BYTES
+from asyncwds.settings.reading import MAX_HEADER_BYTES
 from asyncwds.tar import headers
 from asyncwds.tar.context import Context
 from asyncwds.tar.headers import BLOCK, SIZE

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from asyncwds.settings.prefetch import MAX_HEADER_BYTES
+from asyncwds.settings.reading import MAX_HEADER_BYTES
 from asyncwds.tar.building import Headers
 from asyncwds.tar.grouping import base_plus_ext, is_meta
 from asyncwds.tar.headers import BLOCK, ZEROS

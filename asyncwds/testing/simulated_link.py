@@ -12,10 +12,9 @@ from asyncwds.engine.blocks import ReadOptions
 from asyncwds.engine.stream import BlockStream
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import GiB, KiB, MiB
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.reading import Prefetch
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.base import Answer, ObjectRange
-from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.base import Answer, ChunkBody, ObjectRange
 from asyncwds.testing.virtual_time import run_in_virtual_time
 
 EARLY = 10e6  # [bytes]

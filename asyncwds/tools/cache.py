@@ -17,13 +17,13 @@ from asyncwds.index.finding import cache_folder
 from asyncwds.runtime.blocking import run_on_own_loop
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
-from asyncwds.settings.cache import Cache
+from asyncwds.settings.reading import Cache
 from asyncwds.shards.urls import scheme_of
 from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.cache.checks import sums_of
-from asyncwds.storage.cache.entries import Entry
+from asyncwds.storage.cache.complete import Whole
 from asyncwds.storage.cache.folder import CacheFolder
-from asyncwds.storage.cache.records import Whole
+from asyncwds.storage.cache.names import Entry
 from asyncwds.storage.cache.threads import CacheThreads
 from asyncwds.storage.registry import open_storage
 from asyncwds.tools.inputs import Inputs, read_raw

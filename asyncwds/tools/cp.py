@@ -13,9 +13,9 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.bridges.file_objects import DownloadFile
 from asyncwds.errors import ChecksumError, FetchError, SpecError, WdsError, redact
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.reading import Prefetch
 from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.urls import local_path
 from asyncwds.tools.inputs import Inputs

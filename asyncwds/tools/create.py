@@ -12,7 +12,7 @@ from itertools import islice
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.tools.creating.arranging import keep_keys_apart, make_windows, require_fields
 from asyncwds.tools.creating.draft import Draft

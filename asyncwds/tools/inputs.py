@@ -16,15 +16,13 @@ from asyncwds import checks
 from asyncwds.bridges.block_bridge import Bridge
 from asyncwds.bridges.loop_thread import loop_factory
 from asyncwds.engine.blocks import Block
-from asyncwds.engine.source import Source
+from asyncwds.engine.source import Source, tolerated
 from asyncwds.engine.stream import window_bytes
-from asyncwds.engine.tolerance import tolerated
 from asyncwds.errors import SpecError
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
-from asyncwds.settings.cache import Cache
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.reading import Cache, Prefetch
 from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.listing import Listing, look_up

@@ -16,7 +16,7 @@ from typing import Any
 from asyncwds.bridges.file_objects import DownloadFile
 from asyncwds.errors import NotFoundError, SpecError, redact
 from asyncwds.settings.access import Access
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.reading import Prefetch
 from asyncwds.shards.urls import local_path
 from asyncwds.tools.targets import open_target
 

@@ -43,7 +43,7 @@ def _read(url: str, access: Access | None) -> bytes:
         except OSError as error:
             raise NotFoundError(f"the list of keys cannot be read: {error.strerror}", url=url) from error
     from asyncwds.bridges.file_objects import DownloadFile  # noqa: PLC0415 - it brings the engine
-    from asyncwds.settings.prefetch import Prefetch  # noqa: PLC0415 - as above
+    from asyncwds.settings.reading import Prefetch  # noqa: PLC0415 - as above
 
     with DownloadFile(url, Prefetch(), access or Access()) as file:
         return file.readall() or b""

@@ -16,7 +16,7 @@ from asyncwds.engine.openers import OWN, gopen_schemes
 from asyncwds.errors import ShortBodyError, TrailingBytesError, WdsError
 from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.units import KiB, MiB
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.reading import Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path, rewritten
 from asyncwds.storage.local.readiness import translate_os_error

@@ -19,7 +19,7 @@ from asyncwds.index.making import index_shards
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Access
-from asyncwds.settings.cache import Cache
+from asyncwds.settings.reading import Cache
 from asyncwds.shards.compressed_names import compress_names
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.listing import expand_and_list, look_up

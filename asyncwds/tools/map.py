@@ -12,7 +12,7 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, redact
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.becoming import Outcome, placed, take_outcomes, with_sole_fields
 from asyncwds.tools.by_shard import is_by_shard, run_by_shard

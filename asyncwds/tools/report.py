@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asyncwds.errors import LostSamplesError, NoSuchSampleError, SampleError, SpecError, TarError, redact
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural
 
 OK, USAGE, DATA, IO, PARTIAL, INTERRUPTED, UNREAD = 0, 1, 2, 3, 4, 130, 141
 """Exit statuses: done; no such command; the data are wrong; reading or writing failed; done without what was damaged; Ctrl-C;

@@ -11,14 +11,13 @@ from pathlib import Path
 from asyncwds import checks
 from asyncwds.engine.source import Source
 from asyncwds.errors import CacheError, SpecError, WdsError
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.blocking import BlockingPool, run_on_own_loop
 from asyncwds.runtime.counters import Counters
-from asyncwds.settings.cache import Cache
+from asyncwds.settings.reading import Cache
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.cache.folder import CacheFolder
-from asyncwds.storage.cache.names import name_in_cache
-from asyncwds.storage.cache.sources import cached_url
+from asyncwds.storage.cache.names import cached_url, name_in_cache
 from asyncwds.storage.listing import run_some_at_a_time
 from asyncwds.tools.inputs import Inputs
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from asyncwds.engine.contents import Contents
 from asyncwds.errors import NoSuchSampleError
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural
 from asyncwds.index.columns import Columns, Field, Row, columns_of
 from asyncwds.index.index import ShardIndex
 from asyncwds.index.recording import row_of

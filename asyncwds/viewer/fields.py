@@ -11,8 +11,7 @@ from typing import Any
 from asyncwds.errors import SpecError, StaleIndexError
 from asyncwds.index.columns import Field
 from asyncwds.runtime.units import KiB, MiB
-from asyncwds.storage.base import Fetcher, ObjectRange
-from asyncwds.storage.body import crop
+from asyncwds.storage.base import Fetcher, ObjectRange, crop
 from asyncwds.tar import headers
 from asyncwds.viewer.catalog import Place
 

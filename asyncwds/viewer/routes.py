@@ -12,7 +12,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from asyncwds.errors import FetchError, NoSuchSampleError, SpecError, WdsError
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.index.columns import Field
 from asyncwds.previews.colours import COLOUR_MAPS
 from asyncwds.previews.kinds import DOWNLOAD, kind_of

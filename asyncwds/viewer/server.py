@@ -21,7 +21,7 @@ from asyncwds.index.index import Index
 from asyncwds.runtime.blocking import BlockingPool, run_on_own_loop
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
-from asyncwds.settings.cache import Cache
+from asyncwds.settings.reading import Cache
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.listing import expand_and_list
 from asyncwds.storage.schemes import as_access

@@ -14,7 +14,7 @@ from asyncwds import checks
 from asyncwds.engine.openers import writer_of
 from asyncwds.errors import SpecError
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.closing import run_to_completion
+from asyncwds.runtime.event_loop import run_to_completion
 from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.shards.urls import rewritten
 from asyncwds.storage.local.output import StreamOutput, open_with

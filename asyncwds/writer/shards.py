@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncwds import checks
 from asyncwds.errors import SpecError, redact
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.manifest import ShardRecord

@@ -10,8 +10,7 @@ from webdataset.shardlists import expand_urls
 
 from asyncwds import WorkerInfo
 from asyncwds.shards import expand
-from asyncwds.shards.plan import plan
-from asyncwds.shards.splitters import split_by_node, split_by_worker
+from asyncwds.shards.plan import plan, split_by_node, split_by_worker
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from asyncwds import WorkerInfo
 from asyncwds.errors import SpecError
 from asyncwds.shards import Shard, expand
-from asyncwds.shards.plan import Group, Resampled, Sampled, plan, shuffle_items
-from asyncwds.shards.splitters import single_node_only, split_by_node, split_by_worker
+from asyncwds.shards.plan import Group, Resampled, Sampled, plan, shuffle_items, single_node_only, split_by_node, split_by_worker
 
 URLS = [f"s-{index:03}.tar" for index in range(23)]
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream

@@ -9,7 +9,7 @@ from typing import Any
 from asyncwds.pipeline.adapt import adapt
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.runtime.seeds import make_seed
+from asyncwds.runtime.worker_info import make_seed
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from asyncwds.codecs.crops import CropHandler, RandomCrop, require_crop_spec
 from asyncwds.codecs.decoders import Decoder
 from asyncwds.codecs.resampling import Resampler, require_resampler
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.item_calls import open_calls, resumed
 from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.item_calls import open_calls, resumed
 from asyncwds.pipeline.item_functions import (

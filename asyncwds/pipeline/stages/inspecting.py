@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import printable, show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import StageRun, open_loop, run_alone

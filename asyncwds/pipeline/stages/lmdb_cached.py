@@ -23,7 +23,7 @@ from uuid import uuid4
 from asyncwds import checks
 from asyncwds.codecs.field_loaders import unpickle_loads
 from asyncwds.errors import CacheError, DecodeError, SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage import PipelineStage

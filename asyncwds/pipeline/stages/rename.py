@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import open_each, run_alone

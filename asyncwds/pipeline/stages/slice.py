@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, ClassVar, TypeVar
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.reprs import show_value
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.lineage import samples_in
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream

@@ -1,16 +1,50 @@
-"""One body of a shard that the cache has whole: from the file, as long as that is what it was."""
+"""A shard that the cache has whole: its `Record`, what is kept of it as JSON beside it, and bodies read from its file as long as
+that is what it was.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from asyncwds.errors import CacheError, FetchError
 from asyncwds.runtime.counters import Counters
-from asyncwds.storage.base import Body, Chunk, Fetcher, ObjectRange
-from asyncwds.storage.body import ChunkBody, crop
+from asyncwds.storage.base import Body, Chunk, ChunkBody, Fetcher, ObjectRange, crop
 from asyncwds.storage.cache.checks import SUM_BYTES, sum_at, sum_of
-from asyncwds.storage.cache.records import Whole
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a shard that is whole; `mtime` is that of its file [ns]."""
+
+    url: str
+    url_hash: str
+    size: int
+    identity: str | None
+    mtime: int
+    sums: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A shard that is there; `identity` is that of its file."""
+
+    name: str
+    path: str
+    identity: str
+    record: Record
+
+
+def read_record(path: Path) -> Record:
+    """Raises FileNotFoundError, or ValueError or TypeError where another version wrote it, or nobody to its end."""
+    return Record(**json.loads(path.read_bytes()))
+
+
+def as_json(record: Record) -> bytes:
+    return json.dumps(asdict(record)).encode()
 
 
 @asynccontextmanager

@@ -19,17 +19,14 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from asyncwds.errors import CacheError, ChangedError, ChecksumError, ShortBodyError, redact
-from asyncwds.runtime.closing import run_to_completion
 from asyncwds.runtime.counters import Counters
-from asyncwds.storage.base import Answer, Body, Chunk, Fetcher, ObjectRange
-from asyncwds.storage.body import crop
+from asyncwds.runtime.event_loop import run_to_completion
+from asyncwds.storage.base import Answer, Body, Chunk, Fetcher, ObjectRange, crop
 from asyncwds.storage.cache.download_files import boot
-from asyncwds.storage.cache.intervals import Intervals
-from asyncwds.storage.cache.journal import Header
-from asyncwds.storage.cache.leases import Claim
+from asyncwds.storage.cache.journal import Header, Intervals
+from asyncwds.storage.cache.locks import Claim
 from asyncwds.storage.cache.names import url_hash
-from asyncwds.storage.cache.partial_file import END, HEADER, LOOK, Partial
-from asyncwds.storage.cache.partial_writer import PartialWriter
+from asyncwds.storage.cache.partial_file import END, HEADER, LOOK, Partial, PartialWriter
 
 _TRY = 0.1  # [s] between two tries to lock what others fetch: they may have died
 

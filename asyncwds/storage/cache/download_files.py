@@ -8,10 +8,10 @@ from pathlib import Path
 
 from asyncwds.storage.base import Chunk
 from asyncwds.storage.cache.checks import has_checksum, sums_of
+from asyncwds.storage.cache.complete import Record
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.journal import Header, Journal, span_line
 from asyncwds.storage.cache.locks import has_alone, lock_span, share_file, unlock_span
-from asyncwds.storage.cache.records import Record
 
 _READ = 1 << 20
 

@@ -8,11 +8,10 @@ from contextlib import AsyncExitStack
 
 from asyncwds.errors import CacheError
 from asyncwds.storage.cache.folder import CacheFolder
-from asyncwds.storage.cache.health import Health
 from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.names import url_hash
 from asyncwds.storage.cache.partial_file import Partial
-from asyncwds.storage.cache.threads import CacheThreads
+from asyncwds.storage.cache.threads import CacheThreads, Health
 
 MOST = 16
 """Shards that are complete and wait to reach the disk."""

@@ -10,24 +10,20 @@ from dataclasses import replace
 from typing import TypeVar
 
 from asyncwds.errors import CacheError, ChangedError, FetchError, redact
-from asyncwds.runtime.closing import run_to_completion
 from asyncwds.runtime.counters import Counters
-from asyncwds.settings.cache import Cache
+from asyncwds.runtime.event_loop import run_to_completion
+from asyncwds.settings.reading import Cache
 from asyncwds.shards.urls import local_path
-from asyncwds.storage.base import Answer, Body, Fetcher, ObjectRange
-from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.base import Answer, Body, ChunkBody, Fetcher, ObjectRange
 from asyncwds.storage.cache.checks import is_shard_file
-from asyncwds.storage.cache.complete import file_chunks, whole_chunks
+from asyncwds.storage.cache.complete import Whole, file_chunks, whole_chunks
 from asyncwds.storage.cache.download import Download, Surroundings
 from asyncwds.storage.cache.downloads import Partials
 from asyncwds.storage.cache.folder import CacheFolder
-from asyncwds.storage.cache.health import Health
 from asyncwds.storage.cache.journal import Header
-from asyncwds.storage.cache.names import name_in_cache, url_hash
+from asyncwds.storage.cache.names import cached_url, name_in_cache, url_hash
 from asyncwds.storage.cache.readahead import Ahead
-from asyncwds.storage.cache.records import Whole
-from asyncwds.storage.cache.sources import cached_url
-from asyncwds.storage.cache.threads import CacheThreads
+from asyncwds.storage.cache.threads import CacheThreads, Health
 from asyncwds.storage.local.file import FileFetcher
 
 K = TypeVar("K")

@@ -20,13 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from asyncwds.formatting.escaping import printable
-from asyncwds.settings.cache import Cache
-from asyncwds.storage.cache.entries import Entry, find_entries
+from asyncwds.formatting.texts import printable
+from asyncwds.settings.reading import Cache
+from asyncwds.storage.cache.complete import Record, Whole, as_json, read_record
 from asyncwds.storage.cache.journal import Journal
 from asyncwds.storage.cache.locks import has_alone, lock_file
-from asyncwds.storage.cache.names import INDEX
-from asyncwds.storage.cache.records import Record, Whole, as_json, read_record
+from asyncwds.storage.cache.names import INDEX, Entry, find_entries
 from asyncwds.storage.local.file import file_identity
 
 LEFTOVER = 24 * 3600 * 10**9

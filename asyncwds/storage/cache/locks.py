@@ -1,8 +1,9 @@
-"""Locks on files, which the kernel frees when their holder dies. None of these functions waits.
+"""What others may not touch now: claims on spans of a download within a process, and locks on files, which the kernel frees when
+their holder dies. None of these functions waits.
 
-Locks on files (flock) and those on spans (OFD locks, Linux) belong to an open file, not to a process: two in one process
-exclude each other, and closing one lets the others be. Over NFS both need a server with locks, and are freed when the
-lease of a machine that died has run out.
+Locks on files (flock) and those on spans (OFD locks, Linux) belong to an open file, not to a process: two in one process exclude
+each other, and closing one lets the others be. Over NFS both need a server with locks, and are freed when the lease of a machine
+that died has run out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _FLOCK = struct.Struct("hhqqi0q")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 _OFD = hasattr(fcntl, "F_OFD_SETLK")
@@ -71,3 +73,41 @@ def _first_conflict(descriptor: int, start: int, stop: int) -> int:
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, stop - start, 0)
     kind, _, begin, *_ = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
     return stop if kind == fcntl.F_UNLCK else begin
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """[start, stop) is being fetched, and that has come as far as `position`. `stop` may move to the front meanwhile."""
+
+    start: int
+    stop: int
+    position: int
+
+
+class Leases:
+    """Spans that do not overlap, each fetched by one body."""
+
+    def __init__(self) -> None:
+        self._held: list[Claim] = []
+
+    def take(self, start: int, stop: int) -> tuple[Claim, int] | None:
+        """A claim on what comes of [start, stop) before other claims; None if one has `start` and will soon be there.
+
+        A body that has far to go till `start` leaves the rest to the new one: so a slow part can be split. The number is where
+        the old claim ended then, else `start`.
+        """
+        end = start
+        for held in self._held:
+            if held.start <= start < held.stop:
+                if held.position >= start:
+                    return None
+                end, held.stop = held.stop, start
+                stop = min(stop, end)
+            elif start < held.start < stop:
+                stop = held.start
+        claim = Claim(start, stop, start)
+        self._held.append(claim)
+        return claim, end
+
+    def drop(self, claim: Claim) -> None:
+        self._held = [held for held in self._held if held is not claim]

@@ -1,14 +1,22 @@
-"""What shards are called in a cache. Plain functions of URLs."""
+"""Which URLs a cache keeps, what it calls their shards, and which of these take room in its folder. What looks at files blocks:
+it is called in threads.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Callable
-from pathlib import PurePosixPath
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import quote, urlparse
 
 from asyncwds.errors import SpecError
+from asyncwds.runtime.security import secure_mode
+from asyncwds.shards.urls import local_path, rewritten
 
 INDEX = ".asyncwds"
 """The folder, within the cache's, for what it has to remember."""
@@ -69,3 +77,61 @@ def pipe_cleaner(spec: str) -> str:
 def islocal(url: str) -> bool:
     """Whether WebDataset takes it for a local file: it has no scheme, or `file:`."""
     return urlparse(url).scheme in ("", "file")
+
+
+def cached_url(url: str, root: Path, *, local: bool) -> str | None:
+    """The URL that a cache in the folder `root` knows an object by; None for what it does not keep. Blocking, for a local file.
+
+    Local files are kept where `local` says so, by their absolute paths: a relative one means another file in another folder.
+    Never kept are files of the cache itself, which would be removed in place of a copy, and FIFOs, whose bytes come once.
+    """
+    path = local_path(url)
+    if path is None:
+        return None if url == "-" else url
+    if not local or secure_mode() or "\0" in path:
+        return None
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)) or _is_special(path):
+        return None
+    return str(Path(path).absolute()) if rewritten(url) == url else url
+
+
+def _is_special(path: str) -> bool:
+    try:
+        return not stat.S_ISREG(Path(path).stat().st_mode)
+    except OSError:  # a network disk that is away: what is kept of it is there all the same
+        return False
+
+
+class Entry(NamedTuple):
+    """Something that takes room: a shard, or a download (`part`)."""
+
+    used: int
+    name: str
+    size: int
+    part: bool
+
+
+def find_entries(root: Path, folder: str = "") -> Iterator[Entry]:
+    """All shards that have a record, and all downloads."""
+    # 0.1 s for 10,000 shards; with pathlib it were five times that.
+    try:
+        found = list(os.scandir(f"{root}/{INDEX}/{folder}"))
+    except FileNotFoundError:
+        return
+    for file in found:
+        stem, _, kind = file.name.rpartition(".")
+        name = folder + stem
+        with suppress(FileNotFoundError):  # another process has removed it
+            if file.is_dir():
+                yield from find_entries(root, f"{folder}{file.name}/")
+            elif kind == "json":
+                yield Entry(file.stat().st_mtime_ns, name, _size(f"{root}/{name}"), part=False)
+            elif kind == "part":
+                yield Entry(file.stat().st_mtime_ns, name, file.stat().st_size, part=True)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - as fast as it goes
+    except FileNotFoundError:
+        return 0

@@ -1,13 +1,16 @@
-"""Runs a cache's blocking calls."""
+"""Runs a cache's blocking calls, and counts what fails: whether the cache can still be used."""
 
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from asyncwds.errors import CacheError, WdsError
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.runtime.counters import Counters
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,3 +55,26 @@ class CacheThreads:
 
     def close(self) -> None:
         self._pool.close()
+
+
+class Health:
+    """Counts what fails, and warns once: reading goes on all the same."""
+
+    def __init__(self, counters: Counters, folder: str) -> None:
+        self.writable = True
+        """Nothing lasting has failed."""
+        self._counters = counters
+        self._folder = folder
+        self._warned = False
+
+    def failed(self, error: CacheError, *, lasting: bool = True) -> None:
+        """`lasting` is what would come again with the next shard, such as a full disk."""
+        self._counters.cache_failures += 1
+        self.writable = self.writable and not lasting
+        if not self._warned:
+            self._warned = True
+            warnings.warn(printable(f"reading goes on without the cache in {self._folder}: {error}"), stacklevel=2)
+
+    def damaged(self) -> None:
+        """Something in it was not what it had been."""
+        self._counters.cache_failures += 1

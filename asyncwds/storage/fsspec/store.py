@@ -10,9 +10,8 @@ from asyncwds.errors import ChangedError, ShortBodyError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.units import MiB
-from asyncwds.storage.base import Answer, ObjectRange
-from asyncwds.storage.body import ChunkBody
-from asyncwds.storage.fsspec.settings import FileSystem
+from asyncwds.storage.base import Answer, ChunkBody, ObjectRange
+from asyncwds.storage.fsspec.scheme import FileSystem
 from asyncwds.storage.fsspec.systems import OpenFile, Systems
 
 PIECE = 8 * MiB

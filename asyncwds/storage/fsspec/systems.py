@@ -12,7 +12,7 @@ from asyncwds.errors import AccessError, FetchError, FetchTimeoutError, NotFound
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.units import MiB
-from asyncwds.storage.fsspec.settings import FileSystem
+from asyncwds.storage.fsspec.scheme import FileSystem
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

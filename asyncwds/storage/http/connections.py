@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from asyncwds.runtime.deadlines import Deadlines
+from asyncwds.runtime.event_loop import Deadlines
 from asyncwds.settings.access import Retry
 
 

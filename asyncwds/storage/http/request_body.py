@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
 
-from asyncwds.runtime.deadlines import Deadlines
+from asyncwds.runtime.event_loop import Deadlines
 from asyncwds.runtime.units import KiB
 from asyncwds.settings.access import Retry
 from asyncwds.storage.base import Chunk

@@ -11,13 +11,16 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from asyncwds.errors import FetchError, SpecError
-from asyncwds.formatting.escaping import printable
+from asyncwds.errors import FetchError, SpecError, redact
+from asyncwds.formatting.texts import printable
+from asyncwds.runtime.recorder import Recorder, Span
 from asyncwds.runtime.security import secure_mode
 from asyncwds.settings.access import Http
+from asyncwds.storage.object_store import StoreRequest
 
 
 @lru_cache(maxsize=1024)
@@ -142,3 +145,17 @@ def _netrc_logins() -> dict[str, tuple[str, str]]:
         warnings.warn(printable(f"{path} is not used: {error}"), stacklevel=2)
         return {}
     return {host: (login, password) for host, (login, _, password) in hosts.items() if host != "default"}
+
+
+def begin_request(trace: Recorder, request: StoreRequest, hop: URL) -> Span:
+    """From now until all is closed that was opened, the body above all."""
+    return trace.begin("request", request.method, url=redact(str(hop)), range=request.headers.get("Range", ""))
+
+
+def note_answer(span: Span, http: aiohttp.ClientResponse) -> None:
+    """`connection` is the local port: the same one is the same connection. One that is free again already is not known."""
+    span.inner("first byte", span.began)
+    span.args["status"] = http.status
+    transport = http.connection and http.connection.transport
+    if transport is not None and (address := transport.get_extra_info("sockname")):
+        span.args["connection"] = address[1] if isinstance(address, tuple) else str(address)

@@ -13,15 +13,20 @@ from yarl import URL
 
 from asyncwds.errors import BridgeError, FetchError, FetchTimeoutError, WdsError, redact
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.deadlines import Deadlines, TimeLimit
-from asyncwds.runtime.forks import FORKS
+from asyncwds.runtime.event_loop import Deadlines, TimeLimit
+from asyncwds.runtime.worker_info import FORKS
 from asyncwds.settings.access import Access
 from asyncwds.storage.http.connections import Connector, RequestLimits, RequestSlot, close_session, hang_up
-from asyncwds.storage.http.direct_receive import READ_BUFFER
-from asyncwds.storage.http.exchange import WITHOUT_BODY, Exchange, free, is_redirect, is_success, read_page
+from asyncwds.storage.http.receive import READ_BUFFER, WITHOUT_BODY, Exchange, free, is_redirect, is_success, read_page
 from asyncwds.storage.http.request_body import RequestBody, body_of
-from asyncwds.storage.http.request_options import RequestOptions, http_url, redirect_target, without_login
-from asyncwds.storage.http.request_trace import begin_request, note_answer
+from asyncwds.storage.http.request_options import (
+    RequestOptions,
+    begin_request,
+    http_url,
+    note_answer,
+    redirect_target,
+    without_login,
+)
 from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, Signer, StoreRequest, StoreResponse
 

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from asyncwds.errors import redact
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.deadlines import Deadlines, TimeLimit
+from asyncwds.runtime.event_loop import Deadlines, TimeLimit
 from asyncwds.runtime.recorder import READER
 from asyncwds.settings.access import Retry
 from asyncwds.storage.base import Body, Fetcher, ObjectRange

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from asyncwds.errors import FetchError, ThrottledError
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 
 _LOG = logging.getLogger("asyncwds")
 SLOW = 3.0  # [s] without a byte that are worth a line

@@ -13,7 +13,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from asyncwds.errors import FetchError, ThrottledError, redact
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.recorder import READER
 from asyncwds.settings.access import Retry

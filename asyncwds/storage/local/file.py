@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 from asyncwds.errors import ChangedError, FetchError, ShortBodyError, SpecError
 from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.closing import run_to_completion
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.event_loop import run_to_completion
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.urls import local_path
-from asyncwds.storage.base import Answer, ObjectRange
-from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.base import Answer, ChunkBody, ObjectRange
 from asyncwds.storage.local.readiness import read_when_ready, translate_os_error
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
 from asyncwds.errors import FetchError, NotFoundError, ShortBodyError, SpecError, WdsError, redact
-from asyncwds.runtime.closing import clean_up_undisturbed
+from asyncwds.runtime.event_loop import clean_up_undisturbed
 from asyncwds.storage.local.readiness import translate_os_error
 
 NAMELESS: int | None = getattr(os, "O_TMPFILE", None)

@@ -11,10 +11,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
 from asyncwds.runtime.counters import Counters
-from asyncwds.storage.base import Answer, ObjectRange
-from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.base import Answer, ChunkBody, ObjectRange
+from asyncwds.storage.local.command import TAIL_BYTES, exit_error, kill_session, require_stream, start_shell
 from asyncwds.storage.local.readiness import PIPE_BYTES, is_ready, read_when_ready
-from asyncwds.storage.local.shell import TAIL_BYTES, exit_error, kill_session, require_stream, start_shell
 
 
 class PipeFetcher:

@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import IO
 
 from asyncwds.errors import FetchError, WdsError
-from asyncwds.runtime.closing import clean_up_undisturbed
+from asyncwds.runtime.event_loop import clean_up_undisturbed
+from asyncwds.storage.local.command import TAIL_BYTES, exit_error, kill_session, start_shell
 from asyncwds.storage.local.readiness import translate_os_error
-from asyncwds.storage.local.shell import TAIL_BYTES, exit_error, kill_session, start_shell
 
 
 class PipeOutput:

@@ -8,7 +8,7 @@ import os
 import select
 
 from asyncwds.errors import AccessError, FetchError, NotFoundError
-from asyncwds.runtime.descriptors import advice, are_used_up
+from asyncwds.runtime.event_loop import advice, are_used_up
 from asyncwds.runtime.units import KiB
 
 PIPE_BYTES = 256 * KiB

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
+from asyncwds import checks
 from asyncwds.errors import FetchError
 from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Fetcher
 from asyncwds.storage.local.output import FileOutput, Output, StreamOutput
-from asyncwds.storage.local.settings import Command
 from asyncwds.storage.scheme import Layers, Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How `pipe:` urls are read.
+
+    check  a command that fails is an error, also after all data. False is for commands that always end so: what they wrote
+           counts, and a shard that is cut is an error still
+    """
+
+    check: bool = True
+
+    def __post_init__(self) -> None:
+        checks.flags(self, "check")
 
 
 def _bare(settings: Command | None) -> Layers:

@@ -9,8 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from asyncwds.errors import FetchError
 from asyncwds.runtime.counters import Counters
-from asyncwds.storage.base import Answer, ObjectRange
-from asyncwds.storage.body import ChunkBody
+from asyncwds.storage.base import Answer, ChunkBody, ObjectRange
 from asyncwds.storage.local.readiness import read_when_ready, translate_os_error
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 
 from asyncwds.errors import FetchError, WdsError
-from asyncwds.runtime.closing import GIVING_UP
+from asyncwds.runtime.event_loop import GIVING_UP
 from asyncwds.storage.http.connections import StallClock, hang_up
-from asyncwds.storage.http.exchange import Exchange, is_success
+from asyncwds.storage.http.receive import Exchange, is_success
 from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.patience import Patience, Streak

@@ -7,16 +7,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asyncwds.runtime.blocking import BlockingPool
-from asyncwds.runtime.counters import Counters
-from asyncwds.settings.access import Access, Http
-from asyncwds.storage.base import Fetcher
 from asyncwds.storage.object_store import Lister, ObjectStore, Uploader
 from asyncwds.storage.scheme import Layers, Scheme
-from asyncwds.storage.sink import Sink
 
 if TYPE_CHECKING:
+    from asyncwds.runtime.blocking import BlockingPool
+    from asyncwds.runtime.counters import Counters
+    from asyncwds.settings.access import Access, Http
+    from asyncwds.storage.base import Fetcher
     from asyncwds.storage.http.transport import Transport
+    from asyncwds.storage.sink import Sink
 
 
 class BucketStore(ObjectStore, Lister, Protocol):
@@ -46,7 +46,7 @@ def bucket(
         return HttpFetcher(access_for(settings, access), counters, partial(make_store, settings))
 
     def writer(settings: Any, access: Access, thread: BlockingPool) -> Sink:
-        from asyncwds.storage.stores.sink import BucketSink  # noqa: PLC0415 - as above
+        from asyncwds.storage.stores.upload import BucketSink  # noqa: PLC0415 - as above
 
         del thread
 
@@ -58,7 +58,7 @@ def bucket(
         return BucketSink(access_for(settings, access), make_uploader)
 
     def lister(settings: Any, access: Access) -> Lister:
-        from asyncwds.storage.stores.lister import StoreLister  # noqa: PLC0415 - as above
+        from asyncwds.storage.stores.fetcher import StoreLister  # noqa: PLC0415 - as above
 
         return StoreLister(access_for(settings, access), partial(make_store, settings))
 

@@ -1,9 +1,11 @@
-"""Objects on web servers and in buckets: `HttpFetcher`. Imports aiohttp, so import it only when a URL needs it."""
+"""Objects on web servers and in buckets, read and listed: `HttpFetcher` and `StoreLister`. Imports aiohttp, so import it only when
+a URL needs it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Self
 
@@ -12,12 +14,11 @@ from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
 from asyncwds.storage.base import AcceptsHints, Answer, Chunk, ObjectRange
 from asyncwds.storage.http.connections import StallClock, hang_up
-from asyncwds.storage.http.direct_receive import Receiver, left_behind, read_much, takes_over
-from asyncwds.storage.http.exchange import Exchange
+from asyncwds.storage.http.receive import Exchange, Receiver, left_behind, read_much, takes_over
 from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.http.transport import Transport
-from asyncwds.storage.layers.stated_checksums import StatesChecksums
-from asyncwds.storage.object_store import ObjectStore, StoreRequest
+from asyncwds.storage.layers.checksums import StatesChecksums
+from asyncwds.storage.object_store import Lister, ObjectStore, StoreRequest
 from asyncwds.storage.ranges import ObjectMetadata, Promise, check_answer, check_unsatisfied, range_headers
 from asyncwds.storage.stores.web.store import WebStore
 
@@ -47,7 +48,7 @@ class HttpFetcher:
             self.store.upcoming(urls)
 
     async def checksum(self, url: str) -> ObjectMetadata:
-        """As `asyncwds.storage.layers.stated_checksums.StatesChecksums`, by the store, which has to be one."""
+        """As `asyncwds.storage.layers.checksums.StatesChecksums`, by the store, which has to be one."""
         assert isinstance(self.store, StatesChecksums)
         return await self.store.checksum(url)
 
@@ -209,3 +210,20 @@ class HttpBody:
         self._failed()
         message = f"the connection stalled for {self._clock.window:g} s"
         return FetchTimeoutError(message, url=self._wanted.url, offset=self._position, retryable=True)
+
+
+class StoreLister:
+    """Asks a store that `make_store` makes, over a transport of its own."""
+
+    def __init__(self, access: Access, make_store: Callable[[Transport], Lister] = WebStore) -> None:
+        self._transport = Transport(access, Counters(), logins=make_store is WebStore)
+        self._store = make_store(self._transport)
+
+    def list(self, prefix: str, *, deep: bool) -> AsyncIterator[str]:
+        return self._store.list(prefix, deep=deep)
+
+    async def aclose(self) -> None:
+        try:
+            await self._store.aclose()
+        finally:
+            await self._transport.aclose()

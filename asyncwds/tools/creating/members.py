@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asyncwds.errors import SpecError
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.security import require_local
 from asyncwds.tools.opening import as_local_file, open_url, unreadable
 

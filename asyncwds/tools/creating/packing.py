@@ -13,8 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from asyncwds.errors import SampleError, WdsError
-from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural, printable
 from asyncwds.runtime.units import MiB
 from asyncwds.tar.raw_runs import RawRun
 from asyncwds.tools.creating.draft import Draft

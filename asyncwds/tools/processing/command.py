@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.formatting.escaping import printable
+from asyncwds.formatting.texts import printable
 from asyncwds.runtime.security import secure_mode
 from asyncwds.tar.raw import RawMember, RawSample, new_member
 

@@ -14,9 +14,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from asyncwds.errors import redact
-from asyncwds.formatting.escaping import escape as escape_name
-from asyncwds.formatting.escaping import printable
-from asyncwds.formatting.quantities import plural, size
+from asyncwds.formatting.texts import escape as escape_name
+from asyncwds.formatting.texts import plural, printable, size
 from asyncwds.previews.kinds import DOWNLOAD
 from asyncwds.previews.preview import FieldPreview
 from asyncwds.tools.report import Report

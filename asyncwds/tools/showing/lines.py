@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from asyncwds.errors import redact
-from asyncwds.formatting.escaping import escape, printable
-from asyncwds.formatting.quantities import size
+from asyncwds.formatting.texts import escape, printable, size
 from asyncwds.previews.preview import FieldPreview
 from asyncwds.tools.showing.drawing import RESET, draw_field
 from asyncwds.tools.showing.terminal import Style

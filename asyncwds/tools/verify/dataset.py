@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 
 from asyncwds.errors import redact
-from asyncwds.formatting.quantities import plural
+from asyncwds.formatting.texts import plural
 from asyncwds.tools.verify.names import split_keys
 from asyncwds.tools.verify.rules import Finding
 from asyncwds.tools.verify.samples import same_values

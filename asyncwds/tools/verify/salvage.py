@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from asyncwds.errors import TarError, TarHeaderError, TrailingBytesError
 from asyncwds.runtime.units import MiB
-from asyncwds.settings.prefetch import Prefetch
+from asyncwds.settings.reading import Prefetch
 from asyncwds.tar import headers
 from asyncwds.tar.grouping import base_plus_ext, is_meta
 from asyncwds.tar.headers import BLOCK, ZEROS

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from asyncwds.compression.kinds import KINDS
 from asyncwds.engine.blocks import Block, ReadOptions
-from asyncwds.engine.checksum_reader import with_checksum
 from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import ShardReader
+from asyncwds.engine.reader_layers import with_checksum
 from asyncwds.errors import (
     ChecksumError,
     DuplicateFieldError,

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncwds.storage.cache.intervals import Intervals
+from asyncwds.storage.cache.journal import Intervals
 
 BYTES = 60
 spans = st.tuples(st.integers(0, BYTES), st.integers(0, BYTES))

@@ -24,7 +24,7 @@ from asyncwds.settings import Storage
 from asyncwds.storage import AisStore, find
 from asyncwds.storage.stores.ais.scheme import http_for
 from asyncwds.storage.stores.ais.store import ObjectAddress, parse_address
-from asyncwds.storage.stores.token_cache import BearerToken
+from asyncwds.storage.stores.auth import BearerToken
 from asyncwds.testing import CHECKS, make_samples, make_shard, read
 
 fetching = partial(store_access.fetching, ("ais://",))

@@ -16,8 +16,8 @@ from asyncwds.errors import AccessError, ChangedError, NotFoundError, SpecError,
 from asyncwds.runtime import Counters
 from asyncwds.settings import Access
 from asyncwds.storage import HfStore, open_storage
+from asyncwds.storage.stores.auth import BearerToken
 from asyncwds.storage.stores.hf.store import Address, parse_address
-from asyncwds.storage.stores.token_cache import BearerToken
 from asyncwds.testing import CHECKS, make_samples, make_shard, read
 
 fetching = partial(store_access.fetching, ("hf://",))

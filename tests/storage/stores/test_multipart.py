@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from asyncwds.errors import FetchError, NotFoundError, SpecError
-from asyncwds.storage.stores.multipart import AT_ONCE, MultipartUpload
+from asyncwds.storage.stores.upload import AT_ONCE, MultipartUpload
 
 DATA = bytes(range(256)) * 8
 URL = "s3://bucket/a.tar"

@@ -8,7 +8,7 @@ import pytest
 
 from asyncwds.errors import AccessError
 from asyncwds.storage import ExpiringToken
-from asyncwds.storage.stores.token_cache import EARLY, TOO_LATE, TokenCache, for_ever
+from asyncwds.storage.stores.auth import EARLY, TOO_LATE, TokenCache, for_ever
 
 
 class Source:

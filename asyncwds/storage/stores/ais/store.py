@@ -15,7 +15,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from asyncwds.errors import FetchError, SpecError
@@ -25,12 +25,13 @@ from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
 from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.sink import Upload
-from asyncwds.storage.stores.ais.settings import AIStore
 from asyncwds.storage.stores.ais.upload import AisParts
 from asyncwds.storage.stores.api_client import ApiClient
-from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner
-from asyncwds.storage.stores.multipart import MultipartUpload
-from asyncwds.storage.stores.token_cache import BearerToken, ExpiringToken, TokenCache, for_ever
+from asyncwds.storage.stores.auth import AuthHeaders, BearerToken, ExpiringToken, FixedUrlSigner, TokenCache, for_ever
+from asyncwds.storage.stores.upload import MultipartUpload
+
+if TYPE_CHECKING:
+    from asyncwds.storage.stores.ais.scheme import AIStore
 
 ENDPOINT = "http://localhost:8080"
 PROVIDERS = {"ais": "ais", "s3": "aws", "gs": "gcp", "az": "azure", "oc": "oci"}

@@ -12,13 +12,15 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from asyncwds.errors import AccessError, SpecError, redact
 from asyncwds.runtime.extras import require_extra
-from asyncwds.storage.stores.azure.settings import Azure
-from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
+from asyncwds.storage.stores.auth import ExpiringToken, for_ever
+
+if TYPE_CHECKING:
+    from asyncwds.storage.stores.azure.scheme import Azure
 
 Way = Literal["key", "sas", "token", "anonymous"]
 

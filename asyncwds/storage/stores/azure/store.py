@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from email.utils import formatdate
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 from xml.etree import ElementTree as ET
 
@@ -21,11 +21,13 @@ from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreR
 from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.stores.api_client import ApiClient
+from asyncwds.storage.stores.auth import TokenCache
 from asyncwds.storage.stores.azure.auth import Login, login, shared_key
-from asyncwds.storage.stores.azure.settings import Azure
 from asyncwds.storage.stores.azure.upload import AzureParts
-from asyncwds.storage.stores.multipart import MultipartUpload
-from asyncwds.storage.stores.token_cache import TokenCache
+from asyncwds.storage.stores.upload import MultipartUpload
+
+if TYPE_CHECKING:
+    from asyncwds.storage.stores.azure.scheme import Azure
 
 VERSION = "2021-12-02"
 _SAFE = "/-_.~"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from datetime import UTC
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncwds.errors import AccessError, redact
 from asyncwds.runtime.extras import require_extra
-from asyncwds.storage.stores.gcs.settings import GCS
-from asyncwds.storage.stores.token_cache import ExpiringToken, for_ever
+from asyncwds.storage.stores.auth import ExpiringToken, for_ever
+
+if TYPE_CHECKING:
+    from asyncwds.storage.stores.gcs.scheme import GCS
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 

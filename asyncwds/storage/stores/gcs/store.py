@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from asyncwds.errors import FetchError, SpecError
@@ -19,11 +19,12 @@ from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreR
 from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.sink import Upload
 from asyncwds.storage.stores.api_client import ApiClient
-from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner
+from asyncwds.storage.stores.auth import AuthHeaders, FixedUrlSigner, TokenCache
 from asyncwds.storage.stores.gcs.auth import ANONYMOUS, Token, TokenFinder
-from asyncwds.storage.stores.gcs.settings import GCS
 from asyncwds.storage.stores.gcs.upload import ResumableUpload
-from asyncwds.storage.stores.token_cache import TokenCache
+
+if TYPE_CHECKING:
+    from asyncwds.storage.stores.gcs.scheme import GCS
 
 ENDPOINT = "https://storage.googleapis.com"
 

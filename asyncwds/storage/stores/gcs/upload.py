@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from asyncwds.errors import FetchError
-from asyncwds.runtime.closing import finished_soon
+from asyncwds.runtime.event_loop import finished_soon
 from asyncwds.storage.object_store import StoreRequest
 from asyncwds.storage.stores.api_client import ApiClient
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from asyncwds.errors import AccessError, redact
-from asyncwds.storage.stores.hf.settings import HuggingFace
-from asyncwds.storage.stores.token_cache import BearerToken, ExpiringToken, for_ever
+from asyncwds.storage.stores.auth import BearerToken, ExpiringToken, for_ever
+
+if TYPE_CHECKING:
+    from asyncwds.storage.stores.hf.scheme import HuggingFace
 
 
 def find_token(settings: HuggingFace) -> ExpiringToken[BearerToken]:

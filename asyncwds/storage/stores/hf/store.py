@@ -17,21 +17,22 @@ import re
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from asyncwds.errors import AccessError, FetchError, SpecError, redact
-from asyncwds.storage.http.exchange import is_success
+from asyncwds.storage.http.receive import is_success
 from asyncwds.storage.http.request_options import http_url, redirect_target
 from asyncwds.storage.http.translate import error_for
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
 from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.stores.api_client import ApiClient
-from asyncwds.storage.stores.fixed_url_signer import AuthHeaders, FixedUrlSigner
+from asyncwds.storage.stores.auth import AuthHeaders, BearerToken, FixedUrlSigner, TokenCache
 from asyncwds.storage.stores.hf.auth import find_token, knows_logins
-from asyncwds.storage.stores.hf.settings import HuggingFace
-from asyncwds.storage.stores.token_cache import BearerToken, TokenCache
+
+if TYPE_CHECKING:
+    from asyncwds.storage.stores.hf.scheme import HuggingFace
 
 ENDPOINT = "https://huggingface.co"
 _REMEMBERED = 4096  # files whose location on the CDN is kept: 2 MB

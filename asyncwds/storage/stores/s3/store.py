@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree as ET
 
@@ -23,12 +23,13 @@ from asyncwds.storage.layers.checksums import checksum_of
 from asyncwds.storage.object_store import RejectedRequest, SignedRequest, StoreRequest, StoreResponse
 from asyncwds.storage.ranges import ObjectMetadata, metadata_of
 from asyncwds.storage.stores.api_client import ApiClient
-from asyncwds.storage.stores.multipart import MultipartUpload
-from asyncwds.storage.stores.s3.auth import ACCELERATED, Login, login
-from asyncwds.storage.stores.s3.settings import S3
-from asyncwds.storage.stores.s3.signing import SigningContext, authorize, clock_ahead, is_skewed
+from asyncwds.storage.stores.auth import TokenCache
+from asyncwds.storage.stores.s3.auth import ACCELERATED, Login, SigningContext, authorize, clock_ahead, is_skewed, login
 from asyncwds.storage.stores.s3.upload import S3Parts
-from asyncwds.storage.stores.token_cache import TokenCache
+from asyncwds.storage.stores.upload import MultipartUpload
+
+if TYPE_CHECKING:
+    from asyncwds.storage.stores.s3.scheme import S3
 
 SAFE = "/-_.~"  # what no key's percent-encoding touches
 _OFF_LOOP = 256 * KiB  # bodies from this size [bytes] on are hashed in a thread

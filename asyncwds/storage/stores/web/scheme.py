@@ -28,7 +28,7 @@ def _writer(settings: None, access: Access, thread: BlockingPool) -> Sink:
 
 
 def _lister(settings: None, access: Access) -> Lister:
-    from asyncwds.storage.stores.lister import StoreLister  # noqa: PLC0415 - as above
+    from asyncwds.storage.stores.fetcher import StoreLister  # noqa: PLC0415 - as above
 
     del settings
     return StoreLister(access)

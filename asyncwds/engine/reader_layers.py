@@ -1,17 +1,67 @@
-"""Shards of which so many samples are read: `LimitReader`, a reader around a reader."""
+"""Readers around a reader: `ChecksumReader` compares shards that are read in parts with the checksum that is kept of them,
+`LimitReader` ends at a number of samples, and `ListingReader` lists what is read to its end by the way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from asyncwds.engine.blocks import Block, BlockReader
+from asyncwds.engine.blocks import Block, BlockReader, ShardListing
 from asyncwds.engine.parts import ShardRun
 from asyncwds.engine.reader import ShardReader
-from asyncwds.errors import ChangedError, StaleIndexError, WdsError
-from asyncwds.formatting.quantities import plural
-from asyncwds.samples import PADDING
+from asyncwds.errors import ChangedError, SpecError, StaleIndexError, WdsError
+from asyncwds.formatting.texts import plural
+from asyncwds.samples import PADDING, Sample
 from asyncwds.shards.shard import Limit
 from asyncwds.storage.base import Chunk
+from asyncwds.storage.layers.checksums import Digest, agrees, digest_for, mismatch
+
+
+def with_checksum(run: ShardRun, reader: BlockReader, listed: str | None = None) -> BlockReader:
+    """The reader, and around it the comparison where a checksum is known that can be computed.
+
+    One that is `listed` in a manifest goes before the store's: it is that of the shard that was written there.
+    """
+    try:
+        digest = digest_for(listed or run.checksum)
+    except SpecError:  # a library is missing, and nobody insisted
+        return reader
+    return reader if digest is None else ChecksumReader(run, reader, digest, listed)
+
+
+class ChecksumReader:
+    """Gives an error in place of the end where the bytes were others; the samples before it have been given out by then."""
+
+    def __init__(self, run: ShardRun, reader: BlockReader, digest: Digest, listed: str | None) -> None:
+        self._run = run
+        self._reader = reader
+        self._digest = digest
+        self._listed = listed
+        self._size = 0
+        self._differs = False
+
+    @property
+    def failed(self) -> bool:
+        return self._differs or self._reader.failed
+
+    def feed(self, chunk: Chunk) -> Iterable[Block]:
+        self._digest.update(chunk)
+        self._size += len(chunk)
+        return self._reader.feed(chunk)
+
+    def abort(self, error: WdsError) -> Block:
+        return self._reader.abort(error)
+
+    def finish(self) -> Iterator[Block]:
+        yield from self._reader.finish()
+        checksum = self._listed or self._run.checksum
+        if self._reader.failed or checksum is None or agrees(self._digest, checksum):
+            return
+        self._differs = True
+        yield Block([], 0, self._mismatch(checksum))
+
+    def _mismatch(self, checksum: str) -> WdsError:
+        keeper = "store" if self._listed is None else "manifest"
+        return mismatch(self._run.shard.url, self._size, self._digest, checksum, keeper)
 
 
 class LimitReader:
@@ -95,3 +145,41 @@ class LimitReader:
         error.indexed, error.found = counted, found
         samples, nbytes = ([], 0) if block is None else block[:2]
         return Block(samples, nbytes, error)
+
+
+class ListingReader:
+    """Tells `listed` what a shard has, once that was read to its end without an error. Not of a compressed one."""
+
+    def __init__(self, run: ShardRun, reader: ShardReader, listed: Callable[[ShardListing], object]) -> None:
+        self._run = run
+        self._reader = reader
+        self._listed = listed
+        self._samples: list[tuple[str, int, int, tuple[tuple[str, int], ...]]] = []
+        self._sound = True
+
+    @property
+    def failed(self) -> bool:
+        return self._reader.failed
+
+    def feed(self, chunk: Chunk) -> Iterable[Block]:
+        return map(self._note, self._reader.feed(chunk))
+
+    def finish(self) -> Iterator[Block]:
+        yield from map(self._note, self._reader.finish())
+        if self._sound and not self._reader.failed and not self._reader.compressed:
+            run = self._run
+            self._listed(ShardListing(run.shard.url, run.total, run.identity, self._reader.payloads, self._samples))
+
+    def abort(self, error: WdsError) -> Block:
+        return self._reader.abort(error)
+
+    def _note(self, block: Block) -> Block:
+        self._sound = self._sound and block.error is None
+        self._samples += map(_list_sample, block.samples)
+        return block
+
+
+def _list_sample(sample: Sample) -> tuple[str, int, int, tuple[tuple[str, int], ...]]:
+    _, ordinal, offset = sample.origin
+    fields = tuple([(name, len(value)) for name, value in sample.items() if type(value) is bytes])
+    return sample["__key__"], ordinal, offset, fields

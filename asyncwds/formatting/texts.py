@@ -1,13 +1,59 @@
-"""Short texts of values, for `repr` and notebooks: sizes and types in place of payloads, names in place of functions."""
+"""Texts for terminals, logs and `repr`: what comes from outside made printable, numbers in sentences, and values in short: sizes
+and types in place of payloads, names in place of functions.
+
+Names in shards, answers of servers and what commands say may hold anything: sequences that a terminal obeys, line ends that
+forge a line of a log, characters that turn the direction of writing around, halves of surrogate pairs that no stream takes.
+"""
 
 from __future__ import annotations
 
 import functools
+import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from html import escape
 from typing import Any
+
+
+def printable(text: str) -> str:
+    r"""The text, with what is not printable written as Python writes it in a string: `\n`, `\x1b`, `\u202e`.
+
+    A backslash stays one, so that text in which something is escaped already, as by `repr`, can be part of it; and what is
+    escaped twice is not changed by the second time.
+    """
+    return text if text.isprintable() else "".join([char if char.isprintable() else repr(char)[1:-1] for char in text])
+
+
+def escape(name: str) -> str:
+    r"""As `printable`, with each backslash as two: no two names look alike."""
+    return printable(name.replace("\\", "\\\\"))
+
+
+MB = 1e6
+GB = 1e9
+
+
+def plural(number: int, noun: str, nouns: str | None = None) -> str:
+    """ "1 shard", "2 shards", "2 batches"; `nouns` is for words that take more than an s."""
+    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def size(nbytes: float) -> str:
+    """With a unit that leaves at most three digits before the point."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit of which there is one at least."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
 
 LONGEST_LIST = 6  # items of a list, a tuple or a mapping that are shown
 LONGEST_TEXT = 60  # characters of a string that are shown
@@ -92,11 +138,13 @@ def shorten_lines(lines: Sequence[str], at_most: int = 10) -> list[str]:
 
 
 def html_block(text: str) -> str:
-    return f"<pre>{escape(text)}</pre>"
+    return f"<pre>{html.escape(text)}</pre>"
 
 
 def html_table(rows: Mapping[str, Any]) -> str:
-    cells = "".join(f"<tr><th>{escape(str(name))}</th><td>{escape(show_value(value))}</td></tr>" for name, value in rows.items())
+    cells = "".join(
+        f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(show_value(value))}</td></tr>" for name, value in rows.items()
+    )
     return f"<table>{cells}</table>"
 
 

@@ -1,14 +1,21 @@
-"""Objects that are put together out of parts, uploaded at once while they are written: `MultipartUpload`."""
+"""Objects in buckets, written: `BucketSink` opens them; a `MultipartUpload` is put together out of parts, uploaded at once while
+they are written. Imports aiohttp, so import it only when a URL needs it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from asyncwds.errors import FetchError, NotFoundError, SpecError
-from asyncwds.runtime.closing import finished_soon
+from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.event_loop import finished_soon
+from asyncwds.settings.access import Access
+from asyncwds.storage.http.transport import Transport
+from asyncwds.storage.object_store import Uploader
+from asyncwds.storage.sink import Upload
 
 AT_ONCE = 4
 """Parts under way at a time, each in memory."""
@@ -128,3 +135,20 @@ class MultipartUpload:
         except FetchError as error:
             if begun.exception() is None:
                 _LOG.warning("an upload could not be cancelled, and its parts take up room until the bucket drops them: %s", error)
+
+
+class BucketSink:
+    """Uploads to a store that `make_store` makes."""
+
+    def __init__(self, access: Access, make_store: Callable[[Transport], Uploader]) -> None:
+        self._transport = Transport(access, Counters(), logins=False)
+        self._store = make_store(self._transport)
+
+    async def open(self, url: str) -> Upload:
+        return self._store.upload(url)
+
+    async def aclose(self) -> None:
+        try:
+            await self._store.aclose()
+        finally:
+            await self._transport.aclose()

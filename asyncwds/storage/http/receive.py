@@ -1,4 +1,5 @@
-"""The rest of a body, received straight into memory: `Receiver` takes a connection over from aiohttp and gives it back.
+"""Answers: `Exchange` is a request and its answer at the end of all redirects; `Receiver` receives the rest of a body straight into
+memory: it takes the connection over from aiohttp, and gives it back. Imports aiohttp.
 
 aiohttp makes each piece twice, as the loop reads it and as its parser passes it on, always in fresh memory. Of a body
 with a known length nothing is left to be parsed: the socket can write into memory that is used again and again.
@@ -12,11 +13,15 @@ drops the connection.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 
+from asyncwds.runtime.recorder import Span
 from asyncwds.runtime.units import KiB, MiB
+from asyncwds.storage.http.connections import RequestSlot, hang_up
+from asyncwds.storage.object_store import SignedRequest, StoreRequest, StoreResponse
 
 READ_BUFFER = 256 * KiB
 """aiohttp's `read_bufsize` [bytes]. With twice as much unread it pauses its parser, and may hold bytes back there."""
@@ -166,3 +171,61 @@ class Receiver(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+WITHOUT_BODY = frozenset({"GET", "HEAD"})
+_PAGE_BYTES = 64 * KiB  # of an answer that carries no data: error codes stand at its beginning
+
+
+class Exchange:
+    """A request as it went out, and its answer at the end of all redirects. The body of a success is still to be read.
+
+    Whoever sent it closes it; what is no success is closed already.
+    """
+
+    __slots__ = ("_slot", "_span", "http", "response", "signed")
+
+    def __init__(
+        self,
+        signed: SignedRequest,
+        http: aiohttp.ClientResponse,
+        response: StoreResponse,
+        slot: RequestSlot | None,
+        span: Span | None,
+    ) -> None:
+        self.signed = signed
+        self.http = http
+        self.response = response
+        self._slot = slot
+        self._span = span
+
+    def close(self) -> None:
+        """Idempotent."""
+        hang_up(self.http)
+        free(self._slot, self._span)
+        self._slot = self._span = None
+
+
+def free(slot: RequestSlot | None, span: Span | None) -> None:
+    if slot is not None:
+        slot.leave()
+    if span is not None:
+        span.end()
+
+
+def is_success(request: StoreRequest, status: int) -> bool:
+    return 200 <= status < 300 or (not request.follow and 300 <= status < 400)
+
+
+def is_redirect(request: StoreRequest, status: int) -> bool:
+    # 303 asks for a GET, which is not what an upload wants.
+    return request.follow and (status in (301, 302, 307, 308) or (status == 303 and request.method in WITHOUT_BODY))
+
+
+async def read_page(http: aiohttp.ClientResponse) -> bytes:
+    """The beginning of a page that is no data. Read to its end it also leaves the connection free for the next request."""
+    page = bytearray()
+    with suppress(aiohttp.ClientError):  # the status says enough
+        while len(page) < _PAGE_BYTES and (chunk := await http.content.readany()):
+            page += chunk
+    return bytes(page) + left_behind(http.content)
