@@ -134,18 +134,16 @@ class Delivered:
 
     def _after(self, turn: Turn, given: int, following: tuple[int, int] | None) -> Position:
         index, left, gap = turn.turn, 0, None
+        ended = turn.ends and given == turn.samples
         if self._turn_samples:
             left = turn.left - given
             if left == 0:
-                index, left = index + 1, self._turn_samples
+                # It keeps its place until its next turn: what takes that then depends on the shards that end before.
+                index, left, ended = index + 1, self._turn_samples, False
         runs = turn.runs
-        if turn.ends and given == turn.samples:
-            gap = runs.index(turn.run)
+        if ended:
+            gap, left = runs.index(turn.run), self._turn_samples
             runs = runs[:gap] + runs[gap + 1 :]
-            if gap < index:
-                index -= 1
-            elif self._turn_samples:
-                left = self._turn_samples
         shards = [self._open_shard(run, following if run is turn.run else None) for run in runs]
         return Position(turn.entered, tuple(shards), index, left, gap)
 

@@ -23,14 +23,15 @@ class ForeignRun:
     noted, and a function that gives one item for each that it takes costs 0.1 us an item.
     """
 
-    __slots__ = ("_earlier", "_fresh", "_given", "_held_back", "_item", "_name", "_passing", "_source")
+    __slots__ = ("_again", "_earlier", "_found_out", "_fresh", "_given", "_item", "_name", "_passing", "_source")
 
     def __init__(self, name: str, source: Stream) -> None:
         self._name = name
-        self._held_back: str | None = None  # what it was seen to hold, which a stage that is said to be stateless must not
+        self._found_out: str | None = None  # what it did, which a stage that is said to be stateless must not
         self._source = source
         self._item: Any = _NOTHING  # what it took last, unless that is noted
         self._fresh = False  # whether it has given nothing since
+        self._again = False  # whether it ever gave more than one item for what it took
         self._earlier: list[tuple[SampleTrace, ...]] = []  # of what it took before that, since it gave something
         self._given: list[tuple[SampleTrace, ...]] = []  # the same for what it gave last
         self._passing: Exception | None = None  # an error of the source, on its way through the stage
@@ -61,6 +62,8 @@ class ForeignRun:
                     self._given = self._earlier
                     if self._earlier:
                         self._earlier = []
+                else:
+                    self._again = True
                 yield item
         except Exception as error:
             if error is not self._passing and not is_noted(error):
@@ -72,26 +75,31 @@ class ForeignRun:
         """The items of a stage that is said to be stateless."""
         for item in items:
             latest = self._item
-            if self._held_back is None and isinstance(item, Sample) and isinstance(latest, Sample):
+            if self._found_out is None and self._again:
+                self._find_out("gave more than one item for one that it took", "the rest of them")
+            elif self._found_out is None and isinstance(item, Sample) and isinstance(latest, Sample):
                 self._look(item, latest)
             yield item
 
     def _look(self, item: Sample, latest: Sample) -> None:
         given, taken = sample_trace(item), sample_trace(latest)
         if given is not None and taken is not None and given[2] != taken[2]:
-            self._held_back = f"{describe_traces((given,))} after it took {describe_traces((taken,))}"
-            warnings.warn(
-                f"{self._name} is said to be stateless, and gave {self._held_back}: it holds samples back, which an iteration that "
-                "goes on from a state would lose. So that reads its pass over the shards again from the beginning. Give the stage "
-                "`state` and `reopen`",
-                ResumeWarning,
-                stacklevel=2,
-            )
+            what = f"gave {describe_traces((given,))} after it took {describe_traces((taken,))}"
+            self._find_out(what, "samples that it holds back")
+
+    def _find_out(self, what: str, lost: str) -> None:
+        self._found_out = what
+        warnings.warn(
+            f"{self._name} is said to be stateless, and {what}: an iteration that goes on from a state would lose {lost}. So that "
+            "reads its pass over the shards again from the beginning. Give the stage `state` and `reopen`",
+            ResumeWarning,
+            stacklevel=2,
+        )
 
     def state(self) -> None:
         """Raises SpecError where it was seen to keep something."""
-        if self._held_back is not None:
-            raise SpecError(f"{self._name} holds samples back: it gave {self._held_back}")
+        if self._found_out is not None:
+            raise SpecError(f"{self._name} keeps something between two items: it {self._found_out}")
 
     def lineage(self) -> tuple[SampleTrace, ...]:
         return self._traces(self._given)

@@ -143,6 +143,7 @@ class ByChance:
                 item = next(sources[number], _END)
                 if item is _END:
                     if not self._longest:
+                        self._left = []  # a state that is taken now draws no other member
                         return
                     left = self._left = [other for other in left if other != number]  # as above
                     break

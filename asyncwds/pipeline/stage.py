@@ -82,8 +82,8 @@ def pipelinefilter(f: Callable[..., Any]) -> RestCurried:
 def stateless(f: F) -> F:
     """Marks a stage, a function from an iterator to an iterator, as one that keeps nothing between two items.
 
-    What it gives must depend on nothing but the item that it took last: no counts, no items seen before, none held back, no random
-    numbers. Then a dataset with it can be resumed in the middle of an epoch without reading that again.
+    What it gives must depend on nothing but the item that it took last, and be one item at most: no counts, no items seen before,
+    none held back, no random numbers. Then a dataset with it can be resumed in the middle of an epoch without reading that again.
     """
     marked: Any = f.f if isinstance(f, RestCurried) else f
     marked.stateless = True

@@ -600,6 +600,58 @@ def test_one_that_is_said_to_be_stateless_and_holds_back_is_found_out(urls: str)
         assert first + rest_of(make(), state) == whole
 
 
+@wds.stateless
+def both(samples: Iterator[Any]) -> Iterator[Any]:
+    for sample in samples:
+        yield sample
+        yield sample
+
+
+def test_one_that_is_said_to_be_stateless_and_gives_two_for_one_is_found_out(urls: str) -> None:
+    def make() -> Any:
+        return of(urls).compose(both).map(key_of)
+
+    with pytest.warns(ResumeWarning, match="both is said to be stateless, and gave more than one item for one that it took"):
+        whole = list(map(plain, make()))
+    with pytest.warns(ResumeWarning):
+        first, state = taken(make(), 7)
+    with pytest.warns(ResumeWarning):
+        assert first + rest_of(make(), state) == whole
+
+
+@pytest.mark.parametrize(("interleave", "in_turn"), [(2, 1), (3, 2)])
+def test_shards_of_unequal_sizes_in_turn(tmp_path: Path, interleave: int, in_turn: int) -> None:
+    """One that has given its last sample keeps its place until its next turn: others may end before."""
+    for number, count in enumerate((4, 1, 0, 2, 5, 3)):
+        samples = [{"__key__": f"{number}{n}", "cls": str(n)} for n in range(count)]
+        (tmp_path / f"{number}.tar").write_bytes(make_shard(samples))
+
+    def make() -> Any:
+        prefetch = wds.Prefetch(interleave=interleave, interleave_samples=in_turn)
+        return of(f"{tmp_path}/{{0..5}}.tar", shardshuffle=False, prefetch=prefetch).map(key_of)
+
+    whole = list(map(plain, make()))
+    states = taken_on_the_way(make(), list(range(1, len(whole))))
+    for first, state in states:
+        data = make()
+        data.load_state_dict(state)
+        second, later = taken(data, 1)
+        assert first + second + rest_of(make(), later) == whole
+
+
+@pytest.mark.filterwarnings("ignore:shuffle holds items of RandomMix:asyncwds.errors.ResumeWarning")
+@pytest.mark.parametrize("seed", range(4))
+def test_a_mix_that_has_ended_draws_no_other_member(urls: str, seed: int) -> None:
+    def make() -> Any:
+        mix = wds.RandomMix([of(urls), of(urls, seed=7), of(urls, seed=8)], seed=seed)
+        return wds.FluidWrapper(mix, seed=5).shuffle(4, initial=4).map(key_of)
+
+    whole = list(map(plain, make()))
+    assert len(whole) < 3 * EPOCH
+    first, state = taken(make(), len(whole))
+    assert first + rest_of(make(), state) == whole
+
+
 def test_after_an_error_the_item_that_failed_comes_again(urls: str) -> None:
     broken = [True]
 
