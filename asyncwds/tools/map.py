@@ -14,9 +14,9 @@ from asyncwds import checks
 from asyncwds.errors import SampleError, redact
 from asyncwds.formatting.texts import plural
 from asyncwds.tar.raw import RawSample
-from asyncwds.tools.becoming import Outcome, placed, take_outcomes, with_sole_fields
+from asyncwds.tools.becoming import Outcome, placed, with_sole_fields, write_outcomes
 from asyncwds.tools.by_shard import is_by_shard, run_by_shard
-from asyncwds.tools.copying import describe_run, select, write_all
+from asyncwds.tools.copying import describe_run, select
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.making import SampleMaker
 from asyncwds.tools.outputs import Outputs
@@ -65,18 +65,22 @@ def map_samples(
         return run_by_shard(tools, inputs, outputs, selection, jobs=jobs, run=["map", function, batch], in_processes=over_shards)
     report = Report()
     size = batch or (jobs if is_coroutine else AT_A_TIME if workers == "process" else 1)
-    calls = cycle([Call(function, batch is not None, device) for device in devices or (None,)])
+    calls = [Call(function, batch is not None, device) for device in devices or (None,)]
     run = describe_run("map", inputs, selection, function, batch) if outputs.resume else None
+
+    def call(wanted: Iterator[RawSample], first: int) -> Generator[tuple[RawSample, Outcome], None, None]:
+        tasks = _tasks(wanted, size, islice(cycle(calls), first // size % len(calls), None))
+        at_once = 1 if is_coroutine else jobs
+        if workers == "process":
+            return _outcomes(call_each_in_processes(_Task.run, tasks, at_once, str))
+        return _outcomes(call_each(_Task.run, tasks, at_once))
+
     with (
         closing(select(inputs, selection, report)) as selected,
         closing(with_sole_fields(selected, inputs, report, taken=("__key__", "__url__"))) as samples,
-        closing(_tasks(samples, size, calls)) as tasks,
     ):
-        at_once = 1 if is_coroutine else jobs
-        in_processes = workers == "process"
-        results = call_each_in_processes(_Task.run, tasks, at_once, str) if in_processes else call_each(_Task.run, tasks, at_once)
-        with closing(_outcomes(results)) as outcomes:
-            return write_all(take_outcomes(outcomes, inputs, report, "the function returned None"), outputs, report, run)
+        reason = "the function returned None"
+        return write_outcomes(call, samples, inputs, outputs, report, nothing=reason, run=run, together=size)
 
 
 def _turns(devices: Sequence[str]) -> list[list[str]]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 SameKey = Literal["fail", "number"]
+MARK = "mark"
+"""Of a shard in a journal: how far the run had come when the shard had all its samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,7 @@ class _Ending(NamedTuple):
     url: str
     archive: RawArchive
     written: Future[Written]
+    mark: Any
 
 
 class ShardOutputs:
@@ -124,16 +127,25 @@ class ShardOutputs:
 
     split   the group of samples that these are, for {split}
     pool    a single thread, which several may share
+    mark    what the journal is to keep of a run with each shard, as it is when the shard has all its samples: for `pass_complete`
     """
 
     def __init__(
-        self, outputs: Outputs, report: Report, pool: BlockingPool, *, split: str | None = None, journal: Journal | None = None
+        self,
+        outputs: Outputs,
+        report: Report,
+        pool: BlockingPool,
+        *,
+        split: str | None = None,
+        journal: Journal | None = None,
+        mark: Callable[[], Any] | None = None,
     ) -> None:
         self._outputs = outputs
         self._report = report
         self._pool = pool
         self._split = split
         self._journal = journal
+        self._mark = mark
         self._target = None if outputs.target is None else Target(outputs.target)
         of_one = outputs.of is not None and not outputs.is_bounded
         self._is_single = self._target is None or not self._target.is_pattern or of_one
@@ -158,6 +170,16 @@ class ShardOutputs:
         except BaseException as failure:
             self._drop(failure)
             raise
+
+    def pass_complete(self) -> Any:
+        """Leaves out the shards that the journal has, from the first one on, with their samples. Returns the mark of the last."""
+        mark = None
+        while not self._is_single and (record := self._record(self._name())) is not None and MARK in record:
+            mark = record.pop(MARK)
+            self._report.shards.append(record)
+            self._report.samples_out += record["samples"]
+            self._shard += 1
+        return mark
 
     def write(self, item: RawSample | RawRun) -> None:
         """A sample to a new shard, if the present one has no room for it; a run to as many as it takes."""
@@ -215,15 +237,16 @@ class ShardOutputs:
         archive, self._open = self._open, None
         if archive is None:
             return
+        mark = None if self._mark is None else self._mark()
         if isinstance(archive, RawArchive) and archive.is_remote:
-            self._ending = _Ending(self._url, archive, self._pool.submit(archive.commit))
+            self._ending = _Ending(self._url, archive, self._pool.submit(archive.commit), mark)
             return
         try:
             written = archive.commit()
         except BaseException:
             archive.abort()
             raise
-        self._complete(self._url, written, was_there=isinstance(archive, _Counted))
+        self._complete(self._url, written, mark, was_there=isinstance(archive, _Counted))
 
     def _finish_ending(self) -> None:
         """Waits for the shard that is being completed, if there is one."""
@@ -232,7 +255,7 @@ class ShardOutputs:
         wait_until_done(self._ending.written)
         ending, self._ending = self._ending, None
         try:
-            self._complete(ending.url, ending.written.result(), was_there=False)
+            self._complete(ending.url, ending.written.result(), ending.mark, was_there=False)
         except BaseException:
             ending.archive.abort()
             raise
@@ -278,27 +301,28 @@ class ShardOutputs:
             raise SpecError("several shards need a pattern with {shard}, as out-{shard:06d}.tar", url=self._outputs.target)
         self._url, self._last_keys = self._name(), ()
         self._shard += 1
-        if self._outputs.dry_run or self._is_complete():
+        if self._outputs.dry_run or self._record(self._url) is not None:
             self._open = _Counted()
             return
         if not (self._outputs.force or self._outputs.resume) and exists(self._url, self._outputs.access):
             raise SpecError("there is such a shard already; --force (force=True) replaces it", url=self._url)
         self._open = RawArchive(self._url, self._outputs.access, self._pool, hashed=self._hashed)
 
-    def _is_complete(self) -> bool:
-        """Whether a run before this one has written it, and it is still there."""
-        record = None if self._journal is None else self._journal.find(self._url)
-        return record is not None and self._outputs.has(record)
+    def _record(self, url: str) -> dict[str, Any] | None:
+        """Of a shard that a run before this one has written, and that is still there."""
+        record = None if self._journal is None else self._journal.find(url)
+        return record if record is not None and self._outputs.has(record) else None
 
-    def _complete(self, url: str, written: Written, *, was_there: bool) -> None:
+    def _complete(self, url: str, written: Written, mark: Any, *, was_there: bool) -> None:
         record: dict[str, Any] = {"url": url, "samples": written.samples, "bytes": written.nbytes, "sha256": written.sha256}
         if was_there:
-            self._report.shards.append((None if self._journal is None else self._journal.find(url)) or record)
+            known = self._record(url) or record
+            self._report.shards.append({name: value for name, value in known.items() if name != MARK})
             return
         if self._outputs.post is not None:
             run_post(self._outputs.post, record)
         if self._journal is not None:
-            self._journal.add(record)
+            self._journal.add(record if mark is None else {**record, MARK: mark})
         path = local_path(url)
         if self._outputs.delete_after and path is not None:
             with suppress(FileNotFoundError):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
 
 from asyncwds import checks
 from asyncwds.errors import SampleError
 from asyncwds.tar.raw import RawSample
-from asyncwds.tools.becoming import Outcome, take_outcomes, with_sole_fields
+from asyncwds.tools.becoming import Outcome, with_sole_fields, write_outcomes
 from asyncwds.tools.by_shard import is_by_shard, run_by_shard
-from asyncwds.tools.copying import describe_run, select, write_all
+from asyncwds.tools.copying import describe_run, select
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.processing.command import Command, CommandRunner
@@ -39,6 +40,7 @@ def proc_samples(
     if is_by_shard(inputs, outputs, selection, jobs):
         tool = partial(proc_samples, command=command, ordered=ordered)
         return run_by_shard(tool, inputs, outputs, selection, jobs=jobs, run=["proc", repr(command)])
+    checks.require(ordered or not outputs.resume, "what comes in any order cannot be resumed: ordered, or each shard by itself")
     report = Report()
     runner = CommandRunner(command)
     run = describe_run("proc", inputs, selection, repr(command)) if outputs.resume else None
@@ -49,9 +51,11 @@ def proc_samples(
         except SampleError as error:
             return error
 
+    def call(wanted: Iterator[RawSample], _: int) -> Generator[tuple[RawSample, Outcome], None, None]:
+        return call_each(outcome, wanted, jobs, stop=runner.stop, ordered=ordered)
+
     with (
         closing(select(inputs, selection, report)) as selected,
         closing(with_sole_fields(selected, inputs, report)) as samples,
-        closing(call_each(outcome, samples, jobs, stop=runner.stop, ordered=ordered)) as outcomes,
     ):
-        return write_all(take_outcomes(outcomes, inputs, report, "the command left nothing"), outputs, report, run)
+        return write_outcomes(call, samples, inputs, outputs, report, nothing="the command left nothing", run=run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +12,9 @@ from asyncwds import checks
 from asyncwds.codecs.video import VIDEO_EXTENSIONS
 from asyncwds.errors import SampleError
 from asyncwds.tar.raw import RawSample
-from asyncwds.tools.becoming import Outcome, placed, take_outcomes, with_sole_fields
+from asyncwds.tools.becoming import Outcome, placed, with_sole_fields, write_outcomes
 from asyncwds.tools.by_shard import is_by_shard, run_by_shard
-from asyncwds.tools.copying import describe_run, select, write_all
+from asyncwds.tools.copying import describe_run, select
 from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.making import SampleMaker
 from asyncwds.tools.outputs import Outputs
@@ -54,12 +54,15 @@ def split_videos(
         return run_by_shard(tool, inputs, outputs, selection, jobs=jobs, run=["video split", repr(split)])
     report = Report()
     run = describe_run("video split", inputs, selection, repr(split)) if outputs.resume else None
+
+    def call(wanted: Iterator[RawSample], _: int) -> Generator[tuple[RawSample, Outcome], None, None]:
+        return call_each(partial(_clips, split), wanted, jobs)
+
     with (
         closing(select(inputs, selection, report)) as selected,
         closing(with_sole_fields(selected, inputs, report)) as samples,
-        closing(call_each(partial(_clips, split), samples, jobs)) as outcomes,
     ):
-        return write_all(take_outcomes(outcomes, inputs, report, "shorter than a clip"), outputs, report, run)
+        return write_outcomes(call, samples, inputs, outputs, report, nothing="shorter than a clip", run=run)
 
 
 def _clips(split: VideoSplit, sample: RawSample) -> Outcome:

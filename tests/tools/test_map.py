@@ -10,7 +10,7 @@ from asyncwds.testing import make_shard
 from asyncwds.tools import Inputs, Outputs, map_samples
 
 FUNCTIONS = """
-import asyncio
+import asyncio, os
 
 def upper(sample):
     return {**sample, "up": sample["txt"].decode().upper()}
@@ -33,6 +33,13 @@ def some(sample):
     if number == 4:
         return 4
     return sample
+
+def noted(samples):
+    with open("ran", "a") as file:
+        print(*[sample["__key__"] for sample in samples], file=file)
+    if not os.path.exists("on") and any(sample["__key__"] == "5" for sample in samples):
+        raise ValueError("five")
+    return [{**sample, "json": {"of": len(samples)}} for sample in samples]
 
 def less(sample):
     return {"txt": sample["txt"]}
@@ -91,6 +98,19 @@ def test_what_it_leaves_out_is_left_out_and_the_rest_is_copied(shard):
     assert samples[1] == {"__key__": "1", "txt": b"text 1"}
     member = make_shard([{"__key__": "1", "txt": b"text 1"}])[:1024]
     assert member in (shard.parent / "out.tar").read_bytes()
+
+
+def test_resumed_behind_finished_shards_with_the_same_batches(shard, monkeypatch):
+    monkeypatch.chdir(shard.parent)
+    outputs = Outputs(target="out-{shard}.tar", max_count=2, resume=True)
+    with pytest.raises(SampleError, match="five"):
+        map_samples(Inputs(urls=["in.tar"]), outputs, "functions.py:noted", batch=3)
+    (shard.parent / "on").touch()
+    (shard.parent / "ran").unlink()
+    map_samples(Inputs(urls=["in.tar"]), outputs, "functions.py:noted", batch=3)
+    assert (shard.parent / "ran").read_text() == "0 1 2\n3 4 5\n6 7\n"
+    sizes = [sample["json"] for sample in wds.WebDataset("out-{0..3}.tar", shardshuffle=False).decode()]
+    assert sizes == [{"of": 3}] * 6 + [{"of": 2}] * 2
 
 
 @pytest.mark.parametrize("name", ["nothing", "asyncio", "too_few"])

@@ -1,5 +1,6 @@
 """`proc`: what a command leaves is what comes out, in order, and nothing else changes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -109,6 +110,42 @@ def test_ctrl_c_ends_the_commands(shard):
     assert process.returncode == -2
     assert not (shard.parent / "never.tar").exists()
     assert not list(shard.parent.glob("asyncwds-*"))
+
+
+ONE_TO_MANY = """
+case $WDS_KEY in
+    *3) exit 0;;
+    *4) exit 1;;
+esac
+cp sample.txt sample-a.txt
+test $WDS_KEY = 001 || cp sample.txt sample-b.txt
+"""
+
+
+def test_killed_and_resumed_no_command_of_a_finished_shard_runs_again(shard, monkeypatch):
+    """The command ends its parent by `kill -9`."""
+    folder = shard.parent
+    monkeypatch.chdir(folder)
+    inputs = Inputs(urls=["in.tar"], on_error="skip")
+    report = proc_samples(inputs, Outputs(target="whole-{shard}.tar", max_count=4), Command(ONE_TO_MANY, many=True))
+    noted = f"echo $WDS_KEY >> {folder}/ran; test -e {folder}/on || test $WDS_KEY != 010 || kill -9 $PPID\n"
+    options = ["--multi", "--max-count", "4", "--on-error", "skip", "--resume", "-o", "out-{shard}.tar", "--json"]
+    command = [sys.executable, "-m", "asyncwds", "proc", "in.tar", "-c", noted + ONE_TO_MANY, *options]
+    assert subprocess.run(command, check=False).returncode == -9
+    (folder / "on").touch()
+    (folder / "ran").unlink()
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    assert (folder / "ran").read_text().split() == ["008", "009", "010", "011"]
+    assert json.loads(done.stdout) == json.loads(json.dumps(report.as_dict()).replace("whole-", "out-"))
+    assert len(report.shards) == 5
+    for number in range(5):
+        assert (folder / f"out-{number}.tar").read_bytes() == (folder / f"whole-{number}.tar").read_bytes()
+
+
+def test_what_comes_in_any_order_is_not_resumed(shard):
+    with pytest.raises(SpecError, match="any order"):
+        outputs = Outputs(target=f"{shard.parent}/{{shard}}.tar", resume=True, max_count=2)
+        proc_samples(Inputs(urls=[str(shard)]), outputs, Command("true"), ordered=False)
 
 
 @pytest.mark.parametrize("options", [{"base": "a.b"}, {"base": ""}, {"many": True, "stdin": "txt"}])
