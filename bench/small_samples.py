@@ -50,7 +50,8 @@ OURS = {
 QUESTION = Question(
     prepare=prepare,
     contenders={
-        **{name: Contender(read, needs=["asyncwds:WebDataset"]) for name, read in OURS.items()},
+        # webdataset imports numpy itself, as nearly all do that train.
+        **{name: Contender(read, needs=["asyncwds:WebDataset", "numpy"]) for name, read in OURS.items()},
         "webdataset": Contender(peers.read_webdataset, needs=["webdataset"]),
         **({"SPDL, pairs of members": Contender(peers.read_spdl, needs=["spdl.io"])} if find_spec("spdl") else {}),
     },

@@ -14,6 +14,7 @@ from .raw import RawMember as RawMember
 from .raw import RawSample as RawSample
 from .raw import new_member as new_member
 from .scanner import Scanner as Scanner
+from .scanner import find_run_reader as find_run_reader
 from .scanner import find_scanner as find_scanner
 from .scanner import find_span_scanner as find_span_scanner
 from .scanner import find_table_scanner as find_table_scanner

@@ -182,11 +182,12 @@ class SumCache(dict[bytes, int]):
 
     def __init__(self, rest: bytes) -> None:
         self.rest = rest
-        self._others = byte_sum(rest) + 8 * ord(" ") - 1
+        self.others = byte_sum(rest) + 8 * ord(" ")
+        """The sum of all bytes behind those, the checksum's own taken as spaces."""
 
     def __missing__(self, field: bytes) -> int:
         try:
-            expected = number(field) - self._others
+            expected = number(field) - self.others + 1
         except ValueError:
             return -1
         if len(self) < _CACHED:

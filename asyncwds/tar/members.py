@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncwds import checks
 from asyncwds.errors import WdsError
+from asyncwds.tar.headers import SumCache
 
 Member = tuple[str, Any, int]
 """Name, payload as bytes (its `Extent`, where only headers are read), offset [bytes] of the first header (which may be an
@@ -35,6 +36,11 @@ class Extent(int):
 TakeRun = Callable[[bytes | memoryview, int, int, int, list[Member]], tuple[int, bool]]
 """Called with a chunk, where in it headers of a member begin, where members have to end, the chunk's offset [bytes] in the archive,
 and the members before it. Returns where it stopped, and whether that was behind some and at one that it leaves to the parser."""
+
+ReadRun = Callable[[bytes, int, int, int, tuple[SumCache, SumCache], int, int], tuple[int, list[Member]]]
+"""Called with a chunk, where in it a header stands, where members have to end, the chunk's offset [bytes] in the archive, forms of
+headers that mean no more than they say (of plain members, of PAX headers), and how many bytes those may have. Returns where it
+stopped, which may be where it began, and the members before that, by the names in their headers."""
 
 NoteEntry = Callable[[int, str, int], object]
 """Called with typeflag, name and offset [bytes] of a header that is not that of a plain file: extensions (their names are ""),

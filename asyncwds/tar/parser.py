@@ -18,7 +18,7 @@ from asyncwds.settings.reading import MAX_HEADER_BYTES
 from asyncwds.tar import headers
 from asyncwds.tar.context import Context
 from asyncwds.tar.headers import BLOCK, SIZE
-from asyncwds.tar.members import Extent, Member, NoteEntry, OpenPayload, TakeRun, chooser
+from asyncwds.tar.members import Extent, Member, NoteEntry, OpenPayload, ReadRun, TakeRun, chooser
 
 _split = struct.Struct("148s8s356s").unpack_from  # what precedes the checksum, the checksum, all from the typeflag on
 
@@ -35,6 +35,7 @@ class TarParser:
     max_member_bytes  a wanted member that declares more [bytes], its holes included, is an error, before memory is taken
     max_header_bytes  so is an extended header that declares more
     headers_only      members have the `Extent` of their payload in its place; `pass_over` spares the reading of it
+    read_run          reads many headers of small members at once, see `ReadRun`
     offset            where in the archive the bytes begin that are fed, at the first header of a member
     take_run          takes plain members for itself, see `TakeRun`: they are not among those that `feed` returns
     note              is told of headers that are not those of plain files, see `NoteEntry`; of PAX headers that mean nothing at
@@ -53,6 +54,7 @@ class TarParser:
         max_header_bytes: int = MAX_HEADER_BYTES,
         headers_only: bool = False,
         take_run: TakeRun | None = None,
+        read_run: ReadRun | None = None,
         offset: int = 0,
         note: NoteEntry | None = None,
         payloads: dict[int, int] | None = None,
@@ -69,10 +71,11 @@ class TarParser:
         self._choose = chooser(select, rename)
         limits = {"max_member_bytes": max_member_bytes, "max_header_bytes": max_header_bytes}
         self._context = Context(url, self._choose, **limits, note=note, payloads=payloads)
-        self._most_extended = max_header_bytes
+        self._most, self._most_extended = max_member_bytes, max_header_bytes
         self._sizes = headers.SizeCache(max_member_bytes)
         self._headers_only = headers_only
         self._take_run = take_run
+        self._read_run = read_run if payloads is None else None
         self.members_are_small = False
         """Those of the chunk before: chunks had better be so too."""
         self._scraps = b""
@@ -187,8 +190,15 @@ class TarParser:
         self.members_are_small = len(members) * SMALL > len(chunk)
 
     def _scan_one_by_one(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:
-        scan = self._scan_headers if self._headers_only else self._scan
-        scan(chunk, pos, base, members)
+        if self._headers_only:
+            self._scan_headers(chunk, pos, base, members)
+            return
+        if self._read_run is not None and self.members_are_small and type(chunk) is bytes:
+            fit = len(chunk) if self._total is None else min(len(chunk), self._total - base)
+            forms = self._context.fast_forms()
+            pos, found = self._read_run(chunk, pos, fit, base, forms, self._most, self._most_extended)
+            members += found if self._choose is None else _chosen(found, self._choose)
+        self._scan(chunk, pos, base, members)
 
     def _scan_headers(self, chunk: bytes | memoryview, pos: int, base: int, members: list[Member]) -> None:
         """As `_scan`, where only headers are read."""
@@ -378,3 +388,7 @@ class TarParser:
         if where == self.offset:
             error.cut = False
         return error
+
+
+def _chosen(members: list[Member], choose: Callable[[str], str | None]) -> list[Member]:
+    return [(chosen, data, offset) for name, data, offset in members if (chosen := choose(name)) is not None]

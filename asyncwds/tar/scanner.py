@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol
 
 from asyncwds.samples import Sample
+from asyncwds.tar.members import ReadRun
 
 OFF = "ASYNCWDS_PURE"
 
@@ -92,6 +94,15 @@ def find_table_scanner() -> TableScanner | None:
     """For tables of samples; None as for `find_scanner`."""
     scanner: TableScanner | None = _find("take_table")
     return scanner
+
+
+def find_run_reader() -> ReadRun | None:
+    """For headers of small members, in Python; None where numpy is not loaded, which takes longer than a few shards do."""
+    if "numpy" not in sys.modules:
+        return None
+    from asyncwds.tar.header_runs import read_run  # noqa: PLC0415 - needs numpy
+
+    return read_run
 
 
 def _find(name: str) -> Any:

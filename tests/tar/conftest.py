@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 
 from asyncwds.errors import TarError
-from asyncwds.tar import Grouper, Member, Scanner, TarParser, find_scanner
+from asyncwds.tar import Grouper, Member, Scanner, TarParser, find_run_reader, find_scanner
 
 COMPILE = Path(__file__).parents[2] / "asyncwds" / "tar" / "compile_scan.py"
 
@@ -47,8 +48,11 @@ def _single_bytes(data: bytes) -> Iterator[int]:
     yield from repeat(1, len(data) - start)
 
 
-def _read(chunks: Iterable[bytes], **options: Any) -> Outcome:
-    parser = TarParser("mem:shard.tar", **{"max_member_bytes": 1 << 30, **options})
+def _read(chunks: Iterable[bytes], *, at_once: bool = False, **options: Any) -> Outcome:
+    """With `at_once` headers are read many at a time, wherever that can be."""
+    run = partial(find_run_reader(), least=512) if at_once else None
+    parser = TarParser("mem:shard.tar", **{"max_member_bytes": 1 << 30, "read_run": run, **options})
+    parser.members_are_small = at_once
     members = [member for chunk in chunks for member in parser.feed(chunk)]
     return members, parser.finish()
 
@@ -132,6 +136,9 @@ def parse(scan: Scanner | None) -> Parse:
         }
         for way, sizes in ways.items():
             assert _described(_read(_cut(data, sizes), **options)) == _described(whole), way
+        for size in (len(data) + 1, 3000):
+            chunks = [data[start : start + size] for start in range(0, len(data), size)]
+            assert _described(_read(chunks, at_once=True, **options)) == _described(whole), "many headers at once"
         if not options.keys() & {"select", "rename", "headers_only"}:
             for size in (len(data) + 1, 700):  # test_scanner cuts elsewhere
                 chunks = [data[start : start + size] for start in range(0, len(data), size)]
