@@ -17,7 +17,7 @@ from asyncwds.compat.download_to_cache import keep
 from asyncwds.compat.gopen import current_gopen, gopen
 from asyncwds.errors import CacheError, redact
 from asyncwds.formatting.texts import printable
-from asyncwds.pipeline.stage_errors import goes_on
+from asyncwds.pipeline.stage_run import goes_on
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.reading import Cache

@@ -14,16 +14,16 @@ from asyncwds.pipeline.stages.batches import batched, unbatched, unlisted
 from asyncwds.pipeline.stages.cached import Cached
 from asyncwds.pipeline.stages.collation import combine_values, default_collation_fn, dict2tuple, tuple2dict
 from asyncwds.pipeline.stages.composition import compose, compose2, identity, pipeline
-from asyncwds.pipeline.stages.decode import decode
-from asyncwds.pipeline.stages.field_names import getfirst, parse_field_spec
-from asyncwds.pipeline.stages.fields import associate, map_dict
+from asyncwds.pipeline.stages.fields import associate, getfirst, map_dict, parse_field_spec, rename
 from asyncwds.pipeline.stages.inspecting import info, log_keys
 from asyncwds.pipeline.stages.lmdb_cached import LMDBCached
-from asyncwds.pipeline.stages.map import map  # noqa: A004
+from asyncwds.pipeline.stages.map import (
+    decode,
+    map,  # noqa: A004
+    select,
+)
 from asyncwds.pipeline.stages.patterns import extract_keys, rename_keys
-from asyncwds.pipeline.stages.rename import rename
 from asyncwds.pipeline.stages.sampling import rsample
-from asyncwds.pipeline.stages.select import select
 from asyncwds.pipeline.stages.shuffle import detshuffle, shuffle
 from asyncwds.pipeline.stages.slice import slice  # noqa: A004
 from asyncwds.pipeline.stages.tuples import map_tuple, to_tuple, transform_with

@@ -10,7 +10,7 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.engine.source import tolerated
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError, SpecError
-from asyncwds.pipeline.stage_errors import goes_on
+from asyncwds.pipeline.stage_run import goes_on
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import Sample
 from asyncwds.tar.grouping import Keys, base_plus_ext, describe_repeated_key

@@ -18,7 +18,7 @@ from asyncwds.compat.gopen import current_gopen
 from asyncwds.compression.decompress import Decompressor
 from asyncwds.engine.source import Source
 from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
-from asyncwds.pipeline.stage_errors import goes_on
+from asyncwds.pipeline.stage_run import goes_on
 from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.units import MiB

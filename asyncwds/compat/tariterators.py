@@ -19,10 +19,9 @@ from asyncwds.compat.grouping import valid_sample
 from asyncwds.compat.tar_stages import Renames, Selects, url_opener
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import printable
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import RunContext, StageStream
 from asyncwds.pipeline.protocol import JsonValue, Stream
 from asyncwds.pipeline.reading_again import SamplesAgain
-from asyncwds.pipeline.streams import StageStream
 from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import Sample

@@ -22,7 +22,7 @@ from asyncwds.checks import function, refuse_coroutine
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import RunContext, StageStream
 from asyncwds.pipeline.foreign import ForeignRun, HeadRun
 from asyncwds.pipeline.inner import InnerHead, tells_state
 from asyncwds.pipeline.loader_head import LoaderHead, is_tracked
@@ -30,7 +30,6 @@ from asyncwds.pipeline.protocol import ReplayingStage, Stage, Stream
 from asyncwds.pipeline.reading import SourceStage
 from asyncwds.pipeline.stage import PipelineStage, is_stateless
 from asyncwds.pipeline.stage_run import Outcome
-from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.handlers import Handler
 from asyncwds.shards.plan import takes_place
 

@@ -20,16 +20,21 @@ from asyncwds.formatting.texts import html_block
 from asyncwds.pipeline import adapt, heads
 from asyncwds.pipeline.clock import stage_name
 from asyncwds.pipeline.describe import describe
-from asyncwds.pipeline.description import Description, is_countable, reseeded
+from asyncwds.pipeline.description import (
+    Description,
+    add_length_method,
+    count_items_of,
+    is_countable,
+    remove_length_method,
+    reseeded,
+)
 from asyncwds.pipeline.fingerprint import differences, fingerprint, inner_datasets, order_of
 from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
-from asyncwds.pipeline.iteration import Iteration
+from asyncwds.pipeline.iteration import Iteration, users_frames
 from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
-from asyncwds.pipeline.length import add_length_method, count_items_of, remove_length_method
 from asyncwds.pipeline.run import Run, repeated
 from asyncwds.pipeline.skip_list import Skip, SkipList, as_skip_list, require_other_ledger
 from asyncwds.pipeline.states import State, from_state
-from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.report import Report
 from asyncwds.runtime.state_changes import StateChange

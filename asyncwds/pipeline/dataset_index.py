@@ -1,21 +1,28 @@
-"""What a dataset does with an index: it knows how many samples it has, and gives them by number and key."""
+"""What a dataset does with an index: it knows how many samples it has, and gives them by number and key, each through the stages
+by itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from asyncwds import checks
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.item_by_item import ItemByItem
+from asyncwds.pipeline.adapt import adapt
+from asyncwds.pipeline.clock import stage_name
+from asyncwds.pipeline.context import RunContext, stream_over
+from asyncwds.pipeline.protocol import Stream
+from asyncwds.samples import PADDING, Sample
 from asyncwds.settings.access import Access
 
 if TYPE_CHECKING:
     from asyncwds.index.access import RandomAccess
     from asyncwds.index.index import Index
     from asyncwds.index.reader import SampleReader
+
 
 # numpy, which the index needs, takes 80 ms to import: those who have no index do without.
 
@@ -75,3 +82,34 @@ def make_access(reader: SampleReader, source: Source, stages: Sequence[Any], see
     from asyncwds.index.access import RandomAccess  # noqa: PLC0415 - heavy
 
     return RandomAccess(reader, ItemByItem(tuple(stages), seed, source.marks_padding))
+
+
+@dataclass(frozen=True)
+class ItemByItem:
+    """What the stages make of a sample: each is opened for it alone. `stages` stand behind the first of a pipeline.
+
+    `marks_padding`: samples say whether they are padding, which they are not.
+    """
+
+    stages: Sequence[Any]
+    seed: int
+    marks_padding: bool = False
+
+    def __call__(self, sample: Sample) -> Any:
+        """Raises SpecError where they make no item of it, or several; and what they raise."""
+        if self.marks_padding:
+            sample[PADDING] = False
+        if not self.stages:
+            return sample
+        context = RunContext(self.seed)
+        stream: Stream = stream_over([sample], context.resources)
+        for number, stage in enumerate(self.stages):
+            stream = adapt(stage).open(stream, context.of_stage(stage_name(stage), self.seed + number, same_for_all=False))
+        try:
+            items = list(stream)
+        finally:
+            stream.close()
+        if len(items) != 1:
+            message = f"random access needs one item for each sample, and the stages make {len(items)} of this one"
+            raise SpecError(message, url=sample["__url__"], key=sample["__key__"])
+        return items[0]

@@ -16,8 +16,8 @@ from asyncwds.shards.directory import DirectoryShardList, Mode
 from asyncwds.shards.folders import is_folder
 from asyncwds.shards.patterns import expand
 from asyncwds.shards.plan import Draw, Resampled
-from asyncwds.shards.specs import all_urls, is_spec, sampled, sources_of
-from asyncwds.shards.urls import local_path
+from asyncwds.shards.specs import all_urls, sampled, sources_of
+from asyncwds.shards.urls import is_spec, local_path
 from asyncwds.storage.listing import Listing
 
 SPOOL_MODES = get_args(Mode)

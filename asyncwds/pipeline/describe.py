@@ -11,8 +11,8 @@ from asyncwds.engine.source import Source
 from asyncwds.formatting.texts import changed_fields, first_field, method_name, shorten_lines, show_call, show_object, show_value
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.stage import FilterFunction
+from asyncwds.pipeline.stages.fields import Rename
 from asyncwds.pipeline.stages.map import Map
-from asyncwds.pipeline.stages.rename import Rename
 from asyncwds.pipeline.stages.slice import Slice
 from asyncwds.pipeline.stages.tuples import MapTuple, ToTuple
 from asyncwds.shards.urls import shorten_urls

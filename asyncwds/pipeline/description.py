@@ -1,12 +1,16 @@
-"""A dataset as data, and what can be told from that alone."""
+"""A dataset as data, how far an iteration of it has come, and what can be told from the description alone: a `len()` for those
+who ask for one. An iterable dataset has none by itself: where there is a `__len__`, loaders call it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncwds.engine.source import Source
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info
 from asyncwds.settings.reading import Ledger
 
 if TYPE_CHECKING:
@@ -80,3 +84,82 @@ def _count_split(description: Description, passes: int, place: WorkerInfo) -> in
         items = items if _is_one_to_one(stage) else stage.gathered(items)
     items *= passes
     return place.num_workers * (items if description.items is None else min(items, description.items))
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an iteration has come: its epoch, how many items of that it gave, and whether these are all."""
+
+    epoch: int
+    items: int = 0
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PassState:
+    """Where in its passes over the data an iteration stands, of which pass `number` gave `items` so far.
+
+    `stages` are the states of its stages, from which on `skip` items were given. Where there are none, because of `reason`, the
+    pass is begun anew. `kept` are stages that gave what they kept of the pass of another epoch, by number. `tally` is what had
+    become of samples. `left_out` were left out among the items from the states on: the epoch of the pass,
+    the index of the shard, the ordinal.
+    """
+
+    number: int = 0
+    items: int = 0
+    skip: int = 0
+    stages: list[Any] | None = None
+    reason: str | None = None
+    reads_shards: bool = False
+    kept: Mapping[str, int | None] = field(default_factory=dict)
+    tally: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Sequence[Sequence[int]] = ()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether this iteration, or those whose states were merged, gave something of the pass."""
+        return self.items > 0 or self.stages is not None
+
+
+T = TypeVar("T")
+
+
+def add_length_method(obj: T) -> T:
+    """Gives the object a `len()`, which is its attribute `size`. Its class becomes NAME_Length; it can still be pickled."""
+    kind: Any = type(obj)
+    if getattr(kind, "__len__", None) is not _length:
+        obj.__class__ = _with_length(kind)
+    return obj
+
+
+def remove_length_method(obj: Any) -> None:
+    if getattr(type(obj), "__len__", None) is _length:
+        obj.__class__ = type(obj).__mro__[1]
+
+
+@cache
+def _with_length(kind: Any) -> Any:
+    # Only a class can have a `__len__`, and one that is made here can only be pickled by way of the one that it is made of.
+    members = {"__len__": _length, "__reduce__": _reduced, "__module__": kind.__module__}
+    return type(f"{kind.__name__}_Length", (kind,), members)
+
+
+def _length(self: Any) -> int:
+    if hasattr(self, "size"):
+        return int(self.size)
+    return count_items_of(self._description, current_worker_info())
+
+
+def count_items_of(description: Description, place: WorkerInfo) -> int:
+    """The items of the place's rank. Raises TypeError where nobody knows: it is what objects without a `len()` give."""
+    if not is_countable(description):
+        raise TypeError("of these stages nobody knows how many items they give")
+    return count_items(description, place)
+
+
+def _reduced(self: Any) -> tuple[Any, ...]:
+    return _restored, (type(self).__mro__[1],), self.__getstate__()
+
+
+def _restored(kind: Any) -> Any:
+    return add_length_method(kind.__new__(kind))

@@ -11,11 +11,10 @@ from asyncwds.engine.positions import HeldShard, unpack_shards, with_limits
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.clock import stage_name
-from asyncwds.pipeline.description import Description
+from asyncwds.pipeline.description import Description, PassState
 from asyncwds.pipeline.held import Ref, unpack_refs
 from asyncwds.pipeline.merging import require_merged
 from asyncwds.pipeline.open_pass import epoch_of_pass
-from asyncwds.pipeline.progress import PassState
 from asyncwds.pipeline.reading import given_alone, position_of
 from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
 from asyncwds.pipeline.settling import settled

@@ -13,12 +13,9 @@ from asyncwds.pipeline.item_types import ItemT_co
 from asyncwds.pipeline.stages import batches, crops, fields, inspecting, patterns, sampling, tuples
 from asyncwds.pipeline.stages.cached import Cached
 from asyncwds.pipeline.stages.collation import Collation, default_collation_fn
-from asyncwds.pipeline.stages.decode import decode
-from asyncwds.pipeline.stages.fields import Associator
+from asyncwds.pipeline.stages.fields import Associator, rename
 from asyncwds.pipeline.stages.lmdb_cached import LMDBCached
-from asyncwds.pipeline.stages.map import Map
-from asyncwds.pipeline.stages.rename import rename
-from asyncwds.pipeline.stages.select import Select
+from asyncwds.pipeline.stages.map import Map, Select, decode
 from asyncwds.pipeline.stages.shuffle import detshuffle, shuffle
 from asyncwds.pipeline.stages.slice import Slice
 from asyncwds.pipeline.stages.to_device import to_device

@@ -10,7 +10,7 @@ from asyncwds.errors import ResumeWarning, SpecError
 from asyncwds.pipeline.context import Resources
 from asyncwds.pipeline.lineage import REMEMBERED, SampleTrace, describe_traces, joined, sample_trace, trace_of
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.stage_errors import is_noted, note_place
+from asyncwds.pipeline.stage_run import is_noted, note_place
 from asyncwds.samples import Sample
 
 _NOTHING = object()

@@ -10,7 +10,6 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from itertools import chain, islice, repeat
-from random import Random
 from struct import pack, unpack
 from typing import Any
 
@@ -195,15 +194,3 @@ def _sums(differences: Any, begins: Any) -> Any:
     first = np.flatnonzero(begins)
     before = np.concatenate([[0], sums])[first]
     return sums - np.repeat(before, np.diff(np.append(first, len(sums))))
-
-
-def pack_rng(rng: Random) -> JsonValue:
-    version, numbers, gauss = rng.getstate()
-    return [version, b64encode(pack(f"<{len(numbers)}I", *numbers)).decode(), gauss]
-
-
-def restore_rng(rng: Random, packed: Any) -> None:
-    """Raises TypeError or ValueError for what is no such state."""
-    version, text, gauss = packed
-    data = b64decode(text)
-    rng.setstate((version, unpack(f"<{len(data) // 4}I", data), gauss))

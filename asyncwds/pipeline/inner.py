@@ -10,10 +10,9 @@ from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import ResumableStageStream, RunContext, StageStream
 from asyncwds.pipeline.foreign import HeadRun
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.state_changes import load
 
 LISTS = (list, tuple, range)

@@ -7,28 +7,21 @@ whatever the number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from random import Random
 from typing import Any
 
-from asyncwds.errors import SpecError
-from asyncwds.formatting.texts import show_value
 from asyncwds.parallel.coroutines import WorkerCoroutines
 from asyncwds.parallel.ordered import OrderedCalls
 from asyncwds.parallel.sizing import AT_ONCE, MOST_IN_TASK, available_cores, payload_bytes
 from asyncwds.parallel.tasks import Failure, Task, Workers
 from asyncwds.parallel.threads import WorkerThreads
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import RunContext, close_generator
 from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
-from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
-from asyncwds.pipeline.skipping import item_function_passing_marks
-from asyncwds.pipeline.stage_run import Loop, open_loop
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream, close_generator, keeps_nothing
-from asyncwds.runtime.handlers import Handler
+from asyncwds.pipeline.protocol import Stream
 from asyncwds.runtime.recorder import Recorder
 from asyncwds.runtime.worker_info import WorkerInfo, item_rng
 from asyncwds.samples import Sample
@@ -37,42 +30,6 @@ Draw = Callable[[tuple[int, ...]], Random]
 
 # A sample, which tells by itself where it came from, or another item with that and its number in the stage.
 Entry = Sample | tuple[Any, tuple[SampleTrace, ...], int]
-
-
-CallLoop = Callable[[Callable[[Any], Any]], Loop]
-
-
-def open_calls(  # noqa: PLR0917 - what each stage has
-    loop: CallLoop,
-    function: ItemFunction,
-    source: Stream,
-    context: RunContext,
-    name: str,
-    handler: Handler,
-    workers: NumberOfWorkers,
-) -> ResumableStream:
-    """The stream of a stage whose `loop`, given what to call with an item for its result, is a generator over its items."""
-    if context.passes_marks:
-        function = item_function_passing_marks(function)
-    if workers is not None:
-        parallel = ParallelCalls(function, source, context, workers)
-        return ResumableStageStream(open_loop(loop(parallel.result), parallel, context, name, handler), parallel.state)
-    if not function.seeded:
-        return ResumableStageStream(open_loop(loop(function.call), source, context, name, handler), keeps_nothing)
-    seeded = SeededCalls(function, source, context)
-    items = StageStream(seeded.items, source, closes=False)
-    return ResumableStageStream(open_loop(loop(seeded.result), items, context, name, handler), seeded.state)
-
-
-def resumed(context: RunContext, state: JsonValue) -> RunContext:
-    """What such a stream is opened with to go on from its state. The source gives what it held.
-
-    Raises SpecError for what is no such state.
-    """
-    taken = state.get("taken") if isinstance(state, Mapping) and isinstance(state.get("held"), Sequence) else None
-    if not isinstance(taken, int):
-        raise SpecError(f"not the state of a stage that calls a function: {show_value(state)}")
-    return replace(context, taken=taken)
 
 
 class Entries:

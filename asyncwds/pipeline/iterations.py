@@ -14,12 +14,11 @@ from weakref import WeakSet, ref
 
 from asyncwds.errors import ResumeWarning
 from asyncwds.pipeline import worker_reports, worker_stats
-from asyncwds.pipeline.description import Description
+from asyncwds.pipeline.description import Description, PassState, Progress
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.fingerprint import skips_in
 from asyncwds.pipeline.following import Follower
 from asyncwds.pipeline.iteration import Iteration
-from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.reporting import Publisher, Reporter
 from asyncwds.pipeline.run import Account, Run
 from asyncwds.pipeline.state_changes import StateChanges

@@ -14,15 +14,13 @@ from asyncwds import checks
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.description import Description, reseeded
+from asyncwds.pipeline.context import ResumableStageStream, RunContext, StageStream
+from asyncwds.pipeline.description import Description, PassState, Progress, reseeded
 from asyncwds.pipeline.fingerprint import differences, fingerprint, skips_in
 from asyncwds.pipeline.lineage import SampleTrace
-from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.protocol import JsonValue, Stream
 from asyncwds.pipeline.run import Run
 from asyncwds.pipeline.states import UNSKIPPED, pass_as_json
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.stats import Stats, mixed
 from asyncwds.runtime.torch_iterable import TorchIterable

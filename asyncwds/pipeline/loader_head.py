@@ -10,9 +10,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import ResumableStageStream, RunContext, StageStream
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.state_changes import StateChange, change_of, changed, load
 

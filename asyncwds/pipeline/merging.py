@@ -10,10 +10,10 @@ from typing import Any, Literal
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
+from asyncwds.pipeline.description import PassState, Progress
 from asyncwds.pipeline.fingerprint import differences
 from asyncwds.pipeline.merging_lanes import LANES, merge_lanes
 from asyncwds.pipeline.merging_members import begins_with_datasets, merge_within
-from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.states import State, as_state, describe_place, from_state
 from asyncwds.runtime.worker_info import WorkerInfo
 

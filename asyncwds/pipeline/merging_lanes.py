@@ -7,7 +7,7 @@ from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.progress import PassState, Progress
+from asyncwds.pipeline.description import PassState, Progress
 from asyncwds.pipeline.states import State, as_state, pass_as_json, require_nothing_kept
 
 LANES = "Lanes"

@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.held import pack_rng, restore_rng
+from asyncwds.pipeline.context import pack_rng, restore_rng
 from asyncwds.pipeline.mix_weights import Standing, Weights, checked_probs
 from asyncwds.runtime.worker_info import WorkerInfo
 

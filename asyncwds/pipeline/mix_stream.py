@@ -9,11 +9,10 @@ from typing import Any, Protocol
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.adapt import adapt_head, follows_pass
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import NoItems, RunContext, close_generator
 from asyncwds.pipeline.inner import Inner, open_inner
+from asyncwds.pipeline.iteration import users_frames
 from asyncwds.pipeline.lineage import SampleTrace
-from asyncwds.pipeline.streams import NoItems, close_generator
-from asyncwds.pipeline.tracebacks import users_frames
 from asyncwds.runtime.worker_info import make_seed
 
 

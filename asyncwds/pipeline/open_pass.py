@@ -10,7 +10,7 @@ from asyncwds.engine.positions import HeldShard
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.adapt import first_needed, last_reader, last_splitter
 from asyncwds.pipeline.clock import StageClock, stage_name
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import NoItems, RunContext, passing
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.fingerprint import skips_within
 from asyncwds.pipeline.protocol import Stage, Stream
@@ -18,7 +18,6 @@ from asyncwds.pipeline.reporting import held_samples
 from asyncwds.pipeline.resuming import ChainedStream, OpenStage, Reopening, States, collect_states
 from asyncwds.pipeline.skip_list import SkipList
 from asyncwds.pipeline.skipping import Marks, marks_of, without_marks
-from asyncwds.pipeline.streams import NoItems, passing
 
 
 class OpenPass:

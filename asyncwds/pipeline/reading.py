@@ -14,11 +14,10 @@ from asyncwds.engine.source import Source
 from asyncwds.engine.stream import turn_samples
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import ResumableStageStream, RunContext, StageStream
 from asyncwds.pipeline.held import Ref
 from asyncwds.pipeline.protocol import JsonValue, Stream
 from asyncwds.pipeline.reading_again import SamplesAgain, SingleSamples, held_of
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.tally import Plan, no_samples
 from asyncwds.samples import Sample
 from asyncwds.shards.plan import Resampled

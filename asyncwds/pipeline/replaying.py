@@ -12,7 +12,7 @@ from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError, redact
 from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.adapt import adapt_all, last_reader
-from asyncwds.pipeline.context import Resources, RunContext
+from asyncwds.pipeline.context import NoItems, Resources, RunContext, StageStream
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.description import reseeded
 from asyncwds.pipeline.ledger_reader import LedgerReader, Step, read_ledger
@@ -21,7 +21,6 @@ from asyncwds.pipeline.open_pass import epoch_of_pass, with_contexts
 from asyncwds.pipeline.protocol import ReplayingStage, Stream
 from asyncwds.pipeline.reading_again import SamplesAgain
 from asyncwds.pipeline.resuming import OpenStage
-from asyncwds.pipeline.streams import NoItems, StageStream
 from asyncwds.runtime.counters import Counters
 from asyncwds.samples import Sample
 

@@ -10,8 +10,7 @@ from weakref import ref
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
 from asyncwds.pipeline import worker_reports, worker_stats
-from asyncwds.pipeline.description import Description
-from asyncwds.pipeline.progress import Progress
+from asyncwds.pipeline.description import Description, Progress
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.report import Report
 from asyncwds.runtime.tally import Tally, added

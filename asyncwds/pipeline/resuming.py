@@ -11,12 +11,11 @@ from itertools import chain
 from typing import Any, cast
 
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.context import Resources, RunContext
+from asyncwds.pipeline.context import NoItems, Resources, RunContext, StageStream
 from asyncwds.pipeline.held import Ref, pack_held, unpack_refs
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import ResumableStage, Stage, Stream
 from asyncwds.pipeline.skipping import Marks, is_mark
-from asyncwds.pipeline.streams import NoItems, StageStream
 from asyncwds.runtime.counters import Counters
 from asyncwds.samples import Sample
 

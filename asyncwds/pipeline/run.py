@@ -16,14 +16,12 @@ from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.adapt import adapt_all, last_reader
 from asyncwds.pipeline.clock import StageClock, stage_name
-from asyncwds.pipeline.context import Resources, RunContext
-from asyncwds.pipeline.description import Description
+from asyncwds.pipeline.context import NoItems, Resources, RunContext
+from asyncwds.pipeline.description import Description, PassState, Progress
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.open_pass import OpenPass, epoch_of_pass
-from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.pipeline.protocol import ReplayingStage, Stream
 from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
-from asyncwds.pipeline.streams import NoItems
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.tally import Tally
 from asyncwds.runtime.worker_info import WorkerInfo

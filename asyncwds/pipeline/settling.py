@@ -11,8 +11,7 @@ from itertools import islice
 from typing import Any
 
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.description import Description
-from asyncwds.pipeline.progress import PassState, Progress
+from asyncwds.pipeline.description import Description, PassState, Progress
 from asyncwds.pipeline.run import Run
 from asyncwds.pipeline.skipping import SkippingPlaces
 from asyncwds.pipeline.states import UNSKIPPED

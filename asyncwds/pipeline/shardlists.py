@@ -19,9 +19,8 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.engine.source import NO_SAMPLES
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import RunContext, StageStream
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import WorkerInfo, checked_seed, current_worker_info, make_seed
 from asyncwds.shards.patterns import Urls

@@ -9,7 +9,8 @@ from typing import Any
 from asyncwds.pipeline.shardlists import Item, SimpleShardList
 from asyncwds.runtime.torch_iterable import TorchIterable
 from asyncwds.runtime.worker_info import WorkerInfo, dataset_seed
-from asyncwds.shards.specs import all_urls, is_spec, sampled, sources_of
+from asyncwds.shards.specs import all_urls, sampled, sources_of
+from asyncwds.shards.urls import is_spec
 
 
 @TorchIterable.register

@@ -14,7 +14,6 @@ from typing import Any
 
 from asyncwds.errors import SkipWarning, redact
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.item_functions import ItemFunction
 from asyncwds.runtime.tally import Tally
 from asyncwds.samples import Sample
 
@@ -156,16 +155,3 @@ def passing_marks(function: Callable[[Any], Any], context: RunContext) -> Callab
     if not context.passes_marks:
         return function
     return lambda item: item if is_mark(item) else function(item)
-
-
-def item_function_passing_marks(function: ItemFunction) -> ItemFunction:
-    """The same, of one that may be asynchronous, and may take random numbers."""
-    call = function.call
-
-    def plain(item: Any, **options: Any) -> Any:
-        return item if is_mark(item) else call(item, **options)
-
-    async def awaiting(item: Any, **options: Any) -> Any:
-        return item if is_mark(item) else await call(item, **options)
-
-    return replace(function, call=awaiting if function.asynchronous else plain)

@@ -1,4 +1,9 @@
-"""A stage with a handler in one pass: which item it works on, whom it asks about an error, and what became of the items."""
+"""A stage with a handler in one pass: which item it works on, whom it asks about an error, and what became of the items.
+
+For whoever writes a stage: make it a dataclass with a field `handler`, and pass each error of a sample to `handled`. That is all:
+in a pipeline the stage gets a handler that also counts, so that what was skipped stands in `ds.stats().samples_failed`, and
+stages know nothing of counters.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from asyncwds.errors import EmptyEpochError
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.lineage import SampleTrace, joined, trace_of
+from asyncwds.errors import EmptyEpochError, SpecError
+from asyncwds.pipeline.context import RunContext, StageStream, keeps_nothing, stream_over
+from asyncwds.pipeline.lineage import SampleTrace, describe_traces, joined, trace_of
 from asyncwds.pipeline.protocol import Stage, Stream
 from asyncwds.pipeline.skipping import is_mark, passing_marks
-from asyncwds.pipeline.stage_errors import goes_on, note_place
-from asyncwds.pipeline.streams import StageStream, keeps_nothing, stream_over
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.handlers import Handler, failure_text
+from asyncwds.runtime.handlers import Handler, ask, failure_text
 from asyncwds.samples import Sample
 
 
@@ -183,3 +186,34 @@ def run_alone(stage: Stage, items: Iterable[Any], context: RunContext | None = N
 def function_name(f: Callable[..., Any] | None) -> str:
     """For messages."""
     return getattr(f, "__qualname__", type(f).__name__)
+
+
+def handled(error: Exception, handler: Handler, stage: str, sample: object) -> bool:
+    """Asks the handler about an error with a sample, after noting in it which stage had which sample.
+
+    A SpecError is raised, whatever the handler: it says that the pipeline is wrong, as where a library is missing, and
+    skipping would lose every sample one by one.
+    """
+    note(error, stage, sample)
+    return goes_on(error, handler)
+
+
+def goes_on(error: Exception, handler: Handler) -> bool:
+    """What the handler says to an error, but a SpecError is raised: see `handled`."""
+    if isinstance(error, SpecError):
+        raise error
+    return ask(handler, error)
+
+
+def note(error: Exception, stage: str, sample: object) -> None:
+    key = sample.get("__key__") if isinstance(sample, dict) else None
+    error.add_note(f"in stage {stage}" + (f", sample {key!r}" if key is not None else ""))
+
+
+def note_place(error: Exception, stage: str, traces: tuple[SampleTrace, ...]) -> None:
+    """Says in the error which stage worked on which samples of which shards."""
+    error.add_note(", ".join(filter(None, [f"in stage {stage}", describe_traces(traces)])))
+
+
+def is_noted(error: BaseException) -> bool:
+    return any(note.startswith("in stage ") for note in getattr(error, "__notes__", ()))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from asyncwds.pipeline.progress import PassState, Progress
+from asyncwds.pipeline.description import PassState, Progress
 from asyncwds.runtime.state_changes import StateChange
 from asyncwds.runtime.tally import Tally
 

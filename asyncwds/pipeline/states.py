@@ -8,8 +8,8 @@ from typing import Any
 
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
+from asyncwds.pipeline.description import PassState, Progress
 from asyncwds.pipeline.fingerprint import skips_in
-from asyncwds.pipeline.progress import PassState, Progress
 from asyncwds.runtime.worker_info import WorkerInfo
 
 FORMAT = 1

@@ -16,12 +16,11 @@ from asyncwds.engine.positions import Position
 from asyncwds.engine.source import Source
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import RunContext, StageStream, stream_over
 from asyncwds.pipeline.held import Ref
 from asyncwds.pipeline.protocol import JsonValue, Stream
 from asyncwds.pipeline.reading import Drawn, ReadRun, ReadStream, position_of
 from asyncwds.pipeline.reading_again import SamplesAgain, held_of
-from asyncwds.pipeline.streams import StageStream, stream_over
 from asyncwds.runtime.counters import Counters
 from asyncwds.samples import Sample
 from asyncwds.shards.directory import ClaimedShard

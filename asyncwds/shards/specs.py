@@ -57,10 +57,6 @@ def sources_of(spec: str | os.PathLike[str] | Mapping[str, Any]) -> list[MSSourc
     return _sources(spec, "the spec")
 
 
-def is_spec(urls: object) -> bool:
-    return isinstance(urls, Mapping) or (isinstance(urls, str | os.PathLike) and str(urls).endswith((".yaml", ".yml")))
-
-
 def _loaded(path: str | os.PathLike[str]) -> Any:
     require_local("specs are not read from local files", os.fspath(path))
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, groupby
 from typing import Any, overload
@@ -168,3 +168,7 @@ class Expanded:
 def unexpanded(instance: Any) -> Sequence[str]:
     """The same as they are held."""
     return vars(instance)["urls"]  # type: ignore[no-any-return]
+
+
+def is_spec(urls: object) -> bool:
+    return isinstance(urls, Mapping) or (isinstance(urls, str | os.PathLike) and str(urls).endswith((".yaml", ".yml")))

@@ -11,12 +11,11 @@ from typing import Any, ClassVar
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import ResumableStageStream, RunContext, StageStream
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import StageRun, open_loop, run_alone
 from asyncwds.pipeline.stages.collation import Collation, default_collation_fn, with_tensors
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.handlers import Handler, reraise_exception
 

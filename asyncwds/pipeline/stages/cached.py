@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import RunContext, StageStream
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage import PipelineStage
-from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.worker_info import WorkerInfo
 
 

@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.pipeline.stages.ragged import Ragged, join_ragged
-from asyncwds.pipeline.stages.stacking import stack
+from asyncwds.pipeline.stages.stacking import Ragged, join_ragged, stack
 from asyncwds.runtime.batch_memory import batch_array
 from asyncwds.samples import whereabouts
 

@@ -15,8 +15,7 @@ from asyncwds.codecs.resampling import Resampler, require_resampler
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.item_calls import open_calls, resumed
-from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers
+from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers, open_calls, resumed
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import apply_each, run_alone
 from asyncwds.runtime.handlers import Handler, reraise_exception

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.stages.ragged import Ragged
+from asyncwds.pipeline.stages.stacking import Ragged
 from asyncwds.runtime.extras import require_extra
 
 

@@ -1,21 +1,21 @@
-"""The stages that add and change fields of samples that are dicts.
+"""The stages that add, change and rename fields of samples that are dicts; and names of fields, and alternatives of such:
+"jpg;png".
 
 None of them changes the sample it was given: it may stand in a cache, or come again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any, ClassVar
 
 from asyncwds import checks
-from asyncwds.errors import SpecError
+from asyncwds.errors import SampleError, SpecError
 from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.item_calls import open_calls, resumed
 from asyncwds.pipeline.item_functions import (
     INSTEAD,
     ItemFunction,
@@ -24,12 +24,14 @@ from asyncwds.pipeline.item_functions import (
     call_with,
     function_of_values,
     item_function,
+    open_calls,
     require_function,
+    resumed,
 )
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import apply_each, open_each, run_alone
-from asyncwds.pipeline.stages.field_names import getfirst, require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
+from asyncwds.samples import describe_misplaced, whereabouts
 
 Associator = Callable[[Any], Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]]
 
@@ -130,3 +132,96 @@ def map_dict(handler: Handler = reraise_exception, *, workers: NumberOfWorkers =
     With `workers`, so many samples are worked on at once.
     """
     return MapDict(tuple(functions.items()), handler, workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Gives fields new names: the first of the old names that a sample has. `keep` passes on the fields that are not named."""
+
+    one_to_one: ClassVar[bool] = True
+    passes_marks: ClassVar[bool] = True
+    fields: tuple[tuple[str, Names], ...]
+    keep: bool = True
+    handler: Handler = reraise_exception
+
+    def __post_init__(self) -> None:
+        checks.function("rename: handler", self.handler, takes=1)
+        checks.flags(self, "keep")
+
+    def __call__(self, source: Iterable[Any]) -> Iterator[Any]:
+        return run_alone(self, source)
+
+    def open(self, source: Stream, context: RunContext) -> Stream:
+        old_names = {name for _, names in self.fields for name in names}
+
+        def renamed(sample: Any) -> Any:
+            if not isinstance(sample, dict):
+                require_dict(sample, "rename")
+            fields = {new: sample[names[0]] if names[0] in sample else getfirst(sample, names) for new, names in self.fields}
+            return _replaced(sample, old_names, fields) if self.keep else fields
+
+        return open_each(renamed, source, context, "rename", self.handler)
+
+
+def rename(handler: Handler = reraise_exception, keep: bool = True, **fields: str | Sequence[str]) -> Rename:
+    """`rename(image="jpg;png")`: the new name, and the old ones to look for. A sample that has none of them is a SampleError."""
+    for old in fields.values():
+        if not is_field(old):
+            raise SpecError(f"rename takes names of fields, not {show_value(old)}")
+    return Rename(tuple([(new, alternatives(old)) for new, old in fields.items()]), keep, handler)
+
+
+def _replaced(sample: Any, old_names: set[str], renamed: dict[str, Any]) -> Any:
+    result = sample.copy()
+    for name in old_names:
+        result.pop(name, None)
+    result.update(renamed)
+    return result
+
+
+Names = tuple[str, ...]  # alternatives: the first one that a sample has counts
+
+
+def alternatives(field: str | Sequence[str]) -> Names:
+    """ "jpg;png" → ("jpg", "png")."""
+    return tuple(field.split(";") if isinstance(field, str) else field)
+
+
+def is_field(field: object) -> bool:
+    """Whether it names a field, or alternatives: text without spaces, or a list of such."""
+    if isinstance(field, str):
+        return bool(field) and " " not in field
+    return (
+        isinstance(field, Sequence)
+        and not isinstance(field, bytes)
+        and len(field) > 0
+        and all(isinstance(name, str) for name in field)
+    )
+
+
+def parse_field_spec(fields: str | Sequence[str]) -> list[list[str]]:
+    """ "jpg;png cls", or ["jpg;png", "cls"] → the alternatives of each field: [["jpg", "png"], ["cls"]]."""
+    return [list(alternatives(field)) for field in (fields.split() if isinstance(fields, str) else fields)]
+
+
+def getfirst(sample: Any, keys: str | Sequence[str], default: Any = None, missing_is_error: bool = True) -> Any:
+    """The value of the first of the fields ("jpg;png", or a list) that the sample has.
+
+    If it has none: SampleError, or `default` where `missing_is_error` is False. What is no sample at all is a SpecError.
+    """
+    for name in keys.split(";") if isinstance(keys, str) else keys:
+        if name in sample:
+            return sample[name]
+    if not missing_is_error:
+        return default
+    wanted = keys if isinstance(keys, str) else ";".join(keys)
+    require_dict(sample, f"field {wanted!r}")
+    if wrong := describe_misplaced(sample):
+        raise SpecError(f"field {wanted!r} is looked for in samples, {wrong}")
+    raise SampleError(f"no field {wanted!r} in {' '.join(str(field) for field in sample)}", **whereabouts(sample))
+
+
+def require_dict(sample: object, stage: str) -> None:
+    """Raises SpecError for what is no dict: not this sample is wrong, but the pipeline."""
+    if not isinstance(sample, Mapping):
+        raise SpecError(f"{stage} needs samples that are dicts, {describe_misplaced(sample)}")

@@ -12,10 +12,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import printable, show_value
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import RunContext, StageStream, keeps_nothing
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import StageRun, open_loop, run_alone
-from asyncwds.pipeline.streams import StageStream, keeps_nothing
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.runtime.worker_info import WorkerInfo
 

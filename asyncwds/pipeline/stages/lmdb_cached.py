@@ -24,10 +24,9 @@ from asyncwds import checks
 from asyncwds.codecs.field_loaders import unpickle_loads
 from asyncwds.errors import CacheError, DecodeError, SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import RunContext, StageStream
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage import PipelineStage
-from asyncwds.pipeline.streams import StageStream
 from asyncwds.runtime.security import secure_mode
 from asyncwds.runtime.units import MiB
 from asyncwds.runtime.worker_info import WorkerInfo

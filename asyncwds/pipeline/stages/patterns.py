@@ -14,7 +14,7 @@ from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import open_each, run_alone
-from asyncwds.pipeline.stages.field_names import alternatives, is_field, require_dict
+from asyncwds.pipeline.stages.fields import alternatives, is_field, require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import describe_misplaced, whereabouts
 

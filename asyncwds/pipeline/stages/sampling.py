@@ -11,11 +11,9 @@ from typing import Any, ClassVar, TypeVar
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.held import pack_rng, restore_rng
+from asyncwds.pipeline.context import ResumableStageStream, RunContext, StageStream, pack_rng, restore_rng
 from asyncwds.pipeline.lineage import samples_in
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.worker_info import checked_seed
 
 T = TypeVar("T")

@@ -11,12 +11,11 @@ from typing import Any, ClassVar, TypeVar
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.held import HeldSamples, pack_rng, restore_rng
+from asyncwds.pipeline.context import ResumableStageStream, RunContext, StageStream, pack_rng, restore_rng
+from asyncwds.pipeline.held import HeldSamples
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage import PipelineStage
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.handlers import Handler
 from asyncwds.runtime.worker_info import checked_seed
 from asyncwds.samples import Sample

@@ -10,11 +10,10 @@ from typing import Any, ClassVar, TypeVar
 
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import ResumableStageStream, RunContext, StageStream
 from asyncwds.pipeline.lineage import samples_in
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import run_alone
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 from asyncwds.runtime.tally import Tally
 
 T = TypeVar("T")

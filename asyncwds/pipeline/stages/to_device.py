@@ -10,12 +10,11 @@ from typing import Any, ClassVar
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import ResumableStageStream, RunContext, StageStream
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import run_alone
 from asyncwds.pipeline.stages.device_copies import copy_ahead, open_stream
-from asyncwds.pipeline.streams import ResumableStageStream, StageStream
 
 
 @dataclass(frozen=True, slots=True)

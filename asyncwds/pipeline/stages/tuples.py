@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.pipeline.context import RunContext
-from asyncwds.pipeline.item_calls import open_calls, resumed
 from asyncwds.pipeline.item_functions import (
     INSTEAD,
     ItemFunction,
@@ -20,11 +19,13 @@ from asyncwds.pipeline.item_functions import (
     call_with,
     function_of_values,
     item_function,
+    open_calls,
     require_function,
+    resumed,
 )
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream
 from asyncwds.pipeline.stage_run import apply_each, function_name, open_each, run_alone
-from asyncwds.pipeline.stages.field_names import Names, alternatives, getfirst, is_field, require_dict
+from asyncwds.pipeline.stages.fields import Names, alternatives, getfirst, is_field, require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import whereabouts
 

@@ -15,7 +15,7 @@ from asyncwds.errors import DecodeError, SpecError
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.stage_run import open_each, run_alone
-from asyncwds.pipeline.stages.field_names import require_dict
+from asyncwds.pipeline.stages.fields import require_dict
 from asyncwds.runtime.handlers import Handler, reraise_exception
 from asyncwds.samples import describe_misplaced
 
