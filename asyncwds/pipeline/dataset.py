@@ -18,6 +18,7 @@ from asyncwds.pipeline.dataset_shards import (
     FoundShards,
     find_shards,
     find_spool_folder,
+    look_up_some,
     make_shard_list,
     make_sharing_stages,
     make_spool_list,
@@ -41,7 +42,7 @@ from asyncwds.shards.plan import Splitter, single_node_only, split_by_worker, sp
 from asyncwds.shards.sample_split import Uneven
 from asyncwds.shards.urls import UrlList
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.listing import Listing, look_up
+from asyncwds.storage.listing import Listing
 from asyncwds.storage.schemes import as_access
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class WebDataset(DataPipeline[ItemT_co], FluidInterface[ItemT_co]):
         self.update_cache_info(args)
         self._describe(Description((), self._seed_of(seed, SEED if split == "samples" else None), passes=_passes(repeat)))
         access = as_access(http, retry, storage)
-        lookup = take_as_they_are if fetcher is not None else partial(look_up, access=access)
+        lookup = take_as_they_are if fetcher is not None else partial(look_up_some, access=access)
         shards = self._find_shards(args, resampled, lookup)
         source = Source(
             urls=shards.listing.urls,

@@ -12,19 +12,27 @@ from asyncwds.pipeline.shardlists import ResampledShards, SimpleShardList
 from asyncwds.pipeline.shardspec import MultiShardSample
 from asyncwds.pipeline.stages.shuffle import Shuffle
 from asyncwds.runtime.standing_in import stands_in
+from asyncwds.settings.access import Access
 from asyncwds.shards.directory import DirectoryShardList, Mode
 from asyncwds.shards.folders import is_folder
+from asyncwds.shards.likeness import may_stand_for_others
 from asyncwds.shards.patterns import expand
 from asyncwds.shards.plan import Draw, Resampled
 from asyncwds.shards.specs import all_urls, sampled, sources_of
 from asyncwds.shards.urls import is_spec, local_path
-from asyncwds.storage.listing import Listing
+from asyncwds.storage.listing import Listing, look_up_expanded
 
 SPOOL_MODES = get_args(Mode)
 
 
 def take_as_they_are(urls: Any) -> Listing:
     return Listing(expand(urls), {})
+
+
+def look_up_some(urls: Any, access: Access) -> Listing:
+    """The same, but for what has to be looked for: patterns, folders and manifests."""
+    found = expand(urls)
+    return look_up_expanded(found, access) if any(may_stand_for_others(found, access.storage)) else Listing(found, {})
 
 
 class FoundShards(NamedTuple):

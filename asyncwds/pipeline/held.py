@@ -35,9 +35,9 @@ class HeldSamples(Sequence[Sample]):
     the last look.
     """
 
-    def __init__(self, buffer: list[Any]) -> None:
+    def __init__(self, buffer: list[Any], changed: bytearray) -> None:
         self._buffer = buffer
-        self.changed = bytearray()
+        self.changed = changed
         self._rows: Any = None
 
     def __len__(self) -> int:

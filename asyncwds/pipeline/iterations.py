@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from asyncwds.runtime.report import Report
 from asyncwds.runtime.state_changes import READ_AGAIN, StateChange
 from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.tally import Tally
-from asyncwds.runtime.tracing import recorder_for
+from asyncwds.runtime.tracing import FOLDER, recorder_for
 from asyncwds.runtime.worker_info import WorkerInfo
 
 
@@ -62,7 +63,7 @@ class Iterations:
 
     def start(self, description: Description, describe: Callable[[], dict[str, Any]]) -> Run:
         epoch, place = self._epochs.begin()
-        self._counters = Counters(recorder_for(f"epoch {epoch}", place))
+        self._counters = Counters(recorder_for(f"epoch {epoch}", place) if FOLDER in os.environ else None)
         slots = self._epochs.slot(place)
         self._reporter = reporter = Reporter(description, self._counters, place, epoch)
         publish = None if slots is None else Publisher(*slots, self._counters, reporter)

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Iterator
 
 from asyncwds.shards.braces import Braces, Choice, Numbers, Part
 from asyncwds.shards.folders import is_shard_name
+from asyncwds.shards.urls import UrlList, each_url
 
 _ROOT = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+://[^/*?\[]*/", re.IGNORECASE)
 _WILDCARD = re.compile(r"[*?\[#\s]")  # and what begins a query or a fragment, and blanks, which web addresses drop
 _BLANK = re.compile(r"\s")
 _LIST = ".json"
+# Most urls have none of this, and need no closer look, which takes 5 µs.
+_MAY_STAND_FOR_OTHERS = re.compile(r"[*?\[#\s]|/\Z|\.jsonl?\Z", re.IGNORECASE)
 
 
 def are_alike(pattern: Braces) -> bool:
@@ -35,6 +39,16 @@ def in_folder(folder: str, pattern: Braces) -> Braces | None:
     if isinstance(starts, Choice) and "/" in starts.text:
         return None
     return pattern.with_head(os.path.join(folder, pattern.head)) if folder else pattern  # noqa: PTH118 - a Path would normalise
+
+
+def may_stand_for_others(urls: UrlList, prefixes: Iterable[str]) -> Iterator[str]:
+    """Those that are patterns, folders or manifests, as far as their text tells; of a pattern with braces its first url, since all
+    are alike, unless settings are given for urls with some of the `prefixes` only.
+    """
+    for piece in urls.pieces:
+        alike = isinstance(piece, Braces) and not any(each.startswith(piece.head) and each != piece.head for each in prefixes)
+        first = [piece.at(0)] if isinstance(piece, Braces) and alike else each_url(piece)
+        yield from filter(_MAY_STAND_FOR_OTHERS.search, first)
 
 
 def _are_paths(pattern: Braces) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -16,12 +15,12 @@ from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Access, Storage
-from asyncwds.shards.braces import Braces
 from asyncwds.shards.folders import is_manifest, no_shards, only_shards, without_others
 from asyncwds.shards.globs import Glob, fits, fits_name, glob_of, literal_start
+from asyncwds.shards.likeness import may_stand_for_others
 from asyncwds.shards.manifests import ShardRecord, records_of
 from asyncwds.shards.patterns import Urls, expand
-from asyncwds.shards.urls import UrlList, each_url, local_path, scheme_of, url_list
+from asyncwds.shards.urls import UrlList, local_path, scheme_of, url_list
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.object_store import Lister
 from asyncwds.storage.registry import open_storage
@@ -32,8 +31,6 @@ T = TypeVar("T")
 FOLDERS_AT_ONCE = 16
 LARGEST_MANIFEST = 256 * MiB
 _WILDCARDS = frozenset("*?[")
-# Most urls have none of this, and need no closer look, which takes 5 µs.
-_MAY_STAND_FOR_OTHERS = re.compile(r"[*?\[#\s]|/\Z|\.jsonl?\Z", re.IGNORECASE)
 
 
 def expand_and_list(urls: Urls, access: Access | None = None) -> list[str]:
@@ -54,25 +51,17 @@ class Listing(NamedTuple):
 
 def look_up(urls: Urls, access: Access | None = None) -> Listing:
     """As `expand_and_list`, with what is known of the shards."""
-    expanded = expand(urls)
-    access = access or Access()
-    if not _stand_for_others(expanded, access.storage):
-        return Listing(expanded, {})
-    return run_on_own_loop(partial(listed, expanded, access))
+    return look_up_expanded(expand(urls), access or Access())
+
+
+def look_up_expanded(urls: UrlList, access: Access) -> Listing:
+    """The same for what `expand` gave."""
+    return run_on_own_loop(partial(listed, urls, access)) if _stand_for_others(urls, access.storage) else Listing(urls, {})
 
 
 def _stand_for_others(urls: UrlList, storage: Storage) -> bool:
-    """Whether some are patterns, folders or manifests. The urls of a pattern with braces are all alike, but for their settings."""
-    return any(
-        _MAY_STAND_FOR_OTHERS.search(url) and (is_manifest(url) or _pattern(url, storage) is not None)
-        for piece in urls.pieces
-        for url in ([piece.at(0)] if isinstance(piece, Braces) and not _differ(piece, storage) else each_url(piece))
-    )
-
-
-def _differ(pattern: Braces, storage: Storage) -> bool:
-    """Whether settings are given for some of its urls only."""
-    return any(prefix.startswith(pattern.head) and prefix != pattern.head for prefix in storage)
+    """Whether some are patterns, folders or manifests."""
+    return any(is_manifest(url) or _pattern(url, storage) is not None for url in may_stand_for_others(urls, storage))
 
 
 async def listed(urls: UrlList, access: Access) -> Listing:

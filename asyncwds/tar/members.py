@@ -54,10 +54,8 @@ class Refused(str):
     error: Exception
 
 
-def chooser(select: Callable[[str], bool] | None, rename: Callable[[str], str] | None) -> Callable[[str], str | None] | None:
+def chooser(select: Callable[[str], bool] | None, rename: Callable[[str], str] | None) -> Callable[[str], str | None]:
     """Both in one: the name to deliver a member under, None to pass it over."""
-    if select is None and rename is None:
-        return None
 
     def choose(name: str) -> str | None:
         try:

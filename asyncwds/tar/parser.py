@@ -68,7 +68,7 @@ class TarParser:
         """The name of the member that the archive ended in, or that cannot be taken."""
         self._url = url
         self._total = total
-        self._choose = chooser(select, rename)
+        self._choose = None if select is None and rename is None else chooser(select, rename)
         limits = {"max_member_bytes": max_member_bytes, "max_header_bytes": max_header_bytes}
         self._context = Context(url, self._choose, **limits, note=note, payloads=payloads)
         self._most, self._most_extended = max_member_bytes, max_header_bytes

@@ -78,14 +78,15 @@ class ShuffleRun:
         self._rng = rng
         self._held = held  # of the first items of the source, so many were in the buffer
         self._buffer: list[Held] = []
-        self._samples = HeldSamples(self._buffer)
+        self._changed = bytearray()  # as in `HeldSamples`
+        self._samples: HeldSamples | None = None  # once somebody has asked for a state
         self._latest: Held = (None, ())
         self._pairs_in = False  # whether the buffer may have other than samples
 
     def items(self) -> Iterator[Any]:
         pairs = self._pairs()
         self._buffer += islice(pairs, self._held)
-        stage, changed = self._stage, self._samples.changed
+        stage, changed = self._stage, self._changed
         for held in shuffle_items(pairs, stage.bufsize, stage.initial, self._rng, self._buffer, changed):
             self._latest = held
             yield held if isinstance(held, Sample) else held[0]
@@ -105,10 +106,12 @@ class ShuffleRun:
 
     def state(self) -> dict[str, Any]:
         """The random numbers to come, and what is in the buffer."""
-        held: Any = self._samples
         if self._pairs_in or not self._buffer:
             held = [held if isinstance(held, Sample) else held[1] for held in self._buffer]
-        return {"rng": pack_rng(self._rng), "held": held}
+            return {"rng": pack_rng(self._rng), "held": held}
+        if self._samples is None:
+            self._samples = HeldSamples(self._buffer, self._changed)
+        return {"rng": pack_rng(self._rng), "held": self._samples}
 
     def _traces(self, held: Held) -> tuple[SampleTrace, ...]:
         return trace_of(held, self._source) if isinstance(held, Sample) else held[1]
