@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from asyncwds.cli.json_log import current_log
 from asyncwds.cli.options import LOCATION, reading_options
 from asyncwds.cli.tool_options import jobs_option
 from asyncwds.errors import redact
@@ -41,9 +43,19 @@ FORMATS = ["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "siz
 @jobs_option
 @click.option("--convert", is_flag=True, help="URLS are those of indexes, of any of the formats, and not of shards.")
 @click.option("--hash", "hashed", is_flag=True, help="Read the shards whole for their digests, which wids and hfutils have.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be written. Digests are not made.")
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON: samples, shards, and the files.")
 @reading_options
-def make_index(
-    urls: tuple[str, ...], *, output: str | None, forms: list[Any], jobs: int, convert: bool, hashed: bool, **options: Any
+def make_index(  # noqa: PLR0917 - click gives them by name
+    urls: tuple[str, ...],
+    output: str | None,
+    forms: list[Any],
+    jobs: int,
+    convert: bool,
+    hashed: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Makes the index of shards: which samples they have, and where.
 
@@ -74,12 +86,20 @@ def make_index(
     if len(forms) > 1 and output is not None and not output.endswith("/"):
         raise click.UsageError("several formats need a folder after -o, with a slash at its end")
     index = load_by(urls, where.access) if convert else _index_with_progress(urls, where.access, jobs)
-    digests = _digests_with_progress(index, where.access) if hashed else None
-    files = [file for form in forms for file in write_index(index, output, form, where.access, digests)]
+    digests = _digests_with_progress(index, where.access) if hashed and not dry_run else None
+    files = [file for form in forms for file in write_index(index, output, form, where.access, digests, dry_run=dry_run)]
+    _tell_files(index, files, dry_run=dry_run, as_json=as_json)
+
+
+def _tell_files(index: Index, files: list[str], *, dry_run: bool, as_json: bool) -> None:
+    if (log := current_log()) is not None or as_json:
+        found = {"samples": len(index), "shards": len(index.shards), "files": [redact(url) for url in files]}
+        click.echo(json.dumps(found)) if log is None else log.write("summary", **found)
+        return
     click.echo(f"{plural(len(index), 'sample')} in {plural(len(index.shards), 'shard')}")
-    for url in files if len(files) == 1 else []:
-        click.echo(printable(redact(url)))
-    if len(files) > 1:
+    for url in files if dry_run or len(files) == 1 else []:
+        click.echo(("would be written: " if dry_run else "") + printable(redact(url)))
+    if len(files) > 1 and not dry_run:
         click.echo(plural(len(files), "file"))
 
 

@@ -14,7 +14,7 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
 @input_options
 @selection_options
 @click.option("-c", "--command", metavar="COMMAND", help="It finds files sample.jpg, …, and what it leaves is the sample.")
-@click.option("-s", "--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of commands instead.")
+@click.option("-s", "--script", type=click.Path(dir_okay=False, path_type=Path), help="A file of commands instead.")
 @click.option("--interpreter", default="bash", show_default=True, help="Of the script.")
 @click.option("--base", default="sample", show_default=True, help="Of the names of files.")
 @click.option("--multi", is_flag=True, help="It leaves files sample-NAME.jpg: a sample for each name.")

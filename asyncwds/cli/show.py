@@ -75,7 +75,7 @@ def _show_lines(urls: tuple[str, ...], *, only: tuple[str, ...], graphics: Graph
                 break
             text = json.dumps(sample.as_dict()) if as_json else "\n".join([*sample.lines(style), ""])
             click.echo(text, color=True)
-    return _tell_damaged(report)
+    return _tell_missing(report, only) or _tell_damaged(report)
 
 
 def _write_page(urls: tuple[str, ...], target: str, force: bool, max_embedded: int, options: dict[str, Any]) -> int:
@@ -88,7 +88,17 @@ def _write_page(urls: tuple[str, ...], target: str, force: bool, max_embedded: i
     tell(f"asyncwds: {plural(report.samples_out, 'sample')} in {printable(redact(target))}")
     if options["limit"] is None and report.samples_in >= _ON_A_PAGE:
         tell(f"asyncwds: no more than {_ON_A_PAGE} samples are looked at: -n says how many")
-    return _tell_damaged(report)
+    return _tell_missing(report, options["only"]) or _tell_damaged(report)
+
+
+def _tell_missing(report: Report, only: tuple[str, ...]) -> int:
+    """The data are wrong where no sample has what was asked for."""
+    from asyncwds.tools.report import DATA, OK  # noqa: PLC0415 - heavy
+
+    without, names = report.dropped["no such field"], printable(" or ".join(only))
+    if without:
+        tell(f"asyncwds: {'no sample has' if not report.samples_out else plural(without, 'sample') + ' without'} a field {names}")
+    return DATA if without and not report.samples_out else OK
 
 
 def _tell_damaged(report: Report) -> int:

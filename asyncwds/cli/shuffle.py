@@ -13,7 +13,7 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
 @input_options
 @selection_options
 @click.option("--buffer", type=click.IntRange(min=1), metavar="N", help="Mix N samples as they come, instead of all.")
-@click.option("--tmp", "folder", type=click.Path(exists=True, file_okay=False), help="Folder for what is kept meanwhile.")
+@click.option("--tmp", "folder", type=click.Path(file_okay=False), help="Folder for what is kept meanwhile.")
 @shard_options
 @output_options
 def shuffle(urls: tuple[str, ...], *, buffer: int | None, folder: str | None, **options: Any) -> int:

@@ -17,7 +17,7 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
 @click.option("--as", "kind", type=click.Choice(["str", "int", "float"]), default="str", show_default=True, help="How to compare.")
 @click.option("--reverse", is_flag=True, help="The greatest first.")
 @click.option("--regroup", is_flag=True, help="Bring members of one key together that stand apart.")
-@click.option("--tmp", "folder", type=click.Path(exists=True, file_okay=False), help="Folder for what is kept meanwhile.")
+@click.option("--tmp", "folder", type=click.Path(file_okay=False), help="Folder for what is kept meanwhile.")
 @shard_options
 @partial(output_options, same_key="number")
 def sort(urls: tuple[str, ...], *, by: str, kind: Any, reverse: bool, regroup: bool, folder: str | None, **options: Any) -> int:

@@ -12,7 +12,7 @@ import click
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import plural, printable, size
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group("state")

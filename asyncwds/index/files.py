@@ -93,11 +93,18 @@ def save_index(
 
 
 def write_index(
-    index: Index, target: str | None, form: IndexFormat, access: Access, digests: Mapping[str, ShardDigests] | None = None
+    index: Index,
+    target: str | None,
+    form: IndexFormat,
+    access: Access,
+    digests: Mapping[str, ShardDigests] | None = None,
+    *,
+    dry_run: bool = False,
 ) -> list[str]:
-    """The same, for others of the library, with digests that are known."""
+    """The same, for others of the library, with digests that are known; `dry_run` only says which files there would be."""
     files = files_of(index, target, form, digests)
-    run_on_own_loop(partial(write_files, files, access))
+    if not dry_run:
+        run_on_own_loop(partial(write_files, files, access))
     return list(files)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from asyncwds import checks
-from asyncwds.errors import SpecError
+from asyncwds.errors import FetchError, SpecError
 from asyncwds.runtime.recorder import CHUNK, FULL, Recorder, lines_of
 from asyncwds.runtime.units import MiB
 from asyncwds.runtime.worker_info import WorkerInfo
@@ -33,7 +33,7 @@ class Trace:
     a DataLoader, and those of `loader`. Each iteration is a group of rows. Of each at most `most_bytes` [bytes] are kept; what
     comes then is dropped, and a warning is logged. Meanwhile the events are in a folder beside the file.
 
-    Raises SpecError if another trace is being recorded here, or the file can't be written.
+    Raises SpecError if another trace is being recorded here, and FetchError if the file can't be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, most_bytes: int = 256 * MiB) -> None:
@@ -51,7 +51,7 @@ class Trace:
             self._path.write_text("")
             self._folder = Path(tempfile.mkdtemp(prefix=f".{self._path.name}.", dir=self._path.absolute().parent))
         except OSError as error:
-            raise SpecError(f"the trace {self._path} cannot be written: {error}") from error
+            raise FetchError(f"the trace cannot be written: {error.strerror or error}", url=str(self._path)) from error
         os.environ[FOLDER], os.environ[MOST] = str(self._folder), str(self._most)
         return self
 

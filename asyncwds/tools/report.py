@@ -109,6 +109,6 @@ def status_of(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(error, TarError | SampleError | NoSuchSampleError):  # which are also OSErrors, and KeyErrors
         return DATA
-    if isinstance(error, SpecError):
-        return USAGE
+    if isinstance(error, SpecError):  # of a list that is not there, or a file that cannot be written, the system says why
+        return IO if isinstance(error.__cause__, OSError) else USAGE
     return IO if isinstance(error, OSError) else DATA

@@ -1,9 +1,13 @@
 """`asyncwds index`, as a user runs it."""
 
+import json
+
 import pytest
+from click.testing import CliRunner
 from command_line import run_asyncwds
 
 from asyncwds import load_index
+from asyncwds.cli import main
 from asyncwds.testing import FaultServer, make_samples, make_shard
 
 
@@ -51,6 +55,16 @@ def test_several_formats_at_once(folder):
     assert index("s0.tar", "-f", "sizes", "--hash", folder=folder).returncode == 1
     assert index("s{0,1}.tar", "-f", "hfutils,len", "--hash", folder=folder).returncode == 0
     assert '"sha256"' in (folder / "s1.json").read_text()
+
+
+def test_what_would_be_written(folder):
+    before = sorted(folder.iterdir())
+    done = CliRunner().invoke(main, ["index", f"{folder}/s0.tar", "-f", "wds2idx,hfutils", "--hash", "--dry-run"])
+    files = [f"{folder}/s0.idx", f"{folder}/s0.json"]
+    assert done.output == "".join(["3 samples in 1 shard\n", *[f"would be written: {file}\n" for file in files]])
+    assert sorted(folder.iterdir()) == before
+    done = CliRunner().invoke(main, ["index", f"{folder}/s0.tar", "-f", "wds2idx,hfutils", "--json"])
+    assert json.loads(done.output) == {"samples": 3, "shards": 1, "files": files}
 
 
 def test_what_cannot_be_written_is_one_line(folder):

@@ -13,7 +13,7 @@ from perfetto_ui import query
 from trace_format import in_row, of, read_trace, rows
 
 import asyncwds as wds
-from asyncwds.errors import SpecError, WorkerDiedError
+from asyncwds.errors import FetchError, SpecError, WorkerDiedError
 from asyncwds.runtime import recorder_for
 from asyncwds.testing import Fault, FaultServer, make_shard
 
@@ -150,7 +150,7 @@ def test_one_at_a_time_and_only_where_it_can_be_written(tmp_path):
     with wds.Trace(tmp_path / "a.json"), pytest.raises(SpecError, match="already"), wds.Trace(tmp_path / "b.json"):
         pass
     assert not (tmp_path / "b.json").exists()
-    with pytest.raises(SpecError, match="cannot be written"), wds.Trace(tmp_path / "no" / "c.json"):
+    with pytest.raises(FetchError, match="cannot be written"), wds.Trace(tmp_path / "no" / "c.json"):
         pass
     with wds.Trace(tmp_path / "b.json"):
         pass

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from command_line import COMMAND, run_asyncwds
 
+from asyncwds.cli import main
 from asyncwds.testing import FaultServer
 
 
@@ -87,6 +89,33 @@ def test_exit_statuses(arguments: list[str], status: int, words: str, numbered: 
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "x.tar").exists() == ("--post" in arguments)
+
+
+NOWHERE = [
+    *["cat a.tar -o {}", "cat a.tar -o {}-{{shard}}.tar --max-count 3 --resume", "filter a.tar -o {}/{{name}}.tar"],
+    *["get a.tar 0001.cls -o {}", "export a.tar -o {}.jsonl", "export a.tar -f files -o {}", "show a.tar --html {}"],
+    *[
+        "dedup a.tar --by cls --dry-run --drop-list {}",
+        "verify a.tar --fix -o {}",
+        "index a.tar -o {}",
+        "index a.tar -f parquet,sizes -o {}/",
+    ],
+    *["bench a.tar --trace {}", "cp a.tar {}/", "shuffle a.tar -o x.tar --tmp {}", "sort a.tar -o x.tar --tmp {}"],
+    *["ls @{}", "ls {}/", "ls {}.json", "create {} --from dir -o x.tar", "state show {}"],
+]
+
+
+@pytest.mark.parametrize("line", NOWHERE)
+def test_what_cannot_be_written_or_read_has_a_status_of_its_own(
+    line: str, numbered: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever option says where: a folder that cannot be made, since a file is in its place."""
+    monkeypatch.chdir(tmp_path)
+    numbered("a.tar", 10)
+    done = CliRunner().invoke(main, line.format("a.tar/no").split())
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert done.stderr.count("\n") == 1
+    assert not Path("x.tar").exists()
 
 
 def journal_lines(path: Path) -> int:

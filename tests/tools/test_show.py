@@ -100,6 +100,13 @@ def test_only_a_field(shard):
     assert (report.samples_in, report.samples_out, report.dropped) == (3, 1, {"no such field": 2})
 
 
+def test_a_field_that_no_sample_has(shard, tmp_path):
+    assert show(shard, "--field", "cls")[2] == "asyncwds: 2 samples without a field cls\n"
+    status, shown, said = show(shard, "--field", "nothing", "--field", "no")
+    assert (status, shown, said) == (2, "", "asyncwds: no sample has a field nothing or no\n")
+    assert show(shard, "--field", "nothing", "--html", str(tmp_path / "a.html"))[0] == 2
+
+
 def test_as_json(shard):
     first, second, third = [json.loads(line) for line in show(shard, "--json")[1].splitlines()]
     assert first["fields"][0] == {"name": "png", "kind": "image", "bytes": len(SAMPLES[0]["png"]), "about": "PNG 7 x 9, RGB"}

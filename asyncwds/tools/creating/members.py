@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from asyncwds.errors import SpecError
+from asyncwds.errors import NotFoundError, SpecError
 from asyncwds.formatting.texts import printable
 from asyncwds.runtime.security import require_local
 from asyncwds.tools.opening import as_local_file, open_url, unreadable
@@ -49,6 +49,8 @@ def is_hidden(path: str) -> bool:
 def folder_members(folder: str) -> Iterator[list[Member]]:
     """In order of their paths. Links are followed, to each folder once."""
     require_local("a folder is not read", folder)
+    if not Path(folder).exists():
+        raise NotFoundError("there is no such folder", url=folder)
     if not Path(folder).is_dir():
         raise SpecError(f"{folder} is no folder", url=folder)
     yield sorted(_walk(folder), key=_path)
