@@ -56,28 +56,36 @@ class JsonLog:
 
 
 class ShardsRead:
-    """Events of shards whose samples come. Without `mix` a shard has ended when the next one begins."""
+    """Events of shards whose samples come. Without `mix` a shard has ended when the next one begins; with it, when another one has
+    had two turns since it had its last one.
+    """
 
     def __init__(self, log: JsonLog, *, mix: bool) -> None:
         self._log = log
         self._mix = mix
-        self._open: dict[int, dict[str, Any]] = {}
+        self._open: dict[int, dict[str, Any]] = {}  # in the order of their latest turns
 
     def see(self, shard: int, url: str, samples: int, nbytes: int) -> None:
-        counted = self._open.get(shard)
+        if self._mix and shard in self._open:
+            while (longest := next(iter(self._open))) != shard:
+                self._end(longest)
+        elif not self._mix and shard not in self._open:
+            self.finish()
+        counted = self._open.pop(shard, None)
         if counted is None:
-            if not self._mix:
-                self.finish()
-            counted = self._open[shard] = {"url": redact(url), "samples": 0, "bytes": 0}
+            counted = {"url": redact(url), "samples": 0, "bytes": 0}
             self._log.write("shard_started", url=counted["url"])
+        self._open[shard] = counted
         counted["samples"] += samples
         counted["bytes"] += nbytes
 
     def finish(self) -> None:
         """All that are open have ended."""
-        for counted in self._open.values():
-            self._log.write("shard_finished", **counted)
-        self._open.clear()
+        for shard in [*self._open]:
+            self._end(shard)
+
+    def _end(self, shard: int) -> None:
+        self._log.write("shard_finished", **self._open.pop(shard))
 
 
 def current_log() -> JsonLog | None:

@@ -68,7 +68,7 @@ def test_events_of_a_command_that_copies(run: Any, numbered: Any) -> None:
     [
         (["ls", "a.tar"], []),
         (["stat", "a.tar"], []),
-        (["index", "a.tar", "-o", "a.json"], []),
+        (["index", "a.tar", "-o", "a.json"], ["summary"]),
         (["verify", "a.tar", "--ignore", "W17"], []),
         (["bench", "a.tar", "--json"], []),
         (["cp", "a.tar", "b.tar"], ["summary", "message"]),
@@ -90,6 +90,16 @@ def test_events_of_other_commands(arguments: list[str], middle: list[str], run: 
     status, events, _ = run(*arguments)
     assert names_of(events) == ["start", *middle, "end"]
     assert (status, events[-1]["status"]) == (0, 0)
+
+
+def test_in_a_mix_each_shard_has_finished_when_its_turns_are_over(run: Any, numbered: Any) -> None:
+    for first, (name, count) in enumerate([("a.tar", 2), ("b.tar", 6), ("c.tar", 3)]):
+        numbered(name, count, 10 * first)
+    _, events, _ = run("cat", "{a,b,c}.tar", "--mix", "2", "-o", "d.tar")
+    seen = [(event["event"], event["url"], event.get("samples")) for event in events if event["event"].startswith("shard_")]
+    started = [("shard_started", f"{name}.tar", None) for name in "abc"]
+    finished = [("shard_finished", f"{name}.tar", count) for name, count in (("a", 2), ("c", 3), ("b", 6))]
+    assert seen == [*started, *finished, ("shard_written", "d.tar", 11)]
 
 
 def test_errors_and_warnings(run: Any, numbered: Any, tmp_path: Path) -> None:
