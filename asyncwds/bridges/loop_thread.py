@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from asyncwds.errors import BridgeError, SpecError
-from asyncwds.runtime.event_loop import clean_up_undisturbed, explain, make_loop
+from asyncwds.runtime.process import clean_up_undisturbed, explain, make_loop
 from asyncwds.settings.reading import Prefetch
 
 JOIN_TIMEOUT = 30.0  # [s] a close waits for what cannot be interrupted, such as a read from a dead network disk

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asyncwds.cli.json_log import EVERY, JsonLog, current_log
 
 if TYPE_CHECKING:
+    import logging
+
     from tqdm import tqdm
 
 
@@ -105,6 +106,8 @@ class _Lines:
 @contextmanager
 def _warnings_in(bar: tqdm[Any]) -> Iterator[None]:
     """What is logged meanwhile, of servers that don't answer above all, is shown behind the bar and not across it."""
+
+    import logging  # noqa: PLC0415 - those without a bar do without
 
     def show(record: logging.LogRecord) -> bool:
         bar.set_postfix_str(record.getMessage())

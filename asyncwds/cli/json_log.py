@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter, time
@@ -26,6 +24,8 @@ class JsonLog:
         self._began = perf_counter()
 
     def write(self, event: str, **fields: Any) -> None:
+        import json  # noqa: PLC0415 - most commands do without
+
         seconds = round(perf_counter() - self._began, 3)
         line = {"event": event, "time": round(time(), 3), "seconds": seconds, "command": self._command, **fields}
         click.echo(json.dumps(line, default=str), err=True)
@@ -45,6 +45,8 @@ class JsonLog:
     @contextmanager
     def take_warnings(self) -> Iterator[None]:
         """Those that are logged, of servers that don't answer above all."""
+        import logging  # noqa: PLC0415 - as above
+
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: self.write_warning(record.levelname.lower(), record.getMessage())  # type: ignore[method-assign]
         logger = logging.getLogger("asyncwds")

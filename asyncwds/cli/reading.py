@@ -15,7 +15,6 @@ from asyncwds.settings.access import Access, Http, Settings
 from asyncwds.settings.reading import Cache, cache_settings
 from asyncwds.shards.patterns import expand
 from asyncwds.shards.urls import scheme_of
-from asyncwds.storage.schemes import own_schemes
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.dataset import WebDataset
@@ -70,6 +69,8 @@ def _settings(urls: Iterable[str], options: dict[str, Any]) -> dict[str, Setting
     """By scheme, for all kinds of buckets that have such settings: a list of shards may name others than its own."""
     if not options:
         return {}
+    from asyncwds.storage.schemes import own_schemes  # noqa: PLC0415 - the settings of all stores
+
     known = {name: scheme.settings for name, scheme in own_schemes().items() if scheme.settings and not scheme.exclusive}
     for scheme in sorted({scheme_of(url) for url in urls} & known.keys()):
         for name in options.keys() - _names(known[scheme]):

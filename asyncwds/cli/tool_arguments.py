@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -72,6 +71,8 @@ def show_report(report: Report, options: dict[str, Any]) -> int:
     if log is not None:
         log.write("summary", **report.as_dict())
     if log is None or (options["as_json"] and not is_archive):
+        import json  # noqa: PLC0415 - most do without
+
         text = json.dumps(report.as_dict()) if options["as_json"] else "\n".join(map(printable, report.lines()))
         click.echo(text, err=is_archive or not options["as_json"])
     return report.status

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from asyncwds import checks
-from asyncwds.engine.source import tolerated
+from asyncwds.engine.blocks import tolerated
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError, SpecError
 from asyncwds.pipeline.stage_run import goes_on
 from asyncwds.runtime.handlers import Handler, reraise_exception

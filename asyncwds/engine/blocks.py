@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from asyncwds.engine.parts import ShardRun
-from asyncwds.errors import WdsError
+from asyncwds.errors import RepeatedKeyError, ShardWarning, TrailingBytesError
 from asyncwds.settings.reading import MAX_HEADER_BYTES
-from asyncwds.storage.base import Chunk
 from asyncwds.tar.grouping import size_of
-from asyncwds.tar.members import Member, NoteEntry
+
+if TYPE_CHECKING:
+    from asyncwds.engine.parts import ShardRun
+    from asyncwds.errors import WdsError
+    from asyncwds.storage.base import Chunk
+    from asyncwds.tar.members import Member, NoteEntry
 
 
 class Block(NamedTuple):
@@ -124,3 +128,15 @@ class Reader(BlockReader, Protocol):
     def detach(self) -> None:
         """Copies what is still needed of the chunks fed so far."""
         ...
+
+
+COSTS_NOTHING = (TrailingBytesError, RepeatedKeyError)
+"""Faults of a shard that cost none of its samples."""
+
+
+def tolerated(error: Exception, *, strict: bool) -> bool:
+    """Whether reading goes on as if nothing were wrong, after a ShardWarning."""
+    if strict or not isinstance(error, COSTS_NOTHING):
+        return False
+    warnings.warn(str(error), ShardWarning, stacklevel=3)
+    return True

@@ -14,7 +14,8 @@ from asyncwds.engine.stragglers import LOOK_EVERY, RESTARTS, Action, LateParts
 from asyncwds.engine.tuning import Steering
 from asyncwds.errors import FetchError, WdsError
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.event_loop import advice, are_used_up, run_to_completion
+from asyncwds.runtime.event_loop import run_to_completion
+from asyncwds.runtime.process import advice, are_used_up
 from asyncwds.storage.base import Body, Fetcher, ObjectRange
 from asyncwds.storage.layers.hedge import affords_extra
 

@@ -23,7 +23,7 @@ from asyncwds.shards.patterns import expand
 from asyncwds.shards.plan import split_by_node
 from asyncwds.shards.urls import UrlList
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.listing import listed
+from asyncwds.storage.matching import listed
 from asyncwds.storage.schemes import as_access
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from asyncwds.engine.opener_table import OWN, gopen_schemes
 from asyncwds.errors import SpecError
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.security import require_local, why_refused
@@ -37,15 +38,17 @@ def _unknown(url: str, *_: Any, **__: Any) -> Any:
     raise SpecError("no gopen handler is defined for urls of this scheme", url=url)
 
 
-gopen_schemes: dict[str, Opener] = {
-    "__default__": _unknown,
-    **{name: _by_the_engine for name, scheme in own_schemes().items() if scheme.output is None},
-    "pipe": shell,
-    "sftp": program(_CURL, _CURL_PUT),
-    "ftps": program(_CURL, _CURL_PUT),
-    "scp": program(_CURL, _CURL_PUT),
-}
-OWN = dict(gopen_schemes)
+gopen_schemes.update(
+    {
+        "__default__": _unknown,
+        **{name: _by_the_engine for name, scheme in own_schemes().items() if scheme.output is None},
+        "pipe": shell,
+        "sftp": program(_CURL, _CURL_PUT),
+        "ftps": program(_CURL, _CURL_PUT),
+        "scp": program(_CURL, _CURL_PUT),
+    }
+)
+OWN.update(gopen_schemes)
 
 
 def opener_of(scheme: str) -> Opener:
@@ -112,3 +115,6 @@ def open_by_scheme(access: Access, counters: Counters) -> Fetcher:
     # Whether fsspec knows a scheme is asked when such a url comes: its file systems import much.
     unchanged = {scheme: f for scheme, f in gopen_schemes.items() if f is OWN.get(scheme) and f is not _unknown}
     return open_storage(access, counters, Openers(changed, unchanged))
+
+
+__all__ = ["OWN", "gopen_schemes", "open_by_scheme", "open_fetcher", "open_file", "opener_of", "writer_of"]

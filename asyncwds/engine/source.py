@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from asyncwds import checks
-from asyncwds.engine.blocks import Block, ReadOptions, ShardListing
+from asyncwds.engine.blocks import Block, ReadOptions, ShardListing, tolerated
 from asyncwds.engine.interleave import announce
 from asyncwds.engine.openers import open_fetcher
 from asyncwds.engine.positions import Position
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import (
     EmptyEpochError,
-    RepeatedKeyError,
     SampleError,
-    ShardWarning,
     SpecError,
-    TrailingBytesError,
     WdsError,
     redact,
 )
@@ -205,14 +201,3 @@ def _announced(shards: Iterator[Shard | None]) -> Iterator[Shard | None]:
         if shard is not None:
             sys.stderr.write(f"asyncwds: reading {printable(redact(shard.url))}\n")
         yield shard
-
-
-COSTS_NOTHING = (TrailingBytesError, RepeatedKeyError)
-
-
-def tolerated(error: Exception, *, strict: bool) -> bool:
-    """Whether reading goes on as if nothing were wrong, after a ShardWarning."""
-    if strict or not isinstance(error, COSTS_NOTHING):
-        return False
-    warnings.warn(str(error), ShardWarning, stacklevel=3)
-    return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asyncwds.formatting.texts import MB, size
 from asyncwds.runtime.counters import Counters, MovingAverage
-from asyncwds.runtime.event_loop import most_connections
+from asyncwds.runtime.process import most_connections
 from asyncwds.runtime.units import KiB
 
 if TYPE_CHECKING:

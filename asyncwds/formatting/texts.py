@@ -8,7 +8,6 @@ forge a line of a log, characters that turn the direction of writing around, hal
 from __future__ import annotations
 
 import functools
-import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -138,10 +137,14 @@ def shorten_lines(lines: Sequence[str], at_most: int = 10) -> list[str]:
 
 
 def html_block(text: str) -> str:
+    import html  # noqa: PLC0415 - for notebooks alone, as below
+
     return f"<pre>{html.escape(text)}</pre>"
 
 
 def html_table(rows: Mapping[str, Any]) -> str:
+    import html  # noqa: PLC0415 - as above
+
     cells = "".join(
         f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(show_value(value))}</td></tr>" for name, value in rows.items()
     )

@@ -21,12 +21,12 @@ from asyncwds.index.hashing import digest_shards
 from asyncwds.index.index import Index
 from asyncwds.runtime.blocking import BlockingPool, run_on_own_loop
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.event_loop import run_some_at_a_time
 from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
 from asyncwds.shards.folders import is_folder
 from asyncwds.shards.patterns import expand
 from asyncwds.shards.urls import local_path
 from asyncwds.storage.base import Fetcher, ObjectRange
-from asyncwds.storage.listing import run_some_at_a_time
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.schemes import as_access
 from asyncwds.storage.sink import write_whole

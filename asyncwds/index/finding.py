@@ -14,10 +14,10 @@ from asyncwds.index.index import Index, ShardIndex
 from asyncwds.index.making import AT_ONCE, index_shards
 from asyncwds.runtime.blocking import run_on_own_loop
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.event_loop import run_some_at_a_time
 from asyncwds.settings.access import Access
 from asyncwds.settings.reading import Cache
 from asyncwds.storage.base import Fetcher
-from asyncwds.storage.listing import run_some_at_a_time
 from asyncwds.storage.registry import open_storage
 
 IN_CACHE = ".asyncwds-indexes/"

@@ -9,10 +9,10 @@ from asyncwds.index.formats.digests import ShardDigester, ShardDigests
 from asyncwds.index.index import Index, ShardIndex
 from asyncwds.runtime.blocking import BlockingPool, run_on_own_loop
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.event_loop import run_some_at_a_time
 from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Access
 from asyncwds.storage.base import Fetcher, ObjectRange
-from asyncwds.storage.listing import run_some_at_a_time
 from asyncwds.storage.registry import open_storage
 
 AT_ONCE = 8  # shards

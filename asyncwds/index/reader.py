@@ -10,13 +10,15 @@ from functools import partial
 from typing import Any
 
 from asyncwds.bridges.loop_calls import LoopCalls
-from asyncwds.engine.openers import OWN, gopen_schemes, open_fetcher
+from asyncwds.engine.opener_table import is_own
+from asyncwds.engine.openers import open_fetcher
 from asyncwds.errors import ChangedError, StaleIndexError
 from asyncwds.index.index import Index
 from asyncwds.index.local_files import LocalFiles
 from asyncwds.index.parsing import SampleParser, stale
 from asyncwds.index.spans import ByteSpan, Wanted, join_close
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.event_loop import run_together
 from asyncwds.runtime.units import MiB
 from asyncwds.runtime.worker_info import FORKS
 from asyncwds.samples import Sample
@@ -24,7 +26,6 @@ from asyncwds.settings.access import Access
 from asyncwds.settings.reading import Cache
 from asyncwds.shards.urls import local_path, rewritten
 from asyncwds.storage.base import Fetcher, ObjectRange
-from asyncwds.storage.listing import run_together
 
 LARGEST_SPAN = 8 * MiB
 
@@ -110,7 +111,7 @@ class SampleReader:
     def _local_path(self, url: str) -> str | None:
         places = self._places
         others = places.fetcher is not None or (places.cache is not None and places.cache.local)
-        if others or gopen_schemes.get("file") is not OWN.get("file") or gopen_schemes.get("") is not OWN.get(""):
+        if others or not is_own("file") or not is_own(""):
             return None
         return local_path(rewritten(url))
 

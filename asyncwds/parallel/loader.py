@@ -18,7 +18,7 @@ from asyncwds.formatting.texts import changed_fields, show_call, show_value
 from asyncwds.parallel.arguments import understood
 from asyncwds.parallel.group import Group, GroupSettings
 from asyncwds.parallel.progress import LoaderProgress, epoch_of
-from asyncwds.runtime.event_loop import clean_up_undisturbed
+from asyncwds.runtime.process import clean_up_undisturbed
 from asyncwds.runtime.report import Report
 from asyncwds.runtime.state_changes import READ_AGAIN, State, load
 from asyncwds.runtime.stats import Stats

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from asyncwds.errors import SharedMemoryError
 from asyncwds.formatting.texts import plural, size
-from asyncwds.runtime.event_loop import advice, are_used_up
+from asyncwds.runtime.process import advice, are_used_up
 
 SHM = "/dev/shm"  # noqa: S108 - the folder that there is for it
 ROUNDED_TO = 1 << 16  # [bytes] batches that differ a little fit into the same segment

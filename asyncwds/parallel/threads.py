@@ -13,7 +13,7 @@ from weakref import finalize
 
 from asyncwds.parallel.sizing import payload_bytes
 from asyncwds.parallel.tasks import Failure, Function, Task, TaskTrace
-from asyncwds.runtime.event_loop import clean_up_undisturbed
+from asyncwds.runtime.process import clean_up_undisturbed
 
 JOIN_TIMEOUT = 30.0  # [s] that a close waits for calls under way, which nothing can interrupt
 

@@ -2,18 +2,21 @@
 
 Each owner (a fetcher, a cache, a writer) has a pool of its own, which ends with it: a call that waits for another in the same pool
 may take the thread that the other needs, and calls of one kind should not wait for the slow ones of another.
+
+What starts no thread imports neither asyncio nor executors, which take 30 ms.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from asyncwds.runtime.event_loop import explain, make_loop, run_to_completion
+from asyncwds.runtime.process import explain, make_loop
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,15 +39,23 @@ class BlockingPool:
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """For what is to be done when the call ends, in its thread, whoever still waits for it then: `add_done_callback`."""
         if self._executor is None:
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - heavy, as below
+
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=f"asyncwds-{self._purpose}")
         return self._executor.submit(function, *args, **kwargs)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function` returns. If this is cancelled, a call that has not begun is not made; one that has goes on."""
+        import asyncio  # noqa: PLC0415 - as above
+
         return await asyncio.wrap_future(self.submit(function, *args, **kwargs))
 
     async def run_to_end(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same for a call whose outcome must not be lost, such as a lock that it takes: a cancellation waits for its end."""
+        import asyncio  # noqa: PLC0415 - as above
+
+        from asyncwds.runtime.event_loop import run_to_completion  # noqa: PLC0415 - as above
+
         return await run_to_completion(asyncio.wrap_future(self.submit(function, *args, **kwargs)))
 
     def close(self, *, wait: bool = True, drop_waiting: bool = False) -> None:
@@ -70,6 +81,8 @@ def wait_until_done(*futures: Future[T]) -> set[Future[T]]:
     In slices: a signal that comes when the main thread is about to wait interrupts nothing, and its handler would run after the
     wait. Of Ctrl-Cs just when a thread was started, 2 of 12 were held up so.
     """
+    from concurrent.futures import wait  # noqa: PLC0415 - as above
+
     while True:
         if done := wait(futures, timeout=_SLICE, return_when="FIRST_COMPLETED").done:
             return done
@@ -77,6 +90,8 @@ def wait_until_done(*futures: Future[T]) -> set[Future[T]]:
 
 def run_on_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Waits for a coroutine, in a thread with a loop of its own: one may run in this thread. Ctrl-C cancels it."""
+    from concurrent.futures import Future  # noqa: PLC0415 - as above
+
     wanted: Future[None] = Future()
     with BlockingPool("loop") as thread:
         try:
@@ -88,6 +103,8 @@ def run_on_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def _run(wanted: Future[None], work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    import asyncio  # noqa: PLC0415 - as above
+
     async def while_wanted() -> T:
         task = asyncio.create_task(work())
         unwanted = asyncio.wrap_future(wanted)

@@ -29,13 +29,13 @@ from .memory import MemoryFetcher as MemoryFetcher
 from .object_store import SignedRequest as SignedRequest
 from .object_store import StoreRequest as StoreRequest
 from .object_store import StoreResponse as StoreResponse
+from .outputs import blocking_output as blocking_output
 from .registry import Openers as Openers
 from .registry import open_storage as open_storage
 from .scheme import Layers as Layers
 from .schemes import find as find
 from .schemes import own_schemes as own_schemes
 from .sink import Upload as Upload
-from .sinks import blocking_output as blocking_output
 from .sinks import open_sinks as open_sinks
 from .stores.ais.store import AisStore as AisStore
 from .stores.auth import ExpiringToken as ExpiringToken

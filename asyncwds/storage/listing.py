@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
-from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote
 
-from asyncwds.errors import NotFoundError, SpecError
 from asyncwds.runtime.blocking import run_on_own_loop
-from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.security import why_refused
-from asyncwds.runtime.units import MiB
-from asyncwds.settings.access import Access, Storage
-from asyncwds.shards.folders import is_manifest, no_shards, only_shards, without_others
-from asyncwds.shards.globs import Glob, fits, fits_name, glob_of, literal_start
-from asyncwds.shards.likeness import may_stand_for_others
-from asyncwds.shards.manifests import ShardRecord, records_of
+from asyncwds.settings.access import Access
 from asyncwds.shards.patterns import Urls, expand
-from asyncwds.shards.urls import UrlList, local_path, scheme_of, url_list
-from asyncwds.storage.base import Fetcher, ObjectRange
-from asyncwds.storage.object_store import Lister
-from asyncwds.storage.registry import open_storage
-from asyncwds.storage.scheme import Scheme
-from asyncwds.storage.schemes import SchemeMatch, find
-
-T = TypeVar("T")
-FOLDERS_AT_ONCE = 16
-LARGEST_MANIFEST = 256 * MiB
-_WILDCARDS = frozenset("*?[")
+from asyncwds.shards.urls import UrlList
+from asyncwds.storage.wildcards import Listing, stand_for_others
 
 
 def expand_and_list(urls: Urls, access: Access | None = None) -> list[str]:
@@ -42,13 +20,6 @@ def expand_and_list(urls: Urls, access: Access | None = None) -> list[str]:
     return list(look_up(urls, access).urls)
 
 
-class Listing(NamedTuple):
-    """The urls of shards in order, and what manifests know of them, by url."""
-
-    urls: UrlList
-    records: dict[str, ShardRecord]
-
-
 def look_up(urls: Urls, access: Access | None = None) -> Listing:
     """As `expand_and_list`, with what is known of the shards."""
     return look_up_expanded(expand(urls), access or Access())
@@ -56,167 +27,8 @@ def look_up(urls: Urls, access: Access | None = None) -> Listing:
 
 def look_up_expanded(urls: UrlList, access: Access) -> Listing:
     """The same for what `expand` gave."""
-    return run_on_own_loop(partial(listed, urls, access)) if _stand_for_others(urls, access.storage) else Listing(urls, {})
-
-
-def _stand_for_others(urls: UrlList, storage: Storage) -> bool:
-    """Whether some are patterns, folders or manifests."""
-    return any(is_manifest(url) or _pattern(url, storage) is not None for url in may_stand_for_others(urls, storage))
-
-
-async def listed(urls: UrlList, access: Access) -> Listing:
-    """The urls, with patterns, folders and manifests replaced by what they stand for, in order; raises as `expand_and_list`."""
-    if not _stand_for_others(urls, access.storage):
+    if not stand_for_others(urls, access.storage):
         return Listing(urls, {})
-    found = await _matching(urls, access)
-    fetcher = open_storage(access, Counters())
-    try:
-        manifests = [url for url in found if is_manifest(url)]
-        texts = await run_together(_read(fetcher, url) for url in manifests)
-    finally:
-        await fetcher.aclose()
-    records = {url: records_of(text, url) for url, text in zip(manifests, texts, strict=True)}
-    shards = [shard for url in found for shard in ([each.url for each in records[url]] if url in records else [url])]
-    return Listing(url_list(shards), {each.url: each for some in records.values() for each in some})
+    from asyncwds.storage.matching import listed  # noqa: PLC0415 - asyncio, and what opens manifests
 
-
-async def _read(fetcher: Fetcher, url: str) -> bytes:
-    text = bytearray()
-    try:
-        async with fetcher.open(ObjectRange(url)) as body:
-            async for chunk in body:
-                text += chunk
-                if len(text) > LARGEST_MANIFEST:
-                    raise SpecError(f"a manifest has at most {LARGEST_MANIFEST} bytes", url=url)
-    except NotFoundError as error:
-        if local_path(url) is None:
-            raise
-        message = "there is no such file; a url that ends in .json or .jsonl is that of a manifest, a list of shards in JSON"
-        raise SpecError(message, url=url) from error
-    return bytes(text)
-
-
-async def _matching(urls: Sequence[str], access: Access) -> list[str]:
-    async with AsyncExitStack() as open_now:
-        matches = partial(_matches, _Listers(access, open_now))
-        patterns = [_pattern(url, access.storage) for url in urls]
-        found = iter(await run_together(matches(pattern) for pattern in patterns if pattern is not None))
-        return [
-            match
-            for url, pattern in zip(urls, patterns, strict=True)
-            for match in ([url] if pattern is None else _chosen(url, next(found)))
-        ]
-
-
-def _chosen(url: str, found: list[str]) -> list[str]:
-    """Of what a pattern or the url of a folder found, the shards. Raises SpecError for a folder without."""
-    if not url.endswith("/"):
-        return without_others(found, url)
-    if shards := only_shards(found):
-        return shards
-    raise no_shards(url)
-
-
-class _Listers:
-    """The listers of a listing; `open_now` closes them."""
-
-    def __init__(self, access: Access, open_now: AsyncExitStack) -> None:
-        self.access = access
-        self._open_now = open_now
-        self.limit = asyncio.Semaphore(FOLDERS_AT_ONCE)
-        self._listers: dict[tuple[Scheme, int], Lister] = {}
-
-    def lister_of(self, match: SchemeMatch) -> Lister:
-        key = match.key
-        if key not in self._listers:
-            assert match.scheme.lister is not None
-            lister = match.scheme.lister(match.settings, self.access)
-            self._open_now.push_async_callback(lister.aclose)
-            self._listers[key] = lister
-        return self._listers[key]
-
-
-class _Pattern(NamedTuple):
-    """What a url stands for, and the scheme that it has."""
-
-    glob: Glob
-    match: SchemeMatch
-    is_folder: bool
-
-
-def _pattern(url: str, storage: Storage) -> _Pattern | None:
-    match = find(url, storage)
-    # Of urls there may be 100,000; nearly all are plain, which is seen at once.
-    if match is None or match.scheme.lister is None or (_WILDCARDS.isdisjoint(url) and not url.endswith("/")):
-        return None
-    glob = glob_of(url, has_query=match.scheme.has_query)
-    is_folder = glob is None and url.endswith("/") and "?" not in url
-    if is_folder:
-        glob = Glob(url, ("*",))
-    return None if glob is None else _Pattern(glob, match, is_folder)
-
-
-async def _matches(listers: _Listers, pattern: _Pattern) -> list[str]:
-    glob, match, is_folder = pattern
-    if reason := why_refused(scheme_of(glob.url)):
-        raise SpecError(f"{scheme_of(glob.url)}: urls are not looked up, because {reason}", url=glob.url)
-    lister = listers.lister_of(match)
-    # A name that has brackets needs no pattern; but asking is a request that most patterns can do without.
-    if "*" not in glob.url and glob.url in [url async for url in lister.list(glob.url, deep=False)]:
-        return [glob.url]
-    found = sorted(await _Walk(lister, listers.limit, escaped=match.scheme.escaped).below(glob.folder, glob.names))
-    if not found and is_folder and not match.scheme.no_match:
-        raise no_shards(glob.folder)
-    if not found:
-        raise SpecError(f"nothing matches the pattern{match.scheme.no_match}", url=glob.url)
-    return found
-
-
-class _Walk:
-    def __init__(self, lister: Lister, limit: asyncio.Semaphore, *, escaped: bool) -> None:
-        self._lister = lister
-        self._limit = limit
-        self._escaped = escaped
-
-    async def below(self, folder: str, names: Sequence[str]) -> list[str]:
-        """The objects in `folder` whose path fits the names."""
-        if names[0] == "**":
-            return [url for url in await self._list(folder, deep=True) if fits(self._path(url, folder).split("/"), names)]
-        here = await self._list(folder + literal_start(names[0]), deep=False)
-        matching = [url for url in here if fits_name(self._path(url, folder).removesuffix("/"), names[0])]
-        if len(names) == 1:
-            return [url for url in matching if not url.endswith("/")]
-        below = await run_together(self.below(url, names[1:]) for url in matching if url.endswith("/"))
-        return [url for found in below for url in found]
-
-    async def _list(self, prefix: str, *, deep: bool) -> list[str]:
-        async with self._limit:
-            return [url async for url in self._lister.list(prefix, deep=deep)]
-
-    def _path(self, url: str, folder: str) -> str:
-        """What follows the folder, as it is matched."""
-        path = url[len(folder) :]
-        return unquote(path) if self._escaped else path
-
-
-async def run_some_at_a_time(work: Iterable[Coroutine[Any, Any, T]], most: int) -> list[T]:
-    """As `run_together`, so many at a time."""
-    limit = asyncio.Semaphore(most)
-
-    async def run(each: Coroutine[Any, Any, T]) -> T:
-        async with limit:
-            return await each
-
-    return await run_together(run(each) for each in work)
-
-
-async def run_together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results in order. Where one fails, the others are cancelled."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        raise
+    return run_on_own_loop(partial(listed, urls, access))

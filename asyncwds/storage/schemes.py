@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import is_dataclass
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, NamedTuple
 
 from asyncwds import checks
@@ -28,6 +27,7 @@ from asyncwds.shards.urls import scheme_of
 from asyncwds.storage import fsspec, local, stores
 from asyncwds.storage.fsspec.scheme import SCHEMES as FSSPEC
 from asyncwds.storage.fsspec.scheme import knows
+from asyncwds.storage.local.scheme import SCHEMES as LOCAL
 from asyncwds.storage.scheme import Scheme
 
 if TYPE_CHECKING:
@@ -73,9 +73,14 @@ def own_schemes() -> Mapping[str, Scheme]:
     return {name: scheme for scheme in _own() for name in scheme.names}
 
 
+def _own_scheme(name: str) -> Scheme | None:
+    """Of this machine first: whoever reads and writes no more than that does without the settings of stores."""
+    return next((scheme for scheme in LOCAL if name in scheme.names), None) or own_schemes().get(name)
+
+
 def scheme_named(name: str) -> Scheme | None:
     """The record of a scheme; see `asyncwds.shards.urls.scheme_of`."""
-    found = _registered.get(name) or own_schemes().get(name) or scheme_of_package(name)
+    found = _registered.get(name) or _own_scheme(name) or scheme_of_package(name)
     if found is None and knows(name):
         return FSSPEC[0]
     return found
@@ -83,7 +88,7 @@ def scheme_named(name: str) -> Scheme | None:
 
 def added_scheme(name: str) -> Scheme | None:
     """The record of a scheme that was registered, or that another package adds."""
-    return _registered.get(name) or (None if name in own_schemes() else scheme_of_package(name))
+    return _registered.get(name) or (None if _own_scheme(name) is not None else scheme_of_package(name))
 
 
 def find(url: str, storage: Storage) -> SchemeMatch | None:
@@ -140,7 +145,7 @@ def _given_for(url: str, storage: Storage) -> Settings | None:
 
 def _only_for(name: str, scheme: Scheme) -> Scheme | None:
     """The exclusive record that keeps the settings of `scheme` from holding for urls of a name; None if nothing does."""
-    owner = _registered.get(name) or own_schemes().get(name)
+    owner = _registered.get(name) or _own_scheme(name)
     if owner is scheme:
         return None
     return next((one for one in (scheme, owner) if one is not None and one.exclusive), None)
@@ -160,6 +165,8 @@ def _scheme_of_settings(settings: object) -> Scheme:
 @cache
 def _own() -> tuple[Scheme, ...]:
     """What the folders of `stores`, and this machine and fsspec, have as `SCHEMES`."""
+    from pkgutil import iter_modules  # noqa: PLC0415 - whoever has local files alone does without
+
     folders = [f"{stores.__name__}.{found.name}" for found in iter_modules(stores.__path__) if found.ispkg]
     modules = [f"{folder}.scheme" for folder in (*folders, local.__name__, fsspec.__name__)]
     return tuple(scheme for module in modules for scheme in import_module(module).SCHEMES)

@@ -113,6 +113,10 @@ class RawSample(NamedTuple):
         """Bytes in the archive."""
         return sum([stop - start for member in self.members for _, start, stop in member.pieces])
 
+    def pieces(self) -> Iterator[Piece]:
+        """Of all members."""
+        return (piece for member in self.members for piece in member.pieces)
+
     def fields(self) -> dict[str, RawMember]:
         """By name, in their order; of two that give the same field, the first, as readers take it."""
         found: dict[str, RawMember] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from asyncwds.compression.kinds import suffix_to_write
@@ -16,11 +15,11 @@ from asyncwds.tar.raw import Piece, RawSample
 from asyncwds.tar.raw_runs import RawRun, number_of
 from asyncwds.tools.local import LocalShard
 from asyncwds.tools.targets import open_target
-from asyncwds.writer.archive import CHUNK, Archive
-from asyncwds.writer.entries import Entry
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from asyncwds.tools.packing import Packing
 
 AT_A_TIME = 8 * MiB
 """[bytes] that are handed to the thread that copies, while the next headers are read."""
@@ -38,18 +37,13 @@ class Written(NamedTuple):
 class RawArchive:
     """An archive in the making; `pool` has a single thread, where local files are written.
 
-    Between local files that are not compressed the kernel copies, and nothing is read but headers.
+    Between local files that are not compressed nothing is looked at but headers.
     """
 
     def __init__(self, url: str, access: Access, pool: BlockingPool, *, hashed: bool) -> None:
         self._output = open_target(url, access)
-        self._archive = Archive(suffix_to_write(None, url.partition("?")[0]), hashed=hashed, check_names=False)
-        self._pool = pool
-        self._copies = isinstance(self._output, FileOutput) and self._archive.is_quick
+        self._way = _way_to(self._output, suffix_to_write(None, url.partition("?")[0]), pool, hashed=hashed)
         self.is_remote = local_path(url) is None and scheme_of(url) not in ("-", "pipe")
-        self._pieces: list[Piece] = []
-        self._waiting = 0  # [bytes] of the pieces
-        self._writing: Future[None] | None = None
         self.samples = 0
         self.position = 0  # [bytes] of the archive so far, before compression
 
@@ -58,48 +52,63 @@ class RawArchive:
         return size_with_end(self.position + nbytes)
 
     def append(self, item: RawSample | RawRun) -> None:
-        nbytes = item.nbytes
         self.samples += number_of(item)
-        self.position += nbytes
-        if not self._copies:
-            self._take(_small_pieces(item) if isinstance(item, RawRun) else _pieces_of(item))
-            return
-        for piece in (item.piece,) if isinstance(item, RawRun) else _pieces_of(item):
-            self._add(piece)
-        self._waiting += nbytes
-        if self._waiting >= AT_A_TIME:
-            self._flush()
+        self.position += item.nbytes
+        self._way.append(item)
 
     def commit(self) -> Written:
         """Makes it visible under its name."""
-        if self._copies:
-            end = ending(self.position)
-            self._add(Piece(end, 0, len(end)))
-            self._flush()
-            self._wait()
-            nbytes = size_with_end(self.position)
-        else:
-            self._write(self._archive.finish())
-            nbytes = self._archive.taken
+        self._way.finish(ending(self.position))
         self._output.commit()
-        return Written(self.samples, nbytes, self._archive.sha256)
+        packing = self._way
+        if isinstance(packing, _Copying):
+            return Written(self.samples, size_with_end(self.position), None)
+        return Written(self.samples, packing.nbytes, packing.sha256)
 
     def abort(self) -> None:
         """Drops it. Idempotent; does nothing after `commit`."""
+        self._way.abort()
+        self._output.abort()
+
+
+def _way_to(output: Output, kind: str | None, pool: BlockingPool, *, hashed: bool) -> _Copying | Packing:
+    if isinstance(output, FileOutput) and kind is None and not hashed:
+        return _Copying(output, pool)
+    from asyncwds.tools.packing import Packing  # noqa: PLC0415 - heavy
+
+    return Packing(output, kind, hashed=hashed)
+
+
+class _Copying:
+    """Bytes go from file to file, and from memory, as they are."""
+
+    def __init__(self, output: FileOutput, pool: BlockingPool) -> None:
+        self._output = output
+        self._pool = pool
+        self._pieces: list[Piece] = []
+        self._waiting = 0  # [bytes] of the pieces
+        self._writing: Future[None] | None = None
+
+    def append(self, item: RawSample | RawRun) -> None:
+        for piece in (item.piece,) if isinstance(item, RawRun) else item.pieces():
+            self._add(piece)
+        self._waiting += item.nbytes
+        if self._waiting >= AT_A_TIME:
+            self._wait()
+            self._writing = self._pool.submit(_write_pieces, self._output, self._pieces)
+            self._pieces, self._waiting = [], 0
+
+    def finish(self, end: bytes) -> None:
+        self._add(Piece(end, 0, len(end)))
+        self._wait()
+        _write_pieces(self._output, self._pieces)
+
+    def abort(self) -> None:
         if self._writing is not None:
             self._writing.cancel()
             if not self._writing.cancelled():
                 self._writing.exception()  # waits
             self._writing = None
-        self._output.abort()
-
-    def _take(self, pieces: Iterable[Piece]) -> None:
-        """Reads them, and writes what there is whenever it is enough."""
-        for piece in pieces:
-            data = bytes(piece.read())
-            self._archive.append(Entry(None, [data], len(data), 0, [], []))
-            if self._archive.is_full:
-                self._write(self._archive.take())
 
     def _add(self, piece: Piece) -> None:
         last = self._pieces[-1] if self._pieces else None
@@ -108,30 +117,10 @@ class RawArchive:
         else:
             self._pieces.append(piece)
 
-    def _flush(self) -> None:
-        self._wait()
-        assert isinstance(self._output, FileOutput)
-        self._writing = self._pool.submit(_write_pieces, self._output, self._pieces)
-        self._pieces, self._waiting = [], 0
-
     def _wait(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
-
-    def _write(self, chunks: Iterable[bytes]) -> None:
-        for chunk in chunks:
-            self._output.write(chunk)
-
-
-def _pieces_of(sample: RawSample) -> Iterator[Piece]:
-    return (piece for member in sample.members for piece in member.pieces)
-
-
-def _small_pieces(run: RawRun) -> Iterator[Piece]:
-    """Of which each may be held in memory."""
-    piece, nbytes = run.piece, run.nbytes
-    return (piece.cut(start, min(start + CHUNK, nbytes)) for start in range(0, nbytes, CHUNK))
 
 
 def _write_pieces(output: FileOutput, pieces: list[Piece]) -> None:

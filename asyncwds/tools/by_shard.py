@@ -10,19 +10,21 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError, redact
 from asyncwds.tools.copying import describe_run
 from asyncwds.tools.each_shard import call_for_shards, list_one, share, with_listing
 from asyncwds.tools.inputs import Inputs
-from asyncwds.tools.journal import Journal
 from asyncwds.tools.naming import InputShard
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection
 from asyncwds.tools.targets import Target
+
+if TYPE_CHECKING:
+    from asyncwds.tools.journal import Journal
 
 Tool = Callable[..., Report]
 """Is called with `inputs`, `outputs`, `selection` and `jobs`, and writes what comes of one shard; to be pickled."""

@@ -6,16 +6,18 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from asyncwds import checks
 from asyncwds.errors import redact
 from asyncwds.runtime.units import MiB
-from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.urls import url_list
-from asyncwds.storage.listing import Listing
+from asyncwds.storage.wildcards import Listing
 from asyncwds.tools.inputs import Inputs, watch_shards
 from asyncwds.tools.selection import Selection
+
+if TYPE_CHECKING:
+    from asyncwds.shards.manifests import ShardRecord
 
 T = TypeVar("T")
 R = TypeVar("R")

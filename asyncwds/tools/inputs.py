@@ -7,30 +7,28 @@ datasets have: many requests in flight, retries, checksums, decompression by mag
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from asyncwds import checks
-from asyncwds.bridges.block_bridge import Bridge
-from asyncwds.bridges.loop_thread import loop_factory
-from asyncwds.engine.blocks import Block
-from asyncwds.engine.source import Source, tolerated
-from asyncwds.engine.stream import window_bytes
+from asyncwds.engine.blocks import Block, tolerated
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import printable
-from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
 from asyncwds.settings.reading import Cache, Prefetch
-from asyncwds.shards.manifests import ShardRecord
 from asyncwds.shards.shard import Shard
-from asyncwds.storage.listing import Listing, look_up
+from asyncwds.storage.listing import look_up
+from asyncwds.storage.wildcards import Listing
 from asyncwds.tar.raw import RawSample, Stray
 from asyncwds.tar.raw_runs import RawRun, number_of
 from asyncwds.tar.scanner import SpanScanner, find_span_scanner
 from asyncwds.tools.local import open_local, read_local
 from asyncwds.tools.report import Report
+
+if TYPE_CHECKING:
+    from asyncwds.shards.manifests import ShardRecord
 
 OnError = Literal["fail", "skip", "stop"]
 Item = TypeVar("Item", bound=RawSample | RawRun)
@@ -129,16 +127,7 @@ def _read(inputs: Inputs, report: Report, scan: SpanScanner | None) -> Generator
     shards, records = inputs.listing()
     if not shards:
         return
-    source = Source(
-        urls=shards,
-        prefetch=inputs.prefetch(),
-        access=inputs.access,
-        cache=inputs.cache,
-        records=records,
-        whole_members=True,
-    )
-    counters = Counters()
-    with closing(_blocks(source, counters, inputs, scan)) as blocks:
+    with closing(_blocks(inputs, shards, records, scan)) as blocks:
         samples = _samples(blocks, ErrorPolicy(inputs, report), report)
         yield from samples if inputs.watch is None else inputs.watch(samples)
 
@@ -155,37 +144,32 @@ def _samples(blocks: Iterable[Block], policy: ErrorPolicy, report: Report) -> It
             del error  # whose traceback leads here: in a circle they would keep files open
 
 
-def _blocks(source: Source, counters: Counters, inputs: Inputs, scan: SpanScanner | None) -> Generator[Block, None, None]:
+def _blocks(
+    inputs: Inputs, urls: Sequence[str], records: Mapping[str, ShardRecord], scan: SpanScanner | None
+) -> Generator[Block, None, None]:
     """Of each shard in order: by the engine, but for local ones that need nothing of it."""
     waiting: list[Shard] = []  # for the engine
-    for number, url in enumerate(source.urls):
+    for number, url in enumerate(urls):
         shard = Shard(url, number)
-        record = source.records.get(url)
+        record = records.get(url)
         is_compared = record is not None and record.sha256 is not None
         file = None if inputs.mix > 1 or inputs.cache is not None or is_compared else open_local(url)
         if file is None:
             waiting.append(shard)
             continue
-        yield from _by_engine(source, waiting, counters)
+        yield from _by_engine(inputs, waiting, records)
         waiting = []
-        yield from read_local(file, shard, source.prefetch, scan)
-        counters.shards += 1
-    yield from _by_engine(source, waiting, counters)
+        yield from read_local(file, shard, inputs.prefetch(), scan)
+    yield from _by_engine(inputs, waiting, records)
 
 
-def _by_engine(source: Source, shards: Sequence[Shard], counters: Counters) -> Generator[Block, None, None]:
-    if shards:
-        with closing(_open(source, shards, counters)) as bridge:
-            yield from bridge
+def _by_engine(inputs: Inputs, shards: Sequence[Shard], records: Mapping[str, ShardRecord]) -> Generator[Block, None, None]:
+    if not shards:
+        return
+    from asyncwds.tools.engine_reading import open_blocks  # noqa: PLC0415 - heavy, and local shards do without
 
-
-def _open(source: Source, shards: Sequence[Shard], counters: Counters) -> Bridge:
-    return Bridge(
-        lambda: source.read(iter(shards), counters),
-        window=window_bytes(source.prefetch),
-        counters=counters,
-        loop_factory=loop_factory(source.prefetch),
-    )
+    with closing(open_blocks(shards, inputs.prefetch(), inputs.access, inputs.cache, records)) as blocks:
+        yield from blocks
 
 
 def _counted(items: Iterable[RawSample | RawRun | Stray], report: Report) -> Iterator[RawSample | RawRun]:

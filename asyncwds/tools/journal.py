@@ -13,7 +13,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from asyncwds.bridges.file_objects import DownloadFile
 from asyncwds.errors import NotFoundError, SpecError, redact
 from asyncwds.settings.access import Access
 from asyncwds.settings.reading import Prefetch
@@ -73,6 +72,8 @@ class Journal:
 
     def _read(self) -> bytes:
         if self._path is None:
+            from asyncwds.bridges.file_objects import DownloadFile  # noqa: PLC0415 - heavy
+
             with DownloadFile(self.url, Prefetch(), self._access) as file:
                 return file.readall() or b""
         try:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from asyncwds.compression.decompress import DETECTED_BY, detect
 from asyncwds.engine.blocks import Block
-from asyncwds.engine.openers import OWN, gopen_schemes
+from asyncwds.engine.opener_table import is_own
 from asyncwds.errors import ShortBodyError, TrailingBytesError, WdsError
 from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.units import KiB, MiB
@@ -63,7 +63,7 @@ def open_local(url: str) -> LocalShard | None:
     """A shard that can be read in this way; None for one that the engine has to read: from elsewhere, compressed, a FIFO."""
     url = rewritten(url)
     path = local_path(url)
-    if path is None or why_refused("file") or gopen_schemes.get("file") is not OWN.get("file") or not os.path.isfile(path):  # noqa: PTH113 - a Path would normalise
+    if path is None or why_refused("file") or not is_own("file") or not os.path.isfile(path):  # noqa: PTH113 - a Path would normalise
         return None
     shard = LocalShard(url, path)
     return None if detect(shard.read_range(0, min(DETECTED_BY, shard.size))) else shard

@@ -23,7 +23,6 @@ from asyncwds.tar.building import size_with_end
 from asyncwds.tar.raw import RawSample
 from asyncwds.tar.raw_runs import RawRun, number_of
 from asyncwds.tools.archives import RawArchive, Written
-from asyncwds.tools.journal import Journal
 from asyncwds.tools.naming import InputShard
 from asyncwds.tools.post import check_post, run_post, wants_sha256
 from asyncwds.tools.report import Report
@@ -32,6 +31,8 @@ from asyncwds.tools.targets import Target, exists
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from asyncwds.tools.journal import Journal
 
 SameKey = Literal["fail", "number"]
 MARK = "mark"
@@ -97,6 +98,8 @@ class Outputs:
         """The journal of a run, if one is kept. `run` describes inputs and options, all that shards depend on."""
         if not self.resume or self.target is None or self.dry_run:
             return None
+        from asyncwds.tools.journal import Journal  # noqa: PLC0415 - most do without
+
         target = Target(self.target)
         if self.target == "-" or not target.places:
             raise SpecError("only runs that write a pattern of shards can be resumed, as out-{shard:06d}.tar", url=self.target)

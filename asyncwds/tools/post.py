@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-import subprocess
 import sys
 from typing import Any
 
@@ -30,6 +28,9 @@ def wants_sha256(command: str | None) -> bool:
 
 def run_post(command: str, shard: dict[str, Any]) -> None:
     """By the shell, with quoted values; every %s is the path, as in tarp. Raises FetchError for another exit status than 0."""
+    import shlex  # noqa: PLC0415 - most do without
+    import subprocess  # noqa: PLC0415 - as above
+
     path = local_path(shard["url"])
     values = {
         "path": shard["url"] if path is None else path,

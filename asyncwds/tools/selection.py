@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
@@ -21,8 +21,10 @@ from asyncwds.tar.raw import RawMember, RawSample
 from asyncwds.tools.evaluation import Fields
 from asyncwds.tools.expressions import Expression, parse
 from asyncwds.tools.keylists import Keys, load_keys
-from asyncwds.tools.processing.function import Condition
 from asyncwds.tools.report import Report
+
+if TYPE_CHECKING:
+    from asyncwds.tools.processing.function import Condition
 
 Reason = Literal["slice", "keys", "exclude-keys", "where", "py", "sample", "no fields left"]
 
@@ -83,7 +85,7 @@ class Chooser:
         self._excluded = None if selection.exclude_keys is None else load_keys(selection.exclude_keys, access)
         self._on = None if selection.on == "key" else parse(selection.on)
         self._where = None if selection.where is None else parse(selection.where)
-        self._function = None if selection.py is None else Condition(selection.py)
+        self._function = None if selection.py is None else _condition(selection.py)
         self._share = None if selection.sample is None else checks.real("sample", selection.sample, 0, 1)
         self._seed = selection.seed
         self._limit = None if selection.limit is None else checks.whole("limit", selection.limit, 0)
@@ -122,6 +124,12 @@ class Chooser:
 
     def _is_listed(self, keys: Keys, sample: RawSample) -> bool:
         return _text(self._on, sample) in keys
+
+
+def _condition(name: str) -> Condition:
+    from asyncwds.tools.processing.function import Condition  # noqa: PLC0415 - heavy
+
+    return Condition(name)
 
 
 def _text(on: Expression | None, sample: RawSample) -> str | None:

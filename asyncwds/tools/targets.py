@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
-from asyncwds.engine.openers import open_by_scheme
 from asyncwds.errors import NotFoundError, SpecError
 from asyncwds.runtime.blocking import run_on_own_loop
-from asyncwds.runtime.counters import Counters
 from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path, scheme_of
-from asyncwds.storage.base import ObjectRange
 from asyncwds.storage.local.output import Output
 from asyncwds.storage.local.readiness import translate_os_error
-from asyncwds.writer.archivefile import open_output
+from asyncwds.writer.opening import open_output
 
 PLACES = ("shard", "part", "split", "name")
 _SAID_BY = {
@@ -106,6 +103,10 @@ def exists(url: str, access: Access) -> bool:
 
 
 async def _exists(url: str, access: Access) -> bool:
+    from asyncwds.engine.openers import open_by_scheme  # noqa: PLC0415 - what asks servers is heavy
+    from asyncwds.runtime.counters import Counters  # noqa: PLC0415 - as above
+    from asyncwds.storage.base import ObjectRange  # noqa: PLC0415 - as above
+
     fetcher = open_by_scheme(access, Counters())
     try:
         async with fetcher.open(ObjectRange(url, 0, 1)):

@@ -14,11 +14,11 @@ from asyncwds.errors import CacheError, SpecError, WdsError
 from asyncwds.formatting.texts import printable
 from asyncwds.runtime.blocking import BlockingPool, run_on_own_loop
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.event_loop import run_some_at_a_time
 from asyncwds.settings.reading import Cache
 from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.cache.folder import CacheFolder
 from asyncwds.storage.cache.names import cached_url, name_in_cache
-from asyncwds.storage.listing import run_some_at_a_time
 from asyncwds.tools.inputs import Inputs
 
 LOOKS, PAUSE = 400, 0.05  # [s] how often others that fetch the same are looked at, and how long between

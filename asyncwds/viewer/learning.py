@@ -13,9 +13,9 @@ from asyncwds.errors import SpecError, WdsError
 from asyncwds.index.finding import read_kept
 from asyncwds.index.index import Index, ShardIndex
 from asyncwds.runtime.blocking import BlockingPool
+from asyncwds.runtime.event_loop import run_together
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Fetcher, ObjectRange
-from asyncwds.storage.listing import run_together
 from asyncwds.viewer.catalog import Catalog, ShardEntry
 
 AT_ONCE = 32  # shards that are looked at

@@ -11,10 +11,11 @@ from asyncwds.errors import SpecError
 from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.storage.local.output import Output, StreamOutput
 from asyncwds.storage.schemes import as_access
-from asyncwds.writer.archivefile import ArchiveFile, open_output
+from asyncwds.writer.archivefile import ArchiveFile
 from asyncwds.writer.entries import Entry
 from asyncwds.writer.indexes import BESIDE, index_beside, index_bytes, index_target
 from asyncwds.writer.manifest import ShardRecord, manifest_bytes
+from asyncwds.writer.opening import open_output
 from asyncwds.writer.options import Options
 from asyncwds.writer.shards import Shards, add_note, shown_property
 from asyncwds.writer.tarwriter import TarWriter

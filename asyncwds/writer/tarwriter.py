@@ -9,8 +9,9 @@ from typing import IO, Any, Self
 from asyncwds.compression.kinds import suffix_to_write
 from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.storage.schemes import as_access
-from asyncwds.writer.archivefile import ArchiveFile, open_output
+from asyncwds.writer.archivefile import ArchiveFile
 from asyncwds.writer.entries import Packer
+from asyncwds.writer.opening import open_output
 from asyncwds.writer.options import EncoderSpec, Options
 from asyncwds.writer.tarstream import TarStream, Written
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import tarfile
 import warnings
 from collections.abc import Callable
@@ -135,3 +137,13 @@ def test_where_all_samples_are_wanted_they_are_copied_in_runs(wanted: Selection)
     assert wanted.is_everything
     assert not Selection(rename={"a": "b"}).is_everything
     assert not Selection(limit=0).is_everything
+
+
+def test_what_copies_local_shards_imports_no_more(write: Callable[..., str], tmp_path: Path) -> None:
+    """No event loop, no engine, no store: a command of a second would take half as long again."""
+    arguments = ["cat", write("a.tar", [("a.x", b"1")]), "-o", str(tmp_path / "b.tar")]
+    program = "import sys; from asyncwds.cli import main\ntry: main(sys.argv[1:])\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert not imported & {"asyncio", "aiohttp", "logging", "concurrent.futures", "asyncwds.engine.source", "asyncwds.storage.base"}
+    assert not {name for name in imported if name.startswith(("asyncwds.storage.stores.", "asyncwds.storage.http."))}

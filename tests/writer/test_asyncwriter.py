@@ -222,7 +222,7 @@ async def test_bytes_need_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             submitted.append(arguments)
             return super().submit(*arguments, **more)
 
-    monkeypatch.setattr("asyncwds.runtime.blocking.ThreadPoolExecutor", Counting)
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", Counting)
     await write(tmp_path / "%d.tar", [{"__key__": str(number), "x": b"abc"} for number in range(500)])
     assert len(submitted) < 8
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncwds import checks
 from asyncwds.errors import SpecError
-from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.security import secure_mode
-from asyncwds.settings.access import Access, pickle_without
-from asyncwds.storage.base import Fetcher
-from asyncwds.storage.object_store import Lister
+from asyncwds.settings.access import pickle_without
 from asyncwds.storage.scheme import Scheme
+
+if TYPE_CHECKING:
+    from asyncwds.runtime.counters import Counters
+    from asyncwds.settings.access import Access
+    from asyncwds.storage.base import Fetcher
+    from asyncwds.storage.object_store import Lister
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import weakref
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
 from asyncwds.errors import FetchError, NotFoundError, ShortBodyError, SpecError, WdsError, redact
-from asyncwds.runtime.event_loop import clean_up_undisturbed
+from asyncwds.runtime.process import clean_up_undisturbed
 from asyncwds.storage.local.readiness import translate_os_error
 
 NAMELESS: int | None = getattr(os, "O_TMPFILE", None)
@@ -169,7 +168,7 @@ def _open_temporary(path: str, target: Path) -> tuple[int, Path | None]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     if target.exists() and not stat.S_ISREG(target.stat().st_mode):
         return os.open(target, flags), None
-    temporary = target.with_name(f".{target.name[:48]}.{secrets.token_hex(4)}.partial")
+    temporary = target.with_name(f".{target.name[:48]}.{os.urandom(4).hex()}.partial")
     descriptor = _nameless(target.parent)
     return (os.open(temporary, flags | os.O_EXCL, 0o666) if descriptor is None else descriptor), temporary
 

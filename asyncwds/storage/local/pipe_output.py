@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import IO
 
 from asyncwds.errors import FetchError, WdsError
-from asyncwds.runtime.event_loop import clean_up_undisturbed
+from asyncwds.runtime.process import clean_up_undisturbed
 from asyncwds.storage.local.command import TAIL_BYTES, exit_error, kill_session, start_shell
 from asyncwds.storage.local.readiness import translate_os_error
 

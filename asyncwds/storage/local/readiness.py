@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import select
+from typing import TYPE_CHECKING
 
 from asyncwds.errors import AccessError, FetchError, NotFoundError
-from asyncwds.runtime.event_loop import advice, are_used_up
+from asyncwds.runtime.process import advice, are_used_up
 from asyncwds.runtime.units import KiB
+
+if TYPE_CHECKING:
+    import asyncio
 
 PIPE_BYTES = 256 * KiB
 """How much is read from a pipe at a time. With a pipe of this size 0.31 CPU-s/GB; 64 KiB 0.43, 1 MiB 0.94."""
@@ -42,6 +45,8 @@ async def read_when_ready(descriptor: int) -> bytes:
 
     No thread waits, and the descriptor's flags stay as they are: those of standard input belong to other processes too.
     """
+    import asyncio  # noqa: PLC0415 - heavy, and whoever has only files does without
+
     while True:
         if is_ready(descriptor):
             await asyncio.sleep(0)  # a fast writer must not keep the loop
@@ -54,6 +59,8 @@ async def read_when_ready(descriptor: int) -> bytes:
 
 
 async def _ready(descriptor: int) -> None:
+    import asyncio  # noqa: PLC0415 - as above
+
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
     loop.add_reader(descriptor, _set, ready)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from asyncwds import checks
 from asyncwds.errors import FetchError
-from asyncwds.runtime.counters import Counters
-from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path
-from asyncwds.storage.base import Fetcher
 from asyncwds.storage.local.output import FileOutput, Output, StreamOutput
 from asyncwds.storage.scheme import Layers, Scheme
+
+if TYPE_CHECKING:
+    from asyncwds.runtime.counters import Counters
+    from asyncwds.settings.access import Access
+    from asyncwds.storage.base import Fetcher
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ async def test_what_cannot_be_opened(files, url, kind, message):
 def test_a_file_that_must_not_be_read():
     # In a process of its own that gives up its rights, for where tests run as root.
     program = """
-        import asyncio, os, sys, tempfile
+        import asyncio, concurrent.futures.thread, os, sys, tempfile  # Python itself may be out of reach of others
         from asyncwds.storage import FileFetcher
         from asyncwds.errors import AccessError
         from asyncwds.runtime import Counters
