@@ -27,6 +27,7 @@ from asyncwds.tools.naming import InputShard
 from asyncwds.tools.post import check_post, run_post, wants_sha256
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import with_key
+from asyncwds.tools.splitting.templates import is_template, name_at
 from asyncwds.tools.targets import Target, exists
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from asyncwds.tools.journal import Journal
 
 SameKey = Literal["fail", "number"]
+SEVERAL = "several shards need a pattern with {shard}, as out-{shard:06d}.tar"
 MARK = "mark"
 """Of a shard in a journal: how far the run had come when the shard had all its samples."""
 
@@ -80,11 +82,9 @@ class Outputs:
         if self.target is None:
             checks.require(self.dry_run, "nothing says where to write: -o")
             return
-        is_pattern = Target(self.target).is_pattern
-        checks.require(
-            is_pattern or not (self.max_count or self.max_size),
-            "several shards need a pattern with {shard}, as out-{shard:06d}.tar",
-        )
+        target = Target(self.target)
+        may_be_several = target.is_pattern or "split" in target.places  # by the names of groups
+        checks.require(may_be_several or not self.is_bounded, SEVERAL)
         if self.post is not None:
             check_post(self.post)
         checks.require(self.post is not None or not self.delete_after, "delete_after is for shards that a post command has taken")
@@ -128,7 +128,7 @@ class ShardOutputs:
 
     In a bucket a shard is completed while the next one is written: the last parts of its upload would keep that waiting.
 
-    split   the group of samples that these are, for {split}
+    split   the group of samples that these are, for {split}; or a template of their shards' names
     pool    a single thread, which several may share
     mark    what the journal is to keep of a run with each shard, as it is when the shard has all its samples: for `pass_complete`
     """
@@ -151,7 +151,8 @@ class ShardOutputs:
         self._mark = mark
         self._target = None if outputs.target is None else Target(outputs.target)
         of_one = outputs.of is not None and not outputs.is_bounded
-        self._is_single = self._target is None or not self._target.is_pattern or of_one
+        has_numbers = self._target is not None and (self._target.is_pattern or is_template(split or ""))
+        self._is_single = not has_numbers or of_one
         self._hashed = outputs.hashed or wants_sha256(outputs.post)
         self._open: RawArchive | _Counted | None = None
         self._ending: _Ending | None = None
@@ -297,11 +298,12 @@ class ShardOutputs:
         if self._target is None:
             return ""
         number = self._shard if of is None or self._outputs.is_bounded else of.number
-        return self._target.name(number, part=self._outputs.part, split=self._split, name=None if of is None else of.name)
+        split = None if self._split is None else name_at(self._split, self._shard)
+        return self._target.name(number, part=self._outputs.part, split=split, name=None if of is None else of.name)
 
     def _begin(self) -> None:
         if self._shard and self._is_single:
-            raise SpecError("several shards need a pattern with {shard}, as out-{shard:06d}.tar", url=self._outputs.target)
+            raise SpecError(SEVERAL, url=self._outputs.target)
         self._url, self._last_keys = self._name(), ()
         self._shard += 1
         if self._outputs.dry_run or self._record(self._url) is not None:

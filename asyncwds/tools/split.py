@@ -20,10 +20,11 @@ from asyncwds.tools.copying import describe_run, select, select_runs, write_all
 from asyncwds.tools.expressions import parse
 from asyncwds.tools.external_sort import sort_raw
 from asyncwds.tools.inputs import Inputs
-from asyncwds.tools.outputs import Outputs, ShardOutputs
+from asyncwds.tools.outputs import SEVERAL, Outputs, ShardOutputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection, share_of
 from asyncwds.tools.splitting.shard_map import NOT_IN_MAP, MapGroups, load_map
+from asyncwds.tools.splitting.templates import name_at
 from asyncwds.tools.targets import Target
 
 OF_NO_GROUP = "in no group"
@@ -53,7 +54,8 @@ def split_shards(
     ratio      groups and their shares, {"train": .98, "val": .02}: by a hash of `selection.seed` and the key, so that a sample
                stays in its group when others come. What is left of 1 is dropped
     by_field   an expression that gives the group of a sample, such as "json.split" or "cls"
-    by_map     the group of each key, or a table of them, see `asyncwds.tools.splitting.shard_map`
+    by_map     the group of each key, or a table of them, see `asyncwds.tools.splitting.shard_map`. One that is a template, as
+               `cats-%06d`, has a place for the number of its shards: see `asyncwds.tools.splitting.templates`
     unmapped   what is done with samples that are not in the map: "error", "drop", or the group that they are in
     jobs       shards that are worked on at once, in processes, where each has outputs of its own, see `asyncwds.tools.by_shard`
 
@@ -68,6 +70,8 @@ def split_shards(
         outputs.target is None or Target(outputs.target).is_pattern or bool(ways),
         "split writes to a pattern with {shard}, as out-{shard:06d}.tar",
     )
+    if outputs.target is not None and by_map is None:
+        checks.require(Target(outputs.target).is_pattern or not outputs.is_bounded, SEVERAL)
     if number is None and not balance and by_map is None and is_by_shard(inputs, outputs, selection, jobs, keeps=False):
         tool = partial(split_shards, ratio=ratio, by_field=by_field)
         return run_by_shard(tool, inputs, outputs, selection, jobs=jobs, run=["split", sorted((ratio or {}).items()), by_field])
@@ -140,7 +144,7 @@ class Groups(NamedTuple):
 
 def _split_by_map(inputs: Inputs, outputs: Outputs, selection: Selection, shards: Mapping[str, str], unmapped: str) -> Report:
     by_map = MapGroups(shards, unmapped)
-    if wrong := [name for name in by_map.names if not _can_be_part(name)]:
+    if wrong := [name for name in by_map.names if not _can_be_part(name_at(name, 0))]:
         raise SpecError(f"the map has the shard {min(wrong)[:80]!r}, which cannot be part of the name of one")
     groups = Groups(by_map.group, NOT_IN_MAP, by_map.look_up if len(by_map.names) > MOST_GROUPS else None)
     report = _split_groups(inputs, outputs, selection, groups, [sorted(shards.items()), unmapped])

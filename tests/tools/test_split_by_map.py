@@ -99,8 +99,11 @@ def test_more_shards_than_can_be_open(write: Any, members_of: Any, tmp_path: Pat
         ("csv", None, [("a", "x", "y")], SpecError, "has the columns key and shard, not 'a, x, y'"),
         ("csv", None, [], SpecError, "has the columns"),
         ("csv", None, [("a", "../x")], SpecError, "cannot be part of the name"),
-        ("csv", None, [("a", "x-%d.tar")], SpecError, "cannot be part of the name"),
-        ("txt", None, [("a", "x")], SpecError, "may be anything"),
+        ("csv", None, [("a", "x-%d-%d.tar")], SpecError, "cannot be part of the name"),
+        ("csv", None, [("a", "x-@0001.tar")], SpecError, "cannot be part of the name"),
+        ("dat", None, [("a", "x")], SpecError, "may be anything"),
+        ("txt", None, [("a",)], SampleError, "line 1 is no key and shard"),
+        ("json", None, [("a", "x")], SampleError, "cannot be read"),
         ("zip", None, [("a", "x")], SpecError, "a map is a csv"),
     ],
 )
@@ -111,11 +114,31 @@ def test_what_is_no_map(
         split([numbered()], tmp_path, table(form, header, pairs))
 
 
+LINES = "0001.cls\tcats-%d\n0001.jpg\tcats-%d\n0003.jpg\tdogs-{0008..0010..2}\n0000.jpg\tcats-%d\n0004.jpg\tdogs-{0008..0010..2}\n"
+LISTS = {"cats-%d": ["0001.cls", "0000.jpg", "0001.jpg"], "dogs-{0008..0010..2}": ["0003.jpg", "0004"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("map.txt", LINES), ("map.txt", LINES.replace("\t", " ")), ("ekm-file.json", json.dumps(LISTS))]
+)
+def test_maps_of_aistore_with_templates(name: str, text: str, numbered: Any, members_of: Any, tmp_path: Path) -> None:
+    """Names of files in place of keys, and shards with a place for their numbers, as dSort's external key maps have them."""
+    (tmp_path / name).write_text(text)
+    shard = numbered("a.tar", 5)
+    split([shard], tmp_path, str(tmp_path / name), unmapped="drop", max_count=1)
+    found = {"cats-0.tar": ["0000"], "cats-1.tar": ["0001"], "dogs-0008.tar": ["0003"], "dogs-0010.tar": ["0004"]}
+    assert found_in(tmp_path, members_of) == found
+    with pytest.raises(SpecError, match=r"dogs-\{8..8\} is for 1 shards, and more are needed"):
+        split([shard], tmp_path, {f"000{n}": "dogs-{8..8}" for n in range(5)}, "more/{split}.tar", max_count=1)
+
+
 def test_one_way_to_make_groups_and_a_place_for_them(numbered: Any, tmp_path: Path) -> None:
     shard = numbered("a.tar", 5)
     with pytest.raises(SpecError, match="one of these"):
         split([shard], tmp_path, {}, by_field="cls")
     with pytest.raises(SpecError, match="{split}"):
         split([shard], tmp_path, {}, "{shard}.tar")
+    with pytest.raises(SpecError, match="several shards need a pattern"):
+        split([shard], tmp_path, None, "{split}.tar", by_field="cls", max_count=1)
     report = split([shard], tmp_path, None, "{split}.tar", by_field="cls", selection=Selection(limit=2))
     assert [shard["samples"] for shard in report.shards] == [1, 1]

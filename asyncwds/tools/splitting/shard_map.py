@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from io import TextIOWrapper
 from typing import Any
 
 from asyncwds.errors import SampleError, SpecError
+from asyncwds.shards.urls import local_path
+from asyncwds.tar.grouping import base_plus_ext
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.creating.sources import ROWS, guess_kind
 from asyncwds.tools.opening import open_url
@@ -21,17 +24,49 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 def load_map(path: str) -> dict[str, str]:
-    """Shards by key: of the columns `key` and `shard` of a CSV, TSV, JSON lines, Parquet or Arrow file.
+    """Shards by key: of the columns `key` and `shard` of a CSV, TSV, JSON lines, Parquet or Arrow file, or an external key map of
+    AIStore: lines of text with a tab or space between, or a JSON object of lists of keys by shard. A key may be the name of a file.
 
     A CSV or TSV file of two columns needs no header. Raises SpecError for a file that has no such columns, or two shards for a key,
     SampleError for a line that cannot be read.
     """
-    kind = guess_kind(path)
     found: dict[str, str] = {}
-    for key, shard in _separated(path, _DELIMITERS[kind]) if kind in _DELIMITERS else _of_rows(path, kind):
+    for name, shard in _pairs(path):
+        key = base_plus_ext(name)[0] or name
         if found.setdefault(key, shard) != shard:
             raise SpecError(f"the map has two shards for the key {key!r}: {found[key]!r} and {shard!r}", url=path)
     return found
+
+
+def _pairs(path: str) -> Iterator[tuple[str, str]]:
+    name = path if local_path(path) is not None else path.partition("?")[0]
+    if name.endswith(".json"):
+        return _of_lists(path)
+    if name.endswith(".txt"):
+        return _of_lines(path)
+    kind = guess_kind(path)
+    return _separated(path, _DELIMITERS[kind]) if kind in _DELIMITERS else _of_rows(path, kind)
+
+
+def _of_lists(path: str) -> Iterator[tuple[str, str]]:
+    with open_url(path) as file:
+        try:
+            found = json.load(file)
+        except (ValueError, RecursionError) as error:
+            raise SampleError(f"the map cannot be read: {error}", url=path) from error
+    if not isinstance(found, dict) or not all(isinstance(names, list) for names in found.values()):
+        raise SpecError("a map in JSON is an object of lists of keys, by shard", url=path)
+    return ((str(name), shard) for shard, names in found.items() for name in names)
+
+
+def _of_lines(path: str) -> Iterator[tuple[str, str]]:
+    with open_url(path) as file, TextIOWrapper(file, "utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            key, _, shard = line.strip("\r\n").rpartition("\t" if "\t" in line else " ")
+            if key and shard:
+                yield key, shard
+            elif line.strip():
+                raise SampleError(f"line {number} is no key and shard with a tab or space between", url=path)
 
 
 def _separated(path: str, delimiter: str) -> Iterator[tuple[str, str]]:
@@ -59,7 +94,7 @@ def _chained(first: list[str], reader: Iterable[list[str]]) -> Iterator[list[str
 
 def _of_rows(path: str, kind: str) -> Iterator[tuple[str, str]]:
     if kind not in ("jsonl", "parquet", "arrow"):
-        raise SpecError("a map is a csv, tsv, jsonl, parquet or arrow file", url=path)
+        raise SpecError("a map is a csv, tsv, txt, json, jsonl, parquet or arrow file", url=path)
     for number, row in enumerate(ROWS[kind](path), 1):
         if any(row.get(name) is None for name in COLUMNS):
             raise _no_columns(path, row) if number == 1 else SampleError(f"row {number} has no key or shard", url=path)
