@@ -27,7 +27,7 @@ from asyncwds.codecs.field_dumpers import (
     torch_dumps,
 )
 from asyncwds.compression.kinds import KINDS, SUFFIXES
-from asyncwds.errors import EncodeError, SpecError
+from asyncwds.errors import EncodeError, SampleError, SpecError
 
 Sample = Mapping[str, Any]
 Encoder = Callable[[Any], Any]
@@ -116,9 +116,12 @@ class ExtensionEncoder:
     def is_quick(self, sample: Sample) -> bool:
         """Whether nothing has to be encoded or compressed, as far as it has seen these fields."""
         plain = self._plain
-        return all((type(value) is bytes and field in plain) or field.startswith("_") for field, value in sample.items())
+        # Whether a name is text is said where it is encoded.
+        return all((type(value) is bytes and field in plain) or str(field).startswith("_") for field, value in sample.items())
 
     def _encode_field(self, field: str, value: Any, sample: Sample) -> Any:
+        if not isinstance(field, str):
+            raise SampleError(f"the names of fields are text, not {field!r}", key=str(sample.get("__key__")))
         try:
             encoded = encode_based_on_extension1(value, field, self._handlers)
         except SpecError:

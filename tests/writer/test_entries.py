@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncwds import Sample
+from asyncwds import AsyncShardWriter, Sample, WebDataset
 from asyncwds.errors import EncodeError, SampleError
 from asyncwds.tar import Grouper, TarParser, ending
 from asyncwds.writer import Entry, Options
@@ -118,8 +119,19 @@ def test_a_sample_without_fields(sample: dict[str, Any]) -> None:
 def test_what_is_no_sample(sample: Any) -> None:
     with pytest.raises(SampleError, match="a sample is a dict"):
         entry(sample)
-    with pytest.raises(SampleError, match="names of fields are text"):
-        entry({"__key__": "a", 5: b"1"}, encoder=False)
+    for options in ({"encoder": False}, {}):
+        with pytest.raises(SampleError, match="names of fields are text"):
+            entry({"__key__": "a", 5: b"1"}, **options)
+
+
+@pytest.mark.parametrize("name", [5, b"txt", None])
+async def test_a_name_of_a_field_that_is_no_text(tmp_path: Path, name: object) -> None:
+    """Also where it is asked whether encoding takes long."""
+    async with AsyncShardWriter(str(tmp_path / "%d.tar")) as writer:
+        await writer.write({"__key__": "a", "txt": b"x"})
+        with pytest.raises(SampleError, match="names of fields are text, not"):
+            await writer.write({"__key__": "b", name: b"x"})
+    assert [sample["__key__"] for sample in WebDataset(str(tmp_path / "0.tar"))] == ["a"]
 
 
 @pytest.mark.parametrize("value", ["text", 5, None, {"a": 1}])
