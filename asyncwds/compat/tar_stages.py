@@ -18,6 +18,7 @@ from asyncwds.compat.gopen import current_gopen
 from asyncwds.compression.decompress import Decompressor
 from asyncwds.engine.source import Source
 from asyncwds.errors import ShardWarning, SpecError, TrailingBytesError
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.stage_run import goes_on
 from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.runtime.handlers import Handler, reraise_exception
@@ -80,7 +81,7 @@ def _opened(data: Iterable[Any], handler: Handler, kw: Mapping[str, Any]) -> Ite
     for item in data:
         sample = dict(item) if isinstance(item, Mapping) else {"url": item}
         if not isinstance(sample.get("url"), str):
-            raise SpecError(f"url_opener needs urls, or dicts with a url, not {item!r}")
+            raise SpecError(f"url_opener needs urls, or dicts with a url, not {show_value(item)}")
         try:
             sample["stream"] = current_gopen()(sample["url"], **kw)
         except Exception as error:  # noqa: BLE001 - users' openers; the handler decides
@@ -156,7 +157,9 @@ def _expanded(
 
 def _require_stream(source: Any) -> None:
     if not isinstance(source, Mapping) or "stream" not in source:
-        raise SpecError(f"tar_file_expander needs items with a url and a stream, not {source!r}; url_opener belongs before it")
+        raise SpecError(
+            f"tar_file_expander needs items with a url and a stream, not {show_value(source)}; url_opener belongs before it"
+        )
 
 
 def tar_file_iterator(

@@ -184,7 +184,9 @@ def invoke(stage: Any, *source: Any) -> Iterable[Any]:
     if is_stage(stage):
         runs = isinstance(stage, PipelineStage) or not callable(stage)
         return stage.run(*source) if runs else stage(*source)  # type: ignore[no-any-return]
-    raise SpecError(f"{type(stage).__name__} is not a valid pipeline stage" + ("" if source else " to begin with") + f": {stage!r}")
+    raise SpecError(
+        f"{type(stage).__name__} is not a valid pipeline stage" + ("" if source else " to begin with") + f": {show_value(stage)}"
+    )
 
 
 def _iterate(stage: Any, *source: Any) -> Iterator[Any]:

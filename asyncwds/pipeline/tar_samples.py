@@ -16,6 +16,7 @@ from asyncwds.engine.positions import Position
 from asyncwds.engine.source import Source
 from asyncwds.engine.stream import BlockStream
 from asyncwds.errors import SpecError
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import RunContext, StageStream, stream_over
 from asyncwds.pipeline.held import Ref
 from asyncwds.pipeline.protocol import JsonValue, Stream
@@ -131,5 +132,5 @@ def _shards(items: Iterator[Any]) -> Generator[Drawn]:
     for item in items:
         url = item.get("url") if isinstance(item, Mapping) else item
         if not isinstance(url, str):
-            raise SpecError(f"shards to read are urls, or dicts with a url, not {type(item).__name__}: {item!r}")
+            raise SpecError(f"shards to read are urls, or dicts with a url, not {type(item).__name__}: {show_value(item)}")
         yield Drawn(Shard(url, next(number)), isinstance(item, ClaimedShard))

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncwds.errors import SpecError, redact
-from asyncwds.formatting.texts import printable
+from asyncwds.formatting.texts import printable, show_value
 from asyncwds.runtime.security import require_local
 from asyncwds.shards.braces import Braces, parse_braces
 from asyncwds.shards.folders import is_folder, is_manifest, shards_in, without_others
@@ -82,7 +82,7 @@ def _expand_entry(entry: object) -> Iterator[str | Braces]:
         elif text or not entry:  # no blank line
             yield from _expand_text(text)
     else:
-        raise SpecError(f"each url must be a string or a Path, not {type(entry).__name__}: {entry!r}")
+        raise SpecError(f"each url must be a string or a Path, not {type(entry).__name__}: {show_value(entry)}")
 
 
 def _expand_text(text: str) -> Iterator[str | Braces]:
@@ -129,7 +129,7 @@ def _is_expanded(text: str) -> bool:
 
 def _verbatim(path: str | bytes) -> str:
     if not isinstance(path, str):
-        raise SpecError(f"a path must be text, not {type(path).__name__}: {path!r}")
+        raise SpecError(f"a path must be text, not {type(path).__name__}: {show_value(path)}")
     # A file called "-" or "pipe:x" must not be taken for standard input or a command.
     return path if local_path(path) == path else os.path.join(os.curdir, path)  # noqa: PTH118 - a Path would drop the dot
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -152,3 +153,23 @@ async def test_shards_that_all_fail_are_counted(tmp_path: Path, handler: Any) ->
         with pytest.raises(EmptyEpochError):
             await anext(samples)
     assert list(wds.WebDataset(missing, handler=handler, empty_check=False)) == []
+
+
+PAYLOAD = {"__key__": "a", "jpg": b"x" * 1_000_000}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: wds.WebDataset([b"x" * 1_000_000]),
+        lambda: list(wds.DataPipeline([[PAYLOAD]], wds.tarfile_to_samples())),
+        lambda: list(wds.url_opener([PAYLOAD])),
+        lambda: list(wds.tar_file_expander([PAYLOAD])),
+        lambda: wds.DataPipeline().invoke(5, [PAYLOAD]),
+        lambda: wds.DataPipeline().invoke(MappingProxyType(PAYLOAD), iter(())),
+    ],
+)
+def test_an_error_shows_no_payload(make: Any) -> None:
+    with pytest.raises(SpecError) as caught:
+        make()
+    assert len(str(caught.value)) < 400
