@@ -10,6 +10,9 @@ from asyncwds.formatting.texts import html_table, show_value
 
 PADDING = "__padding__"
 """A field of samples that says whether this one is there a second time, so that each place has as many."""
+SHARD_BITS = 32
+"""Of the number of a shard in `_origin`: what stands above is of datasets within a pipeline (`pipeline/within.py`)."""
+SHARD_MASK = (1 << SHARD_BITS) - 1
 SHOWN_FIELDS = 20  # of a sample, in its repr
 
 
@@ -34,7 +37,8 @@ class Sample(dict[str, Any]):
 
     @property
     def origin(self) -> Origin:
-        return Origin(*self._origin)
+        shard, ordinal, offset = self._origin
+        return Origin(shard & SHARD_MASK, ordinal, offset)
 
     def copy(self) -> Sample:
         """A shallow copy that keeps the origin."""

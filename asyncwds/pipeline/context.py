@@ -20,6 +20,7 @@ from asyncwds.runtime.worker_info import WorkerInfo, rng_at
 if TYPE_CHECKING:
     from asyncwds.pipeline.remainder import Remainder
     from asyncwds.pipeline.skipping import Skipping, SkippingPlaces
+    from asyncwds.pipeline.within import Within
 
 
 @runtime_checkable
@@ -76,6 +77,7 @@ class RunContext:
     remainder       what is left of this pass, where others began it
     skipping        which samples are left out of this pass
     passes_marks    marks come in the place of those, and are passed on
+    within          where in the outermost pipeline the pass stands; None outside of one
     """
 
     seed: int
@@ -90,6 +92,7 @@ class RunContext:
     remainder: Remainder | None = None
     skipping: Skipping | SkippingPlaces | None = None
     passes_marks: bool = False
+    within: Within | None = None
 
     def of_stage(self, stage: str, seed: int, *, same_for_all: bool) -> RunContext:
         """The same for one of the stages."""

@@ -35,6 +35,7 @@ from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
 from asyncwds.pipeline.run import Run, repeated
 from asyncwds.pipeline.skip_list import Skip, SkipList, as_skip_list, require_other_ledger
 from asyncwds.pipeline.states import State, from_state
+from asyncwds.pipeline.within import Within
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.report import Report
 from asyncwds.runtime.state_changes import StateChange
@@ -151,9 +152,19 @@ class DataPipeline(Generic[ItemT_co]):
         """An iteration of one pass over the data."""
         return self._iterate(self._start(replace(self._description, passes=1, items=None)))
 
-    def _start(self, description: Description) -> Run:
+    def iterate_within(self, within: Within) -> ClosableIterator[ItemT_co] | None:
+        """The same where it stands in another pipeline, for that; None where a subclass iterates in its own way."""
+        if self._has_own("__iter__", "iterator", "iterator1"):
+            return None
+        return self._iterate(self._start(self._description, within))
+
+    def described(self) -> Description:
+        """What it consists of, for a pipeline that it stands in."""
+        return self._description
+
+    def _start(self, description: Description, within: Within | None = None) -> Run:
         adapt.require_stages(description.stages)  # the list may have been changed
-        return self._iterations.start(description, self.fingerprint)
+        return self._iterations.start(description, self.fingerprint, within)
 
     def _iterate(self, started: Run) -> Iteration:
         return self._iterations.iterate(started, self.fingerprint)

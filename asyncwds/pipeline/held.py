@@ -25,6 +25,7 @@ Held = Sample | tuple[SampleTrace, ...]
 """An item that a stage holds: a sample, or what another item was made of."""
 
 FEW = 32
+SMALL = 1 << 22  # of a number of a shard
 UNKNOWN = "it holds items that were not made of samples of shards, of which nobody knows where to read them again"
 
 
@@ -112,7 +113,8 @@ def pack_rows(flat: Any, counts: Sequence[int] | None) -> JsonValue:
     """Of rows of refs, an array of many."""
     import numpy as np  # noqa: PLC0415 - heavy
 
-    order = np.argsort((flat[:, 0] << 40) + flat[:, 1], kind="stable")
+    small = flat[:, 0].max(initial=0) < SMALL  # as they are but for those of datasets within
+    order = np.argsort((flat[:, 0] << 40) + flat[:, 1], kind="stable") if small else np.lexsort((flat[:, 1], flat[:, 0]))
     ordered = flat[order]
     columns = [np.diff(ordered[:, 0], prepend=0), _within(ordered, 1), _within(ordered, 2), order]
     if counts is not None:

@@ -22,6 +22,7 @@ from asyncwds.pipeline.context import RunContext, close_generator
 from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.within import plain
 from asyncwds.runtime.recorder import Recorder
 from asyncwds.runtime.worker_info import WorkerInfo, item_rng
 from asyncwds.samples import Sample
@@ -71,12 +72,12 @@ def call_for(function: ItemFunction, context: RunContext) -> Callable[[Entry], A
 
 def _call_seeded(call: Callable[..., Any], draw: Draw, place: WorkerInfo, entry: Entry) -> Any:
     if isinstance(entry, Sample):
-        return call(entry, rng=draw(entry._origin))  # noqa: SLF001 - an Origin would take 0.2 us more
+        return call(entry, rng=draw(plain(entry._origin)))  # noqa: SLF001 - an Origin would take 0.2 us more
     item, traces, number = entry
     origins = [origin for _, _, origin in traces if origin is not None]
     if not origins or len(origins) < len(traces):  # of what was not made of samples of shards, its number here
         return call(item, rng=draw((place.rank, place.worker, number)))
-    return call(item, rng=draw(tuple([part for origin in origins for part in origin])))
+    return call(item, rng=draw(tuple([part for origin in origins for part in plain(origin)])))
 
 
 class SeededCalls:

@@ -24,6 +24,7 @@ from asyncwds.pipeline.reporting import Publisher, Reporter
 from asyncwds.pipeline.run import Account, Run
 from asyncwds.pipeline.state_changes import StateChanges
 from asyncwds.pipeline.states import State, as_state, reasons
+from asyncwds.pipeline.within import Within
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.report import Report
 from asyncwds.runtime.state_changes import READ_AGAIN, StateChange
@@ -61,7 +62,7 @@ class Iterations:
         self._changes: StateChanges | None = None
         self._ahead: tuple[Callable[[], int], deque[tuple[int, PassState]]] | None = None
 
-    def start(self, description: Description, describe: Callable[[], dict[str, Any]]) -> Run:
+    def start(self, description: Description, describe: Callable[[], dict[str, Any]], within: Within | None = None) -> Run:
         epoch, place = self._epochs.begin()
         self._counters = Counters(recorder_for(f"epoch {epoch}", place) if FOLDER in os.environ else None)
         slots = self._epochs.slot(place)
@@ -73,12 +74,12 @@ class Iterations:
         if resumed is not None and resumed.unskipped:
             description = replace(description, skip=None)
         if resumed is None:
-            run = Run(description, epoch, place, self._counters, publish)
+            run = Run(description, epoch, place, self._counters, publish, within=within)
         else:
             resumed.require_place(place)
             ended = resumed.progress.ended
             passes = resumed.passes if ended else _settled(resumed, description, place, describe)
-            run = Run(description, epoch, place, self._counters, publish, passes, resumed.base, ended=ended)
+            run = Run(description, epoch, place, self._counters, publish, passes, resumed.base, ended=ended, within=within)
         ledger = description.ledger
         self._follower = None if ledger is None else Follower(ledger, self._counters.tally, reporter, description.seed)
         return run

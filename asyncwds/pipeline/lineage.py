@@ -11,14 +11,14 @@ from typing import Any
 
 from asyncwds.errors import redact
 from asyncwds.pipeline.protocol import Stream
-from asyncwds.samples import Origin, Sample
+from asyncwds.samples import Sample
 
 SHOWN = 3  # samples and shards that a note names
 REMEMBERED = 4096  # samples that a function of a user's may take for one item, and still be known to have taken
 
 
 SampleTrace = tuple[str | None, str | None, tuple[int, int, int] | None]
-"""A sample by the url of its shard, its key, and its `Origin` as a tuple (a NamedTuple takes 0.1 us more); None is not known."""
+"""A sample by the url of its shard, its key, and its `_origin` (a NamedTuple takes 0.1 us more); None is not known."""
 _UNKNOWN: SampleTrace = (None, None, None)
 
 
@@ -71,7 +71,7 @@ def describe_traces(traces: tuple[SampleTrace, ...]) -> str:
     if len(traces) > 1:
         return f"samples {_listed(keys)}{where}"
     origin = traces[0][2]
-    return f"sample {keys[0]}{where}" + (f" at offset {Origin(*origin).offset}" if origin is not None else "")
+    return f"sample {keys[0]}{where}" + (f" at offset {origin[2]}" if origin is not None else "")
 
 
 def _listed(names: list[str]) -> str:

@@ -13,6 +13,7 @@ from asyncwds.pipeline.context import NoItems, RunContext, close_generator
 from asyncwds.pipeline.inner import Inner, open_inner
 from asyncwds.pipeline.iteration import users_frames
 from asyncwds.pipeline.lineage import SampleTrace
+from asyncwds.pipeline.within import UNKNOWN
 from asyncwds.runtime.worker_info import make_seed
 
 
@@ -31,6 +32,7 @@ class Mixed(Iterator[Any]):
         self, datasets: list[Iterable[Any]], order: Order, seed: int | None, context: RunContext, state: Any = None
     ) -> None:
         self._resources = context.resources
+        self._within = context.within
         self._latest = _Latest()
         self._order = order
         self._first = state
@@ -53,13 +55,29 @@ class Mixed(Iterator[Any]):
     def state(self) -> Any:
         """Whose turn it is, and the state of each member. Raises SpecError where one has none."""
         if not self._inner:
-            return self._first
+            return self._first and {name: value for name, value in self._first.items() if name != "shards"}
         return {"order": self._order.state(), "workers": [inner.state() for inner in self._inner]}
 
     def beginning(self) -> Any:
         """What it began with; None where nobody knows that of a member."""
         firsts = [inner.beginning() for inner in self._inner]
         return {"order": self._order.beginning(), "workers": firsts} if self._inner else None
+
+    def shards(self, indexes: Iterable[int]) -> Any:
+        """What is known of shards of which samples are held behind it."""
+        if self._within is None:
+            raise SpecError(UNKNOWN)
+        return self._within.pack(indexes)
+
+    @property
+    def batches(self) -> int:
+        """Whether its members give some."""
+        return 0 if self._within is None else self._within.batches
+
+    def know(self, shards: Any) -> None:
+        """Those of which samples were held when the state was taken that this goes on from."""
+        if self._within is not None:
+            self._within.know(shards)
 
     def interrupt(self) -> None:
         """Makes a `next` that waits in another thread for a member raise BridgeError."""
@@ -116,22 +134,24 @@ class _Members:
             with _naming(number, dataset):
                 inner = self._member(number, dataset, stack)
                 self._context.resources.hold_if_it_can_be(inner.items)
-                members.append(_named(number, dataset, inner.items, self._latest))
+                members.append(_named(number, dataset, inner.source(self._context.within), self._latest))
                 self._opened.append(inner)
         return members
 
     def _member(self, number: int, dataset: Any, stack: ExitStack) -> Inner:
         """A member in an epoch, to be closed. A mix within a mix that has no seed of its own takes one from it."""
         context, state = self._context, self._states[number]
+        within = None if context.within is None else context.within.step(number)
         if self._seed is not None and follows_pass(dataset):
-            own = RunContext(make_seed(self._seed, "member", number), context.epoch, context.worker_info)
+            own = RunContext(make_seed(self._seed, "member", number), context.epoch, context.worker_info, within=within)
             stage: Any = adapt_head(dataset)
             source = NoItems(own.resources)
             stream = stack.enter_context(closing(stage.open(source, own) if state is None else stage.reopen(source, own, state)))
-            return Inner(stream, getattr(stream, "state", None) or _nobody_knows(dataset), getattr(stream, "beginning", _unknown))
+            state_of = getattr(stream, "state", None) or _nobody_knows(dataset)
+            return Inner(stream, state_of, getattr(stream, "beginning", _unknown), isinstance(stream, Mixed))
         if hasattr(dataset, "set_epoch"):
             dataset.set_epoch(context.epoch)
-        inner = open_inner(dataset, state)
+        inner = open_inner(dataset, state, within)
         if inner.items is not dataset and hasattr(inner.items, "close"):  # one that was given is left to whoever gave it
             stack.enter_context(closing(inner.items))  # type: ignore[type-var]
         return inner

@@ -10,14 +10,15 @@ from asyncwds.engine.positions import HeldShard
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.adapt import first_needed, last_reader, last_splitter
 from asyncwds.pipeline.clock import StageClock, stage_name
-from asyncwds.pipeline.context import NoItems, RunContext, passing
+from asyncwds.pipeline.context import NoItems, RunContext, keeps_nothing, passing
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.fingerprint import skips_within
 from asyncwds.pipeline.protocol import Stage, Stream
 from asyncwds.pipeline.reporting import held_samples
-from asyncwds.pipeline.resuming import ChainedStream, OpenStage, Reopening, States, collect_states
+from asyncwds.pipeline.resuming import ChainedStream, OpenStage, Reopening, States, batches_behind, collect_states, require_states
 from asyncwds.pipeline.skip_list import SkipList
 from asyncwds.pipeline.skipping import Marks, marks_of, without_marks
+from asyncwds.pipeline.within import NumberedStream
 
 
 class OpenPass:
@@ -32,6 +33,7 @@ class OpenPass:
         *,
         states: States | None = None,
         last: int | None = None,
+        inner: bool = False,
     ) -> None:
         self._described = description.stages
         self._skip = description.skip
@@ -46,7 +48,8 @@ class OpenPass:
         self._streams: dict[int, Any] = {}
         self._again: dict[int, ChainedStream] = {}
         self._opened = with_contexts(stages, description, context)
-        self.stream = self._open(clock, states, last)
+        stream = self._open(clock, states, last)
+        self.stream = passing(clock.watched, self._numbered(stream) if inner else stream)
 
     def _open(self, clock: StageClock, states: States | None, last: int | None) -> Stream:
         marks = self._marks()
@@ -66,7 +69,30 @@ class OpenPass:
                 stream = passing(partial(clock.measured, number=number, stage=self._described[number]), stream)
             if marks is not None and number == marks.until:
                 stream = passing(partial(without_marks, tally=self._tally), stream)
-        return passing(clock.watched, stream)
+        if context_within := self._context.within:
+            context_within.numbers.wanted |= any(map(_may_hold, self._behind()))
+        return stream
+
+    def _behind(self) -> list[Any]:
+        return [stream for number, stream in self._streams.items() if number > self._base]
+
+    def _numbered(self, stream: Stream) -> Stream:
+        """With the number of this pass in what comes out of it, for stages behind it in another pipeline."""
+        within, base = self._context.within, self._streams[self._base]
+        if within is None:
+            return stream
+        try:
+            require_states(self._opened[self._base :], [base, *self._behind()])
+            numbers = within.numbers
+            numbers.batches = max(numbers.batches, batches_behind(self._opened[self._base + 1 :], getattr(base, "batches", 0)))
+        except SpecError as error:
+            within.numbers.refusal = error.message
+            return NumberedStream(stream, within.numbers, 0)
+        if not hasattr(base, "known"):  # those that it begins with have numbers
+            return stream
+        number = numbers.number(within.path)
+        numbers.follow(number, base.urls, base.known)
+        return NumberedStream(stream, numbers, number)
 
     def _marks(self) -> Marks | None:
         """How far those go that come in the place of samples that are left out. Raises SpecError where nothing would be."""
@@ -95,7 +121,7 @@ class OpenPass:
 
     def held(self) -> int | None:
         """Samples that stages have taken and not given; None where nobody knows."""
-        return held_samples([stream for number, stream in self._streams.items() if number > self._base])
+        return held_samples(self._behind())
 
     def known_shards(self) -> Mapping[int, HeldShard]:
         """Those of which samples were given, by index, as far as the stage that reads them says it."""
@@ -131,6 +157,10 @@ class OpenPass:
     def forget(self) -> None:
         """Keeps nothing that stages hold; the stream is still to be closed."""
         self._streams, self._again = {}, {}
+
+
+def _may_hold(stream: Any) -> bool:
+    return getattr(stream, "state", None) not in (None, keeps_nothing)
 
 
 def with_contexts(stages: Sequence[Stage], description: Description, context: RunContext) -> list[OpenStage]:

@@ -159,12 +159,16 @@ class ReadRun:
 
     def known(self) -> Mapping[int, HeldShard]:
         self._delivered.position()  # which notes that of the latest samples
-        return self._delivered.known
+        known = self._delivered.known
+        return known if self._alone is None else {**self._alone.held, **known}
 
     def shards(self, indexes: Iterable[int]) -> JsonValue:
         """What is known of shards of which samples are held."""
-        known = self._delivered.known
-        return pack_shards(known if self._alone is None else {**self._alone.held, **known}, sorted(indexes), self._source.urls)
+        return pack_shards(self.known(), sorted(indexes), self.urls)
+
+    @property
+    def urls(self) -> Sequence[str]:
+        return self._source.urls
 
 
 class ReadStream(ResumableStageStream):
@@ -172,7 +176,7 @@ class ReadStream(ResumableStageStream):
 
     def __init__(self, stream: StageStream, run: ReadRun) -> None:
         super().__init__(stream, run.state)
-        self.shards, self.know, self.known = run.shards, run.know, run.known
+        self.shards, self.know, self.known, self.urls = run.shards, run.know, run.known, run.urls
 
 
 COMES_AND_GOES = "the shards of a folder come and go: nobody knows which will be there"

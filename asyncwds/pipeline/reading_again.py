@@ -10,8 +10,9 @@ from asyncwds.bridges.block_bridge import open_bridge
 from asyncwds.engine.positions import HeldShard, unpack_shards
 from asyncwds.engine.refetch import open_refetch, plan_spans
 from asyncwds.engine.source import Source
-from asyncwds.pipeline.context import RunContext
+from asyncwds.pipeline.context import NoItems, Resources, RunContext, StageStream
 from asyncwds.pipeline.held import Ref
+from asyncwds.pipeline.protocol import Stream
 from asyncwds.pipeline.skipping import mark_for
 from asyncwds.samples import PADDING, Origin, Sample
 
@@ -22,24 +23,49 @@ def held_of(refs: Iterable[Ref], state: Any, urls: Sequence[str]) -> tuple[list[
     return held, unpack_shards(state.get("shards"), sorted({index for index, _, _ in held}), urls)
 
 
-class SamplesAgain:
+class Fetched:
     """Samples that were read before: the requests are made when this is made, all together, and waited for when one is wanted."""
 
     def __init__(self, source: Source, context: RunContext, refs: Iterable[Ref], shards: Mapping[int, HeldShard]) -> None:
-        places = [Origin(*ref) for ref in refs]
-        self.shards = shards
-        spans = plan_spans(places, self.shards)
-        opened = partial(open_refetch, source, spans, context.counters)
+        opened = partial(open_refetch, source, plan_spans([Origin(*ref) for ref in refs], shards), context.counters)
         self._bridge = context.resources.hold(open_bridge(opened, source.prefetch, context.counters))
         self._samples: dict[Ref, Sample] | None = None
+
+    def __getitem__(self, ref: Ref) -> Sample:
+        if self._samples is None:
+            self._samples = {sample._origin: sample for block in self._bridge for sample in block.samples}  # noqa: SLF001 - its key
+        return self._samples[ref]
+
+
+class SamplesAgain:
+    """Samples that were read before in a pass."""
+
+    def __init__(
+        self,
+        source: Source,
+        context: RunContext,
+        refs: Iterable[Ref],
+        shards: Mapping[int, HeldShard],
+        fetched: Fetched | None = None,
+    ) -> None:
+        self.shards = shards
+        self.leaves_out = False  # but for marks, of which the pass knows how far they go
+        self._source = source
+        self._fetched = fetched or Fetched(source, context, refs, shards)
         self._padding = source.padding(context.epoch, context.worker_info)
         self._skipping = context.skipping
 
+    def of_pass(self, context: RunContext) -> SamplesAgain:
+        """The same of another pass, fetched together."""
+        return SamplesAgain(self._source, context, (), self.shards, self._fetched)
+
+    def stream(self, refs: Sequence[Ref], *, single: bool) -> Stream:  # noqa: ARG002 - as of datasets
+        """An item for each."""
+        return StageStream(lambda: map(self.sample, refs), NoItems(Resources()))
+
     def sample(self, ref: Ref) -> Sample:
         """One of its own: stages may change it. A mark for one that is left out."""
-        if self._samples is None:
-            self._samples = {sample._origin: sample for block in self._bridge for sample in block.samples}  # noqa: SLF001 - its key
-        sample = self._samples[ref].copy()
+        sample = self._fetched[ref].copy()
         if self._skipping is not None and self._skipping.wants(sample):
             return mark_for(sample)
         if self._padding is not None:

@@ -11,13 +11,13 @@ from itertools import chain
 from typing import Any, cast
 
 from asyncwds.errors import SpecError
-from asyncwds.pipeline.context import NoItems, Resources, RunContext, StageStream
+from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.held import Ref, pack_held, unpack_refs
 from asyncwds.pipeline.lineage import SampleTrace, trace_of
 from asyncwds.pipeline.protocol import ResumableStage, Stage, Stream
 from asyncwds.pipeline.skipping import Marks, is_mark
+from asyncwds.pipeline.within import renumbered
 from asyncwds.runtime.counters import Counters
-from asyncwds.samples import Sample
 
 States = list[Any]
 """Of each stage, what it keeps; None is nothing."""
@@ -65,17 +65,44 @@ def _state_of(stage: OpenStage, stream: Any) -> Any:
     return found
 
 
+def require_states(stages: Sequence[OpenStage], streams: Sequence[Any]) -> None:
+    """Raises SpecError where items that come out of these cannot be made again by themselves. The first gives samples or items."""
+    for (name, _, _), stream in zip(stages, streams, strict=True):
+        if getattr(stream, "state", None) is None:
+            raise SpecError(f"nobody knows what {name} keeps between two items")
+    _require_again([*stages, ("a stage behind it", None, None)], streams[0])  # type: ignore[list-item] # only its name is looked at
+
+
 def _require_again(stages: Sequence[OpenStage], base: Any) -> None:
     """Whether what the last one of these holds can be made again."""
     *before, (name, _, _) = stages
     if not hasattr(base, "shards"):
         raise SpecError(f"{name} holds items of {before[0][0]}, which cannot be read again by themselves")
+    batches_behind(before[1:], getattr(base, "batches", NO_BATCHES))
     for earlier, stage, _ in before[1:]:
         if getattr(stage, "takes_apart", False):
             raise SpecError(f"{name} holds a part of what {earlier} takes apart")
         own = type(stage).__module__.startswith("asyncwds.")
         if not own and hasattr(stage, "reopen") and not hasattr(stage, "gives_what_it_takes"):
             raise SpecError(f"{name} holds items that came through {earlier}, which does not say whether it gives_what_it_takes")
+
+
+NO_BATCHES, BATCHES, SHUFFLED_BATCHES = range(3)
+
+
+def batches_behind(stages: Sequence[OpenStage], found: int) -> int:
+    """Whether what comes out of the stages is batches, of which the last is smaller, and where that is not known any more.
+
+    Raises SpecError where such are collected again: from the samples alone nobody knows which of them were together.
+    """
+    for name, stage, _ in stages:
+        if getattr(stage, "gathered", None) is not None:
+            if found == SHUFFLED_BATCHES:
+                raise SpecError(f"{name} collects batches that were shuffled, of which the last one of a pass may be smaller")
+            found = max(found, BATCHES if getattr(stage, "partial", True) else found)
+        elif found == BATCHES and getattr(stage, "gives_what_it_takes", False):
+            found = SHUFFLED_BATCHES
+    return found
 
 
 class Reopening:
@@ -95,9 +122,8 @@ class Reopening:
         """The sources of stages that held something."""
         self._samples: Any = None
         if self._refs:
-            head: Any = stages[base][1]
-            refs = set(chain.from_iterable(chain.from_iterable(self._refs.values())))
-            self._samples = head.read_again(stages[base][2], refs, states[base])
+            _, head, context = stages[base]
+            self._samples = _made_again(head, context, self._refs, states[base])
 
     def open(self, number: int, source: Stream) -> Stream:
         _, stage, context = self._stages[number]
@@ -123,16 +149,14 @@ class Reopening:
             self._leave_out(refs)
         groups = [refs] if all(len(item) == 1 for item in refs) else [[item] for item in refs]
         for group in groups:
-            samples: Iterator[Sample] = (self._samples.sample(ref) for item in group for ref in item)
-            stream: Stream = StageStream(lambda samples=samples: samples, NoItems(Resources()))  # type: ignore[misc] # it is bound at once
-            for _, stage, context in self._stages[self._base + 1 : number]:
-                if not getattr(stage, "gives_what_it_takes", False):
-                    stream = stage.open(stream, replace(context, counters=Counters(), checks=[]))
+            single = all(len(item) == 1 for item in group)
+            stream = self._samples.stream(list(chain.from_iterable(group)), single=single)
+            stream = through_stages(stream, self._stages[self._base + 1 : number])
             yield CheckedStream(stream, group, self._stages[number][0])
 
     def _leaves_out(self, number: int) -> bool:
         """Whether marks do not come so far."""
-        return self._marks is not None and number > self._marks.until
+        return self._samples.leaves_out if self._marks is None else number > self._marks.until
 
     def _leave_out(self, refs: list[tuple[Ref, ...]]) -> None:
         """Of what a stage held, samples that are not wanted any more: of batches that are made again there are fewer then."""
@@ -140,7 +164,7 @@ class Reopening:
         kept: list[tuple[Ref, ...]] = []
         for item in refs:
             marks = {ref: sample for ref in item if is_mark(sample := self._samples.sample(ref))}
-            for ref, mark in marks.items():
+            for ref, mark in marks.items() if self._marks is not None else ():
                 tally.leave_out(mark["__url__"], mark["__key__"], ref)
             if len(marks) < len(item):
                 kept.append(tuple([ref for ref in item if ref not in marks]))
@@ -154,6 +178,30 @@ class Reopening:
         if state.get("rows") != len(refs):
             raise SpecError("a batch that is taken apart has samples that are to be left out: nobody knows which rows are theirs")
         return sum(given[: state["row"]])
+
+
+Refs = dict[int, list[tuple[Ref, ...]]]
+"""Of each stage, what the items were made of that it held."""
+
+
+def _made_again(head: Any, context: RunContext, held: Refs, state: Any) -> Any:
+    """What was held, of the stage that gives samples. The samples of datasets within are numbered as here."""
+    if hasattr(head, "read_again"):
+        return head.read_again(context, set(chain.from_iterable(chain.from_iterable(held.values()))), state)
+    from asyncwds.pipeline.making_again import DatasetsAgain  # noqa: PLC0415 - few need it
+
+    numbers = context.within.numbered_as_here(state) if context.within is not None else {}
+    for refs in held.values():
+        refs[:] = [tuple([renumbered(ref, numbers) for ref in item]) for item in refs]
+    return DatasetsAgain(head, context, set(chain.from_iterable(chain.from_iterable(held.values()))), state)
+
+
+def through_stages(stream: Stream, stages: Sequence[OpenStage]) -> Stream:
+    """What they make of single items, which is counted nowhere."""
+    for _, stage, context in stages:
+        if not getattr(stage, "gives_what_it_takes", False):
+            stream = stage.open(stream, replace(context, counters=Counters(), checks=[]))
+    return stream
 
 
 class CheckedStream:

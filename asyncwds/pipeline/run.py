@@ -22,6 +22,7 @@ from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.open_pass import OpenPass, epoch_of_pass
 from asyncwds.pipeline.protocol import ReplayingStage, Stream
 from asyncwds.pipeline.remainder import Remainder, passes_of, remainder_of
+from asyncwds.pipeline.within import PassNumbers, Within
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.tally import Tally
 from asyncwds.runtime.worker_info import WorkerInfo
@@ -63,7 +64,9 @@ class Run:
         base: Mapping[str, Any] | None = None,
         *,
         ended: bool = False,
+        within: Within | None = None,
     ) -> None:
+        """`within` is where in another pipeline it stands."""
         if not description.stages:
             raise SpecError("a pipeline without stages has nothing to iterate over")
         self._description = description
@@ -72,6 +75,7 @@ class Run:
         self.place = place
         self.base = base
         self._counters = counters
+        self._outer = within
         self._left_before = 0  # samples that were left out before this pass
         self._clock = StageClock(counters, publish)
         finalize(self, self._clock.stop).atexit = False  # an iterator may be dropped without being closed
@@ -243,7 +247,8 @@ class Run:
         skipping = None if skip is None else skip.of_pass(epoch)
         self._context = replace(self._context_of(epoch), remainder=self._remainder(number), skipping=skipping)
         self._pass = None
-        self._pass = OpenPass(self._description, self._stages, self._context, self._clock, states=self._resumed.stages)
+        states, inner = self._resumed.stages, self._outer is not None
+        self._pass = OpenPass(self._description, self._stages, self._context, self._clock, states=states, inner=inner)
         self._stream = self._pass.stream
 
     def _remainder(self, number: int) -> Remainder | None:
@@ -251,7 +256,9 @@ class Run:
         return None if self.base is None or not isinstance(head, Source) else remainder_of(self.base, number, head.urls)
 
     def _context_of(self, epoch: int) -> RunContext:
-        return RunContext(self._description.seed, epoch, self.place, self._counters)
+        seed = self._description.seed
+        within = Within(PassNumbers()) if self._outer is None else self._outer.step(epoch, seed)
+        return RunContext(seed, epoch, self.place, self._counters, within=within)
 
     def _keep_again(self, kept: Mapping[str, int | None]) -> None:
         """Reads the pass of which a stage kept all, where that is not there any more."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from asyncwds.pipeline.held import rows_of
 from asyncwds.pipeline.lineage import SampleTrace
-from asyncwds.samples import Sample
+from asyncwds.samples import SHARD_MASK, Sample
 
 Traces = tuple[SampleTrace, ...]
 NOWHERE = (-1, -1, -1)
@@ -102,4 +102,5 @@ class SampleNotes:
         rows = np.empty((number, ROW), np.int64)
         rows[:, 0] = shards
         rows[:, 1:] = rows_of(origins)
+        rows[:, 1] = np.where(rows[:, 1] < 0, rows[:, 1], rows[:, 1] & SHARD_MASK)
         return SampleColumns(rows, keys, sizes)

@@ -179,14 +179,65 @@ CHEAP |= {
     "passes over a pipeline in a pipeline": lambda urls: wrapped(of(urls).shuffle(5)).map(key_of).with_epoch(60),
     "a list": lambda urls: wds.DataPipeline((*range(30), urls[-6:]), wds.map(str)),
 }
-# Those of which the epoch is read again.
-READ_AGAIN: dict[str, Make] = {
-    "what is held behind unbatched": lambda urls: of(urls).to_tuple("__key__", "cls").batched(4).unbatched().shuffle(5),
-    "kept in memory": lambda urls: of(urls).map(key_of).mcached().repeat(2),
-    "numbers": lambda urls: wds.DataPipeline(range(30), wds.shuffle(9), seed=3),
+
+
+def repeating(urls: str) -> wds.RandomMix[Any]:
+    """Of members that go through small epochs again and again."""
+    few = urls.replace("..5", "..1")
+    return wds.RandomMix([of(few).shuffle(3).map(drawn).repeat(), of(few, seed=7).to_tuple("cls", "__key__").repeat()], [3, 1])
+
+
+def of_batches(urls: str) -> wds.RoundRobin[Any]:
+    """Of members that give lists, the last of each smaller."""
+    return wds.RoundRobin([of(urls).listed(4), of(urls, seed=7).map(key_of).listed(5)], longest=True)
+
+
+# What is held behind datasets within: to go on, these take a thread each, and some milliseconds.
+BEHIND: dict[str, Make] = {
     "a shuffle behind a mix": lambda urls: wrapped(mixed(urls)).shuffle(4).map(key_of),
     "a shuffle behind a mix of mixes": lambda urls: wrapped(wds.RoundRobin([mixed(urls), of(urls, seed=8)])).shuffle(4).map(key_of),
     "a shuffle behind a pipeline": lambda urls: wrapped(of(urls).shuffle(5)).shuffle(4).map(key_of),
+    "a large shuffle behind a mix": lambda urls: wrapped(mixed(urls)).shuffle(60, initial=50).map(key_of),
+    "batches and a shuffle behind a mix": lambda urls: wrapped(mixed(urls)).map(key_of).listed(3).shuffle(4, initial=3),
+    "workers behind a mix": lambda urls: wrapped(mixed(urls)).map(drawn, workers=3).shuffle(3),
+    "a shuffle behind members that repeat": lambda urls: wrapped(repeating(urls)).shuffle(40, initial=30).with_epoch(90),
+    "a shuffle behind a mix of batches": lambda urls: wrapped(of_batches(urls)).shuffle(7).map(str),
+    "batches of batches behind a mix": lambda urls: wrapped(of_batches(urls)).listed(2).shuffle(4).map(str),
+    "lists that are taken apart behind a mix": lambda urls: wrapped(mixed(urls)).map(key_of).listed(4).unlisted(),
+    "shuffles within and behind": lambda urls: wrapped(
+        wds.RoundRobin([wrapped(mixed(urls)).shuffle(6).map(drawn), of(urls, seed=8).map(drawn)], True)
+    ).shuffle(9),
+    "two passes over a mix in a mix": lambda urls: (
+        wrapped(wds.RandomMix([wrapped(mixed(urls)).shuffle(6).map(drawn).repeat(2), repeating(urls)], seed=2))
+        .shuffle(9)
+        .repeat(2)
+        .with_epoch(150)
+    ),
+    "compressed shards behind a mix": lambda urls: (
+        wrapped(wds.RoundRobin([of(urls.replace("/s{", "/z{") + ".gz"), of(urls)])).shuffle(9).map(key_of)
+    ),
+    "lists of shards behind a mix": lambda urls: (
+        wrapped(wds.RandomMix([wds.DataPipeline(wds.SimpleShardList(urls), wds.tarfile_to_samples(), seed=3), of(urls)], seed=4))
+        .shuffle(9)
+        .map(key_of)
+    ),
+}
+CHEAP |= BEHIND
+# Those of which the epoch is read again.
+READ_AGAIN: dict[str, Make] = {
+    "what is held behind unbatched": lambda urls: of(urls).to_tuple("__key__", "cls").batched(4).unbatched().shuffle(5),
+    "shuffled batches in batches": lambda urls: of(urls).map(key_of).listed(5).shuffle(2).listed(1).shuffle(3),
+    "shuffled batches in batches behind a mix": lambda urls: (
+        wrapped(wds.RoundRobin([of(urls).map(key_of).listed(4).shuffle(4), of(urls)])).listed(2).shuffle(3).map(str)
+    ),
+    "kept in memory": lambda urls: of(urls).map(key_of).mcached().repeat(2),
+    "numbers": lambda urls: wds.DataPipeline(range(30), wds.shuffle(9), seed=3),
+    "a shuffle behind a mix with a list": lambda urls: (
+        wrapped(wds.RoundRobin([of(urls), [{"__key__": str(n)} for n in range(30)]])).shuffle(4).map(key_of)
+    ),
+    "a shuffle behind what is taken apart": lambda urls: wrapped(
+        wds.RoundRobin([of(urls).map(key_of).listed(4).unlisted(), of(urls, seed=7).map(key_of)])
+    ).shuffle(4),
 }
 
 
@@ -228,14 +279,16 @@ def cuts(length: int, name: str, number: int = 2) -> list[int]:
 
 @pytest.mark.filterwarnings("ignore:nobody knows what Cached keeps:asyncwds.errors.ResumeWarning")
 @pytest.mark.filterwarnings("ignore:shuffle holds a part of what unbatched:asyncwds.errors.ResumeWarning")
-@pytest.mark.filterwarnings("ignore:shuffle holds items of:asyncwds.errors.ResumeWarning")
+@pytest.mark.filterwarnings("ignore:batched collects batches that were shuffled:asyncwds.errors.ResumeWarning")
+@pytest.mark.filterwarnings("ignore:it holds items:asyncwds.errors.ResumeWarning")
+@pytest.mark.filterwarnings("ignore:a stage behind it holds a part of what unlisted:asyncwds.errors.ResumeWarning")
 @pytest.mark.parametrize("name", pipelines())
 @pytest.mark.parametrize("number", [2, pytest.param(60, marks=pytest.mark.slow)])
 def test_the_first_items_and_the_rest_are_the_whole(urls: str, name: str, number: int) -> None:
     make = partial(pipelines()[name], urls)
     whole = list(map(plain, make()))
     assert len(whole) > 6
-    places = cuts(len(whole), name, number)
+    places = cuts(len(whole), name, min(number, 8) if name in BEHIND else number)
     states = [taken(make(), cut) for cut in places] if number == 2 else taken_on_the_way(make(), places)
     for cut, (first, state) in zip(places, states, strict=True):
         if name in CHEAP and 0 < cut < len(whole):
@@ -302,7 +355,6 @@ async def test_in_an_asynchronous_loop_it_is_that_of_the_item_that_was_taken(url
         assert first + rest_of(make(), state) == whole
 
 
-@pytest.mark.filterwarnings("ignore:shuffle holds items of RandomMix:asyncwds.errors.ResumeWarning")
 @pytest.mark.parametrize("behind", [1, 4])
 def test_weights_that_were_set_by_hand_are_in_the_state(urls: str, behind: int) -> None:
     def make() -> tuple[Any, Any]:
@@ -669,3 +721,32 @@ def test_after_an_error_the_item_that_failed_comes_again(urls: str) -> None:
         state = json.loads(json.dumps(data.state_dict()))
     rest = rest_of(of(urls).shuffle(5).map(fails), state)
     assert state["items"] + len(rest) == EPOCH
+
+
+@pytest.mark.parametrize("held", [0, 12])
+def test_behind_a_mix_what_is_fetched_is_what_was_held_and_the_open_shards(held: int) -> None:
+    number, samples = 20, 10
+    contents = {
+        f"m{n}.tar": make_shard([{"__key__": f"{n}-{i}", "bin": b"x" * 60_000} for i in range(samples)]) for n in range(number)
+    }
+
+    def make(url: str) -> Any:
+        prefetch = wds.Prefetch(part_bytes=65536, connections=1, buffer_bytes=2 * 65536)
+        members = [of(url + half, prefetch=prefetch) for half in ("{0..9}.tar", "{10..19}.tar")]
+        return wds.FluidWrapper(wds.RoundRobin(members), seed=3).shuffle(held, initial=held).map(key_of)
+
+    with FaultServer(contents) as server:
+        cut = int(0.9 * number * samples)
+        first, state = taken(make(server.url("m")), cut)
+        resumed = make(server.url("m"))
+        resumed.load_state_dict(state)
+        server.requests.clear()
+        before = server.counters.bytes_sent
+        items = iter(resumed)
+        again = [next(items)]
+        sent = server.counters.bytes_sent - before
+        items.close()
+    names = {request.name for request in server.requests}
+    assert len(names) <= held + 4
+    assert sent < held * 110_000 + 8 * 65536  # of an epoch of 12 MB
+    assert not set(again) & set(first)

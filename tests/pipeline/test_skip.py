@@ -111,6 +111,17 @@ OTHERS: dict[str, Make] = {
             [of(urls.replace("..5", "..2"), **o).shuffle(5), of(urls.replace("{0", "{3"), **o)], [2, 1], longest=True, seed=3
         )
     ).map(key_of),
+    "a shuffle behind a mix": lambda urls, **o: (
+        wds.FluidWrapper(
+            wds.RandomMix(
+                [of(urls.replace("..5", "..2"), **o).shuffle(5), of(urls.replace("{0", "{3"), **o)], [2, 1], longest=True, seed=3
+            ),
+            seed=5,
+        )
+        .shuffle(12, initial=9)
+        .map(key_of)
+        .listed(2)
+    ),
     "order of arrival": lambda urls, **o: of(urls, prefetch=wds.Prefetch(order="arrival"), **o).map(key_of),
     "several lanes": lambda urls, **o: of(urls, **o).shuffle(5).map(key_of).lanes(2),
 }
@@ -193,7 +204,11 @@ def test_states_of_all_kinds_again_and_again(urls: str, name: str) -> None:
             given += flat([item])
             state = data.state_dict()  # each time, so that some are the one before and a number of items
         state = json.loads(json.dumps(data.state_dict()))
-        left_out |= set(skip) if "lanes" in name else {each.key for each in data.report().skips if each.key is not None}
+        left_out |= (
+            set(skip)
+            if "lanes" in name or "behind a mix" in name
+            else {each.key for each in data.report().skips if each.key is not None}
+        )
         items.close()
     times = 2 if name == "passes" else 1
     assert all(given.count(each) <= times for each in given)
