@@ -35,6 +35,8 @@ def main() -> None:
     contender = question.contenders[contender_name]
     for needed in contender.needs:
         resolve_name(needed)
+    if contender.before is not None:
+        contender.before(world)
     tally = Tally(full=mode == "full", every=question.every)
     # What imports made stays: a collection that walks all of it (torch alone makes 400,000 objects) takes a tenth of a second,
     # and in a run of a second falls to one contender or another by chance.

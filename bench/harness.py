@@ -25,7 +25,8 @@ World = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to do it. `needs` ("module" or "module:name") is imported before the clock starts; a `group` must read the same.
+    """One way to do it. `needs` ("module" or "module:name") is imported, and `before` is called, before the clock starts; a `group`
+    must read the same.
 
     The group "" need not: it is for contenders that may lose samples, which are counted.
     """
@@ -33,6 +34,7 @@ class Contender:
     run: Callable[[World, Tally], None]
     needs: Sequence[str] = ()
     group: str = "samples"
+    before: Callable[[World], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,20 @@
 
 8 shards of 1000 samples of 110 KB, on a local disk and in the page cache. `cat` makes one archive of them and `split` shards of 500
 samples, as commands, their start included, beside `cp` of the same files, GNU tar (`tar --concatenate`), and webdataset, which
-reads them through a pipe and writes by its ShardWriter. Each writes over what it wrote before. `verify` and `index` are called
-from Python, beside reading the same shards as a dataset: with samples of 110 KB, 10 KB and 0.4 KB.
+reads them through a pipe and writes by its ShardWriter. Each writes over what it wrote before. "On disk" the shards, 2.2 GB of
+them, are not in the page cache, and what is written is on the disk at the end. `verify` and `index` are called from Python, beside
+reading the same shards as a dataset: with samples of 110 KB, 10 KB and 0.4 KB.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from bench.tally import Tally
 
 EACH = 500  # samples of a shard that `split` writes
 SIZES = {"110 KB": (8, 1000, 110_000), "10 KB": (4, 5000, 10_000), "0.4 KB": (2, 50_000, 400)}  # shards, samples, bytes of a sample
+ON_DISK = (20, 1000, 110_000)
 READ = ["asyncwds:WebDataset", "asyncwds.tools:verify_shards", "asyncwds:make_index", "numpy"]
 
 
@@ -32,52 +36,80 @@ def prepare(size: Size) -> Iterator[World]:
 
     with tempfile.TemporaryDirectory() as folder:
         found: dict[str, list[str]] = {}
-        for name, (shards, each, nbytes) in SIZES.items():
+        for name, (shards, each, nbytes) in {**SIZES, "on disk": ON_DISK}.items():
             number = each if size == "full" else each // 50
             paths = [Path(folder, f"{name}-{shard}.tar".replace(" ", "")) for shard in range(shards)]
             for shard, path in enumerate(paths):
                 samples = make_samples(number, size=nbytes, fields=("jpg", "cls"), prefix=f"{shard}-", seed=shard)
                 path.write_bytes(make_shard(samples))
             found[name] = [str(path) for path in paths]
-        large = found["110 KB"]
-        total = sum(Path(path).stat().st_size for path in large)
+        total = sum(Path(path).stat().st_size for path in found["110 KB"])
         yield {"samples": 0, "bytes": total, "folder": folder, "shards": found, "each": EACH if size == "full" else EACH // 50}
 
 
-def copying(name: str, command: Callable[[World, Path], list[str]]) -> Callable[[World, Tally], None]:
+@dataclass(frozen=True)
+class Job:
+    """Shards to copy to a folder; `each` is how many samples those have that `split` writes."""
+
+    shards: list[str]
+    out: Path
+    each: int
+
+
+Command = Callable[[Job], list[str]]
+
+
+def copying(name: str, command: Command, *, on_disk: bool = False) -> Callable[[World, Tally], None]:
     """Runs a command that writes to a folder of its own, and sees whether all is there, by its size."""
 
     def run(world: World, tally: Tally) -> None:
         del tally
-        out = Path(world["folder"], name)
-        out.mkdir(exist_ok=True)
-        done = subprocess.run(command(world, out), check=False, capture_output=True, text=True)
+        job = Job(world["shards"]["on disk" if on_disk else "110 KB"], Path(world["folder"], name), world["each"])
+        job.out.mkdir(exist_ok=True)
+        done = subprocess.run(command(job), check=False, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr)
-        written = sum(path.stat().st_size for path in out.iterdir())
-        if not 0.99 < written / world["bytes"] < 1.05:  # shards of tar and webdataset are multiples of 10 KiB
-            raise RuntimeError(f"{name} wrote {written} bytes of {world['bytes']}")
+        if on_disk:
+            for path in (*job.out.iterdir(), job.out):
+                call_for_file(path, os.fsync)
+        written, read = (sum(path.stat().st_size for path in paths) for paths in (job.out.iterdir(), map(Path, job.shards)))
+        if not 0.99 < written / read < 1.05:  # shards of tar and webdataset are multiples of 10 KiB
+            raise RuntimeError(f"{name} wrote {written} bytes of {read}")
 
     return run
 
 
-def by_cp(world: World, out: Path) -> list[str]:
-    return ["cp", *world["shards"]["110 KB"], str(out)]
+def evict(world: World) -> None:
+    """Takes the shards out of the page cache, once nothing waits to be written any more."""
+    os.sync()
+    for shard in world["shards"]["on disk"]:
+        call_for_file(Path(shard), lambda file: os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED))
 
 
-def by_tar(world: World, out: Path) -> list[str]:
-    first, *others = world["shards"]["110 KB"]
-    return ["sh", "-c", 'cp "$1" "$0" && shift && tar --concatenate -f "$0" "$@"', str(out / "all.tar"), first, *others]
+def call_for_file(path: Path, function: Callable[[int], object]) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        function(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def by_cat(world: World, out: Path) -> list[str]:
-    return [sys.executable, "-m", "asyncwds", "cat", *world["shards"]["110 KB"], "--force", "-o", str(out / "all.tar")]
+def by_cp(job: Job) -> list[str]:
+    return ["cp", *job.shards, str(job.out)]
 
 
-def by_split(world: World, out: Path) -> list[str]:
-    shards, count = world["shards"]["110 KB"], str(world["each"])
-    target = str(out / "part-{shard:06d}.tar")
-    return [sys.executable, "-m", "asyncwds", "split", *shards, "--max-count", count, "--force", "-o", target]
+def by_tar(job: Job) -> list[str]:
+    first, *others = job.shards
+    return ["sh", "-c", 'cp "$1" "$0" && shift && tar --concatenate -f "$0" "$@"', str(job.out / "all.tar"), first, *others]
+
+
+def by_cat(job: Job) -> list[str]:
+    return [sys.executable, "-m", "asyncwds", "cat", *job.shards, "--force", "-o", str(job.out / "all.tar")]
+
+
+def by_split(job: Job) -> list[str]:
+    target = str(job.out / "part-{shard:06d}.tar")
+    return [sys.executable, "-m", "asyncwds", "split", *job.shards, "--max-count", str(job.each), "--force", "-o", target]
 
 
 RESHARD = """
@@ -90,8 +122,8 @@ with wds.ShardWriter(pattern, maxcount=int(count), maxsize=1e12, encoder=False, 
 """
 
 
-def by_webdataset(world: World, out: Path) -> list[str]:
-    return [sys.executable, "-c", RESHARD, str(out / "part-%06d.tar"), str(world["each"]), *world["shards"]["110 KB"]]
+def by_webdataset(job: Job) -> list[str]:
+    return [sys.executable, "-c", RESHARD, str(job.out / "part-%06d.tar"), str(job.each), *job.shards]
 
 
 def read(name: str) -> Callable[[World, Tally], None]:
@@ -134,6 +166,8 @@ def contenders() -> dict[str, Contender]:
     if find_spec("webdataset"):
         copies["pipe | webdataset"] = by_webdataset
     found = {name: Contender(copying(name, command), group="") for name, command in copies.items()}
+    for name in ("cp", "asyncwds cat", "asyncwds split"):
+        found[f"{name}, on disk"] = Contender(copying(f"{name}, on disk", copies[name], on_disk=True), group="", before=evict)
     for name in SIZES:
         found[f"read, {name}"] = Contender(read(name), needs=READ, group="")
         found[f"verify, {name}"] = Contender(verify(name), needs=READ, group="")
@@ -149,6 +183,8 @@ def targets() -> list[Target]:
     return [
         Target("asyncwds cat beside cp", ratio("asyncwds cat", "cp"), at_least=0.8),
         Target("asyncwds split beside cp", ratio("asyncwds split", "cp"), at_least=0.8),
+        Target("asyncwds cat beside cp, on disk", ratio("asyncwds cat, on disk", "cp, on disk"), at_least=0.8),
+        Target("asyncwds split beside cp, on disk", ratio("asyncwds split, on disk", "cp, on disk"), at_least=0.8),
         *beside_webdataset,
         *[Target(f"verify beside reading, {name}", ratio(f"verify, {name}", f"read, {name}"), at_least=0.8) for name in SIZES],
     ]
