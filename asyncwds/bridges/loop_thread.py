@@ -96,6 +96,7 @@ class LoopThread:
             error = BridgeError("the iterator was closed")
         except BaseException as failure:  # noqa: BLE001 - it belongs to the consumer, who raises it
             error = explain(failure)
+        self._task = None  # it has the error
         ended(error)
 
     async def _run_main(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:

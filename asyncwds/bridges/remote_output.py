@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from queue import SimpleQueue
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS, LoopThread
-from asyncwds.errors import BridgeError
+from asyncwds.errors import BridgeError, WdsError
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.settings.access import Access
 from asyncwds.storage.sink import Upload
@@ -77,6 +77,11 @@ class RemoteOutput:
 
     def _wait(self) -> None:
         error = self._calls.answers.get()
-        if error is not None:
-            self._finalizer()
-            raise error
+        if error is None:
+            return
+        self._finalizer()
+        try:
+            # The frames of the thread lead back to it: in a circle they would keep open what whoever writes has open.
+            raise error.with_traceback(None) if isinstance(error, WdsError) else error
+        finally:
+            del error

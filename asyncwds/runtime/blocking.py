@@ -13,6 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
+from asyncwds.errors import WdsError
 from asyncwds.runtime.process import explain, make_loop
 
 if TYPE_CHECKING:
@@ -96,7 +97,10 @@ def run_on_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     with BlockingPool("loop") as thread:
         try:
             (done,) = wait_until_done(thread.submit(_run, wanted, work))
-            return done.result()
+            try:
+                return done.result()
+            finally:
+                del done  # an error of its leads here: in a circle they would keep open what the caller has open
         except BaseException:
             wanted.cancel()
             raise
@@ -118,6 +122,9 @@ def _run(wanted: Future[None], work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         with asyncio.Runner(loop_factory=partial(make_loop, asyncio.new_event_loop)) as runner:
             runner.get_loop()  # before there is a coroutine that nobody would await
             return runner.run(while_wanted())
+    except WdsError as error:
+        error.__traceback__ = None  # frames that hold it: in a circle they would keep open what the caller has open
+        raise
     except OSError as error:
         failure = explain(error)
         raise failure from failure.__cause__

@@ -120,7 +120,10 @@ class _Copying:
     def _wait(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
-            writing.result()
+            try:
+                writing.result()
+            finally:
+                del writing  # an error of its leads here: in a circle they would keep files open
 
 
 def _write_pieces(output: FileOutput, pieces: list[Piece]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import os
 import subprocess
 import sys
 import tarfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -98,6 +101,16 @@ def test_runs_of_large_samples_and_what_is_odd_between(write: Callable[..., str]
     assert names == [*[name for name, _ in large], "6.c", "7.a", "8.a", "9.a", "9-1.a", "9-1.b", "10.a", "11.a"]
 
 
+@contextmanager
+def without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def test_a_shard_that_becomes_shorter(write: Callable[..., str], tmp_path: Path) -> None:
     """No output is made of what is not there any more."""
     shard = Path(write("a.tar", [(f"{number}.a", bytes(1_000_000)) for number in range(20)]))
@@ -109,8 +122,10 @@ def test_a_shard_that_becomes_shorter(write: Callable[..., str], tmp_path: Path)
             shard.write_bytes(b"")
             yield item
 
-    with pytest.raises(WdsError, match="became shorter"):
-        cat_shards(Inputs(urls=[str(shard)], watch=cutting), Outputs(target=str(tmp_path / "out.tar")))
+    with without_collector():
+        with pytest.raises(WdsError, match="became shorter"):
+            cat_shards(Inputs(urls=[str(shard)], watch=cutting), Outputs(target=str(tmp_path / "out.tar")))
+        assert not open_files(str(shard))
     assert seen
     assert not (tmp_path / "out.tar").exists()
 
@@ -147,3 +162,25 @@ def test_what_copies_local_shards_imports_no_more(write: Callable[..., str], tmp
     imported = set(done.stdout.split())
     assert not imported & {"asyncio", "aiohttp", "logging", "concurrent.futures", "asyncwds.engine.source", "asyncwds.storage.base"}
     assert not {name for name in imported if name.startswith(("asyncwds.storage.stores.", "asyncwds.storage.http."))}
+
+
+def test_an_error_of_an_output_closes_what_was_read(numbered: Callable[..., str]) -> None:
+    """At once, and not when the collector comes by: a notebook goes on after it."""
+    shard = numbered("a.tar", 20)
+
+    def fails(outputs: Outputs) -> bool:  # pytest.raises would hold the error
+        try:
+            cat_shards(Inputs(urls=[shard]), outputs)
+        except WdsError:
+            return True
+        return False
+
+    with without_collector(), FaultServer({}, writable=True) as bucket:
+        for target, most in {"one.tar": None, "{shard}.tar": 6}.items():
+            bucket.add(Fault(status=403))
+            assert fails(Outputs(target=bucket.url() + target, max_count=most))
+            assert not open_files(shard)
+
+
+def open_files(path: str) -> list[str]:
+    return [found for each in Path("/proc/self/fd").iterdir() if (found := os.path.realpath(each)) == path]

@@ -49,7 +49,8 @@ class RequestBody:
     def watch(self, limit: asyncio.Timeout) -> Iterator[None]:
         """Within it, `limit` ends when the network takes too few bytes, or no answer comes after the last one."""
         self._limit = limit
-        self._clock = StallClock(self._retry, lambda: self._expire(0), self._deadlines)
+        # It does not refer to this: in a circle the error of the task that is limited would keep open what its caller has open.
+        self._clock = StallClock(self._retry, lambda: _expire(limit, 0), self._deadlines)
         try:
             yield
         finally:
@@ -57,7 +58,7 @@ class RequestBody:
 
     def expect_page(self) -> None:
         """An answer has begun."""
-        self._expire(self._retry.stall_timeout)
+        _expire(self._limit, self._retry.stall_timeout)
 
     def __aiter__(self) -> Self:
         return self
@@ -70,14 +71,10 @@ class RequestBody:
         piece = await self._source.piece(self.sent)
         self._given = len(piece)
         if not piece:
-            self._expire(_ANSWER_PATIENCE * self._retry.stall_timeout)
+            _expire(self._limit, _ANSWER_PATIENCE * self._retry.stall_timeout)
             raise StopAsyncIteration
         self._clock.begin()
         return piece
-
-    def _expire(self, seconds: float) -> None:
-        with suppress(RuntimeError):  # it is over: an answer came before the body's end, or none in time
-            self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 class _InMemory:
@@ -95,3 +92,8 @@ class _InMemory:
 def body_of(request: StoreRequest, retry: Retry, deadlines: Deadlines) -> RequestBody:
     """A new one for each attempt."""
     return RequestBody(request.source or _InMemory(request.body), retry, deadlines)
+
+
+def _expire(limit: asyncio.Timeout, seconds: float) -> None:
+    with suppress(RuntimeError):  # it is over: an answer came before the body's end, or none in time
+        limit.reschedule(asyncio.get_running_loop().time() + seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from typing import Any
 
 from asyncwds.errors import FetchError
 from asyncwds.runtime.blocking import BlockingPool
@@ -49,11 +50,13 @@ class HttpUpload:
         self._url = url
         self._spool = spool
         self._early: asyncio.Task[None] | None = None
+        self._dropped: weakref.finalize[..., Any] | None = None
 
     async def write(self, data: bytes) -> None:
         if self._spool.size and self._early is None:
             self._early = asyncio.create_task(_put_early(self._api, self._url, self._spool))
-            weakref.finalize(self, _cancel, self._early).atexit = False
+            self._dropped = weakref.finalize(self, _cancel, self._early)
+            self._dropped.atexit = False
         await self._spool.append(data)
         if self._early is not None and self._early.done():
             self._check(self._early)
@@ -65,7 +68,7 @@ class HttpUpload:
             await (self._api.attempt(request) if self._early is None else self._early)
         except FetchError as error:
             await self._api.send_again(request, error)
-        self._spool.close()
+        self._end()
 
     async def abort(self) -> None:
         if self._early is not None:
@@ -73,6 +76,11 @@ class HttpUpload:
             await asyncio.wait([self._early])
             if not self._early.cancelled():
                 self._early.exception()  # is known, or does not matter any more
+        self._end()
+
+    def _end(self) -> None:
+        if self._dropped is not None:
+            self._dropped.detach()  # it holds the task, whose error may hold this
         self._spool.close()
 
     def _check(self, early: asyncio.Task[None]) -> None:
