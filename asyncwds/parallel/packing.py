@@ -103,7 +103,7 @@ def _reduce_strided(array: Any) -> Any:
 
 def is_plain(tensor: Any, torch: Any) -> bool:
     """Whether a tensor is numbers in this machine's memory, which numpy can look at."""
-    lazy = tensor.is_conj() or tensor.is_neg()
+    lazy = tensor.is_conj() or tensor.is_neg() or tensor.is_nested
     return tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized and not lazy
 
 

@@ -46,6 +46,14 @@ def test_tensors_are_tensors_again():
     assert found[1].is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype")
+def test_a_nested_tensor():
+    parts = [torch.ones(2), torch.zeros(3)]
+    with wds.loader([torch.nested.nested_tensor(parts)], start_method="fork") as loader:
+        (found,) = loader
+    assert [part.tolist() for part in found.unbind()] == [part.tolist() for part in parts]
+
+
 def test_a_tensor_keeps_its_slot():
     data = [torch.full((1000,), number) for number in range(20)]
     with wds.loader(data, start_method="fork") as loader:
