@@ -14,7 +14,10 @@ _SIGNALS = {
     signal.SIGABRT: "a crash in native code (PYTHONFAULTHANDLER=1 shows where)",
     signal.SIGBUS: "memory that could not be had, such as that of a full /dev/shm, or a file that was cut",
 }
-MAIN = "a script starts processes under `if __name__ == '__main__':` only, since each process imports the script"
+MAIN = (
+    "a script starts processes under `if __name__ == '__main__':` only, and has their functions and classes outside of that,"
+    " since each process imports the script"
+)
 
 
 class ProcessTraceback(Exception):  # noqa: N818 - it is the cause of an error, and none by itself
@@ -51,7 +54,8 @@ def death(name: str, pid: int, exitcode: int | None, *, has_started: bool) -> Wo
     if exitcode is not None and exitcode < 0:
         how = _killed(-exitcode)
     else:
-        how = f"ended with exit code {exitcode}" + (", by sys.exit or os._exit" if has_started else f" at its start: {MAIN}")
+        why = ", by sys.exit or os._exit" if has_started else f" at its start, its traceback is on standard error: {MAIN}"
+        how = f"ended with exit code {exitcode}{why}"
     error = WorkerDiedError(f"{name} (pid {pid}) {how}")
     error.pid, error.exitcode = pid, exitcode
     return error

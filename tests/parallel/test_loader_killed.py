@@ -119,4 +119,6 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path):
     path.write_text("import asyncwds as wds\nfor batch in wds.loader(range(3)): pass\n")
     done = subprocess.run([sys.executable, str(path)], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert "if __name__ == '__main__'" in done.stderr.splitlines()[-1]
+    assert (
+        "traceback is on standard error: a script starts processes under `if __name__ == '__main__'" in done.stderr.splitlines()[-1]
+    )
