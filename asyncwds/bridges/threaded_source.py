@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any, TypeVar
 
-from asyncwds.bridges.async_iterator import EXIT_SECONDS, ClosableIterator
+from asyncwds.bridges.async_iterator import EXIT_SECONDS
+from asyncwds.bridges.channel import ClosableIterator
 from asyncwds.errors import BridgeError
 
 T = TypeVar("T")

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.options import LOCATION, log_option, reading_options
+from asyncwds.cli.options import AGE, LOCATION, log_option, reading_options
 from asyncwds.formatting.texts import duration, plural, printable, size
 
 if TYPE_CHECKING:
     from asyncwds.settings.reading import Cache
     from asyncwds.tools.cache import CacheEntry
-
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-class Age(click.ParamType):  # type: ignore[type-arg] # generic in later versions
-    """Seconds: `90s`, `30min`, `12h`, `7d`, `2w`."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?) *(s|min|h|d|w)", str(value).strip().lower())
-        if found is None:
-            self.fail(f"{value!r} is no age, as 90s, 30min, 12h, 7d and 2w are", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
-
 
 FOLDER = click.argument(
     "folder", type=click.Path(exists=True, file_okay=False), envvar="WDS_CACHE", metavar="[FOLDER]", required=True
@@ -66,7 +48,7 @@ def list_shards(folder: str, *, as_json: bool) -> None:
 
 @cache.command("clear")
 @FOLDER
-@click.option("--older-than", "age", type=Age(), default=0.0, metavar="AGE", help="Only what was not used for so long: 12h, 7d.")
+@click.option("--older-than", "age", type=AGE, default=0.0, metavar="AGE", help="Only what was not used for so long: 12h, 7d.")
 @click.option("--url", metavar="PATTERN", help="Only what came from there: 's3://bucket/old/*'.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing; list what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each shard that is removed.")

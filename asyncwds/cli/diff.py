@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.options import LOCATION, reading_options
-from asyncwds.cli.tool_options import Size
+from asyncwds.cli.options import LOCATION, SIZE, reading_options
 from asyncwds.formatting.texts import escape
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ _READING = {"on_error": "fail", "max_errors": None, "part": None}
 @click.argument("before", type=LOCATION, metavar="A")
 @click.argument("after", type=LOCATION, metavar="B")
 @click.option("--io", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given.")
-@click.option("--memory", type=Size(), default="256MiB", show_default=True, help="What is read ahead takes no more.")
+@click.option("--memory", type=SIZE, default="256MiB", show_default=True, help="What is read ahead takes no more.")
 @click.option("--temporary", type=LOCATION, metavar="FOLDER", help="For what is known of the samples: some 100 bytes of each.")
 @click.option("-s", "--summary", is_flag=True, help="Only the totals.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each difference, then one with the totals.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -24,6 +25,30 @@ class Location(click.ParamType):  # type: ignore[type-arg] # generic in later ve
 
 
 LOCATION = Location()
+
+
+class Quantity(click.ParamType):  # type: ignore[type-arg] # generic in later versions
+    """A number with one of some units, `7d`; for the error `examples` of such."""
+
+    def __init__(self, name: str, units: Mapping[str, int], examples: str, kind: type[int | float]) -> None:
+        self.name = name
+        self._units = units
+        self._examples = examples
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, self._kind):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip().lower())
+        if found is None or found[2] not in self._units:
+            self.fail(f"{value!r} is no {self.name}, as {self._examples} are", param, ctx)
+        return self._kind(float(found[1]) * self._units[found[2]])
+
+
+_BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+SIZE = Quantity("size", _BYTES | {f"{unit}b": nbytes for unit, nbytes in _BYTES.items()}, "500MB, 2G and 64MiB", int)
+AGE = Quantity("age", _SECONDS, "90s, 30min, 12h, 7d and 2w", float)
 
 
 def log_option(command: F) -> F:

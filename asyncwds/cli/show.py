@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.json_log import tell
-from asyncwds.cli.options import LOCATION
-from asyncwds.cli.tool_options import Size, input_options, selection_options
+from asyncwds.cli.options import LOCATION, SIZE
+from asyncwds.cli.tool_options import input_options, selection_options
 from asyncwds.errors import redact
 from asyncwds.formatting.texts import plural, printable
 
@@ -39,7 +39,7 @@ _ON_A_PAGE = 100
     "--html", type=LOCATION, metavar="FILE", help="Write one page of HTML, with pictures and players in it; 100 samples without -n."
 )
 @click.option(
-    "--max-embedded", type=Size(), default="8MB", show_default=True, help="With --html: larger recordings are not in the page."
+    "--max-embedded", type=SIZE, default="8MB", show_default=True, help="With --html: larger recordings are not in the page."
 )
 @click.option("--force", is_flag=True, help="With --html: replace a file that is there.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each sample.")

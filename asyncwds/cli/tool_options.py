@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from asyncwds.cli.options import LOCATION, reading_options
+from asyncwds.cli.options import LOCATION, SIZE, reading_options
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-
-
-class Size(click.ParamType):  # type: ignore[type-arg] # generic in later versions
-    """Bytes: `500MB`, `2G`, `64MiB`."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", str(value).strip().lower())
-        if found is None or found[2] not in _UNITS:
-            self.fail(f"{value!r} is no size, as 500MB, 2G and 64MiB are", param, ctx)
-        return int(float(found[1]) * _UNITS[found[2]])
 
 
 def _decorated(command: F, *options: Callable[[F], F]) -> F:
@@ -46,7 +29,7 @@ def input_options(command: F) -> F:
         ),
         click.option("--max-errors", type=click.IntRange(min=0), help="With --on-error skip: fail after so many."),
         click.option("--io", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given."),
-        click.option("--memory", type=Size(), default="256MiB", show_default=True, help="What is read ahead takes no more."),
+        click.option("--memory", type=SIZE, default="256MiB", show_default=True, help="What is read ahead takes no more."),
         reading_options,
     )
 
@@ -120,5 +103,5 @@ def shard_options(command: F) -> F:
     return _decorated(
         command,
         click.option("--max-count", type=click.IntRange(min=1), metavar="N", help="Most samples of a shard."),
-        click.option("--max-size", type=Size(), metavar="SIZE", help="Most bytes of a shard: 1GB, 500MiB."),
+        click.option("--max-size", type=SIZE, metavar="SIZE", help="Most bytes of a shard: 1GB, 500MiB."),
     )

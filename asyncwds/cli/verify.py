@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.options import LOCATION, reading_options
-from asyncwds.cli.tool_options import Size, jobs_option
+from asyncwds.cli.options import LOCATION, SIZE, reading_options
+from asyncwds.cli.tool_options import jobs_option
 
 if TYPE_CHECKING:
     from asyncwds.tools.inputs import Inputs
@@ -39,7 +39,7 @@ _READING = {"on_error": "fail", "max_errors": None}  # what is wrong with a shar
 @click.option("--force", is_flag=True, help="With --fix: replace shards that are there.")
 @click.option("--part", metavar="I/N", help="Only every N-th shard from the I-th on, counted from 0: one of N jobs.")
 @click.option("--io", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given.")
-@click.option("--memory", type=Size(), default="256MiB", show_default=True, help="What is read ahead takes no more.")
+@click.option("--memory", type=SIZE, default="256MiB", show_default=True, help="What is read ahead takes no more.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each finding, then one with the totals.")
 @reading_options
 def verify(  # noqa: PLR0917 - click gives them by name

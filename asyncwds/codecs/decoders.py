@@ -18,7 +18,7 @@ from asyncwds import checks
 from asyncwds.codecs import field_loaders
 from asyncwds.codecs.images import imagehandler
 from asyncwds.codecs.undecodable import undecodable
-from asyncwds.compression.fields import MAX_UNPACKED, unpack_field
+from asyncwds.compression.decompress import MAX_UNPACKED, unpack_field
 from asyncwds.compression.kinds import SUFFIXES
 from asyncwds.errors import DecodeError, SpecError
 from asyncwds.runtime.extras import require_extra

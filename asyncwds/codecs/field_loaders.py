@@ -12,9 +12,9 @@ from math import prod
 from typing import IO, Any, Literal
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
-from asyncwds.codecs.pickle_refusals import ALLOWING
 from asyncwds.codecs.pickles import unpickle
-from asyncwds.compression.fields import MAX_UNPACKED
+from asyncwds.codecs.undecodable import ALLOWING
+from asyncwds.compression.decompress import MAX_UNPACKED
 from asyncwds.errors import DecodeError
 from asyncwds.runtime.extras import require_extra
 from asyncwds.runtime.security import any_pickle, secure_mode, weights_only

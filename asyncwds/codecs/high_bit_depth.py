@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from asyncwds.compression.fields import MAX_UNPACKED
+from asyncwds.compression.decompress import MAX_UNPACKED
 from asyncwds.runtime.extras import require_extra
 
 if TYPE_CHECKING:

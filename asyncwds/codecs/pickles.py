@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any, ClassVar, NoReturn
 
-from asyncwds.codecs.pickle_refusals import refuse
 from asyncwds.codecs.rebuilding import Rebuilding
+from asyncwds.codecs.undecodable import refuse
 from asyncwds.samples import Sample
 
 # Instructions of fixed length that make plain data, as many as there are. C has a table of what is put into the memo, as long as

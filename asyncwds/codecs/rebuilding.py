@@ -18,7 +18,7 @@ from types import NoneType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from asyncwds.codecs.pickle_refusals import refuse
+from asyncwds.codecs.undecodable import refuse
 
 if TYPE_CHECKING:
     from asyncwds.codecs.rebuilding_arrays import Arrays

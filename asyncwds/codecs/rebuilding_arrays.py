@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asyncwds.codecs.pickle_refusals import refuse
+from asyncwds.codecs.undecodable import refuse
 
 _SPEC = re.compile(r"[biufcSUVOmM?]\d{1,9}|\?")
 _ALIGNED = 0x80  # the flag of a dtype whose fields are aligned

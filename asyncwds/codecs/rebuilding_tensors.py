@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-from asyncwds.codecs.pickle_refusals import refuse
+from asyncwds.codecs.undecodable import refuse
 from asyncwds.runtime.extras import require_extra
 
 

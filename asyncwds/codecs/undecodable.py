@@ -1,9 +1,9 @@
-"""The error of a field that cannot be decoded."""
+"""The error of a field that cannot be decoded; and what a pickle is refused for, and how to allow it."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 from asyncwds.errors import DecodeError
 from asyncwds.formatting.texts import plural
@@ -27,3 +27,13 @@ def _content(value: Any) -> str:
         return ""
     beginning = f", which begin with {value[:SHOWN_BYTES]!r}" if value else ""
     return f"; it has {plural(len(value), 'byte')}{beginning}"
+
+
+ALLOWING = (
+    "which is not plain data and could run any code. If you trust whoever wrote it, allow it: "
+    'decode(pickle=[classes that it needs]), decode(pickle="any"), or WDS_ALLOW_PICKLE=1'
+)
+
+
+def refuse(what: str) -> NoReturn:
+    raise DecodeError(f"the pickle holds {what[:200]!a}, {ALLOWING}")

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from asyncwds import checks
 from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import opened
-from asyncwds.pipeline.item_types import ItemT_co
+from asyncwds.pipeline.protocol import ItemT_co
 from asyncwds.runtime.torch_iterable import TorchIterable
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ MODULES = (
 class WebdatasetModule(ModuleType):
     """What `webdataset` is while it is installed: asyncwds' names, and WebDataset's modules. It keeps what it stands in for."""
 
-    stands_for = "asyncwds"  # `asyncwds.runtime.standing_in` asks
+    stands_for = "asyncwds"  # `asyncwds.pipeline.dataset_shards` asks
     replaced: dict[str, ModuleType]
     wrote_in_place: str | None
     __all__: list[str]

@@ -1,14 +1,17 @@
-"""Compressed shards: gzip, zstd, xz, bz2 and lz4, recognised by their first bytes, whatever the name says."""
+"""Compressed shards: gzip, zstd, xz, bz2 and lz4, recognised by their first bytes, whatever the name says; and compressed fields,
+by the suffixes `.gz`, `.zst`, `.xz`, `.bz2` and `.lz4`.
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 
 from asyncwds.compression.foreign import foreign
 from asyncwds.compression.kinds import KINDS, PackedStream
 from asyncwds.errors import TarHeaderError, TrailingBytesError, TruncatedTarError
-from asyncwds.runtime.units import KiB, MiB
+from asyncwds.runtime.units import GiB, KiB, MiB
 
 DETECTED_BY = 10  # bytes: they tell a bz2 stream from a name that begins with BZh; the others need fewer
 _BZ2_BLOCKS = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # a block, or the end of no blocks: names begin with BZh too
@@ -142,3 +145,45 @@ class Decompressor:
             raise TarHeaderError(f"the {self._kind} stream {what}", url=self._url, offset=self._offset) from error
         self._offset += len(piece)
         return piece
+
+
+MAX_UNPACKED = GiB  # [bytes]
+_PACKED_PIECE = 64 * KiB  # zlib gives back what it has not got to: of more at once, more would be copied
+_UNPACKED_PIECE = MiB
+
+
+def unpack_field(kind: str, data: bytes, max_bytes: int = MAX_UNPACKED) -> bytes:
+    """The content of `data`: all its streams of that kind, as the command-line tools take them; zeros between are padding.
+
+    In memory there is one copy of it, and no more than `max_bytes` [bytes] and a piece. Raises ValueError where it is more, or
+    corrupt, EOFError where it is cut, SpecError where zstd or lz4 needs a library that is not installed.
+    """
+    content = BytesIO()  # the bytes that it has are those that `getvalue` returns
+    position = 0
+    while position < len(data):
+        position = _unpack_stream(kind, data, position, content, max_bytes)
+        if data[position : position + 1] == b"\0":
+            position = len(data) - len(data[position:].lstrip(b"\0"))
+    return content.getvalue()
+
+
+def _unpack_stream(kind: str, data: bytes, position: int, content: BytesIO, max_bytes: int) -> int:
+    """Appends what the stream that begins there holds. Returns where it ends."""
+    stream, corrupt = KINDS[kind].decompressor()
+    portion = b""
+    while not stream.eof:
+        try:
+            piece = stream.decompress(portion, _UNPACKED_PIECE)
+            if not piece and not stream.eof:
+                portion = data[position : position + _PACKED_PIECE]
+                if not portion:
+                    raise EOFError(f"the {kind} stream ends too early")
+                position += len(portion)
+                piece = stream.decompress(portion, _UNPACKED_PIECE)
+        except corrupt as error:
+            raise ValueError(f"the {kind} stream is corrupt: {error}") from error
+        portion = b""
+        if content.tell() + len(piece) > max_bytes:
+            raise ValueError(f"unpacks to more than {max_bytes} bytes (decode(max_unpacked=...) sets how many may come out)")
+        content.write(piece)
+    return position - len(stream.unused_data)

@@ -13,7 +13,7 @@ from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk
 
 # [bytes] taken of a part's buffer at once, and handed to the consumer. The more where a piece that came at once is as large as
-# `STEP`: the link is fast, and rounds are what it waits for (`direct_receive` has figures). With 4 MiB over slower links
+# `STEP`: the link is fast, and rounds are what it waits for (`storage.http.receive` has figures). With 4 MiB over slower links
 # 1.5 % are lost.
 STEP = MiB
 FAST_STEP = 4 * MiB  # 12 ms of work with the smallest samples there can be

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from asyncwds.bridges.loop_calls import LoopCalls
 from asyncwds.engine.opener_table import is_own
 from asyncwds.engine.openers import open_fetcher
 from asyncwds.errors import ChangedError, StaleIndexError
-from asyncwds.index.index import Index
-from asyncwds.index.local_files import LocalFiles
+from asyncwds.index.index import Index, ShardIndex
 from asyncwds.index.parsing import SampleParser, stale
 from asyncwds.index.spans import ByteSpan, Wanted, join_close
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.event_loop import run_together
+from asyncwds.runtime.security import require_local
 from asyncwds.runtime.units import MiB
 from asyncwds.runtime.worker_info import FORKS
 from asyncwds.samples import Sample
@@ -26,6 +27,7 @@ from asyncwds.settings.access import Access
 from asyncwds.settings.reading import Cache
 from asyncwds.shards.urls import local_path, rewritten
 from asyncwds.storage.base import Fetcher, ObjectRange
+from asyncwds.storage.local.readiness import translate_os_error
 
 LARGEST_SPAN = 8 * MiB
 
@@ -156,3 +158,48 @@ async def _open_fetcher(places: Places, counters: Counters) -> AsyncIterator[Fet
         yield fetcher
     finally:
         await fetcher.aclose()
+
+
+MOST_OPEN = 64
+
+
+class _File:
+    """An open file, closed when nobody refers to it: a thread may read while another one has it dropped."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self.descriptor).st_size
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
+class LocalFiles:
+    """The files that were opened last stay open."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _File] = {}
+
+    def read(self, path: str, shard: ShardIndex, start: int, stop: int) -> bytes:
+        """Bytes [start, stop), or up to the end. Raises StaleIndexError for a file of another size, FetchError where it fails."""
+        try:
+            file = self._open.get(path) or self._add(path)
+        except OSError as error:
+            raise translate_os_error(error, shard.url) from error
+        if shard.size not in (None, file.size):
+            raise stale(shard, None, f"{shard.size} bytes", f"{file.size} bytes")
+        try:
+            data = os.pread(file.descriptor, stop - start, start)
+            while 0 < len(data) < stop - start and (more := os.pread(file.descriptor, stop - start - len(data), start + len(data))):
+                data += more
+        except OSError as error:
+            raise translate_os_error(error, shard.url, start) from error
+        return data
+
+    def _add(self, path: str) -> _File:
+        require_local("shards are not read from local files", path)
+        if len(self._open) >= MOST_OPEN:
+            del self._open[next(iter(self._open))]
+        file = self._open[path] = _File(path)
+        return file

@@ -12,9 +12,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from asyncwds.parallel import failures
-from asyncwds.parallel.interrupts import ignore_interrupts
-from asyncwds.parallel.lifeline import end_with_parent
 from asyncwds.parallel.outbox import Outbox, OutboxClosed
+from asyncwds.parallel.processes import end_with_parent, ignore_interrupts
 from asyncwds.parallel.segments import Ring
 from asyncwds.runtime.batch_memory import LENDER
 from asyncwds.runtime.state_changes import State, change_of, load

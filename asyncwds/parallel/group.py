@@ -16,9 +16,9 @@ from asyncwds.errors import BridgeError
 from asyncwds.parallel import failures
 from asyncwds.parallel.child import Job
 from asyncwds.parallel.messages import Batch, End, ring_size
-from asyncwds.parallel.pinning import find_pages
 from asyncwds.parallel.progress import LoaderProgress
 from asyncwds.parallel.segments import Ring
+from asyncwds.parallel.slots import find_pages
 from asyncwds.parallel.worker import Worker, end_workers, start_worker
 from asyncwds.runtime.recorder import CONSUMER
 from asyncwds.runtime.state_changes import State

@@ -17,9 +17,8 @@ from time import perf_counter
 from typing import Any, Literal
 
 from asyncwds.errors import BridgeError
-from asyncwds.parallel.sizing import HELD_SECONDS, MOST_IN_TASK, group_size
+from asyncwds.parallel.sizing import HELD_SECONDS, MOST_IN_TASK, WorkerTuner, group_size
 from asyncwds.parallel.tasks import Task, Workers
-from asyncwds.parallel.tuner import WorkerTuner
 from asyncwds.runtime.counters import MovingAverage
 
 BYTES_AHEAD = 128 << 20  # [bytes] of items and results in flight; a single one may be larger

@@ -18,8 +18,13 @@ from typing import Any, Generic, TypeVar
 
 from asyncwds.errors import SpecError, WorkerDiedError
 from asyncwds.parallel import failures
-from asyncwds.parallel.interrupts import ignore_interrupts, interrupted_on_termination, interrupts_blocked
-from asyncwds.parallel.lifeline import PATIENCE, interrupt_at_end_of
+from asyncwds.parallel.processes import (
+    PATIENCE,
+    ignore_interrupts,
+    interrupt_at_end_of,
+    interrupted_on_termination,
+    interrupts_blocked,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -15,11 +15,10 @@ from asyncwds.errors import SpecError, WdsError
 from asyncwds.formatting.texts import show_value
 from asyncwds.parallel import failures
 from asyncwds.parallel.child import Job, work
-from asyncwds.parallel.interrupts import interrupts_blocked
 from asyncwds.parallel.messages import Batch, End, Op, receive_message, send_command
-from asyncwds.parallel.pinning import Pages
+from asyncwds.parallel.processes import interrupts_blocked
 from asyncwds.parallel.segments import map_segment
-from asyncwds.parallel.slots import Slots
+from asyncwds.parallel.slots import Pages, Slots
 
 PATIENCE = 1.0  # [s] for processes to end after they were told to, before they are killed
 

@@ -14,7 +14,8 @@ from os import PathLike
 from typing import Any, Generic, Self, TypeVar, overload
 
 from asyncwds import checks
-from asyncwds.bridges.async_iterator import ClosableIterator, ThreadedIterator
+from asyncwds.bridges.async_iterator import ThreadedIterator
+from asyncwds.bridges.channel import ClosableIterator
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import html_block
 from asyncwds.pipeline import adapt, heads
@@ -29,9 +30,9 @@ from asyncwds.pipeline.description import (
     reseeded,
 )
 from asyncwds.pipeline.fingerprint import differences, fingerprint, inner_datasets, order_of
-from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
 from asyncwds.pipeline.iteration import Iteration, users_frames
 from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
+from asyncwds.pipeline.protocol import Head, ItemT_co, StageFunction
 from asyncwds.pipeline.run import Run, repeated
 from asyncwds.pipeline.skip_list import Skip, SkipList, as_skip_list, require_other_ledger
 from asyncwds.pipeline.states import State, from_state

@@ -28,9 +28,9 @@ from asyncwds.pipeline.dataset_split import SEED, require_split, with_sample_spl
 from asyncwds.pipeline.description import Description
 from asyncwds.pipeline.fluid import FluidInterface
 from asyncwds.pipeline.item_functions import NumberOfWorkers
-from asyncwds.pipeline.item_types import ItemT_co, StageFunction
 from asyncwds.pipeline.lanes import Lanes
 from asyncwds.pipeline.loaders import FluidWrapper
+from asyncwds.pipeline.protocol import ItemT_co, StageFunction
 from asyncwds.pipeline.skip_list import Skip
 from asyncwds.pipeline.tar_samples import TarSamples
 from asyncwds.runtime.handlers import Handler, reraise_exception
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from asyncwds.index.access import RandomAccess
     from asyncwds.index.index import Index
     from asyncwds.index.reader import SampleReader
-    from asyncwds.pipeline.item_types import SeededFunction
+    from asyncwds.pipeline.protocol import SeededFunction
     from asyncwds.pipeline.stages.collation import Collation
 
 U = TypeVar("U")

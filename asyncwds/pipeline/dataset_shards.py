@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from os import PathLike
 from typing import Any, NamedTuple, get_args
@@ -11,7 +12,6 @@ from asyncwds.engine.source import Source
 from asyncwds.pipeline.shardlists import ResampledShards, SimpleShardList
 from asyncwds.pipeline.shardspec import MultiShardSample
 from asyncwds.pipeline.stages.shuffle import Shuffle
-from asyncwds.runtime.standing_in import stands_in
 from asyncwds.settings.access import Access
 from asyncwds.shards.directory import DirectoryShardList, Mode
 from asyncwds.shards.folders import is_folder
@@ -81,3 +81,7 @@ def make_sharing_stages(source: Source) -> list[Any]:
     """The stages by which places share out the shards of a list, each in an order of its own."""
     stages = (source.nodesplitter, source.workersplitter, Shuffle(source.shardshuffle) if source.shardshuffle else None)
     return [stage for stage in stages if stage is not None]
+
+
+def stands_in() -> bool:
+    return getattr(sys.modules.get("webdataset"), "stands_for", None) == "asyncwds"

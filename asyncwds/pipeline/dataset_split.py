@@ -50,7 +50,7 @@ def with_sample_split(source: Source, uneven: Uneven | None, index: Index | None
     if index is None:
         counts, locate = [source.records[url].samples for url in source.urls], None
     else:
-        from asyncwds.index.locating import Locator  # noqa: PLC0415 - numpy
+        from asyncwds.index.spans import Locator  # noqa: PLC0415 - numpy
 
         # Whether a key comes again can be told from the beginning only.
         counts, locate = [shard.samples for shard in index.shards], Locator(index, by_ranges=not source.strict)

@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, cast
 
 from asyncwds.codecs.resampling import Resampler
 from asyncwds.pipeline.item_functions import NumberOfWorkers
-from asyncwds.pipeline.item_types import ItemT_co
+from asyncwds.pipeline.protocol import ItemT_co
 from asyncwds.pipeline.stages import batches, crops, fields, inspecting, patterns, sampling, tuples
 from asyncwds.pipeline.stages.cached import Cached
 from asyncwds.pipeline.stages.collation import Collation, default_collation_fn

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from asyncwds.errors import SpecError
 from asyncwds.pipeline.datapipeline import DataPipeline
 from asyncwds.pipeline.fluid import FluidInterface
-from asyncwds.pipeline.item_types import Head, ItemT_co, StageFunction
 from asyncwds.pipeline.loader_head import track
+from asyncwds.pipeline.protocol import Head, ItemT_co, StageFunction
 from asyncwds.runtime.extras import require_extra
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.item_functions import NumberOfWorkers
-    from asyncwds.pipeline.item_types import SeededFunction
+    from asyncwds.pipeline.protocol import SeededFunction
     from asyncwds.pipeline.stages.collation import Collation
     from asyncwds.runtime.handlers import Handler
 

@@ -13,11 +13,10 @@ from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.heads import inner
 from asyncwds.pipeline.inner import LISTS, changes, repeats
-from asyncwds.pipeline.item_types import ItemT_co
 from asyncwds.pipeline.mix_order import ByChance, InTurn, order_at
 from asyncwds.pipeline.mix_stream import Mixed
 from asyncwds.pipeline.mix_weights import Schedule, Weights, is_schedule
-from asyncwds.pipeline.protocol import Stream
+from asyncwds.pipeline.protocol import ItemT_co, Stream
 from asyncwds.runtime.report import Report, merged
 from asyncwds.runtime.stats import Stats, mixed
 from asyncwds.runtime.torch_iterable import TorchIterable

@@ -1,13 +1,41 @@
-"""What a stage is, and what a stage is in one pass. `adapt` makes a `Stage` of every other form that pipelines take."""
+"""What a stage is, and what a stage is in one pass; and the types of items and stages, for type checkers, whose variables have
+defaults, which Python 3.11 doesn't know. `adapt` makes a `Stage` of every other form that pipelines take.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from asyncwds.pipeline.context import RunContext
     from asyncwds.pipeline.lineage import SampleTrace
+
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    ItemT_co = TypeVar("ItemT_co", covariant=True, default=Any)  # `WebDataset` alone is one of any items
+    T_contra = TypeVar("T_contra", contravariant=True)
+    U_co = TypeVar("U_co", covariant=True)
+
+    class SeededFunction(Protocol[T_contra, U_co]):
+        """A function of an item that takes random numbers of the item's own."""
+
+        def __call__(self, item: T_contra, /, *, rng: Random) -> U_co: ...
+
+else:
+    from typing import TypeVar
+
+    ItemT_co = TypeVar("ItemT_co", covariant=True)
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+Head = Iterable[A] | Callable[[], Iterable[A]]  # what a pipeline begins with
+StageFunction = Callable[[Iterator[A]], Iterable[B]]
+
 
 JsonValue: TypeAlias = bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"] | None
 

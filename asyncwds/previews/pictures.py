@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from asyncwds.codecs.field_loaders import npy_loads, npz_loads
 from asyncwds.codecs.images import decode_image
-from asyncwds.compression.fields import unpack_field
+from asyncwds.compression.decompress import unpack_field
 from asyncwds.previews.colours import ColourMap, choose_map, colour
 from asyncwds.previews.kinds import FieldKind
 from asyncwds.runtime.units import MiB

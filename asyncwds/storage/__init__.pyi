@@ -22,9 +22,9 @@ from .local.file import FileFetcher as FileFetcher
 from .local.output import FileOutput as FileOutput
 from .local.output import StreamOutput as StreamOutput
 from .local.pipe import PipeFetcher as PipeFetcher
+from .local.pipe import StdinFetcher as StdinFetcher
 from .local.pipe_output import PipeOutput as PipeOutput
 from .local.spool import Spool as Spool
-from .local.stdin import StdinFetcher as StdinFetcher
 from .memory import MemoryFetcher as MemoryFetcher
 from .object_store import SignedRequest as SignedRequest
 from .object_store import StoreRequest as StoreRequest

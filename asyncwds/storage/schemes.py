@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _registered: dict[str, Scheme] = {}
+_HTTP, _RETRY = Http(), Retry()  # unless somebody gives others
 
 
 class SchemeMatch(NamedTuple):
@@ -134,7 +135,7 @@ def as_access(http: Http | None, retry: Retry | None, storage: Storage | Setting
     """What users gave, completed with defaults. Raises SpecError for anything that is no such settings."""
     checks.instance("http", http, Http, optional=True)
     checks.instance("retry", retry, Retry, optional=True)
-    return Access(http or Http(), retry or Retry(), as_storage(storage))
+    return Access(http or _HTTP, retry or _RETRY, as_storage(storage))
 
 
 def _given_for(url: str, storage: Storage) -> Settings | None:

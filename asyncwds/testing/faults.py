@@ -1,9 +1,13 @@
-"""What a `FaultServer` does wrong, as plain data."""
+"""What a `FaultServer` does wrong, as plain data, and how often each fault was met."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncwds.testing.replies import Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,3 +106,23 @@ class Fault:
 
     upload_stall_at: int | None = None
     """Uploads: reads nothing more after this byte of the request's body, and keeps the connection until the server stops."""
+
+
+@dataclass(slots=True)
+class ArmedFault:
+    """A fault and how often it was met."""
+
+    fault: Fault
+    met: int = 0
+    applied: int = 0
+
+    def claims(self, request: Request, *, reused: bool) -> bool:
+        fault = self.fault
+        if fault.path not in (None, request.name) or (fault.on_reuse and not reused):
+            return False
+        self.met += 1
+        turn = self.met - fault.only_after_requests
+        if turn < 1 or turn % fault.every or (fault.times is not None and self.applied >= fault.times):
+            return False
+        self.applied += 1
+        return True

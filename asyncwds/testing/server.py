@@ -12,11 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 from urllib.parse import quote
 
-from asyncwds.testing.armed_faults import ArmedFault
 from asyncwds.testing.connection import Pace, Wire, open_wire
 from asyncwds.testing.content import FolderStore, MemoryStore, Store
 from asyncwds.testing.fault_profile import FaultProfile
-from asyncwds.testing.faults import Fault
+from asyncwds.testing.faults import ArmedFault, Fault
 from asyncwds.testing.listener import Listener
 from asyncwds.testing.replies import Reply, Request, parse_request, reply_to
 from asyncwds.testing.server_counters import COUNTERS, ServerCounters

@@ -16,8 +16,7 @@ from asyncwds.tar.raw import RawSample
 from asyncwds.tools.becoming import with_sole_fields
 from asyncwds.tools.by_shard import run_by_shard
 from asyncwds.tools.copying import DAMAGED, select
-from asyncwds.tools.exporting.files import write_fields
-from asyncwds.tools.exporting.rows import KEY, Binary, Row, row_of
+from asyncwds.tools.exporting.fields import KEY, Binary, Row, row_of, write_fields
 from asyncwds.tools.exporting.tables import FORMATS
 from asyncwds.tools.inputs import ErrorPolicy, Inputs
 from asyncwds.tools.outputs import Outputs

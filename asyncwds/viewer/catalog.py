@@ -1,20 +1,24 @@
-"""The samples of shards as far as they are known, by numbers that do not change while more become known. No I/O."""
+"""The samples of shards as far as they are known, by numbers that do not change while more become known; and both as JSON for the
+page. No I/O.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from itertools import islice
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from asyncwds.engine.contents import Contents
-from asyncwds.errors import NoSuchSampleError
+from asyncwds.errors import NoSuchSampleError, redact
 from asyncwds.formatting.texts import plural
 from asyncwds.index.columns import Columns, Field, Row, columns_of
 from asyncwds.index.index import ShardIndex
 from asyncwds.index.recording import row_of
+from asyncwds.previews.kinds import kind_of
 
 NO_COLUMNS = columns_of([])
 
@@ -148,3 +152,48 @@ def count_fields(shards: Sequence[Columns]) -> dict[str, int]:
             for name in dict.fromkeys(map(str.lower, names)):
                 counts[name] = counts.get(name, 0) + samples
     return counts
+
+
+MOST_PROBLEMS = 100
+
+
+def describe_state(catalog: Catalog) -> dict[str, Any]:
+    fields = count_fields(catalog.columns())
+    problems = list(islice(catalog.problems(), MOST_PROBLEMS))
+    return {
+        "title": _title(catalog),
+        "shards": len(catalog.entries),
+        "ready": catalog.ready,
+        "samples": len(catalog),
+        "complete": catalog.complete,
+        "fields": [{"name": shown(name), "samples": samples, "kind": kind_of(name).kind} for name, samples in fields.items()],
+        "problems": [{"shard": shown(redact(entry.url)), "message": problem} for entry, problem in problems],
+    }
+
+
+def describe_sample(place: Place) -> dict[str, Any]:
+    row = place.row
+    fields = []
+    for each in row.fields:
+        kind = kind_of(each.suffix)
+        native = kind.type if kind.kind in ("image", "audio", "video") else None
+        fields.append({"name": shown(each.suffix), "kind": kind.kind, "type": native, "nbytes": each.size})
+    return {
+        "number": place.number,
+        "key": shown(row.key),
+        "shard": shown(redact(place.entry.url)),
+        "ordinal": row.ordinal,
+        "offset": row.offset,
+        "nbytes": row.end - row.offset,
+        "fields": fields,
+    }
+
+
+def shown(name: str) -> str:
+    """What is no Unicode in names of members cannot be sent."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _title(catalog: Catalog) -> str:
+    names = [redact(entry.url).partition("?")[0].rpartition("/")[2] for entry in catalog.entries]
+    return shown(names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}") if names else "no shards"

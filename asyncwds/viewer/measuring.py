@@ -11,8 +11,7 @@ from asyncwds.previews.pictures import unpacked
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import MiB
 from asyncwds.viewer.bar_conditions import add_conditions
-from asyncwds.viewer.catalog import Catalog, Place, count_fields
-from asyncwds.viewer.describing import shown
+from asyncwds.viewer.catalog import Catalog, Place, count_fields, shown
 from asyncwds.viewer.fields import FieldReader
 from asyncwds.viewer.histograms import MEASURES, NO_VALUE, Of, field_sizes, histogram, leaf_paths, measure
 

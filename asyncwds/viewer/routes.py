@@ -20,9 +20,8 @@ from asyncwds.previews.pictures import draw
 from asyncwds.previews.texts import read_text
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.units import KiB, MiB
-from asyncwds.viewer.catalog import Catalog, Place
+from asyncwds.viewer.catalog import Catalog, Place, describe_sample, describe_state
 from asyncwds.viewer.conditions import find_matching
-from asyncwds.viewer.describing import describe_sample, describe_state
 from asyncwds.viewer.fields import AHEAD, FieldReader
 from asyncwds.viewer.guard import PAGE_POLICY
 from asyncwds.viewer.http_range import parse_range

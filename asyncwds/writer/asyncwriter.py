@@ -23,8 +23,7 @@ from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, write_whole
 from asyncwds.storage.sinks import open_sinks
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry
-from asyncwds.writer.indexes import BESIDE, index_beside, index_bytes, index_target
-from asyncwds.writer.manifest import ShardRecord, manifest_bytes
+from asyncwds.writer.manifest import BESIDE, ShardRecord, index_beside, index_bytes, index_target, manifest_bytes
 from asyncwds.writer.options import Options
 from asyncwds.writer.shards import Shards, add_note, shown_property, warn_of_loss
 

@@ -13,8 +13,7 @@ from asyncwds.storage.local.output import Output, StreamOutput
 from asyncwds.storage.schemes import as_access
 from asyncwds.writer.archivefile import ArchiveFile
 from asyncwds.writer.entries import Entry
-from asyncwds.writer.indexes import BESIDE, index_beside, index_bytes, index_target
-from asyncwds.writer.manifest import ShardRecord, manifest_bytes
+from asyncwds.writer.manifest import BESIDE, ShardRecord, index_beside, index_bytes, index_target, manifest_bytes
 from asyncwds.writer.opening import open_output
 from asyncwds.writer.options import Options
 from asyncwds.writer.shards import Shards, add_note, shown_property

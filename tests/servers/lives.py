@@ -19,6 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from asyncwds.testing import write_shards
+
+SHARDS, SAMPLES, BATCH, EPOCHS, SAVE_EVERY = 8, 4, 4, 3, 2
+STEPS = SHARDS * SAMPLES // BATCH
+
 
 def run_lives(module: str, folder: Path, cases: dict[str, tuple[dict[str, Any], list[int]]], *imports: str) -> dict[str, list[str]]:
     """Of each case the steps of all its lives, as `note` noted them. `imports` are the modules that `train` imports."""
@@ -43,6 +48,18 @@ def expected(whole: list[str], kills: list[int], save_every: int) -> list[str]:
         found += whole[begin : kill + 1]
         begin = kill // save_every * save_every
     return found + whole[begin:]
+
+
+def check_lives(module: str, folder: Path, cases: dict[str, tuple[dict[str, Any], list[int]]], *imports: str) -> None:
+    """Each step has the batch that it would have had. All cases in one test: divided among the processes of the tests, each would
+    import all and train for all. A case is named as the one in which nobody is killed, with ", killed" behind that.
+    """
+    write_shards(folder / "shards", shards=SHARDS, samples=SAMPLES)
+    lives = run_lives(module, folder, cases, *imports)
+    for name, (_, kills) in cases.items():
+        whole = lives[name.removesuffix(", killed")]
+        assert len(set(whole)) == len(whole) == EPOCHS * STEPS, name
+        assert lives[name] == expected(whole, kills, SAVE_EVERY), name
 
 
 def main() -> None:

@@ -7,16 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from lives import expected, note, run_lives
+from lives import BATCH, EPOCHS, SAVE_EVERY, STEPS, check_lives, note
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import asyncwds as wds
-from asyncwds.testing import write_shards
 
 pytestmark = [pytest.mark.needs("lightning"), pytest.mark.slow, pytest.mark.timeout(300)]  # large imports
 
-SHARDS, SAMPLES, BATCH, EPOCHS, SAVE_EVERY = 8, 4, 4, 3, 2
-STEPS = SHARDS * SAMPLES // BATCH
 CASES: dict[str, tuple[dict[str, Any], list[int]]] = {
     "with a length": ({"workers": 0, "length": STEPS}, []),
     # Before the first checkpoint; twice in an epoch (datasets 8308); behind the end of one (Lightning 21938, data 1437).
@@ -91,10 +88,4 @@ def train(folder: Path, kill_at: int | None, workers: int, length: int | None) -
 
 
 def test_each_step_has_the_batch_that_it_would_have_had(tmp_path: Path) -> None:
-    """All cases in one test: divided among the processes of the tests, each would import all and train for all."""
-    write_shards(tmp_path / "shards", shards=SHARDS, samples=SAMPLES)
-    lives = run_lives(__file__, tmp_path, CASES, "lightning.pytorch.callbacks")
-    for name, (_, kills) in CASES.items():
-        whole = lives[name.removesuffix(", killed")]
-        assert len(set(whole)) == len(whole) == EPOCHS * STEPS, name
-        assert lives[name] == expected(whole, kills, SAVE_EVERY), name
+    check_lives(__file__, tmp_path, CASES, "lightning.pytorch.callbacks")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from lives import expected, note, run_lives
+from lives import BATCH, EPOCHS, SAVE_EVERY, STEPS, check_lives, note
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import asyncwds as wds
@@ -23,8 +23,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning"),  # torchdata 0.11 with torch 2.13
 ]
 
-SHARDS, SAMPLES, BATCH, EPOCHS, SAVE_EVERY = 8, 4, 4, 3, 2
-STEPS = SHARDS * SAMPLES // BATCH
 CASES: dict[str, tuple[dict[str, Any], list[int]]] = {
     "in process": ({"workers": 0}, []),
     # In the second and third epoch the Trainer, which knows no length, begins to count at 0 (transformers 40690).
@@ -84,13 +82,7 @@ def train(folder: Path, kill_at: int | None, workers: int) -> None:
 
 
 def test_each_step_has_the_batch_that_it_would_have_had(tmp_path: Path) -> None:
-    """All cases in one test: divided among the processes of the tests, each would import all and train for all."""
-    write_shards(tmp_path / "shards", shards=SHARDS, samples=SAMPLES)
-    lives = run_lives(__file__, tmp_path, CASES, "transformers.trainer")
-    for name, (_, kills) in CASES.items():
-        whole = lives[name.removesuffix(", killed")]
-        assert len(set(whole)) == len(whole) == EPOCHS * STEPS, name
-        assert lives[name] == expected(whole, kills, SAVE_EVERY), name
+    check_lives(__file__, tmp_path, CASES, "transformers.trainer")
 
 
 def test_another_loader_is_refused(tmp_path: Path) -> None:

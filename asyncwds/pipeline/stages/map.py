@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from asyncwds import checks
 from asyncwds.codecs.decoders import Decoder, FieldDecoder, FieldHandler
 from asyncwds.codecs.field_loaders import Allowed
-from asyncwds.compression.fields import MAX_UNPACKED
+from asyncwds.compression.decompress import MAX_UNPACKED
 from asyncwds.pipeline.context import RunContext
 from asyncwds.pipeline.item_functions import INSTEAD, NumberOfWorkers, item_function, open_calls, require_function, resumed
 from asyncwds.pipeline.protocol import JsonValue, ResumableStream, Stream

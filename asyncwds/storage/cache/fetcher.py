@@ -7,9 +7,8 @@ import errno
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
-from typing import TypeVar
 
-from asyncwds.errors import CacheError, ChangedError, FetchError, redact
+from asyncwds.errors import CacheError, FetchError, redact
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.event_loop import run_to_completion
 from asyncwds.settings.reading import Cache
@@ -20,17 +19,12 @@ from asyncwds.storage.cache.complete import Whole, file_chunks, whole_chunks
 from asyncwds.storage.cache.download import Download, Surroundings
 from asyncwds.storage.cache.downloads import Partials
 from asyncwds.storage.cache.folder import CacheFolder
-from asyncwds.storage.cache.journal import Header
 from asyncwds.storage.cache.names import cached_url, name_in_cache, url_hash
-from asyncwds.storage.cache.readahead import Ahead
+from asyncwds.storage.cache.source import Ahead, Confirmations, remember
 from asyncwds.storage.cache.threads import CacheThreads, Health
 from asyncwds.storage.local.file import FileFetcher
 
-K = TypeVar("K")
-V = TypeVar("V")
-
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_REMEMBERED = 256  # shards that are read at the same time, at most
 _TRIES = 3  # between two looks a shard may become whole, or be removed
 
 
@@ -62,11 +56,11 @@ class CachingFetcher:
         self._threads = CacheThreads(patience)
         self._files = FileFetcher(counters)
         self._health = Health(counters, str(self._folder.root))
-        self._around = Surroundings(fetcher, counters, patience, self._is_confirmed, self._health.failed)
+        self._confirmations = Confirmations(fetcher)
+        self._around = Surroundings(fetcher, counters, patience, self._confirmations.is_of, self._health.failed)
         self._partials = Partials(self._folder, self._threads, self._health, validator, sums=cache.checksums)
         self._ahead = Ahead(fetcher, self._has)
         self._seen: dict[str, Whole] = {}  # so that only the first part of a shard has to be looked up
-        self._confirmed: dict[tuple[str, str | None], bool] = {}  # URLs with the identities that the source has confirmed
         self._local: dict[str, str | None] = {}  # local files, and what `cached_url` says of them
         self._prepared = False
         self._distrusted: set[asyncio.Task[None]] = set()
@@ -127,7 +121,7 @@ class CachingFetcher:
         if local_path(url) is None or not self._cache.local:
             return cached_url(url, self._folder.root, local=False)
         if url not in self._local:
-            _remember(self._local, url, await self._threads.run(cached_url, url, self._folder.root, local=True))
+            remember(self._local, url, await self._threads.run(cached_url, url, self._folder.root, local=True))
         return self._local[url]
 
     async def _open_cached(self, stack: AsyncExitStack, wanted: ObjectRange, buffer: memoryview | None) -> Body | None:
@@ -145,7 +139,7 @@ class CachingFetcher:
                     continue
                 if not self._health.writable:
                     return None
-                download = await self._partials.enter(stack, name, wanted.url, self._is_confirmed)
+                download = await self._partials.enter(stack, name, wanted.url, self._confirmations.is_of)
                 if download is not None:
                     return await self._open_download(Download(self._around, download, wanted, buffer, stack))
         except CacheError as error:
@@ -181,7 +175,7 @@ class CachingFetcher:
             await self._threads.run_locked(self._folder.forget, whole)
             return None
         if whole is not None:
-            _remember(self._seen, name, whole)
+            remember(self._seen, name, whole)
         return whole
 
     async def _adopt(self, name: str, url: str) -> Whole | None:
@@ -198,25 +192,7 @@ class CachingFetcher:
     async def _is_trusted(self, whole: Whole, url: str) -> bool:
         record = whole.record
         known = record.url_hash == url_hash(url) and not self._cache.revalidate
-        return known or await self._is_same(url, record.url_hash, record.size, record.identity)
-
-    async def _is_same(self, url: str, stored_for: str, total: int | None, identity: str | None) -> bool:
-        """Whether an object of that size and identity, stored for the URL with the hash `stored_for`, is what `url` stands for."""
-        if stored_for != url_hash(url) and identity is None:
-            return False
-        if (url, identity) not in self._confirmed:
-            if not await self._agrees(url, total, identity):
-                return False
-            _remember(self._confirmed, (url, identity), True)
-        return True
-
-    async def _agrees(self, url: str, total: int | None, identity: str | None) -> bool:
-        """Whether the source still has the object of that size and identity."""
-        try:
-            async with self._fetcher.open(ObjectRange(url, 0, 1, identity)) as body:
-                return total is not None and body.answer.total == total
-        except ChangedError:
-            return False
+        return known or await self._confirmations.is_same(url, record.url_hash, record.size, record.identity)
 
     async def _from_file(self, stack: AsyncExitStack, wanted: ObjectRange, whole: Whole) -> Body | None:
         record = whole.record
@@ -244,20 +220,11 @@ class CachingFetcher:
 
     # -- shards that are being downloaded -------------------------------------------------------------------------------
 
-    async def _is_confirmed(self, url: str, header: Header) -> bool:
-        return await self._is_same(url, header.url_hash, header.total, header.identity)
-
     async def _open_download(self, download: Download) -> Body | None:
         answer = await download.begin()
         if answer is None:
             return None
-        _remember(self._confirmed, (download.wanted.url, answer.identity), True)
+        self._confirmations.add(download.wanted.url, answer.identity)
         chunks = download.chunks(answer)
         await download.stack.enter_async_context(aclosing(chunks))
         return ChunkBody(answer, chunks)
-
-
-def _remember(memory: dict[K, V], key: K, value: V) -> None:
-    memory[key] = value
-    while len(memory) > _REMEMBERED:
-        del memory[next(iter(memory))]

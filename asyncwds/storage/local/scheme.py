@@ -66,7 +66,7 @@ def _pipe_output(settings: Command, url: str) -> Output:
 
 
 def _stdin(settings: None, access: Access, counters: Counters) -> Fetcher:
-    from asyncwds.storage.local.stdin import StdinFetcher  # noqa: PLC0415 - as above
+    from asyncwds.storage.local.pipe import StdinFetcher  # noqa: PLC0415 - as above
 
     del settings, access
     return StdinFetcher(counters)

@@ -12,7 +12,7 @@ from typing import Any
 
 from asyncwds.errors import SampleError
 from asyncwds.runtime.extras import require_extra
-from asyncwds.tools.exporting.rows import KEY, Row
+from asyncwds.tools.exporting.fields import KEY, Row
 
 ROWS_AT_ONCE = 1024
 Write = Callable[[bytes], object]
