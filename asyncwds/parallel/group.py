@@ -79,6 +79,9 @@ class Group:
         self._run += 1
         for worker in self._workers:
             worker.begin(self._run)
+        # All batches need it, and this process has nothing to do before the first one is there.
+        import numpy  # noqa: ICN001, F401, PLC0415 - heavy
+
         last = [worker for worker in range(len(self._workers)) if worker not in progress.order]
         active = deque([self._workers[worker] for worker in [*progress.order, *last]])
         progress.order += last

@@ -27,7 +27,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Loader(Generic[T_co]):
-    """What `loader` makes. Each iteration is an epoch; one runs at a time. Its processes are started by the first, and stay."""
+    """What `loader` makes. Each iteration is an epoch; one runs at a time. Its processes stay; `start` or the first starts them."""
 
     def __init__(self, dataset: Iterable[T_co], settings: GroupSettings) -> None:
         self.dataset = dataset
@@ -118,6 +118,15 @@ class Loader(Generic[T_co]):
         """What became of the samples of the latest iteration, in all processes. They report once a second and at the end."""
         report: Report = self._of_dataset("report")()
         return report
+
+    def start(self) -> Self:
+        """Starts the processes before the first iteration does, and does not wait for them: they import what they need meanwhile.
+
+        They have the dataset as it is now. Nothing is read before an iteration begins.
+        """
+        if self._resumed is None or not self._resumed.ended:
+            self._running(self._resumed)
+        return self
 
     def close(self) -> None:
         """Ends the processes. The next iteration starts new ones."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import gc
+import multiprocessing
 import os
 import pickle
 import signal
@@ -185,6 +186,25 @@ def test_processes_stay_or_are_started_anew():
             (first,), (second,) = list(loader), list(loader)
             assert (first == second) is stay
             assert first != os.getpid()
+
+
+def test_processes_that_are_started_before_the_first_iteration(urls):
+    alone, ours = dataset(urls, shardshuffle=10), dataset(urls, shardshuffle=10)
+    before = set(multiprocessing.active_children())
+    with forked(ours).start() as loader:
+        started = set(multiprocessing.active_children())
+        assert len(started - before) == 1
+        for data in (alone, loader):
+            data.set_epoch(3)
+        batches = [shown(batch) for batch in alone]
+        assert [shown(batch) for batch in loader.start()] == batches
+        assert set(multiprocessing.active_children()) == started
+        with closing(iter(loader)) as iterator:
+            next(iterator)
+            state = loader.state_dict()
+            rest = [shown(batch) for batch in iterator]
+        loader.load_state_dict(state)
+        assert [shown(batch) for batch in loader.start()] == rest
 
 
 async def test_async_for():
