@@ -104,8 +104,9 @@ def _look(system: Any, path: str) -> _Look:
 
 def _cat(system: Any, path: str, begin: int, end: int) -> bytes:
     base = require_extra("fsspec.spec", "fsspec").AbstractFileSystem
-    # What all inherit opens a file object, which would read ahead, for nothing.
-    options = {"cache_type": "none"} if type(system).cat_file is base.cat_file else {}
+    # What all inherit opens a file object, which would read ahead, for nothing. Asynchronous ones get their own when they are made.
+    inherited = getattr(system.cat_file, "__func__", None) is base.cat_file
+    options = {"cache_type": "none"} if inherited else {}
     piece: bytes = system.cat_file(path, begin, end, **options)
     return piece
 

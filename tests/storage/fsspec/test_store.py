@@ -17,6 +17,7 @@ import paramiko
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import known_implementations, register_implementation
+from fsspec.spec import AbstractFileSystem
 
 import asyncwds as wds
 from asyncwds import FileSystem, Http, Retry
@@ -59,9 +60,23 @@ class Odd(MemoryFileSystem):
         return io.BytesIO(self.store[path].getvalue())
 
 
+class Mirrored(AbstractFileSystem):
+    """The same files. As fsspec's asynchronous ones it has a `cat_file` on each object only, which takes no more than it needs."""
+
+    protocol = "mirrored"
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        self.cat_file = lambda path, start=None, end=None: MemoryFileSystem().cat_file(path, start, end)
+
+    def info(self, path: str, **options: object) -> dict:
+        return MemoryFileSystem().info(path, **options)
+
+
 @pytest.fixture(autouse=True)
 def odd() -> Iterator[type[Odd]]:
     register_implementation("odd", Odd, clobber=True)
+    register_implementation("mirrored", Mirrored, clobber=True)
     Odd.faults, Odd.sizes, Odd.short = [], True, 0
     yield Odd
     MemoryFileSystem.store.clear()
@@ -101,8 +116,9 @@ async def test_it_passes_the_contract_where_files_tell_no_size(check: Callable) 
         await check(fetcher, lambda name, data: put(name, data, "odd"))
 
 
-async def test_parts_join_to_the_object_and_are_counted() -> None:
-    url, counters = put("a.tar", DATA), Counters()
+@pytest.mark.parametrize("scheme", ["memory", "mirrored"])
+async def test_parts_join_to_the_object_and_are_counted(scheme: str) -> None:
+    url, counters = put("a.tar", DATA, scheme), Counters()
     async with fetching(counters=counters) as fetcher:
         answers = await asyncio.gather(*(read(fetcher, url, at, at + PART) for at in range(0, len(DATA), PART)))
     assert b"".join(data for _, data in answers) == DATA
