@@ -45,6 +45,7 @@ def cat_shards(
         tool = partial(cat_shards, rekey=rekey, windows=windows)
         return run_by_shard(tool, inputs, outputs, selection, jobs=jobs, run=["cat", rekey, repr(windows)])
     require_one_job(outputs, jobs)
+    inputs = inputs.copied_to(outputs.target)
     report = Report()
     change = None if rekey is None else rekeyer(rekey)
     run = describe_run("cat", inputs, selection, rekey, repr(windows)) if outputs.resume else None

@@ -22,5 +22,5 @@ def filter_samples(inputs: Inputs, outputs: Outputs, selection: Selection, *, jo
         return run_by_shard(filter_samples, inputs, outputs, selection, jobs=jobs, run=["filter"])
     require_one_job(outputs, jobs)
     report = Report()
-    with closing(select(inputs, selection, report)) as samples:
+    with closing(select(inputs.copied_to(outputs.target), selection, report)) as samples:
         return write_all(samples, outputs, report, describe_run("filter", inputs, selection) if outputs.resume else None)

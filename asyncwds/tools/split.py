@@ -85,7 +85,7 @@ def split_shards(
     if number is None and not balance:
         checks.require(outputs.max_count is not None or outputs.max_size is not None, "split needs max_count, max_size or number")
         report = Report()
-        with closing(select_runs(inputs, selection, report)) as samples:
+        with closing(select_runs(inputs.copied_to(outputs.target), selection, report)) as samples:
             return write_all(samples, outputs, report, describe_run("split", inputs, selection) if outputs.resume else None)
     return _split_evenly(inputs, outputs, selection, number)
 
@@ -213,7 +213,7 @@ def _split_evenly(inputs: Inputs, outputs: Outputs, selection: Selection, number
     ends = sorted({total * shard // number for shard in range(1, number)}) if number else []
     with (
         BlockingPool("copy") as pool,
-        closing(select_runs(inputs, selection, report)) as items,
+        closing(select_runs(inputs.copied_to(outputs.target), selection, report)) as items,
         ShardOutputs(unlimited, report, pool, journal=outputs.journal(run)) as writer,
     ):
         place = 0

@@ -397,3 +397,11 @@ def test_global_pax_records_go_into_each_header(tmp_path: Path, members_of: Any,
         archive.addfile(info, io.BytesIO(b"abc"))
     cat_shards(Inputs(urls=[write("b.tar", [("k.txt", b"1")]), str(tmp_path / "a.tar")]), Outputs(target=str(tmp_path / "out.tar")))
     assert members_of(tmp_path / "out.tar") == [("k.txt", b"1"), ("same/name.txt", b"abc")]
+
+
+def test_what_goes_to_a_bucket_is_not_read_far_ahead() -> None:
+    inputs = Inputs(urls=["a.tar"])
+    assert inputs.copied_to("s3://bucket/{shard}.tar").memory < inputs.memory
+    assert all(inputs.copied_to(target) is inputs for target in ("b.tar", "-", None))
+    small, mixed = Inputs(urls=["a.tar"], memory=1000), Inputs(urls=["a.tar", "b.tar"], mix=2)
+    assert (small.copied_to("s3://b/a.tar").memory, mixed.copied_to("s3://b/a.tar")) == (1000, mixed)
