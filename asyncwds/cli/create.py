@@ -32,7 +32,10 @@ KINDS = ["dir", "images", "zip", "tar", "recipe", "csv", "tsv", "jsonl", "lines"
 @click.option("--shuffle", is_flag=True, help="In a random order.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of that order.")
 @click.option("-n", "--limit", type=click.IntRange(min=0), help="End after so many samples.")
-@click.option("--on-error", type=click.Choice(["fail", "skip"]), default="fail", show_default=True, help="Of what cannot be read.")
+@click.option(
+    "--on-error", type=click.Choice(["fail", "skip", "stop"]), default="fail", show_default=True, help="Of what cannot be read."
+)
+@click.option("--max-errors", type=click.IntRange(min=0), help="With --on-error skip: fail after so many.")
 @click.option("--name", metavar="NAME", help="Of a configuration, with --from hf.")
 @click.option("--split", default="train", show_default=True, metavar="NAME", help="With --from hf.")
 @shard_options
@@ -55,7 +58,7 @@ def create(source: str, jobs: int, **options: Any) -> int:
 
     same = (
         "kind", "key_from", "dots", "group_by", "cls_from", "broadcast", "window", "stride", "missing", "duplicates", "shuffle",
-        "seed", "limit", "on_error", "name", "split",
+        "seed", "limit", "on_error", "max_errors", "name", "split",
     )  # fmt: skip
     creation = Creation(
         fields=pairs_of("--field", options["fields"]),

@@ -15,7 +15,9 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
 @partial(selection_options, py="--where-py")
 @click.option("--py", "function", required=True, metavar="MODULE:FUNCTION", help="Or file.py:function; a coroutine function too.")
 @click.option(
-    "--workers", type=click.Choice(["thread", "process"]), help="Where it runs; processes if each shard has its own output."
+    "--workers",
+    type=click.Choice(["thread", "process", "async"]),
+    help="Where it runs; processes if each shard has its own output. async: it is a coroutine function.",
 )
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="So many at a time.")
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="It gets a list of N samples, and returns a list.")

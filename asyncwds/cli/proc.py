@@ -24,6 +24,7 @@ from asyncwds.cli.tool_options import input_options, output_options, selection_o
 @click.option("--log-field", metavar="FIELD", help="What it says becomes this field.")
 @click.option("--env", "environment", metavar="NAME=VALUE", multiple=True, help="A variable; WDS_KEY and WDS_SHARD are there.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="So many at a time.")
+@click.option("--lines", is_flag=True, help="SHARD are text files, or '-': each line is a sample, with txt.")
 @click.option("--unordered", is_flag=True, help="Samples come out as they are done.")
 @shard_options
 @output_options
@@ -32,6 +33,7 @@ def proc(urls: tuple[str, ...], *, command: str | None, script: Path | None, **o
 
     \b
     asyncwds proc 'in-{00..99}.tar' -c 'convert sample.jpg -resize 256x256 sample.jpg' --jobs 8 -o out.tar
+    asyncwds proc urls.txt --lines -c 'curl -sfL "$(cat sample.txt)" -o sample.jpg' --jobs 16 -o out.tar
     asyncwds proc in.tar --stdin jpg --stdout thumb.jpg -c 'magick - -resize 64x64 jpg:-' -o out.tar
     """
     import shlex  # noqa: PLC0415 - used here only
@@ -50,5 +52,5 @@ def proc(urls: tuple[str, ...], *, command: str | None, script: Path | None, **o
         **{name: options[name] for name in ("base", "stdin", "stdout", "timeout", "log_field")},
     )
     inputs = inputs_of(urls, "proc", options)
-    running = {"jobs": options["jobs"], "ordered": not options["unordered"]}
+    running = {"jobs": options["jobs"], "ordered": not options["unordered"], "lines": options["lines"]}
     return show_report(proc_samples(inputs, outputs_of(inputs, options), described, selection_of(options), **running), options)

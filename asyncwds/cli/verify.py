@@ -37,6 +37,7 @@ _READING = {"on_error": "fail", "max_errors": None}  # what is wrong with a shar
 @click.option("--fix", is_flag=True, help="Write the shards to -o without what is wrong with them; say what had to be left out.")
 @click.option("-o", "--output", "target", type=LOCATION, metavar="PATTERN", help="For --fix: 'fixed-{shard:06d}.tar'.")
 @click.option("--force", is_flag=True, help="With --fix: replace shards that are there.")
+@click.option("--dry-run", is_flag=True, help="With --fix: write nothing; say what would be put right and left out.")
 @click.option("--part", metavar="I/N", help="Only every N-th shard from the I-th on, counted from 0: one of N jobs.")
 @click.option("--io", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given.")
 @click.option("--memory", type=SIZE, default="256MiB", show_default=True, help="What is read ahead takes no more.")
@@ -53,6 +54,7 @@ def verify(  # noqa: PLR0917 - click gives them by name
     fix: bool,
     target: str | None,
     force: bool,
+    dry_run: bool,
     as_json: bool,
     jobs: int,
     **options: Any,
@@ -67,14 +69,14 @@ def verify(  # noqa: PLR0917 - click gives them by name
         return _list_rules()
     if not urls:
         raise click.UsageError("Missing argument 'SHARD...'.")
-    if fix != (target is not None):
-        raise click.UsageError("--fix writes to -o, and -o is for --fix")
+    if (target is not None or dry_run) if not fix else (target is None and not dry_run):
+        raise click.UsageError("--fix writes to -o, and -o and --dry-run are for --fix")
     from asyncwds.cli.tool_arguments import inputs_of  # noqa: PLC0415 - heavy
     from asyncwds.tools.verify.running import Checks  # noqa: PLC0415 - as above
 
     inputs = inputs_of(urls, "verify", {**options, **_READING})
-    if target is not None:
-        return _repair(inputs, {"target": target, "force": force}, jobs, as_json=as_json)
+    if fix:
+        return _repair(inputs, {"target": target, "force": force, "dry_run": dry_run}, jobs, as_json=as_json)
     return _verify(inputs, Checks(_split(require), hub, decode, against, _split(ignore)), jobs, as_json=as_json)
 
 

@@ -35,6 +35,7 @@ def video() -> None:
 @click.option("--no-sound", is_flag=True, help="Pictures alone.")
 @click.option("--codec", default="libx264", show_default=True, help="Of FFmpeg.")
 @click.option("--crf", type=click.IntRange(0, 63), default=23, show_default=True, help="Less is better and larger.")
+@click.option("--hw", is_flag=True, help="Encode by hardware: NVENC, Quick Sync, AMF, VideoToolbox or V4L2, in place of --codec.")
 @click.option("--video-field", metavar="FIELD", help="Of the video; the first that is one if not given.")
 @click.option("--copy-fields", metavar="NAMES", help="Fields that each clip gets, with commas between.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Videos at a time.")
@@ -56,6 +57,7 @@ def split(urls: tuple[str, ...], **options: Any) -> int:
         size=_size(options["size"]),
         short=options["keep_short"],
         sound=not options["no_sound"],
+        hardware=options["hw"],
         **{name: options[name] for name in same},
     )
     how = VideoSplit(cutting=cutting, field=options["video_field"], copy_fields=names_of(options["copy_fields"]))

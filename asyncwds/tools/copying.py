@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from typing import Any
 
@@ -18,13 +18,16 @@ from asyncwds.tools.selection import Selection
 DAMAGED = "damaged"
 
 
-def select(inputs: Inputs, selection: Selection, report: Report) -> Generator[RawSample, None, None]:
-    """The samples that are wanted, in order; the others are counted in the report. To be closed."""
+Read = Callable[[Inputs, Report], Generator[RawSample, None, None]]
+
+
+def select(inputs: Inputs, selection: Selection, report: Report, read: Read = read_raw) -> Generator[RawSample, None, None]:
+    """The samples that are wanted, in order; the others are counted in the report. To be closed. `read` says what samples are."""
     chooser = selection.open(report, inputs.access)
     errors = ErrorPolicy(inputs, report)
     if chooser.has_finished():
         return
-    with closing(read_raw(inputs, report)) as samples:
+    with closing(read(inputs, report)) as samples:
         for sample in samples:
             try:
                 chosen = chooser.choose(sample)

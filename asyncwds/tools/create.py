@@ -43,7 +43,8 @@ class Creation:
     shuffle     in a random order of this seed; of rows all are held in memory then
     limit       end after so many samples
     by_group    each group has a shard of its own
-    on_error    "fail" raises for a sample that cannot be read or written, "skip" leaves it out and reports it
+    on_error    "fail" raises for a sample that cannot be read or written, "skip" leaves it out and reports it, "stop" ends there
+    max_errors  "skip" raises the next error after so many
     name, split   of a data set of Hugging Face
     """
 
@@ -65,12 +66,13 @@ class Creation:
     limit: int | None = None
     by_group: bool = False
     on_error: str = "fail"
+    max_errors: int | None = None
     name: str | None = None
     split: str = "train"
 
     def __post_init__(self) -> None:
         checks.one_of("kind", self.kind, (None, *KINDS))
-        checks.one_of("on_error", self.on_error, ("fail", "skip"))
+        checks.one_of("on_error", self.on_error, ("fail", "skip", "stop"))
         checks.whole("window", self.window, 1)
         checks.whole("stride", self.stride, 1)
         if self.by_group and (self.group_by is None or self.shuffle):
@@ -100,6 +102,7 @@ def create_shards(
     """
     checks.whole("jobs", jobs, 1)
     creation = creation or Creation()
+    checks.require(creation.on_error != "stop" or jobs == 1, "with several jobs on_error is fail or skip: others are under way")
     report = Report()
     kept: Counter[str] = Counter()
     kind = creation.kind or guess_kind(os.fspath(source))
@@ -159,6 +162,8 @@ class _Writing:
                 if self._creation.on_error == "fail":
                     raise
                 self._leave_out([printable(str(error))])
+                if self._creation.on_error == "stop":
+                    return
                 continue
             self._sink.write(sample)
             self._show(self._report)
@@ -184,3 +189,6 @@ class _Writing:
         if errors:
             self._report.damaged += errors
             self._report.dropped["cannot be read or written"] += len(errors)
+        most, found = self._creation.max_errors, self._report.damaged
+        if most is not None and len(found) > most:
+            raise SampleError(f"{len(found)} errors are more than max_errors, {most}; the last: {found[-1]}")

@@ -44,8 +44,9 @@ def map_samples(
 
     function   "module:function" or "file.py:function": gets a dict of `__key__`, `__url__` and the bytes of fields, and its values
                are encoded by their names. A coroutine function is called for `jobs` samples at once, on one loop
-    workers    it is called in threads of this process, or in processes, so many at a time. None is processes where each shard has
-               outputs of its own, see `asyncwds.tools.by_shard`, and threads elsewhere
+    workers    it is called in threads of this process, or in processes, so many at a time; "async" is for coroutine functions
+               only. None is processes where each shard has outputs of its own, see `asyncwds.tools.by_shard`, and threads
+               elsewhere
     batch      it gets a list of so many samples, and returns a list of what each became
     devices    it gets one of these as its argument `device`, each call the next one
 
@@ -53,10 +54,12 @@ def map_samples(
     Raises SpecError, FetchError, TarError, and SampleError for what the function raises, unless `inputs.on_error` passes that over.
     """
     checks.whole("jobs", jobs, 1)
-    checks.one_of("workers", workers, ("thread", "process", None))
+    checks.one_of("workers", workers, ("thread", "process", "async", None))
     if batch is not None:
         checks.whole("batch", batch, 1)
-    is_coroutine = batch is None and inspect.iscoroutinefunction(load_function(function))
+    is_asynchronous = inspect.iscoroutinefunction(load_function(function))
+    checks.require(workers != "async" or is_asynchronous, f"{function} is no coroutine function, which workers='async' is for")
+    is_coroutine = batch is None and is_asynchronous
     selection = selection or Selection()
     if is_by_shard(inputs, outputs, selection, jobs):
         over_shards = workers == "process" or (workers is None and not is_coroutine)

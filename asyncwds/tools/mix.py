@@ -6,8 +6,9 @@ import json
 import tomllib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from asyncwds import checks
@@ -34,20 +35,29 @@ class MixSource:
     selection: Selection = Selection()  # noqa: RUF009 - frozen
 
 
-def mix_shards(inputs: Inputs, sources: Sequence[MixSource], outputs: Outputs, *, stop: Stop = "all", seed: int = 0) -> Report:
+def mix_shards(
+    inputs: Inputs,
+    sources: Sequence[MixSource],
+    outputs: Outputs,
+    *,
+    stop: Stop = "all",
+    seed: int = 0,
+    limit: int | None = None,
+) -> Report:
     """Writes samples of several sources, which are drawn with the probability of their weights. `inputs` says how they are read.
 
     stop   "all": all samples of all. "first": to the end of the one that ends first. "longest": to the end of the longest; those
            that end earlier are begun anew, with -1, -2, … behind the keys
+    limit  end after so many samples
 
     The report's `notes` have the samples of each source. Raises SpecError, FetchError, TarError, SampleError.
     """
     report = Report()
     opens = [partial(_samples, replace(inputs, urls=source.urls), source.selection, report) for source in sources]
     mixture = Mixture(opens, [source.weight for source in sources], stop, seed)
-    run = describe_run("mix", inputs, Selection(), repr(sources), stop, seed) if outputs.resume else None
+    run = describe_run("mix", inputs, Selection(), repr(sources), stop, seed, limit) if outputs.resume else None
     with closing(mixture.__iter__()) as samples:
-        write_all(samples, outputs, report, run)
+        write_all(islice(samples, limit), outputs, report, run)
     report.notes["samples of each source"] = list(mixture.given)
     return report
 
@@ -63,7 +73,8 @@ def load_sources(path: str) -> list[MixSource]:
 
     A list of shards in JSON, as datasets take it, is one source.
 
-    `shards` is a pattern or a list of them; `weight` is 1 without it, and may be called `probability`. Raises SpecError for what is
+    `shards` is a pattern or a list of them; `weight` is 1 without it, and may be called `probability`. What `Selection` has is
+    for the samples of a source: `where`, `fields`, `rename`, `limit` and others. Raises SpecError for what is
     no such list, and FetchError for a file that cannot be read.
     """
     data = _read(path)
@@ -110,8 +121,10 @@ def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
 def _source(path: str, entry: Any) -> MixSource:
     if not isinstance(entry, Mapping) or "shards" not in entry:
         raise SpecError(f"a source has `shards`: {entry!r}", url=path)
-    if unknown := entry.keys() - {"shards", "weight", "probability", "name"}:
-        raise SpecError(f"a source has shards, weight and name, and no {', '.join(sorted(unknown))}", url=path)
+    chosen = {name: entry[name] for name in (each.name for each in fields(Selection)) if name in entry}
+    if unknown := entry.keys() - {"shards", "weight", "probability", "name", *chosen}:
+        raise SpecError(f"a source has shards, weight, name and a selection, and no {', '.join(sorted(unknown))}", url=path)
     shards = entry["shards"]
     weight = checks.real("the weight of a source", entry.get("weight", entry.get("probability", 1.0)))
-    return MixSource(urls=[shards] if isinstance(shards, str) else list(shards), weight=float(weight))
+    urls = [shards] if isinstance(shards, str) else list(shards)
+    return MixSource(urls=urls, weight=float(weight), selection=Selection(**chosen))

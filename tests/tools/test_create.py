@@ -72,6 +72,13 @@ def test_what_cannot_be_read_is_an_error_or_reported(tmp_path):
     report = create_shards(plan, Outputs(target=str(target)), Creation(kind="recipe", on_error="skip"))
     assert (report.samples_in, report.samples_out, sum(report.dropped.values()), len(report.damaged)) == (3, 2, 1, 1)
     assert [sample["__key__"] for sample in read_all(tmp_path)] == ["a", "c"]
+    stopping = Creation(kind="recipe", on_error="stop")
+    report = create_shards(plan, Outputs(target=str(target), force=True), stopping)
+    assert (report.samples_in, report.samples_out, report.status) == (2, 1, 4)
+    with pytest.raises(SampleError, match="1 errors are more than max_errors, 0"):
+        create_shards(plan, Outputs(target=str(target), force=True), Creation(kind="recipe", on_error="skip", max_errors=0))
+    with pytest.raises(SpecError, match="others are under way"):
+        create_shards(plan, Outputs(target=str(target), force=True), stopping, jobs=2)
 
 
 def test_what_is_required(tmp_path):

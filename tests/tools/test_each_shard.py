@@ -74,6 +74,14 @@ def test_what_jobs_cannot_do(inputs: dict[str, Any], selection: Selection, words
         dedup_shards(Inputs(**inputs), Outputs(target="x.tar"), selection, jobs=2)
 
 
+def test_what_would_be_put_right(shards: list[str], tmp_path: Path) -> None:
+    before = files(tmp_path)
+    done = CliRunner().invoke(main, ["verify", "cut.tar", "--fix", "--dry-run", "--json"])
+    assert (done.exit_code, json.loads(done.stdout.splitlines()[-1])["samples_out"]) == (4, 1)
+    assert files(tmp_path) == before
+    assert CliRunner().invoke(main, ["verify", "cut.tar", "--dry-run"]).exit_code == 1
+
+
 def test_usage(shards: list[str]) -> None:
     done = CliRunner().invoke(main, ["export", *shards, "-o", "x.csv", "--jobs", "2"])
     assert done.exit_code == 1, done.output

@@ -67,7 +67,8 @@ def run(shard, name, *, on_error="fail", **options):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("upper", {}), ("upper", {"jobs": 3}), ("upper", {"workers": "process"}), ("later", {"jobs": 4})]
+    ("name", "options"),
+    [("upper", {}), ("upper", {"jobs": 3}), ("upper", {"workers": "process"}), ("later", {"jobs": 4, "workers": "async"})],
 )
 def test_a_function_for_each_sample(shard, name, options):
     _, samples = run(shard, name, **options)
@@ -117,6 +118,11 @@ def test_resumed_behind_finished_shards_with_the_same_batches(shard, monkeypatch
 def test_functions_that_are_none(shard, name):
     with pytest.raises(SpecError):
         run(shard, name, batch=4)
+
+
+def test_workers_async_are_for_coroutine_functions(shard):
+    with pytest.raises(SpecError, match="is no coroutine function"):
+        run(shard, "upper", workers="async")
 
 
 @pytest.mark.parametrize("name", ["functions", ":f", "no_such_module:f", "os:sep"])

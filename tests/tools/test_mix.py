@@ -1,8 +1,12 @@
 """`mix` writes samples of several sources, by their weights."""
 
+import json
+
 import pytest
+from click.testing import CliRunner
 
 import asyncwds as wds
+from asyncwds.cli import main
 from asyncwds.errors import SpecError
 from asyncwds.testing import make_shard
 from asyncwds.tools import Inputs, MixSource, Outputs, load_sources, mix_shards
@@ -47,6 +51,24 @@ def test_the_first_and_the_longest(tmp_path, sources):
 def test_lists_of_sources(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     assert load_sources(str(tmp_path / name)) == [MixSource(urls=["a-{0..1}.tar"], weight=3.0), MixSource(urls=["b.tar", "c.tar"])]
+
+
+def test_samples_are_chosen_in_each_source_or_in_all(tmp_path, sources):
+    entries = [
+        {"shards": str(tmp_path / "a.tar"), "where": 'key < "a03"', "rename": {"text": "txt"}},
+        {"shards": str(tmp_path / "b.tar")},
+    ]
+    (tmp_path / "s.json").write_text(json.dumps({"sources": entries}))
+    report, keys = run(tmp_path, load_sources(str(tmp_path / "s.json")), limit=8)
+    assert len(keys) == 8 == report.samples_out
+    assert {key for key in keys if key[0] == "a"} <= {"a00", "a01", "a02"}
+    command = ["mix", str(tmp_path / "s.json"), "-o", str(tmp_path / "out.tar"), "--force"]
+    assert CliRunner().invoke(main, [*command, "--where", "True"]).exit_code == 1
+    assert CliRunner().invoke(main, [*command, "-n", "4", "--seed", "2"]).exit_code == 0
+    shards = [str(tmp_path / "a.tar"), str(tmp_path / "b.tar")]
+    done = CliRunner().invoke(main, ["mix", *shards, *command[2:], "--where", 'like(key, "*0")', "--json"])
+    assert json.loads(done.stdout)["samples_out"] == 4
+    assert CliRunner().invoke(main, ["mix", *shards, *command[2:], "--slice", "3"]).exit_code == 1
 
 
 @pytest.mark.parametrize("text", ["", "sources = 1", "[[sources]]\nweight = 1", '[[sources]]\nshards = "a"\nnrepeats = 2', "["])

@@ -12,7 +12,7 @@ import pytest
 import asyncwds as wds
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.testing import make_shard
-from asyncwds.tools import Command, Inputs, Outputs, proc_samples
+from asyncwds.tools import Command, Inputs, Outputs, Selection, proc_samples
 
 
 @pytest.fixture
@@ -110,6 +110,16 @@ def test_ctrl_c_ends_the_commands(shard):
     assert process.returncode == -2
     assert not (shard.parent / "never.tar").exists()
     assert not list(shard.parent.glob("asyncwds-*"))
+
+
+def test_lines_of_text_are_samples(tmp_path):
+    (tmp_path / "words.txt").write_bytes(b"one\r\ntwo\nlast")
+    outputs, inputs = Outputs(target=str(tmp_path / "out.tar")), Inputs(urls=[f"{tmp_path}/words.txt"])
+    upper = Command("tr a-z A-Z < sample.txt > sample.up")
+    report = proc_samples(inputs, outputs, upper, Selection(where='txt != "two"'), lines=True)
+    samples = [(sample["__key__"], sample["txt"], sample["up"]) for sample in wds.WebDataset(outputs.target, shardshuffle=False)]
+    assert samples == [("words.txt/000000000", b"one", b"ONE"), ("words.txt/000000002", b"last", b"LAST")]
+    assert (report.samples_in, report.dropped) == (3, {"where": 1})
 
 
 ONE_TO_MANY = """

@@ -10,7 +10,7 @@ import pytest
 import asyncwds as wds
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.testing import make_shard
-from asyncwds.tools import Cutting, Inputs, Outputs, VideoSplit, cut_video, probe_video, probe_videos, split_videos
+from asyncwds.tools import Cutting, Inputs, Outputs, VideoSplit, cut_video, find_encoder, probe_video, probe_videos, split_videos
 
 SOUND = 44100
 
@@ -108,6 +108,11 @@ def test_what_is_no_video(tmp_path):
     inputs, outputs = Inputs(urls=[str(tmp_path / "in.tar")]), Outputs(target=str(tmp_path / "out.tar"))
     with pytest.raises(SampleError, match="cannot be cut.*key=a"):
         split_videos(inputs, outputs, VideoSplit(cutting=Cutting(2, exact=True)))
+    with pytest.raises(SpecError, match="need exact=True"):
+        Cutting(2, hardware=True)
+    assert find_encoder(("no_such_encoder", "libx264")) == "libx264"
+    with pytest.raises(SpecError, match="no hardware here encodes videos: no_such_encoder cannot be opened"):
+        find_encoder(("no_such_encoder",))
     with pytest.raises(SpecError, match="no encoder 'x'"):
         split_videos(inputs, outputs, VideoSplit(cutting=Cutting(2, exact=True, codec="x")))
     with pytest.raises(SampleError, match="no video or recording.*key=a"):

@@ -12,7 +12,7 @@ from asyncwds.runtime.blocking import BlockingPool, wait_until_done
 
 T = TypeVar("T")
 R = TypeVar("R")
-Workers = Literal["thread", "process"]
+Workers = Literal["thread", "process", "async"]
 
 _AHEAD = 2  # calls for each worker: with one it would wait until its result is taken
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from io import BytesIO
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,8 @@ from asyncwds.errors import SampleError, SpecError
 from asyncwds.runtime.extras import require_extra
 from asyncwds.tools.videos.sound import SoundReader
 
+HARDWARE = ("h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox", "h264_v4l2m2m")
+"""Encoders of FFmpeg's that run on hardware."""
 _WIDTH, _HEIGHT = 64, 36
 
 
@@ -45,6 +48,7 @@ class Cutting:
     short      also keep what is left at the end
     sound      keep the first recording too, as AAC
     codec, crf   of the pictures, as FFmpeg names them
+    hardware   encode by the first of `HARDWARE` that works here, in place of `codec`
     """
 
     duration: float | None = None
@@ -57,14 +61,15 @@ class Cutting:
     sound: bool = True
     codec: str = "libx264"
     crf: int = 23
+    hardware: bool = False
 
     def __post_init__(self) -> None:
         if self.duration is None and self.scene is None:
             raise SpecError("clips need a duration, or a scene threshold")
         if self.duration is not None and not 0 < self.duration < float("inf"):
             raise SpecError(f"the duration of a clip is above 0 s, not {self.duration!r}")
-        if not self.exact and (self.fps or self.size or self.pad or self.scene):
-            raise SpecError("fps, size, pad and scene need exact=True: the pictures are encoded anew")
+        if not self.exact and (self.fps or self.size or self.pad or self.scene or self.hardware):
+            raise SpecError("fps, size, pad, scene and hardware need exact=True: the pictures are encoded anew")
         if self.pad and self.size is None:
             raise SpecError("pad needs a size")
 
@@ -86,9 +91,13 @@ def cut_video(data: bytes, cutting: Cutting) -> Iterator[Clip]:
     """
     av = require_extra("av", "video")
     try:
-        if cutting.exact:
+        if cutting.exact and cutting.hardware:
+            cutting = replace(cutting, codec=find_encoder())
+        elif cutting.exact:
             av.Codec(cutting.codec, "w")
     except ValueError as error:
+        if isinstance(error, SpecError):
+            raise
         raise SpecError(f"FFmpeg has no encoder {cutting.codec!r} here") from error
     try:
         yield from _encoded(data, cutting) if cutting.exact else _copied(data, cutting)
@@ -96,6 +105,21 @@ def cut_video(data: bytes, cutting: Cutting) -> Iterator[Clip]:
         if isinstance(error, SpecError | SampleError):
             raise
         raise SampleError(f"the video cannot be cut: {error}") from error
+
+
+@cache
+def find_encoder(names: Sequence[str] = HARDWARE) -> str:
+    """The first of these encoders that can be opened here, which takes some 50 ms. Raises SpecError where none can."""
+    av = require_extra("av", "video")
+    for name in names:
+        try:
+            encoder = av.CodecContext.create(name, "w")
+            encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = 256, 256, "yuv420p", Fraction(25)
+            encoder.open()
+        except (av.FFmpegError, ValueError):  # the library lacks it, or the machine
+            continue
+        return name
+    raise SpecError(f"no hardware here encodes videos: {', '.join(names)} cannot be opened")
 
 
 def _copied(data: bytes, cutting: Cutting) -> Iterator[Clip]:
@@ -206,13 +230,17 @@ def _pulled(graph: Any) -> Iterator[Any]:
             return
 
 
+def _quality(cutting: Cutting) -> dict[str, str]:
+    return {{"h264_nvenc": "cq", "h264_qsv": "global_quality"}.get(cutting.codec, "crf"): str(cutting.crf)}
+
+
 class _Encoding:
     """A clip of frames that are encoded; `count` frames came before it."""
 
     def __init__(self, first: Any, rate: Fraction, cutting: Cutting, sound: SoundReader | None, count: int) -> None:
         self._file = BytesIO()
         self._output = require_extra("av", "video").open(self._file, "w", format="mp4", options={"fflags": "+bitexact"})
-        self._stream = self._output.add_stream(cutting.codec, rate=rate, options={"crf": str(cutting.crf)})
+        self._stream = self._output.add_stream(cutting.codec, rate=rate, options=_quality(cutting))
         self._stream.width, self._stream.height, self._stream.pix_fmt = first.width, first.height, "yuv420p"
         self._stream.thread_count = 1  # samples are encoded side by side, not slices of one
         self._sound = None if sound is None else sound.output(self._output)
