@@ -2,7 +2,7 @@
 
 from .blocks import Block as Block
 from .blocks import ReadOptions as ReadOptions
-from .contents import HeaderStream as HeaderStream
+from .header_stream import HeaderStream as HeaderStream
 from .interleave import announce as announce
 from .reader import ShardReader as ShardReader
 from .reading import RawReader as RawReader

@@ -1,16 +1,14 @@
-"""Reads shards for their lists of contents: headers are fetched by ranges, and payloads passed over where that saves something."""
+"""What shards contain: headers are fetched by ranges, and payloads passed over where that saves something."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from asyncwds.engine.blocks import Block, ReadOptions
 from asyncwds.engine.reader import ShardReader
 from asyncwds.errors import WdsError
-from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB, MiB
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Answer, Chunk, Fetcher, ObjectRange
@@ -100,57 +98,6 @@ class Contents:
     def _keep(self, blocks: Iterable[Block]) -> None:
         self.blocks += [block for block in blocks if block.samples or block.error is not None]
         self.failed = self._reader is not None and self._reader.failed
-
-
-class HeaderStream:
-    """The samples of shards in order, with the `Extent` of each field as its value. One consumer, as for `BlockStream`.
-
-    `at_once` shards are read at a time, each by one request after the other. Compressed shards and sources without ranges
-    are read whole.
-    """
-
-    def __init__(self, shards: Iterator[Shard], fetcher: Fetcher, counters: Counters, at_once: int) -> None:
-        self._shards = shards
-        self._fetcher = fetcher
-        self._counters = counters
-        self._at_once = at_once
-        self._tasks: deque[asyncio.Task[Contents]] = deque()
-        self._blocks: deque[Block] = deque()
-
-    async def next_block(self) -> Block | None:
-        while not self._blocks:
-            contents = await self.next_contents()
-            if contents is None:
-                return None
-            self._blocks.extend(contents.blocks)
-        return self.ready_block()
-
-    def ready_block(self) -> Block | None:
-        return self._blocks.popleft() if self._blocks else None
-
-    async def next_contents(self) -> Contents | None:
-        """In place of blocks: all of the next shard."""
-        while len(self._tasks) < self._at_once and (shard := next(self._shards, None)) is not None:
-            self._tasks.append(asyncio.create_task(self._read(shard)))
-        if not self._tasks:
-            return None
-        contents = await self._tasks[0]
-        self._tasks.popleft()
-        return contents
-
-    async def aclose(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        try:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        finally:
-            await self._fetcher.aclose()
-
-    async def _read(self, shard: Shard) -> Contents:
-        contents = Contents(shard)
-        await read_contents(self._fetcher, contents)
-        self._counters.shards += not contents.failed
-        return contents
 
 
 async def read_contents(fetcher: Fetcher, contents: Contents) -> None:

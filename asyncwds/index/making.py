@@ -8,7 +8,8 @@ from functools import partial
 from os import PathLike
 
 from asyncwds import checks
-from asyncwds.engine.contents import Contents, HeaderStream
+from asyncwds.engine.contents import Contents
+from asyncwds.engine.header_stream import HeaderStream
 from asyncwds.engine.openers import open_by_scheme
 from asyncwds.engine.source import Source
 from asyncwds.errors import redact
@@ -81,7 +82,7 @@ def _nothing(_: ShardIndex) -> None:
 
 async def _index_shards(urls: Iterable[str], access: Access, counters: Counters, made: Callable[[ShardIndex], object]) -> Index:
     shards = iter([Shard(url, number) for number, url in enumerate(urls)])
-    stream = HeaderStream(shards, open_by_scheme(access, counters), counters, AT_ONCE)
+    stream = HeaderStream(shards, open_by_scheme(access, counters), counters, AT_ONCE, local=True)
     indexes = []
     try:
         while (contents := await stream.next_contents()) is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from asyncwds.bridges.block_bridge import Bridge
-from asyncwds.engine.contents import HeaderStream
+from asyncwds.engine.header_stream import HeaderStream
 from asyncwds.engine.openers import open_by_scheme
 from asyncwds.engine.source import Source
 from asyncwds.errors import redact
@@ -53,7 +53,7 @@ def list_samples(
 
     @asynccontextmanager
     async def open_stream() -> AsyncIterator[HeaderStream]:
-        stream = HeaderStream(iter(shards), open_by_scheme(access, counters), counters, at_once)
+        stream = HeaderStream(iter(shards), open_by_scheme(access, counters), counters, at_once, local=True)
         try:
             yield stream
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from asyncwds.errors import NotFoundError, TarHeaderError, TruncatedTarError, Wd
 from asyncwds.runtime import Counters, KiB
 from asyncwds.settings import Access
 from asyncwds.shards import Shard
-from asyncwds.storage import HttpFetcher, MemoryFetcher
+from asyncwds.storage import FileFetcher, HttpFetcher, MemoryFetcher
 from asyncwds.testing import Fault, FaultServer, leaks, make_shard
 
 Listed = list[tuple[str, dict[str, int]]]
@@ -37,10 +38,12 @@ MIXES = {
 }
 
 
-async def listed(fetcher: Any, *urls: str, at_once: int = 3, counters: Counters | None = None) -> tuple[Listed, WdsError | None]:
+async def listed(
+    fetcher: Any, *urls: str, at_once: int = 3, counters: Counters | None = None, local: bool = False
+) -> tuple[Listed, WdsError | None]:
     """What came, and the error that followed."""
     shards = iter([Shard(url, index) for index, url in enumerate(urls)])
-    stream = HeaderStream(shards, fetcher, counters or Counters(), at_once)
+    stream = HeaderStream(shards, fetcher, counters or Counters(), at_once, local=local)
     found: Listed = []
     try:
         while (block := await stream.next_block()) is not None:
@@ -141,3 +144,27 @@ async def test_servers_without_ranges_are_read_whole(fault: Fault) -> None:
     counters = Counters()
     found, error = await over_http(counters, faults=[fault])
     assert (len(found), error) == (60, None)
+
+
+def files(folder: Path) -> list[str]:
+    """Whole shards, and damaged ones."""
+    shards = {f"{number}.tar": make_shard(mix) for number, mix in enumerate(MIXES.values())}
+    large = shards["2.tar"]
+    shards |= {"cut.tar": large[:900_000], "in a header.tar": large[:600], "trailing.tar": large + b"x" * 512, "none.tar": b""}
+    shards |= {"flipped.tar": large[:301_100] + b"\xff" + large[301_101:], "packed.tar": make_shard(MIXES["large"], compress="gz")}
+    for name, data in shards.items():
+        (folder / name).write_bytes(data)
+    return [str(folder / name) for name in (*shards, "not there.tar", "")]
+
+
+async def test_files_are_read_as_they_would_be_fetched(tmp_path: Path) -> None:
+    """The same samples, at the same places, and the same errors; fewer calls."""
+    for url in files(tmp_path):
+        found = []
+        for local in (True, False):
+            with leaks():
+                samples, error = await listed(FileFetcher(Counters()), url, local=local)
+            found.append(
+                ([(key, {k: (int(v), v.start, v.stop) for k, v in fields.items()}) for key, fields in samples], str(error))
+            )
+        assert found[0] == found[1], url
