@@ -128,7 +128,7 @@ def _index_with_progress(urls: tuple[str, ...], access: Access, jobs: int) -> In
 
 def _digests_with_progress(index: Index, access: Access) -> dict[str, ShardDigests]:
     from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
-    from asyncwds.index.hashing import digest_shards  # noqa: PLC0415 - as above
+    from asyncwds.index.making import digest_shards  # noqa: PLC0415 - as above
 
     with show_progress("hash", "shards", len(index.shards)) as display:
         return digest_shards(index, access, lambda _: display.advance())

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from asyncwds.codecs import matroska
+from asyncwds.codecs.ffmpeg import MATROSKA_HEAD
 from asyncwds.codecs.video_types import Clip, Sound, VideoRequest, require_room
 from asyncwds.runtime.extras import require_extra
 
 _HEADS = (
-    (0, matroska.HEAD),
+    (0, MATROSKA_HEAD),
     (4, b"ftyp"),  # MP4, MOV, M4A
     (8, b"AVI "),
     (8, b"WAVE"),

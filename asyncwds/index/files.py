@@ -17,8 +17,8 @@ from asyncwds.index import encoding
 from asyncwds.index.exporting import FORMATS, WITH_DIGESTS, IndexFormat, files_of
 from asyncwds.index.formats import counts, energon, files_json, parquet, wds2idx
 from asyncwds.index.formats.digests import ShardDigests
-from asyncwds.index.hashing import digest_shards
 from asyncwds.index.index import Index
+from asyncwds.index.making import digest_shards
 from asyncwds.runtime.blocking import BlockingPool, run_on_own_loop
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.event_loop import run_some_at_a_time

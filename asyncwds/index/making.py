@@ -1,4 +1,6 @@
-"""Makes the index of shards, of which only headers are fetched; a compressed one is read whole, and only counted."""
+"""Makes the index of shards, of which only headers are fetched; a compressed one is read whole, and only counted. And digests of
+shards, for which all their bytes are read, several shards at a time.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,19 @@ from asyncwds.engine.openers import open_by_scheme
 from asyncwds.engine.source import Source
 from asyncwds.errors import redact
 from asyncwds.index.columns import Row, columns_of
+from asyncwds.index.formats.digests import ShardDigester, ShardDigests
 from asyncwds.index.index import Index, ShardIndex
 from asyncwds.index.recording import row_of
-from asyncwds.runtime.blocking import run_on_own_loop
+from asyncwds.runtime.blocking import BlockingPool, run_on_own_loop
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.event_loop import run_some_at_a_time
+from asyncwds.runtime.units import MiB
 from asyncwds.settings.access import Access, Http, Retry, Settings, Storage
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path
+from asyncwds.storage.base import Fetcher, ObjectRange
 from asyncwds.storage.listing import expand_and_list
+from asyncwds.storage.registry import open_storage
 from asyncwds.storage.schemes import as_access
 
 AT_ONCE = 32  # shards of which headers are read
@@ -107,3 +114,37 @@ def _rows(contents: Contents, counters: Counters) -> Iterator[Row]:
     for block in contents.blocks:
         yield from map(row_of, block.samples)
         decides.handle_error(block, counters)
+
+
+SHARDS_AT_ONCE = 8  # shards
+THREADS = 4
+_PIECE = 4 * MiB  # [bytes]
+
+
+def digest_shards(index: Index, access: Access, made: Callable[[ShardIndex], object] = bool) -> dict[str, ShardDigests]:
+    """By url; `made` is called for each shard. Blocks. Raises as reading the shards would, and StaleIndexError."""
+    return run_on_own_loop(partial(_digest_shards, index, access, made))
+
+
+async def _digest_shards(index: Index, access: Access, made: Callable[[ShardIndex], object]) -> dict[str, ShardDigests]:
+    fetcher = open_storage(access, Counters())
+    with BlockingPool("hash", THREADS) as pool:
+        try:
+            found = await run_some_at_a_time([_digest(shard, fetcher, pool, made) for shard in index.shards], SHARDS_AT_ONCE)
+        finally:
+            await fetcher.aclose()
+    return {shard.url: digests for shard, digests in zip(index.shards, found, strict=True)}
+
+
+async def _digest(shard: ShardIndex, fetcher: Fetcher, pool: BlockingPool, made: Callable[[ShardIndex], object]) -> ShardDigests:
+    digester = ShardDigester(shard)
+    waiting = bytearray()
+    async with fetcher.open(ObjectRange(shard.url, identity=shard.identity)) as body:
+        async for chunk in body:
+            waiting += chunk
+            if len(waiting) >= _PIECE:
+                await pool.run(digester.update, memoryview(waiting))
+                waiting = bytearray()
+    await pool.run(digester.update, memoryview(waiting))
+    made(shard)
+    return digester.finish()

@@ -11,8 +11,8 @@ from typing import Any
 from weakref import finalize
 
 from asyncwds.bridges.loop_thread import LoopThread
+from asyncwds.parallel.ordered import Failure, Task, TaskTrace
 from asyncwds.parallel.sizing import payload_bytes
-from asyncwds.parallel.tasks import Failure, Task, TaskTrace
 
 
 class WorkerCoroutines:

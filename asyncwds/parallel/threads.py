@@ -11,8 +11,8 @@ from time import monotonic, perf_counter
 from typing import Any
 from weakref import finalize
 
+from asyncwds.parallel.ordered import Failure, Function, Task, TaskTrace
 from asyncwds.parallel.sizing import payload_bytes
-from asyncwds.parallel.tasks import Failure, Function, Task, TaskTrace
 from asyncwds.runtime.process import clean_up_undisturbed
 
 JOIN_TIMEOUT = 30.0  # [s] that a close waits for calls under way, which nothing can interrupt

@@ -30,8 +30,8 @@ from asyncwds.pipeline.description import (
     reseeded,
 )
 from asyncwds.pipeline.fingerprint import differences, fingerprint, inner_datasets, order_of
-from asyncwds.pipeline.iteration import Iteration, users_frames
-from asyncwds.pipeline.iterations import Iterations, follow_own_iterator
+from asyncwds.pipeline.iteration import Iteration, follow_own_iterator, users_frames
+from asyncwds.pipeline.iterations import Iterations
 from asyncwds.pipeline.protocol import Head, ItemT_co, StageFunction
 from asyncwds.pipeline.run import Run, repeated
 from asyncwds.pipeline.skip_list import Skip, SkipList, as_skip_list, require_other_ledger

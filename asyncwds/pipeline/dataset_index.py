@@ -47,8 +47,7 @@ def with_counts(source: Source, index: Index) -> Source:
 
 def with_kept_indexes(source: Source) -> Source:
     """The source, which leaves the indexes of shards that it reads. Raises SpecError where members are left out or renamed."""
-    from asyncwds.index.finding import cache_folder  # noqa: PLC0415 - heavy
-    from asyncwds.index.keeping import IndexKeeper  # noqa: PLC0415 - as above
+    from asyncwds.index.finding import IndexKeeper, cache_folder  # noqa: PLC0415 - numpy
 
     whole = source.select_files is None and source.rename_files is None
     checks.require(whole, "keep_index is for shards that are read as they are, without select_files and rename_files")

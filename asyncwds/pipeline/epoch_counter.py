@@ -17,8 +17,7 @@ from dataclasses import replace
 from multiprocessing.context import get_spawning_popen
 from typing import Any
 
-from asyncwds.pipeline import worker_reports
-from asyncwds.pipeline.worker_stats import SLOT_BYTES
+from asyncwds.pipeline.worker_stats import REPORT_BYTES, SLOT_BYTES
 from asyncwds.runtime.worker_info import WorkerInfo, current_worker_info, in_worker
 
 WORKERS = 128
@@ -27,7 +26,7 @@ _CELLS = 1 + WORKERS * (WORKERS + 1) // 2  # the owner's epoch, then the counts 
 _REPORTING = _CELLS  # one more: how many slots workers have been given
 _CELL_BYTES = 8 * (_CELLS + 1)
 # The system provides those of its pages that are written to.
-_BYTES = _CELL_BYTES + WORKERS * (SLOT_BYTES + worker_reports.SLOT_BYTES)
+_BYTES = _CELL_BYTES + WORKERS * (SLOT_BYTES + REPORT_BYTES)
 
 
 class _Memory:
@@ -43,8 +42,8 @@ class _Memory:
         return self._slots[worker * SLOT_BYTES : (worker + 1) * SLOT_BYTES]
 
     def report_slot(self, worker: int) -> memoryview:
-        begin = WORKERS * SLOT_BYTES + worker * worker_reports.SLOT_BYTES
-        return self._slots[begin : begin + worker_reports.SLOT_BYTES]
+        begin = WORKERS * SLOT_BYTES + worker * REPORT_BYTES
+        return self._slots[begin : begin + REPORT_BYTES]
 
     def is_parents(self) -> bool:
         parent = multiprocessing.parent_process()

@@ -14,9 +14,8 @@ from random import Random
 from typing import Any
 
 from asyncwds.parallel.coroutines import WorkerCoroutines
-from asyncwds.parallel.ordered import OrderedCalls
+from asyncwds.parallel.ordered import Failure, OrderedCalls, Task, Workers
 from asyncwds.parallel.sizing import AT_ONCE, MOST_IN_TASK, available_cores, payload_bytes
-from asyncwds.parallel.tasks import Failure, Task, Workers
 from asyncwds.parallel.threads import WorkerThreads
 from asyncwds.pipeline.context import RunContext, close_generator
 from asyncwds.pipeline.item_functions import ItemFunction, NumberOfWorkers

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import wraps
+from inspect import isgeneratorfunction
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -152,3 +154,20 @@ def users_frames(error: BaseException) -> TracebackType | None:
 
 def _is_ours(frame: TracebackType) -> bool:
     return frame.tb_frame.f_code.co_filename.startswith(PACKAGE)
+
+
+def follow_own_iterator(kind: type) -> None:
+    """Generator functions by which a class of pipelines iterates run nothing when they are called: that they were is announced."""
+    for name in ("__iter__", "iterator", "iterator1"):
+        if isgeneratorfunction(own := vars(kind).get(name)):
+            setattr(kind, name, _announcing(own))
+
+
+def _announcing(iterate: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(iterate)
+    def announce(self: Any, *args: Any, **options: Any) -> Any:
+        if hasattr(self, "_iterations"):  # not in one whose `__init__` is all its own
+            self._iterations.announce()
+        return iterate(self, *args, **options)
+
+    return announce

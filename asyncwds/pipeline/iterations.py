@@ -8,13 +8,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import partial, wraps
-from inspect import isgeneratorfunction
+from functools import partial
 from typing import Any
 from weakref import WeakSet, ref
 
 from asyncwds.errors import ResumeWarning
-from asyncwds.pipeline import worker_reports, worker_stats
+from asyncwds.pipeline import worker_stats
 from asyncwds.pipeline.description import Description, PassState, Progress
 from asyncwds.pipeline.epoch_counter import EpochCounter
 from asyncwds.pipeline.fingerprint import skips_in
@@ -25,6 +24,7 @@ from asyncwds.pipeline.run import Account, Run
 from asyncwds.pipeline.state_changes import StateChanges
 from asyncwds.pipeline.states import State, as_state, reasons
 from asyncwds.pipeline.within import Within
+from asyncwds.pipeline.worker_stats import latest_report
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.report import Report
 from asyncwds.runtime.state_changes import READ_AGAIN, StateChange
@@ -210,7 +210,7 @@ class Iterations:
     def report(self) -> Report:
         """What became of the samples of the latest, here or in workers."""
         counters = self._counters
-        of_workers = worker_reports.latest([slot for _, slot in self._epochs.slots()])
+        of_workers = latest_report([slot for _, slot in self._epochs.slots()])
         if of_workers is not None and (counters is None or counters.started < of_workers[0]):
             return of_workers[1]
         return Report() if self._reporter is None else self._reporter.report()
@@ -238,20 +238,3 @@ def _settled(resumed: State, description: Description, place: WorkerInfo, descri
     own = skips_in(describe())
     saved = resumed.skips or [None] * len(own)
     return settled_for(description, resumed.progress.epoch, place, resumed.passes, resumed.base, saved, own)
-
-
-def follow_own_iterator(kind: type) -> None:
-    """Generator functions by which a class of pipelines iterates run nothing when they are called: that they were is announced."""
-    for name in ("__iter__", "iterator", "iterator1"):
-        if isgeneratorfunction(own := vars(kind).get(name)):
-            setattr(kind, name, _announcing(own))
-
-
-def _announcing(iterate: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(iterate)
-    def announce(self: Any, *args: Any, **options: Any) -> Any:
-        if hasattr(self, "_iterations"):  # not in one whose `__init__` is all its own
-            self._iterations.announce()
-        return iterate(self, *args, **options)
-
-    return announce

@@ -9,8 +9,9 @@ from weakref import ref
 
 from asyncwds.engine.source import Source
 from asyncwds.errors import SpecError
-from asyncwds.pipeline import worker_reports, worker_stats
+from asyncwds.pipeline import worker_stats
 from asyncwds.pipeline.description import Description, Progress
+from asyncwds.pipeline.worker_stats import publish_report
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.report import Report
 from asyncwds.runtime.tally import Tally, added
@@ -128,7 +129,7 @@ class Publisher:
         worker_stats.publish(stats_slot, self._counters, self._reporter.place, self._reporter.epoch)
         if self._counters.ended is None and began < self._due:
             return
-        worker_reports.publish(report_slot, self._reporter.report(), self._counters.started)
+        publish_report(report_slot, self._reporter.report(), self._counters.started)
         ended = monotonic()
         self._due = ended + max(REPORT_SECONDS, 100 * (ended - began))
 

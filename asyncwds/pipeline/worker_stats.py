@@ -1,12 +1,13 @@
-"""What workers of a loader counted, in memory that they share with the process that made the dataset.
+"""What workers of a loader counted, and their reports, in memory that they share with the process that made the dataset.
 
-A worker has a slot of its own, of two halves, and writes to them in turn: number, length, checksum, and its numbers as JSON.
-So whoever reads finds the latest half that is whole, whenever the worker was killed, and needs no lock.
+A worker has a slot of its own for each, of two halves, and writes to them in turn: number, length, checksum, and its numbers as
+JSON. So whoever reads finds the latest half that is whole, whenever the worker was killed, and needs no lock.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from struct import Struct
@@ -14,6 +15,7 @@ from typing import Any
 from zlib import crc32
 
 from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.report import Report
 from asyncwds.runtime.stats import Stats, summed
 from asyncwds.runtime.worker_info import WorkerInfo
 
@@ -108,3 +110,37 @@ def latest(slots: Iterable[memoryview]) -> WorkerStats | None:
     began = min(report.started for report in alike)
     seconds = max(report.started + report.stats.seconds for report in alike) - began
     return replace(last, stats=summed([report.stats for report in alike], seconds=seconds, workers=len(alike)))
+
+
+REPORT_BYTES = 16384
+FEW = 20  # skips that are kept where there is no room for all
+
+
+def publish_report(slot: memoryview, report: Report, started: float) -> None:
+    """Writes a report, with as many of the places as there is room for. `started` [s] as in `worker_stats.WorkerStats`."""
+    few = replace(report, skips=report.skips[:FEW], indexes=None)
+    counts = replace(few, skips=(), missing=dict(list(report.missing.items())[:1]), reasons={}, dropped={})
+    for shorter in (report, replace(report, skips=report.skips[:FEW]), few, counts):
+        data = zlib.compress(json.dumps([started, shorter.as_dict()]).encode(), 1)
+        if len(data) <= room_of(slot):
+            write_slot(slot, data)
+            return
+
+
+def latest_report(slots: Iterable[memoryview]) -> tuple[float, Report] | None:
+    """The sum over the workers of the latest iteration, and when it began; None if no worker has begun one."""
+    found = [_read_report(data) for slot in slots if (data := read_slot(slot)) is not None]
+    if not found:
+        return None
+    started, last = max(found, key=lambda each: each[0])
+    alike = [report for _, report in found if _iteration_of(report) == _iteration_of(last)]
+    return started, sum(alike[1:], alike[0])
+
+
+def _read_report(data: bytes) -> tuple[float, Report]:
+    started, values = json.loads(zlib.decompress(data))
+    return started, Report.from_dict(values)
+
+
+def _iteration_of(report: Report) -> tuple[Any, ...]:
+    return report.epoch, report.workers[0].num_workers

@@ -18,9 +18,9 @@ from .layers.retry import Retrying as Retrying
 from .listing import expand_and_list as expand_and_list
 from .local.command import program as program
 from .local.command import shell as shell
+from .local.direct_output import StreamOutput as StreamOutput
 from .local.file import FileFetcher as FileFetcher
 from .local.output import FileOutput as FileOutput
-from .local.output import StreamOutput as StreamOutput
 from .local.pipe import PipeFetcher as PipeFetcher
 from .local.pipe import StdinFetcher as StdinFetcher
 from .local.pipe_output import PipeOutput as PipeOutput

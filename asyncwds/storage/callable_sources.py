@@ -12,7 +12,7 @@ from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.units import KiB
 from asyncwds.storage.base import Answer, ChunkBody, ObjectRange
-from asyncwds.storage.local.output import BUFSIZE
+from asyncwds.storage.local.direct_output import BUFSIZE
 from asyncwds.storage.local.readiness import translate_os_error
 
 if TYPE_CHECKING:

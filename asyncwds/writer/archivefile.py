@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from asyncwds.errors import BridgeError, SpecError
-from asyncwds.storage.local.in_place import InPlaceOutput
+from asyncwds.storage.local.direct_output import InPlaceOutput
 from asyncwds.storage.local.output import Output
 from asyncwds.writer.archive import Archive
 from asyncwds.writer.entries import Entry

@@ -17,7 +17,7 @@ from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.runtime.event_loop import run_to_completion
 from asyncwds.settings.access import Http, Retry, Settings, Storage
 from asyncwds.shards.urls import rewritten
-from asyncwds.storage.local.output import StreamOutput, open_with
+from asyncwds.storage.local.direct_output import StreamOutput, open_with
 from asyncwds.storage.schemes import as_access
 from asyncwds.storage.sink import Sink, ThreadedUpload, Upload, write_whole
 from asyncwds.storage.sinks import open_sinks

@@ -9,8 +9,8 @@ from typing import IO, Any
 from asyncwds.runtime.security import why_refused
 from asyncwds.settings.access import Access
 from asyncwds.shards.urls import local_path, rewritten
-from asyncwds.storage.local.in_place import InPlaceOutput
-from asyncwds.storage.local.output import Output, StreamOutput, open_with
+from asyncwds.storage.local.direct_output import InPlaceOutput, StreamOutput, open_with
+from asyncwds.storage.local.output import Output
 from asyncwds.storage.outputs import blocking_output
 
 

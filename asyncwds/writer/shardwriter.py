@@ -9,7 +9,8 @@ from typing import IO, Any, Protocol, Self
 from asyncwds import checks
 from asyncwds.errors import SpecError
 from asyncwds.settings.access import Http, Retry, Settings, Storage
-from asyncwds.storage.local.output import Output, StreamOutput
+from asyncwds.storage.local.direct_output import StreamOutput
+from asyncwds.storage.local.output import Output
 from asyncwds.storage.schemes import as_access
 from asyncwds.writer.archivefile import ArchiveFile
 from asyncwds.writer.entries import Entry

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from typing import Any, Literal
 
 from asyncwds import checks
 from asyncwds.errors import SampleError, SpecError
-from asyncwds.pipeline.stages.stacking import Ragged, join_ragged, stack
-from asyncwds.runtime.batch_memory import batch_array
+from asyncwds.pipeline.stages.stacking import Ragged, join_ragged, pad, stack
 from asyncwds.samples import whereabouts
 
 Collation = Callable[[list[Any]], Any]
@@ -105,7 +104,8 @@ class Collate:
         length = self._pad_to(str(field)) if choice == "pad" else None
         if choice == "raise" or (length is None and len({tuple(array.shape) for array in arrays}) == 1):
             return _combined(field, arrays)
-        return values if choice == "list" else _padded(field, arrays, self._pad_value(str(field)), length)
+        value = self._pad_value(str(field))
+        return values if choice == "list" else pad(field, arrays, value, length, tensors=_are_tensors(field, arrays))
 
     def _choice(self, field: str) -> RaggedChoice:
         if isinstance(self.pad_to, Mapping) and field in self.pad_to:
@@ -220,49 +220,3 @@ def _as_array(value: Any) -> Any:
         return None
     # bool leaves the type of a batch to the values that are not empty
     return array.astype(bool) if array.size == 0 else array if array.dtype.kind in "biufc" else None
-
-
-def _padded(field: object, arrays: list[Any], pad_value: float, length: int | None) -> Any:
-    """Arrays (or tensors) of one number of axes, each filled up to the largest, the first axis to a given length: [N, ...]."""
-    tensors = _are_tensors(field, arrays)
-    axes = max(len(array.shape) for array in arrays)
-    # `[]` stands for no rows, of whatever shape.
-    arrays = [array.reshape((0,) * axes) if 0 in array.shape else array for array in arrays]
-    if any(len(array.shape) != axes for array in arrays):
-        raise SampleError(f"field {field!r} has values of different numbers of axes in one batch")
-    shape = [len(arrays), *[max(sizes) for sizes in zip(*[array.shape for array in arrays], strict=True)]]
-    if length is not None:
-        if axes == 0 or shape[1] > length:
-            raise SampleError(f"field {field!r} has values of length {shape[1] if axes else None}, and pad_to is {length}")
-        shape[1] = length
-    filled = (_full_tensor if tensors else _full_array)(tuple(shape), arrays, pad_value)
-    if filled is None:
-        raise SampleError(f"field {field!r} cannot be padded with {pad_value!r}: its values are of type {arrays[0].dtype}")
-    for row, array in zip(filled, arrays, strict=True):
-        row[tuple([slice(size) for size in array.shape])] = array
-    return filled
-
-
-def _full_array(shape: tuple[int, ...], arrays: list[Any], value: float) -> Any:
-    import numpy as np  # noqa: PLC0415 - heavy
-
-    dtype = np.result_type(*arrays)
-    with np.errstate(invalid="ignore"):
-        one = np.array(value).astype(dtype)
-    if not _holds(one.item(), value):
-        return None
-    filled = batch_array(shape, dtype)
-    filled[...] = one
-    return filled
-
-
-def _full_tensor(shape: tuple[int, ...], arrays: list[Any], value: float) -> Any:
-    import torch  # noqa: PLC0415 - heavy
-
-    dtype = reduce(torch.promote_types, [array.dtype for array in arrays])
-    one = torch.tensor(value).to(dtype)
-    return torch.full(shape, one.item(), dtype=dtype, device=arrays[0].device) if _holds(one.item(), value) else None
-
-
-def _holds(kept: Any, value: float) -> bool:
-    return isinstance(kept, (float, complex)) or bool(kept == value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from asyncwds.errors import SampleError
@@ -106,3 +107,48 @@ def join_ragged(field: object, arrays: list[Any], *, tensors: bool) -> Ragged:
         return Ragged(joined, np.cumsum(lengths, dtype=np.int64))
     torch = sys.modules["torch"]
     return Ragged(joined, torch.tensor(lengths, dtype=torch.int64).cumsum(0))
+
+
+def pad(field: object, arrays: list[Any], pad_value: float, length: int | None, *, tensors: bool) -> Any:
+    """Arrays (or tensors) of one number of axes, each filled up to the largest, the first axis to a given length: [N, ...]."""
+    axes = max(len(array.shape) for array in arrays)
+    # `[]` stands for no rows, of whatever shape.
+    arrays = [array.reshape((0,) * axes) if 0 in array.shape else array for array in arrays]
+    if any(len(array.shape) != axes for array in arrays):
+        raise SampleError(f"field {field!r} has values of different numbers of axes in one batch")
+    shape = [len(arrays), *[max(sizes) for sizes in zip(*[array.shape for array in arrays], strict=True)]]
+    if length is not None:
+        if axes == 0 or shape[1] > length:
+            raise SampleError(f"field {field!r} has values of length {shape[1] if axes else None}, and pad_to is {length}")
+        shape[1] = length
+    filled = (_full_tensor if tensors else _full_array)(tuple(shape), arrays, pad_value)
+    if filled is None:
+        raise SampleError(f"field {field!r} cannot be padded with {pad_value!r}: its values are of type {arrays[0].dtype}")
+    for row, array in zip(filled, arrays, strict=True):
+        row[tuple([slice(size) for size in array.shape])] = array
+    return filled
+
+
+def _full_array(shape: tuple[int, ...], arrays: list[Any], value: float) -> Any:
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    dtype = np.result_type(*arrays)
+    with np.errstate(invalid="ignore"):
+        one = np.array(value).astype(dtype)
+    if not _holds(one.item(), value):
+        return None
+    filled = batch_array(shape, dtype)
+    filled[...] = one
+    return filled
+
+
+def _full_tensor(shape: tuple[int, ...], arrays: list[Any], value: float) -> Any:
+    import torch  # noqa: PLC0415 - heavy
+
+    dtype = reduce(torch.promote_types, [array.dtype for array in arrays])
+    one = torch.tensor(value).to(dtype)
+    return torch.full(shape, one.item(), dtype=dtype, device=arrays[0].device) if _holds(one.item(), value) else None
+
+
+def _holds(kept: Any, value: float) -> bool:
+    return isinstance(kept, (float, complex)) or bool(kept == value)

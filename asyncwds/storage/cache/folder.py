@@ -24,7 +24,7 @@ from asyncwds.formatting.texts import printable
 from asyncwds.settings.reading import Cache
 from asyncwds.storage.cache.complete import Record, Whole, as_json, read_record
 from asyncwds.storage.cache.journal import Journal
-from asyncwds.storage.cache.locks import has_alone, lock_file
+from asyncwds.storage.cache.locks import has_alone, lock_file, read_sum, write_sum
 from asyncwds.storage.cache.names import INDEX, Entry, find_entries
 from asyncwds.storage.local.file import file_identity
 
@@ -120,14 +120,14 @@ class CacheFolder:
         """
         with self.locked() as lock:
             there = os.fstat(descriptor).st_size  # of a stream that has ended: it was not counted until now
-            taken, wanted = _read_sum(lock) + there, size - there
+            taken, wanted = read_sum(lock) + there, size - there
             if not self._scanned or self._beyond(taken + wanted):
                 taken = self._tidy(wanted)
                 self._scanned = True
             fits = not self._beyond(taken + wanted)
             if fits:
                 os.ftruncate(descriptor, size)
-            _take(lock, taken + wanted if fits else taken)
+            write_sum(lock, taken + wanted if fits else taken)
             return fits
 
     def publish(self, name: str, descriptor: int, record: Record) -> bool:
@@ -149,7 +149,7 @@ class CacheFolder:
             status = self.path(name).stat()
             record = Record(url, url_hash, status.st_size, identity, status.st_mtime_ns)
             self._write(self._record(name), as_json(record))
-            _take(lock, _read_sum(lock) + status.st_size)
+            write_sum(lock, read_sum(lock) + status.st_size)
         return self.find(name, use=True)
 
     def discard(self, name: str, descriptor: int, *, unless_shared: int | None = None) -> None:
@@ -228,7 +228,7 @@ class CacheFolder:
         for path in paths:
             path(entry.name).unlink(missing_ok=True)
         if lock is not None:
-            _take(lock, max(0, _read_sum(lock) - entry.size))
+            write_sum(lock, max(0, read_sum(lock) - entry.size))
 
     def _beyond(self, size: int) -> bool:
         return self.size is not None and size > self.size
@@ -242,13 +242,3 @@ class CacheFolder:
     def say(self, what: str) -> None:
         if self._verbose:
             sys.stderr.write(f"# asyncwds cache {printable(what)}\n")
-
-
-def _read_sum(lock: int) -> int:
-    """The sum of sizes [bytes] that the lock file holds; 0 where a process was killed while it wrote it."""
-    digits = os.pread(lock, 32, 0)
-    return int(digits) if digits.isdigit() else 0
-
-
-def _take(lock: int, size: int) -> None:
-    os.pwrite(lock, b"%020d" % size, 0)

@@ -1,7 +1,7 @@
-"""Where bytes go, for code that may block: `Output`, local files and open streams.
+"""Where bytes go, for code that may block: `Output`, and local files.
 
-An output becomes visible under its name with `commit`, as a whole; `abort` leaves nothing. The asynchronous counterpart
-is `Sink`.
+An output becomes visible under its name with `commit`, as a whole; `abort` leaves nothing. The asynchronous counterpart is
+`Sink`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import errno
 import os
 import stat
 import weakref
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from asyncwds.errors import FetchError, NotFoundError, ShortBodyError, SpecError, WdsError, redact
+from asyncwds.errors import FetchError, NotFoundError, ShortBodyError, SpecError
 from asyncwds.runtime.process import clean_up_undisturbed
 from asyncwds.storage.local.readiness import translate_os_error
 
@@ -23,7 +22,6 @@ NAMELESS: int | None = getattr(os, "O_TMPFILE", None)
 _COPIED = 64 << 20  # [bytes] that a file server copies at a time: Ctrl-C waits for it
 _BUFFER = 1 << 20  # [bytes] that are read and written at a time: no more than fits into the cache of a core
 _NO_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF})  # between these files
-BUFSIZE = 8192  # [bytes] what WebDataset passes to openers
 
 
 class Output(Protocol):
@@ -201,66 +199,3 @@ def _remove(descriptor: int, temporary: Path | None, pid: int) -> None:
     if temporary is not None and pid == os.getpid():  # to a forked child, the file is its parent's
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-class StreamOutput:
-    """A binary file object, to which `commit` and `abort` can do no more than flush or leave it; `close` says whose it is.
-
-    Aborted, it holds an archive without its end mark, which readers refuse.
-    """
-
-    def __init__(self, stream: IO[bytes] | Any, url: str | None, *, close: bool) -> None:
-        if not hasattr(stream, "write"):
-            raise SpecError(f"what is written to is a path, a URL or a binary file, not {type(stream).__name__}")
-        self._stream = stream
-        self._url = url or str(getattr(stream, "name", "a file object"))
-        self._close = close
-        self._position = 0
-
-    def write(self, data: bytes) -> None:
-        left = data
-        try:
-            while left:
-                # Raw files and sockets may take a part of it; objects that return nothing take all.
-                written = self._stream.write(left)
-                taken = len(left) if written is None else int(written)
-                self._position += taken
-                left = left[taken:]
-        except OSError as error:
-            raise translate_os_error(error, self._url, self._position) from error
-        except (TypeError, ValueError) as error:  # a file for text, or a closed one
-            raise SpecError(f"it cannot be written to: {error}", url=self._url) from error
-
-    def commit(self) -> None:
-        try:
-            if self._close:
-                self._stream.close()
-            elif hasattr(self._stream, "flush"):
-                self._stream.flush()
-        except OSError as error:
-            raise translate_os_error(error, self._url, self._position) from error
-
-    def abort(self) -> None:
-        if self._close:
-            self.kill()
-            with suppress(OSError, FetchError):  # a command that was killed fails
-                self._stream.close()
-
-    def kill(self) -> None:
-        """Ends a command that is written to, which must not take what it got for all, and any call that waits for it."""
-        if hasattr(self._stream, "kill"):
-            self._stream.kill()
-
-
-def open_with(url: str, opener: Callable[..., Any]) -> StreamOutput:
-    """What `opener` returns for a url, to write to. Whatever it raises becomes a FetchError with that as its cause."""
-    try:
-        stream = opener(url, "wb", BUFSIZE)
-    except WdsError as error:
-        error.url = error.url or redact(url)
-        raise
-    except OSError as error:
-        raise translate_os_error(error, url) from error
-    except Exception as error:
-        raise FetchError(f"{type(error).__name__}: {error}", url=url) from error
-    return StreamOutput(stream, url, close=True)

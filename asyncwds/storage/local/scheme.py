@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from asyncwds import checks
 from asyncwds.errors import FetchError
 from asyncwds.shards.urls import local_path
-from asyncwds.storage.local.output import FileOutput, Output, StreamOutput
+from asyncwds.storage.local.direct_output import StreamOutput
+from asyncwds.storage.local.output import FileOutput, Output
 from asyncwds.storage.scheme import Layers, Scheme
 
 if TYPE_CHECKING:

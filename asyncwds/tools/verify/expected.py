@@ -1,14 +1,19 @@
-"""What manifests, lists and indexes say of shards, and how a shard differs from that. No I/O."""
+"""What manifests, lists of other libraries and indexes say of shards: how that is read, and how a shard differs from it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from asyncwds.engine.parts import ShardRun
+from asyncwds.errors import SpecError
+from asyncwds.index.files import load_by
 from asyncwds.index.index import Index, ShardIndex
+from asyncwds.settings.access import Access
+from asyncwds.shards.folders import is_manifest
 from asyncwds.shards.manifests import ShardRecord
+from asyncwds.storage.listing import look_up
 from asyncwds.tools.verify.samples import ShardSamples
 
 
@@ -78,3 +83,27 @@ def for_url(url: str, known: dict[str, Expected]) -> Expected | None:
 
 def _name(url: str) -> str:
     return url.partition("?")[0].rpartition("/")[2]
+
+
+def read_lists(urls: Iterable[str], access: Access) -> dict[str, Expected]:
+    """What they say of shards, by url; where several speak of one, all that they say.
+
+    Raises SpecError for what is none of these, and FetchError where it cannot be read.
+    """
+    known: dict[str, Expected] = {}
+    for url in urls:
+        known = merge(known, _read_list(url, access))
+    return known
+
+
+def merge(known: Mapping[str, Expected], more: Mapping[str, Expected]) -> dict[str, Expected]:
+    return {**known, **{url: known[url].with_more(said) if url in known else said for url, said in more.items()}}
+
+
+def _read_list(url: str, access: Access) -> dict[str, Expected]:
+    if is_manifest(url):
+        try:
+            return expected_of_records(look_up([url], access).records.values())
+        except SpecError:  # JSON of an index, perhaps
+            return expected_of_index(load_by(url, access))
+    return expected_of_index(load_by(url, access))

@@ -24,8 +24,7 @@ from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.selection import Selection
 from asyncwds.tools.verify.dataset import check_dataset
 from asyncwds.tools.verify.decoding import DecodingCheck
-from asyncwds.tools.verify.expected import Expected, expected_of_records, for_url
-from asyncwds.tools.verify.lists import merge, read_lists
+from asyncwds.tools.verify.expected import Expected, expected_of_records, for_url, merge, read_lists
 from asyncwds.tools.verify.rules import RULES, Finding
 from asyncwds.tools.verify.shard import ShardInspector, ShardReport
 
