@@ -7,6 +7,7 @@ from .grouping import Grouper as Grouper
 from .grouping import base_plus_ext as base_plus_ext
 from .grouping import is_meta as is_meta
 from .grouping import size_of as size_of
+from .known_keys import KnownKeys as KnownKeys
 from .members import Member as Member
 from .members import Refused as Refused
 from .parser import TarParser as TarParser

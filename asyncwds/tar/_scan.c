@@ -18,6 +18,8 @@
 #define BLOCK 512
 #define FIELDS 16       /* suffixes of a run that are remembered */
 #define LONGEST 24      /* bytes of such a suffix */
+#define REMEMBERED (1 << 17)    /* keys of a shard in a set, and what one run adds to them */
+#define LOGGED (1 << 20)        /* bytes of keys that rise */
 #define MOST_DIGITS 9   /* of a record's length; a number of more is left to Python */
 #define WINDOW_LEAST 4096       /* bytes of a file that are read at a time: behind a payload that is passed over, */
 #define WINDOW_MOST 65536       /* and of small members; what has longer headers is left to Python */
@@ -53,6 +55,8 @@ typedef struct {
     PyObject *key_name;     /* "__key__" */
     PyObject *sample;       /* that is open; NULL for none */
     Text key;               /* of that sample */
+    Text greatest;          /* of all keys, while they rise */
+    int rising;
     int inherited;          /* the open sample was begun before the run, and may be marked as bad */
     int remember, untrack;
     long long ordinal;
@@ -237,10 +241,30 @@ field_of(Run *run, Text suffix)
     return name;
 }
 
+/* Whether a key is greater than all before it, whose bytes are kept. */
+static int
+rises(Run *run, Text key)
+{
+    Text last = run->greatest;
+    int order = memcmp(key.at, last.at, (size_t)(key.size < last.size ? key.size : last.size));
+    Py_ssize_t size = PyByteArray_Size(run->seen);
+    if (order < 0 || (order == 0 && key.size <= last.size) || size >= LOGGED || memchr(key.at, '\0', (size_t)key.size) != NULL)
+        return 0;
+    if (PyByteArray_Resize(run->seen, size + key.size + 1) < 0)
+        return -1;
+    char *at = PyByteArray_AsString(run->seen) + size;
+    memcpy(at, key.at, (size_t)key.size);
+    at[key.size] = '\0';
+    run->greatest = key;
+    return 1;
+}
+
 /* Whether a key is new; it is remembered then, while there is room. Negative on failure. */
 static int
-is_new(Run *run, PyObject *key)
+is_new(Run *run, PyObject *key, Text bytes)
 {
+    if (run->rising)
+        return rises(run, bytes);
     if (!run->remember) {
         int found = PySet_Contains(run->seen, key);
         return found < 0 ? -1 : !found;
@@ -303,7 +327,7 @@ static Outcome
 open_sample(Run *run, Text key, Py_ssize_t pos)
 {
     PyObject *name = PyUnicode_DecodeUTF8(key.at, key.size, "surrogateescape");
-    int new = name == NULL ? -1 : is_new(run, name);
+    int new = name == NULL ? -1 : is_new(run, name, key);
     PyObject *sample = new > 0 ? make_sample(run, name, pos) : NULL;
     Py_XDECREF(name);
     if (new == 0)
@@ -361,6 +385,26 @@ take_members(Run *run, Py_ssize_t *pos)
     }
 }
 
+/* Which keys have been there: bytes with a NUL behind each, or a set. The bytes of the last one are those of `owner`. */
+static int
+prepare_seen(Run *run, PyObject **owner)
+{
+    run->rising = PyByteArray_Check(run->seen);
+    run->remember = !run->rising && PySet_Size(run->seen) < REMEMBERED;
+    run->greatest = (Text){"", 0};
+    Py_ssize_t size = run->rising ? PyByteArray_Size(run->seen) : 0, begin = size - 1;
+    if (size == 0)
+        return 0;
+    const char *keys = PyByteArray_AsString(run->seen);
+    while (begin > 0 && keys[begin - 1] != '\0')
+        begin--;
+    *owner = PyBytes_FromStringAndSize(keys + begin, size - 1 - begin);
+    if (*owner == NULL)
+        return -1;
+    run->greatest = (Text){PyBytes_AsString(*owner), size - 1 - begin};
+    return 0;
+}
+
 /* What of `Sample` is called directly, and whose sample is open. The key's bytes are those of `owner`. */
 static int
 prepare(Run *run, PyObject *type, PyObject *sample, PyObject **owner)
@@ -373,7 +417,6 @@ prepare(Run *run, PyObject *type, PyObject *sample, PyObject **owner)
     if (run->make == NULL || run->no_args == NULL || run->key_name == NULL || run->origin == NULL)
         return -1;
     run->set_origin = (descrsetfunc)PyType_GetSlot(Py_TYPE(run->origin), Py_tp_descr_set);
-    run->remember = PySet_Size(run->seen) < 1 << 17;
     run->untrack = Py_Version < 0x030E0000; /* from 3.14 on a dict is not tracked again by what it is given */
     if (sample == Py_None)
         return 0;
@@ -400,7 +443,7 @@ take_run(PyObject *module, PyObject *args)
     Run run = {0};
     Py_buffer chunk;
     Py_ssize_t pos, begin;
-    PyObject *type, *sample, *owner = NULL, *result = NULL;
+    PyObject *type, *sample, *owner = NULL, *last = NULL, *result = NULL;
     (void)module;
     if (!PyArg_ParseTuple(args, "y*nnLLLOOOLOOO", &chunk, &pos, &run.part.fit, &run.base, &run.part.most, &run.part.most_extended, &type,
                           &run.template, &run.shard, &run.ordinal, &sample, &run.seen, &run.samples))
@@ -410,7 +453,7 @@ take_run(PyObject *module, PyObject *args)
         run.part.fit = chunk.len;
     run.part.there = run.part.fit;
     begin = pos;
-    if (prepare(&run, type, sample, &owner) == 0) {
+    if (prepare(&run, type, sample, &owner) == 0 && prepare_seen(&run, &last) == 0) {
         Outcome outcome = take_members(&run, &pos);
         if (outcome != FAILED)
             result = Py_BuildValue("nOLO", pos, outcome == ODD && pos > begin ? Py_True : Py_False, run.ordinal,
@@ -423,6 +466,7 @@ take_run(PyObject *module, PyObject *args)
     Py_XDECREF(run.origin);
     Py_XDECREF(run.sample);
     Py_XDECREF(owner);
+    Py_XDECREF(last);
     PyBuffer_Release(&chunk);
     return result;
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncwds.errors import DuplicateFieldError, RepeatedKeyError
 from asyncwds.samples import Sample
+from asyncwds.tar.known_keys import KnownKeys
 from asyncwds.tar.members import Member, Refused, TakeRun
 from asyncwds.tar.scanner import Scanner
 
@@ -14,7 +15,6 @@ Keys = Callable[[str], tuple[str, str] | tuple[None, None]]
 """Name of a member → (key, suffix), or (None, None) for a member that belongs to no sample."""
 
 _CACHED = 1024
-_REMEMBERED = 1 << 17  # keys of a shard, 13 MB, and what one call adds to them
 
 
 def base_plus_ext(path: str) -> tuple[str, str] | tuple[None, None]:
@@ -39,10 +39,6 @@ def is_meta(name: str) -> bool:
 def size_of(sample: Mapping[str, Any]) -> int:
     """Bytes of the fields."""
     return sum([len(value) for value in sample.values() if type(value) is bytes])
-
-
-def _forget(key: str) -> None:
-    """In place of remembering one more key."""
 
 
 def describe_repeated_key(key: str) -> str:
@@ -84,7 +80,7 @@ class Grouper:
         self._suffixes = suffixes
         self._skip_meta = skip_meta
         self._strict = strict
-        self._seen: set[str] = set()
+        self._known = KnownKeys()
         self.repeated = 0
         """Samples whose key had been there before another one."""
         self._template = {"__key__": "", "__url__": url}
@@ -120,8 +116,7 @@ class Grouper:
         self._completed = None
         sample = self._sample
         current = self.pending_key
-        known, seen = self._fields.get, self._seen
-        remember = seen.add if len(seen) < _REMEMBERED else _forget
+        known, is_new = self._fields.get, self._known.add
         for name, data, offset in members:
             # If what follows the first dot of the whole name is a known suffix (those have no slash), that dot ends the key.
             key, _, suffix = name.partition(".")
@@ -141,10 +136,8 @@ class Grouper:
                     sample["__key__"] = current = key
                     sample._origin = (self._shard, self._ordinal, offset)  # noqa: SLF001 - a property that sets it would cost as much as the rest
                     self._ordinal += 1
-                    if key in seen:
+                    if not is_new(key):
                         self._repeat(sample, len(samples), offset)
-                    else:
-                        remember(key)
                 if field is None:
                     continue
             assert sample is not None
@@ -171,6 +164,7 @@ class Grouper:
         """
         if scan is None or self._keys is not base_plus_ext or not self._lcase or self._suffixes is not None or not self._skip_meta:
             return None
+        self._known.rise()
 
         def take_run(chunk: bytes | memoryview, pos: int, fit: int, base: int, members: list[Member]) -> tuple[int, bool]:
             if members:
@@ -179,7 +173,7 @@ class Grouper:
             samples = self._begin()
             pos, goes_on, self._ordinal, self._sample = scan(
                 chunk, pos, fit, base, max_member_bytes, max_header_bytes,
-                Sample, self._template, self._shard, self._ordinal, self._sample, self._seen, samples,
+                Sample, self._template, self._shard, self._ordinal, self._sample, self._known.keys, samples,
             )  # fmt: skip
             return pos, goes_on
 

@@ -29,11 +29,12 @@ class Scanner(Protocol):
         shard: int,
         ordinal: int,
         sample: Sample | None,
-        seen: set[str],
+        seen: set[str] | bytearray,
         samples: list[Sample],
         /,
     ) -> tuple[int, bool, int, Sample | None]:
-        """Takes plain members of `chunk[pos:fit]`, as the parser would, into `sample` and `samples`, as the grouper would.
+        """Takes plain members of `chunk[pos:fit]`, as the parser would, into `sample` and `samples`, as the grouper would, and
+        their keys into `seen`, which is that of `KnownKeys`.
 
         Returns where it stopped, whether that was at a member of another kind behind some that it took, the next ordinal and
         the sample that is open. Raises MemoryError alone.

@@ -14,7 +14,7 @@ from asyncwds import group_by_keys, tar_file_expander, url_opener
 from asyncwds.cli.listing import list_samples
 from asyncwds.cli.reading import sources
 from asyncwds.errors import RepeatedKeyError, ShardWarning
-from asyncwds.tar import Grouper
+from asyncwds.tar import Grouper, KnownKeys
 
 APART = ["a.jpg", "b.jpg", "a.txt", "b.txt", "c.jpg", "c.txt"]
 PARTS = [("a", "jpg"), ("b", "jpg"), ("a", "txt"), ("b", "txt"), ("c", "jpg txt")]
@@ -22,11 +22,11 @@ PARTS = [("a", "jpg"), ("b", "jpg"), ("a", "txt"), ("b", "txt"), ("c", "jpg txt"
 
 def shard(names) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
         for name in names:
             info = tarfile.TarInfo(name)
             info.size = len(name)
-            tar.addfile(info, io.BytesIO(name.encode()))
+            tar.addfile(info, io.BytesIO(bytes(len(name))))
     return buffer.getvalue()
 
 
@@ -108,3 +108,44 @@ def test_the_first_keys_of_a_shard_are_remembered_within_a_bound():
     assert grouper.repeated == 0
     grouper.feed([("7.y", b"", 0), ("131071.y", b"", 0), ("139998.y", b"", 0)])
     assert grouper.repeated == 2
+
+
+@pytest.mark.parametrize("rises", [True, False])
+def test_keys_that_rise_are_kept_as_bytes_until_one_does_not(rises):
+    known = KnownKeys()
+    if rises:
+        known.rise()
+    assert all(known.add(key) for key in ("a", "b", "ba"))
+    assert (known.keys == b"a\0b\0ba\0") is rises
+    assert not known.add("b")
+    assert all(known.add(key) for key in ("\0", "ab", "\udcff", "\ud800", "ä"))
+    assert not any(known.add(key) for key in ("a", "ba", "ab", "\udcff", "\ud800", "ä"))
+
+
+@pytest.mark.parametrize("odd", ["ba", "a\0a", "ä", "\udcff"])
+def test_what_does_not_rise_in_bytes_is_kept_in_a_set(odd):
+    known = KnownKeys()
+    known.rise()
+    assert [known.add("ba"), known.add(odd)] == [True, odd != "ba"]
+    assert known.keys == {"ba", odd}
+
+
+def test_not_too_many_bytes_of_keys_are_kept():
+    known = KnownKeys()
+    known.rise()
+    keys = [f"{number:05}" * 200 for number in range(1100)]
+    assert all(map(known.add, keys))
+    assert type(known.keys) is set
+    assert not any(map(known.add, keys))
+
+
+@pytest.mark.parametrize("again", ["k00000", "k01000"])
+def test_a_key_that_comes_again_with_the_accelerator_and_without(scan, read, again):
+    """After so many that rise, also in bytes that are no UTF-8, and after some that do not."""
+    names = [f"k{number:05}.x" for number in range(2000)]
+    for more in ([], ["\udcff.x", "\uffff.x", "\U00010000.x"], ["a.x", "b.x"]):
+        data = shard([*names, *more, again + ".y", "z.x"])
+        chunks = [data[start : start + 300_000] for start in range(0, len(data), 300_000)]
+        found = read(chunks, scan)
+        assert found == read(chunks, None)
+        assert sum(RepeatedKeyError in entry[1] for entry in found if isinstance(entry, tuple) and type(entry[1]) is tuple) == 1

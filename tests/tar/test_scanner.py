@@ -75,15 +75,25 @@ def test_a_variable_turns_it_off(monkeypatch):
 
 @pytest.mark.parametrize(("form", "mtime"), [(tarfile.USTAR_FORMAT, 1), (tarfile.PAX_FORMAT, 1.5)])
 def test_what_tarfile_and_webdataset_write_is_taken_whole(scan, form, mtime):
-    data = written([("d/a.x", 3), ("d/a.Y", 0), ("b.x", 600)], form, mtime)
+    data = written([("a/a.x", 3), ("a/a.Y", 0), ("b.x", 600)], form, mtime)
     stopped, _, samples = takes(scan, data)
     assert data[stopped:].strip(b"\0") == b""
     assert samples == [
-        {"__key__": "d/a", "__url__": "u", "x": b"000", "y": b""},
+        {"__key__": "a/a", "__url__": "u", "x": b"000", "y": b""},
         {"__key__": "b", "__url__": "u", "x": b"2" * 600},
     ]
     assert [sample.origin for sample in samples] == [(2, 0, 0), (2, 1, data.index(b"b.x") if mtime == 1 else samples[1].origin[2])]
     assert data[samples[1].origin.offset + 156 :][:1] == (b"0" if mtime == 1 else b"x")
+
+
+def test_a_key_that_is_not_greater_than_the_one_before_is_left_to_the_parser_once(scan, entry):
+    b, a = entry("b.x", b"1"), entry("a.x", b"2")
+    assert takes(scan, b + a + END)[:2] == (len(b), True)
+    grouper = Grouper("u", 0)
+    run = grouper.runs(scan, max_member_bytes=1000, max_header_bytes=1000)
+    grouper.feed([("b.x", b"", 0), ("a.x", b"", 1024)])
+    assert run is not None
+    assert run(entry("c.x", b"3") + entry("0.x", b"4"), 0, 2048, 2048, []) == (2048, False)
 
 
 @pytest.mark.parametrize(
