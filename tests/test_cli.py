@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import json
 import os
@@ -11,8 +12,10 @@ import sys
 import termios
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from click.testing import CliRunner
 from command_line import COMMAND, run_asyncwds
 from trace_format import of, read_trace
 
@@ -176,6 +179,27 @@ def test_bench_has_a_table_of_where_the_time_went(shard):
     assert {"consumer"} <= {row[0] for row in rows} <= {"consumer", "parser", "disk", "shards"}
     assert seconds == sorted(seconds, reverse=True)
     assert sum(float(row[-1].rstrip("%")) for row in rows) == pytest.approx(100, abs=0.5)
+
+
+def test_bench_compares_with_other_libraries(shard, monkeypatch):
+    """The module stands for webdataset, which takes seconds to import."""
+    other = ModuleType("webdataset")
+    other.__spec__ = importlib.machinery.ModuleSpec("webdataset", None)
+    other.WebDataset = lambda urls, **_: [*urls, 1 / 0] if "b.tar" in urls[0] else iter(range(4))
+    monkeypatch.setitem(sys.modules, "webdataset", other)
+    compared = json.loads(CliRunner().invoke(main, ["bench", str(shard), "--compare", "--json"]).stdout)["compared"]
+    assert [(row["name"], row["samples"], row["failed"]) for row in compared] == [("tarfile", 4, None), ("webdataset", 4, None)]
+    assert all(row["ratio"] > 0 for row in compared)
+    shard.rename(shard.parent / "b.tar")
+    lines = CliRunner().invoke(main, ["bench", f"{shard.parent}/b.tar", "--compare", "--stages"]).stdout.splitlines()
+    assert lines[-2].startswith("tarfile        4 (")
+    assert lines[-2].endswith(" times that")
+    assert lines[-1] == "webdataset     ZeroDivisionError: division by zero"
+    monkeypatch.setitem(sys.modules, "webdataset", None)
+    refused = CliRunner().invoke(main, ["bench", f"{shard.parent}/b.tar", "--compare", "--decode", "rgb8"])
+    assert refused.exit_code == 1
+    decoded = CliRunner().invoke(main, ["bench", f"{shard.parent}/b.tar", "--decode", "rgb8", "--json"])
+    assert json.loads(decoded.stdout)["samples"] == 4
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncwds.cli.options import LOCATION, reading_options
-from asyncwds.formatting.texts import GB, MB, size
+from asyncwds.errors import redact
+from asyncwds.formatting.texts import GB, MB, printable, size
 
 if TYPE_CHECKING:
+    from asyncwds.cli.reading import Sources
     from asyncwds.pipeline.dataset import WebDataset
     from asyncwds.runtime.tracing import Trace
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 @click.option("-c", "--connections", type=click.IntRange(min=1), help="Requests in flight; found automatically if not given.")
 @click.option("-n", "--samples", type=click.IntRange(min=1), help="Stop after so many samples.")
 @click.option("--stages", is_flag=True, help="A table of where the time went.")
+@click.option("--decode", metavar="SPEC", help="Decode the fields as well: 'rgb8', 'pil', 'torchrgb'.")
+@click.option("--compare", is_flag=True, help="Read them with tarfile too, and with webdataset if it is installed.")
 @click.option("--trace", "trace_file", type=click.Path(dir_okay=False), help="Write what was done when to this file, for Perfetto.")
 @click.option(
     "--shuffle",
@@ -46,6 +50,8 @@ def bench(
     connections: int | None,
     samples: int | None,
     stages: bool,
+    decode: str | None,
+    compare: bool,
     trace_file: str | None,
     buffers: tuple[int, ...],
     interleaves: tuple[int, ...],
@@ -66,16 +72,51 @@ def bench(
 
     read_from = sources(urls, **options)
     if buffers:
-        if trace_file is not None:
-            raise click.UsageError("--trace is of one reading, and --shuffle does several")
+        if trace_file is not None or compare or decode is not None:
+            raise click.UsageError("--trace, --decode and --compare are of one reading, and --shuffle does several")
         settings = shuffle_settings(buffers, interleaves, shards=not shards_in_order)
         for row in measure_settings(settings, urls, read_from, connections, samples):
             click.echo(json.dumps(as_numbers(row)) if as_json else as_text(row))
         return
     if interleaves or shards_in_order:
         raise click.UsageError("--interleave and --shards-in-order say how --shuffle is done, and there is none")
+    if compare and decode is not None:
+        raise click.UsageError("--compare is of reading alone: without --decode")
+    shards = dataset(urls, read_from, connections)
     with nullcontext() if trace_file is None else _tracing(trace_file):
-        _bench_speed(dataset(urls, read_from, connections), samples, stages=stages, as_json=as_json)
+        found, summary = _bench_speed(shards if decode is None else shards.decode(decode), samples)
+    if compare:
+        found["compared"] = _compare(urls, read_from, samples, found)
+    click.echo(json.dumps(found) if as_json else _shown(found, summary, stages=stages))
+
+
+def _shown(found: dict[str, Any], summary: str, *, stages: bool) -> str:
+    rivals = [_rival_line(row) for row in found.get("compared", ())]
+    return "\n".join([_lines(found, summary), *([_table(found["times"])] if stages else []), *rivals])
+
+
+def _compare(urls: tuple[str, ...], sources: Sources, samples: int | None, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """What others took; `ratio` is how many times as many samples a second we read."""
+    from dataclasses import asdict  # noqa: PLC0415 - used here only
+
+    from asyncwds.storage.listing import expand_and_list  # noqa: PLC0415 - heavy
+    from asyncwds.tools.rivals import measure_rivals  # noqa: PLC0415 - as above
+
+    rows = [asdict(rival) for rival in measure_rivals(list(expand_and_list(urls, sources.access)), samples)]
+    ours = found["samples"] / max(found["seconds"], 1e-9)
+    for row in rows:
+        row["ratio"] = None if row["failed"] else ours / max(row["samples"] / max(row["seconds"], 1e-9), 1e-9)
+        row["failed"] = None if row["failed"] is None else redact(row["failed"])
+    return rows
+
+
+def _rival_line(row: dict[str, Any]) -> str:
+    if row["failed"]:
+        return f"{row['name']:<14} {printable(row['failed'])}"
+    speed = row["samples"] / max(row["seconds"], 1e-9)
+    return (
+        f"{row['name']:<14} {row['samples']} ({speed:.0f}/s), CPU {row['cpu_seconds']:.2f} s; we do {row['ratio']:.2f} times that"
+    )
 
 
 def _tracing(path: str) -> Trace:
@@ -84,7 +125,8 @@ def _tracing(path: str) -> Trace:
     return Trace(path)
 
 
-def _bench_speed(shards: WebDataset, samples: int | None, *, stages: bool, as_json: bool) -> None:
+def _bench_speed(shards: WebDataset, samples: int | None) -> tuple[dict[str, Any], str]:
+    """The figures, and in words what limits them."""
     import resource  # noqa: PLC0415 - used here only
     from time import monotonic  # noqa: PLC0415 - used here only
 
@@ -114,12 +156,7 @@ def _bench_speed(shards: WebDataset, samples: int | None, *, stages: bool, as_js
         "reasons": stats.reasons,
         "times": stats.times,
     }
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    click.echo(_lines(found, stats.summary()))
-    if stages:
-        click.echo(_table(stats.times))
+    return found, stats.summary()
 
 
 def _lines(found: dict[str, Any], limit: str) -> str:
