@@ -91,7 +91,10 @@ class LoopThread:
         try:
             with asyncio.Runner(loop_factory=partial(make_loop, factory)) as runner:
                 self.loop = runner.get_loop()
-                runner.run(self._run_main(main))
+                try:
+                    runner.run(self._run_main(main))
+                finally:
+                    _end_tasks(self.loop)
         except asyncio.CancelledError:
             error = BridgeError("the iterator was closed")
         except BaseException as failure:  # noqa: BLE001 - it belongs to the consumer, who raises it
@@ -107,6 +110,15 @@ class LoopThread:
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+
+def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """SystemExit of a task, from a function of users, breaks off the loop at once, and so does the next: until none is left."""
+    while tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        with suppress(SystemExit, KeyboardInterrupt):
+            loop.run_until_complete(asyncio.wait(tasks))
 
 
 def loop_factory(prefetch: Prefetch) -> LoopFactory:

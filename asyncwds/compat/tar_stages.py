@@ -156,7 +156,7 @@ def _expanded(
 
 
 def _require_stream(source: Any) -> None:
-    if not isinstance(source, Mapping) or "stream" not in source:
+    if not isinstance(source, Mapping) or not hasattr(source.get("stream"), "read"):
         raise SpecError(
             f"tar_file_expander needs items with a url and a stream, not {show_value(source)}; url_opener belongs before it"
         )

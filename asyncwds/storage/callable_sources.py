@@ -74,6 +74,9 @@ class _Stream:
         except asyncio.CancelledError:
             opening.add_done_callback(_close_unused)
             raise
+        if not hasattr(self._file, "read"):
+            message = f"the function that opens such urls returned {type(self._file).__name__}, which has no read()"
+            raise FetchError(message, url=self._url)
 
     async def read(self) -> bytes:
         self._last = self._threads.submit(self._file.read, PIECE)

@@ -116,6 +116,8 @@ def test_a_shard_that_is_not_there(shard, tmp_path):
         list(separate(urls))
     assert len(list(separate(urls, handler=wds.ignore_and_continue))) == 3
     assert list(separate(urls, handler=wds.ignore_and_stop)) == []
+    with pytest.raises(SpecError, match="needs items with a url and a stream, not .*None"):
+        list(wds.tar_file_expander([{"url": "u", "stream": None}]))
     with pytest.raises(SpecError, match="url_opener needs urls"):
         list(url_opener([3]))
 

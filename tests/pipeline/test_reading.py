@@ -159,6 +159,18 @@ def test_a_system_exit_in_the_iterator_is_no_hang():
         list(stage()(leaving()))
 
 
+def test_system_exits_of_several_shards_at_once_leave_nothing(monkeypatch):
+    """Each breaks off the engine's loop, also while it cancels what the one before left."""
+
+    def leaving(*_):
+        raise SystemExit(3)
+
+    monkeypatch.setitem(wds.gopen_schemes, "mine", leaving)
+    dataset = wds.WebDataset([f"mine://{n}" for n in range(8)], shardshuffle=False, prefetch=wds.Prefetch(connections=4))
+    with leaks(), pytest.raises(SystemExit):
+        list(dataset)
+
+
 def test_the_handler_decides(tmp_path):
     objects = {**OBJECTS, "m:1": OBJECTS["m:1"][:1500]}
 

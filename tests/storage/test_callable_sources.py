@@ -52,6 +52,12 @@ class Stream:
         self.closed = True
 
 
+@pytest.mark.parametrize("opened", [None, b"abc", iter([b"abc"])], ids=lambda opened: type(opened).__name__)
+async def test_what_cannot_be_read(opened):
+    with pytest.raises(FetchError, match=f"returned {type(opened).__name__}, which has no read.*mine://x"):
+        await body(lambda *_: opened)
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 async def test_bytes_of_any_kind(kind):
     stream = Stream([kind(b"ab"), kind(b"c")])
