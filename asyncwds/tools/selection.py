@@ -18,12 +18,11 @@ from asyncwds.errors import SampleError, SpecError
 from asyncwds.settings.access import Access
 from asyncwds.tar.grouping import base_plus_ext, is_meta
 from asyncwds.tar.raw import RawMember, RawSample
-from asyncwds.tools.evaluation import Fields
-from asyncwds.tools.expressions import Expression, parse
 from asyncwds.tools.keylists import Keys, load_keys
 from asyncwds.tools.report import Report
 
 if TYPE_CHECKING:
+    from asyncwds.tools.expressions import Expression
     from asyncwds.tools.processing.function import Condition
 
 Reason = Literal["slice", "keys", "exclude-keys", "where", "py", "sample", "no fields left"]
@@ -83,8 +82,8 @@ class Chooser:
         self._window = parse_slice(selection.slice)
         self._keys = None if selection.keys is None else load_keys(selection.keys, access)
         self._excluded = None if selection.exclude_keys is None else load_keys(selection.exclude_keys, access)
-        self._on = None if selection.on == "key" else parse(selection.on)
-        self._where = None if selection.where is None else parse(selection.where)
+        self._on = None if selection.on == "key" else _expression(selection.on)
+        self._where = None if selection.where is None else _expression(selection.where)
         self._function = None if selection.py is None else _condition(selection.py)
         self._share = None if selection.sample is None else checks.real("sample", selection.sample, 0, 1)
         self._seed = selection.seed
@@ -124,6 +123,12 @@ class Chooser:
 
     def _is_listed(self, keys: Keys, sample: RawSample) -> bool:
         return _text(self._on, sample) in keys
+
+
+def _expression(text: str) -> Expression:
+    from asyncwds.tools.expressions import parse  # noqa: PLC0415 - most do without
+
+    return parse(text)
 
 
 def _condition(name: str) -> Condition:
@@ -228,4 +233,4 @@ def with_key(sample: RawSample, key: str) -> RawSample:
     return sample._replace(key=key, members=tuple(members))
 
 
-__all__ = ["Chooser", "Fields", "Selection", "checked_name", "parse_slice", "share_of", "with_key"]
+__all__ = ["Chooser", "Selection", "checked_name", "parse_slice", "share_of", "with_key"]
