@@ -104,24 +104,40 @@ def _pack(refs: Sequence[Ref], counts: Sequence[int] | None) -> tuple[JsonValue,
 
 
 def _pack_many(rows: Any, counts: Sequence[int] | None) -> tuple[JsonValue, set[int]]:
-    import numpy as np  # noqa: PLC0415 - heavy
-
-    return pack_rows(rows, counts), set(np.unique(rows[:, 0]).tolist())
+    order, ordered = _in_order(rows)
+    return _pack_ordered(order, ordered, counts), set(ordered[_begins(ordered), 0].tolist())
 
 
 def pack_rows(flat: Any, counts: Sequence[int] | None) -> JsonValue:
     """Of rows of refs, an array of many."""
+    return _pack_ordered(*_in_order(flat), counts)
+
+
+def _in_order(flat: Any) -> tuple[Any, Any]:
+    """Their order by shard and ordinal, and the rows in that."""
     import numpy as np  # noqa: PLC0415 - heavy
 
     small = flat[:, 0].max(initial=0) < SMALL  # as they are but for those of datasets within
     order = np.argsort((flat[:, 0] << 40) + flat[:, 1], kind="stable") if small else np.lexsort((flat[:, 1], flat[:, 0]))
-    ordered = flat[order]
+    return order, flat[order]
+
+
+def _begins(ordered: Any) -> Any:
+    """The first rows of each shard. `numpy.unique` would import `numpy.ma`, which takes 20 ms."""
+    import numpy as np  # noqa: PLC0415 - heavy
+
+    return np.flatnonzero(np.diff(ordered[:, 0], prepend=-1))
+
+
+def _pack_ordered(order: Any, ordered: Any, counts: Sequence[int] | None) -> JsonValue:
+    import numpy as np  # noqa: PLC0415 - heavy
+
     columns = [np.diff(ordered[:, 0], prepend=0), _within(ordered, 1), _within(ordered, 2), order]
     if counts is not None:
         columns.append(np.array(counts))
     packed = [_pack_column(column) for column in columns]
     text = b64encode(zlib.compress(b"".join(packed), 1)).decode()
-    return {"items": len(flat) if counts is None else len(counts), "samples": len(flat), "columns": text}
+    return {"items": len(order) if counts is None else len(counts), "samples": len(order), "columns": text}
 
 
 def _within(ordered: Any, column: int) -> Any:
@@ -130,7 +146,7 @@ def _within(ordered: Any, column: int) -> Any:
 
     values = ordered[:, column]
     differences = np.diff(values, prepend=0)
-    begins = np.flatnonzero(np.diff(ordered[:, 0], prepend=-1))
+    begins = _begins(ordered)
     differences[begins] = values[begins]
     return differences
 

@@ -20,7 +20,7 @@ from asyncwds.pipeline.fingerprint import skips_in
 from asyncwds.pipeline.following import Follower
 from asyncwds.pipeline.iteration import Iteration
 from asyncwds.pipeline.reporting import Publisher, Reporter
-from asyncwds.pipeline.run import Account, Run
+from asyncwds.pipeline.run import Account, Recent, Run
 from asyncwds.pipeline.state_changes import StateChanges
 from asyncwds.pipeline.states import State, as_state, reasons
 from asyncwds.pipeline.within import Within
@@ -60,6 +60,7 @@ class Iterations:
         self._latest: tuple[Progress, _Ran | None] | None = None
         self._warned: set[str] = set()
         self._changes: StateChanges | None = None
+        self._recent: tuple[Recent, int, dict[str, Any]] | None = None
         self._ahead: tuple[Callable[[], int], deque[tuple[int, PassState]]] | None = None
 
     def start(self, description: Description, describe: Callable[[], dict[str, Any]], within: Within | None = None) -> Run:
@@ -89,7 +90,7 @@ class Iterations:
         ran = _Ran(started.seed, started.place, started.account, ref(started), progress.items, started.base, started.tally)
         if self._reporter is not None:
             self._reporter.follow(started, progress)
-        self._latest, self._resumed, self._ahead, self._changes = (progress, ran), None, None, None
+        self._latest, self._resumed, self._ahead, self._changes, self._recent = (progress, ran), None, None, None, None
         iteration = Iteration(started, progress, partial(self._as_dict, ran, describe), self._follower)
         self._running.add(iteration)
         return iteration
@@ -196,7 +197,21 @@ class Iterations:
         if (ahead := self._ahead_state(ran, progress)) is not None:
             return self._as_dict(ran, describe, *ahead)
         run = ran.run()
-        return self._as_dict(ran, describe, progress, ran.account.latest if run is None else run.state())
+        if run is None:
+            return self._as_dict(ran, describe, progress, ran.account.latest)
+        if (found := self._since_recent(run, progress)) is None:
+            found = self._as_dict(ran, describe, progress, run.state())
+            self._recent = None if (recent := run.recent()) is None else (recent, progress.items, found)
+        return found
+
+    def _since_recent(self, run: Run, progress: Progress) -> dict[str, Any] | None:
+        """The state that was given last, and the items since then, where the run says no more: what is asked for often is cheap."""
+        if self._recent is None or self._recent[0] is not run.recent() or self._follower is not None:
+            return None
+        _, before, state = self._recent
+        since, passes = progress.items - before, state["pass"]
+        counted = {"items": passes["items"] + since, "skip": passes["skip"] + since}
+        return {**state, "items": progress.items, "pass": {**passes, **counted}}
 
     def beginning(self, seed: int, describe: Callable[[], dict[str, Any]], workers: int) -> dict[str, Any]:
         """The state of one that so many workers are to begin."""

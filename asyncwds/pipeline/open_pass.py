@@ -123,6 +123,10 @@ class OpenPass:
         """Samples that stages have taken and not given; None where nobody knows."""
         return held_samples(self._behind())
 
+    def items_held(self) -> int:
+        """By stages that may hold many, without a look at what they are."""
+        return sum([stream.number_held() for stream in self._behind() if hasattr(stream, "number_held")])
+
     def known_shards(self) -> Mapping[int, HeldShard]:
         """Those of which samples were given, by index, as far as the stage that reads them says it."""
         known: Callable[[], Mapping[int, HeldShard]] = getattr(self._streams.get(self._base), "known", dict)

@@ -28,7 +28,9 @@ from asyncwds.runtime.tally import Tally
 from asyncwds.runtime.worker_info import WorkerInfo
 
 CHEAP_SECONDS = 0.0001
-SHARE = 100  # of what many states in a row may cost, for those that are not cheap
+SHARE = 200  # of what many states in a row may cost, for those that are not cheap
+MANY = 2500  # items that stages hold: a state of so many takes a while
+HELD_SECONDS = 4e-7  # that each of them takes in a state
 
 
 class Recent(NamedTuple):
@@ -87,6 +89,7 @@ class Run:
         self.number = self._first.number  # of the pass
         self._failed = False
         self._recent: Recent | None = None
+        self._opened = monotonic()
         self.account = Account(self._first)
         self._pass: OpenPass | None = None
         self._stream: Stream = NoItems(Resources())
@@ -119,10 +122,9 @@ class Run:
             and monotonic() < self._recent.until
             and self._recent.changes == self.weight_changes
         ):
-            since = self._progress.items - self._recent.total
-            state = self._recent.state
-            left_out = self._counters.tally.left_out_since(self._recent.left_out)
-            return replace(state, items=state.items + since, skip=state.skip + since, left_out=left_out)
+            return self._since(self._recent)
+        if self._has_just_begun():
+            return self._read_again(items, None)
         began = monotonic()
         state = self.full_state()
         seconds = monotonic() - began
@@ -131,6 +133,30 @@ class Run:
                 state, self._progress.items, began + seconds + SHARE * seconds, self.weight_changes, self._counters.tally.left_out
             )
         return state
+
+    def _since(self, recent: Recent) -> PassState:
+        since, state = self._progress.items - recent.total, recent.state
+        left_out = self._counters.tally.left_out_since(recent.left_out)
+        items, skip, same = state.items + since, state.skip + since, (state.reason, state.reads_shards, state.kept, state.tally)
+        return PassState(state.number, items, skip, state.stages, *same, left_out)
+
+    def recent(self) -> Recent | None:
+        """From which the state is told now, if nothing was left out since."""
+        recent = self._recent
+        if recent is None or self._failed or self.account.closed or self._progress.ended or monotonic() >= recent.until:
+            return None
+        same = recent.changes == self.weight_changes and recent.left_out == self._counters.tally.left_out
+        return recent if same and not recent.state.left_out else None
+
+    def _has_just_begun(self) -> bool:
+        """Where stages hold many items, the state that it began with is a recent one."""
+        first = self._first
+        if self._failed or self._pass is None or self.number != first.number or not self.drops_right:
+            return False
+        if first.stages is None and self.number:  # where a pass began nobody says
+            return False
+        held = self._pass.items_held()
+        return held >= MANY and monotonic() < self._opened + SHARE * HELD_SECONDS * held and not self.weight_changes
 
     @property
     def weight_changes(self) -> int:

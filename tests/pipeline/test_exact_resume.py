@@ -435,13 +435,14 @@ print(json.dumps(module.rest_of(module.CHEAP[{name!r}]({urls!r}), state)))
     assert first + json.loads(done.stdout) == list(map(plain, make()))
 
 
-def test_states_one_after_the_other_of_a_large_buffer(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("held", "initial"), [(2000, 100), (3000, 2800)])
+def test_states_one_after_the_other_of_a_large_buffer(tmp_path: Path, held: int, initial: int) -> None:
     for number in range(4):
         samples = [{"__key__": f"{number}{n:03}", "cls": str(n)} for n in range(900)]
         (tmp_path / f"{number}.tar").write_bytes(make_shard(samples))
 
     def make() -> Any:
-        return wds.WebDataset(f"{tmp_path}/{{0..3}}.tar", shardshuffle=10, seed=1).shuffle(2000).map(key_of)
+        return wds.WebDataset(f"{tmp_path}/{{0..3}}.tar", shardshuffle=10, seed=1).shuffle(held, initial=initial).map(key_of)
 
     whole = list(map(plain, make()))
     data = make()

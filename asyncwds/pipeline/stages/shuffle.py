@@ -51,7 +51,7 @@ class Shuffle:
         return shuffle_items(source, self.bufsize, self.initial, self.rng or Random(self.seed))  # noqa: S311 - an order, no secret
 
     def open(self, source: Stream, context: RunContext) -> ResumableStream:
-        return _stream(ShuffleRun(self, source, self.rng or context.rng(self.seed)), source)
+        return ShuffleStream(ShuffleRun(self, source, self.rng or context.rng(self.seed)), source)
 
     def reopen(self, source: Stream, context: RunContext, state: JsonValue) -> ResumableStream:
         rng = self.rng or context.rng(self.seed)
@@ -61,7 +61,7 @@ class Shuffle:
             restore_rng(rng, known["rng"])
         except (KeyError, TypeError, ValueError) as error:
             raise SpecError(f"not the state of a shuffle: {show_value(state)}") from error
-        return _stream(ShuffleRun(self, source, rng, held), source)
+        return ShuffleStream(ShuffleRun(self, source, rng, held), source)
 
 
 # A sample, which tells by itself where it came from, or another item and that. A pair for each sample would be one more object
@@ -101,6 +101,9 @@ class ShuffleRun:
             self._pairs_in = True
             yield (item, lineage()) if type(item) is tuple else (item, trace_of(item, source))
 
+    def number_held(self) -> int:
+        return len(self._buffer)
+
     def lineage(self) -> tuple[SampleTrace, ...]:
         return self._traces(self._latest)
 
@@ -117,8 +120,12 @@ class ShuffleRun:
         return trace_of(held, self._source) if isinstance(held, Sample) else held[1]
 
 
-def _stream(run: ShuffleRun, source: Stream) -> ResumableStream:
-    return ResumableStageStream(StageStream(run.items, source, run.lineage), run.state)
+class ShuffleStream(ResumableStageStream):
+    """One that tells how much it holds."""
+
+    def __init__(self, run: ShuffleRun, source: Stream) -> None:
+        super().__init__(StageStream(run.items, source, run.lineage), run.state)
+        self.number_held = run.number_held
 
 
 @dataclass
