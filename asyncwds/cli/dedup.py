@@ -24,10 +24,13 @@ from asyncwds.cli.tool_options import input_options, jobs_option, output_options
 @click.option(
     "--drop-list", type=LOCATION, metavar="FILE", help="Write the keys that are dropped, a line each, for --exclude-keys."
 )
+@click.option(
+    "--report", "listing", type=LOCATION, metavar="FILE", help="Write what is dropped for what, a line of JSON for each sample."
+)
 @jobs_option
 @shard_options
 @output_options
-def dedup(urls: tuple[str, ...], *, by: str, keep: Any, drop_list: str | None, **options: Any) -> int:
+def dedup(urls: tuple[str, ...], *, by: str, keep: Any, drop_list: str | None, listing: str | None, **options: Any) -> int:
     """Copies samples without those of which another one is kept. Reads them twice.
 
     \b
@@ -40,5 +43,5 @@ def dedup(urls: tuple[str, ...], *, by: str, keep: Any, drop_list: str | None, *
 
     inputs = inputs_of(urls, "dedup", options)
     outputs, selection = outputs_of(inputs, options), selection_of(options)
-    how: dict[str, Any] = {"by": by, "keep": keep, "drop_list": drop_list, "jobs": options["jobs"]}
+    how: dict[str, Any] = {"by": by, "keep": keep, "drop_list": drop_list, "listing": listing, "jobs": options["jobs"]}
     return show_report(dedup_shards(inputs, outputs, selection, **how), options)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from asyncwds import checks
+from asyncwds.errors import redact
 from asyncwds.runtime.blocking import BlockingPool
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.copying import describe_run, select
@@ -41,6 +43,7 @@ def dedup_shards(
     by: str = "key",
     keep: Keep = "first",
     drop_list: str | None = None,
+    listing: str | None = None,
     jobs: int = 1,
 ) -> Report:
     """Copies samples, in order, without those of which another one is kept.
@@ -51,6 +54,8 @@ def dedup_shards(
     keep       "first", or "largest": that of the most bytes, the first of several
     drop_list  path or URL of a list of the keys that are dropped, a line each, for `exclude_keys`. With
                `Outputs(target=None, dry_run=True)` there is nothing else
+    listing    path or URL of lines of JSON, one for each sample that is dropped: its key and shard, and those of the one that is
+               kept in its place, `kept` and `kept_url`, which are not known of pictures that look alike
     jobs       so many processes look at a shard each, the first of the two times
 
     Reads the samples twice, payloads only where `by` looks at them; 24 bytes of each stay in memory, with phash some 100 more for
@@ -64,25 +69,40 @@ def dedup_shards(
     checks.require(by != "key" or drop_list is None, "a list of keys cannot tell samples apart that have the same: write shards")
     near = parse_near(by)
     report, dropped = Report(), bytearray()
+    rows: list[tuple[str, str, int]] = []
     make = partial(by_value, by) if near is None else partial(by_picture, near.field)
     hashes = _hash_all(make, inputs, selection, jobs)
     kept = choose(hashes, by, keep, report) if near is None else choose_near(hashes, near.distance, keep, report)
+    partners = find_partners(hashes, kept) if listing is not None and near is None else None
+    names = {} if partners is None else dict.fromkeys(partners[~kept].tolist(), ("", ""))
     journal = outputs.journal(describe_run("dedup", inputs, selection, by, keep) if outputs.resume else None)
     with (
         BlockingPool("copy") as pool,
         closing(select(inputs, selection, report)) as samples,
         ShardOutputs(outputs, report, pool, journal=journal) as writer,
     ):
-        for sample, is_kept in zip(samples, kept.tolist(), strict=True):
+        for place, (sample, is_kept) in enumerate(zip(samples, kept.tolist(), strict=True)):
             if is_kept:
+                if place in names:
+                    names[place] = (sample.key, redact(sample.url))
                 writer.write(sample)
                 continue
+            if listing is not None:
+                rows.append((sample.key, redact(sample.url), -1 if partners is None else int(partners[place])))
             report.dropped[DUPLICATE] += 1
             if drop_list is not None:
                 dropped += sample.key.encode("utf-8", "surrogateescape") + b"\n"
     if drop_list is not None:
         write_target(drop_list, bytes(dropped), inputs.access)
+    if listing is not None:
+        write_target(listing, "".join(_line(row, names) for row in rows).encode("utf-8", "surrogatepass"), inputs.access)
     return report.check()
+
+
+def _line(row: tuple[str, str, int], names: Mapping[int, tuple[str, str]]) -> str:
+    key, url, partner = row
+    kept, kept_url = names.get(partner, (None, None))
+    return json.dumps({"key": key, "url": url, "kept": kept, "kept_url": kept_url}) + "\n"
 
 
 @dataclass
@@ -182,6 +202,19 @@ def hash_field(sample: RawSample, name: str) -> int | None:
         return None if member is None else hash_image(member.read())
     except Exception:  # noqa: BLE001 - whatever decoders raise
         return None
+
+
+def find_partners(hashes: _Hashes, kept: Flags) -> Any:
+    """Of each sample the number of the one with its hash that is kept."""
+    high, low = np.array(hashes.high), np.array(hashes.low)
+    order = np.lexsort((low, high))
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = (high[order][1:] != high[order][:-1]) | (low[order][1:] != low[order][:-1])
+    group = np.empty(len(order), dtype=np.int64)
+    group[order] = np.cumsum(begins) - 1
+    of_group = np.zeros(len(order), dtype=np.int64)
+    of_group[group[kept]] = np.flatnonzero(kept)
+    return of_group[group]
 
 
 def mark_kept(high: Any, low: Any, sizes: Any, keep: Keep) -> Flags:

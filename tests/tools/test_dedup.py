@@ -58,6 +58,21 @@ def test_samples_without_the_value_are_counted(inputs):
     assert (report.samples_out, report.notes) == (7, {"samples of which nothing has no value, kept": 7})
 
 
+def test_a_report_of_what_is_dropped_for_what(inputs, tmp_path):
+    first, second = inputs.urls
+    found = {}
+    for by, keep in (("json.uid", "largest"), ("sha256(jpg)", "first"), ("phash(jpg)", "first")):
+        how = {"by": by, "keep": keep, "listing": str(tmp_path / "report.jsonl")}
+        dedup_shards(inputs, Outputs(target=None, dry_run=True), **how)
+        rows = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
+        found[by] = [(row["key"], row["url"], row["kept"], row["kept_url"]) for row in rows]
+    assert found == {
+        "json.uid": [("b", first, "a", second)],
+        "sha256(jpg)": [("c", first, "a", first), ("d", second, "a", first)],
+        "phash(jpg)": [],
+    }
+
+
 def test_a_list_of_what_is_dropped(inputs, tmp_path):
     nowhere = Outputs(target=None, dry_run=True)
     dedup_shards(inputs, nowhere, by="sha256(jpg)", drop_list=str(tmp_path / "twice.txt"))
