@@ -42,8 +42,8 @@ from asyncwds.shards.plan import Splitter, single_node_only, split_by_worker, sp
 from asyncwds.shards.sample_split import Uneven
 from asyncwds.shards.urls import UrlList
 from asyncwds.storage.base import Fetcher
+from asyncwds.storage.listing import Listing
 from asyncwds.storage.schemes import as_access
-from asyncwds.storage.wildcards import Listing
 
 if TYPE_CHECKING:
     from asyncwds.index.access import RandomAccess

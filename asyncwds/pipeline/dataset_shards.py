@@ -20,8 +20,7 @@ from asyncwds.shards.patterns import expand
 from asyncwds.shards.plan import Draw, Resampled
 from asyncwds.shards.specs import all_urls, sampled, sources_of
 from asyncwds.shards.urls import is_spec, local_path
-from asyncwds.storage.listing import look_up_expanded
-from asyncwds.storage.wildcards import Listing
+from asyncwds.storage.listing import Listing, look_up_expanded
 
 SPOOL_MODES = get_args(Mode)
 

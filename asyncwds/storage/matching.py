@@ -19,11 +19,11 @@ from asyncwds.shards.globs import fits, fits_name, literal_start
 from asyncwds.shards.manifests import records_of
 from asyncwds.shards.urls import UrlList, local_path, scheme_of, url_list
 from asyncwds.storage.base import Fetcher, ObjectRange
+from asyncwds.storage.listing import Listing, UrlPattern, pattern_of, stand_for_others
 from asyncwds.storage.object_store import Lister
 from asyncwds.storage.registry import open_storage
 from asyncwds.storage.scheme import Scheme
 from asyncwds.storage.schemes import SchemeMatch
-from asyncwds.storage.wildcards import Listing, UrlPattern, pattern_of, stand_for_others
 
 FOLDERS_AT_ONCE = 16
 LARGEST_MANIFEST = 256 * MiB

@@ -12,7 +12,7 @@ from asyncwds import checks
 from asyncwds.errors import redact
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.urls import url_list
-from asyncwds.storage.wildcards import Listing
+from asyncwds.storage.listing import Listing
 from asyncwds.tools.inputs import Inputs, watch_shards
 from asyncwds.tools.selection import Selection
 

@@ -21,8 +21,7 @@ from asyncwds.settings.access import Access
 from asyncwds.settings.reading import Cache, Prefetch
 from asyncwds.shards.shard import Shard
 from asyncwds.shards.urls import local_path, scheme_of
-from asyncwds.storage.listing import look_up
-from asyncwds.storage.wildcards import Listing
+from asyncwds.storage.listing import Listing, look_up
 from asyncwds.tar.raw import RawSample, Stray
 from asyncwds.tar.raw_runs import RawRun, number_of
 from asyncwds.tar.scanner import SpanScanner, find_span_scanner
