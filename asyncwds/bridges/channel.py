@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import chain, compress, islice
 from time import monotonic
@@ -70,7 +71,7 @@ class Channel(Generic[T]):
         self.ended = False
         self.error: BaseException | None = None
         self.arrived: asyncio.Future[None] | None = None
-        self.thread = threading.Thread(target=self._run, name="asyncwds stages", daemon=True)
+        self.thread = threading.Thread(target=copy_context().run, args=(self._run,), name="asyncwds stages", daemon=True)
 
     # -- on the thread
 

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from asyncwds.bridges.async_iterator import EXIT_SECONDS
@@ -28,7 +29,7 @@ class Feed(Iterator[T | None]):
         self._iterator = iterator
         self._wanted = threading.Semaphore(0)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="asyncwds shards", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="asyncwds shards", daemon=True)
         self._asked = False  # from here on used on the loop only
         self._items: deque[T] = deque()
         self._end: BaseException | None = None

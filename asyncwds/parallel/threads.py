@@ -6,6 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextvars import copy_context
 from queue import SimpleQueue
 from time import monotonic, perf_counter
 from typing import Any
@@ -41,7 +42,7 @@ class WorkerThreads:
     def resize(self, number: int) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         while self._number < number:
-            thread = threading.Thread(target=self._work, name="asyncwds worker", daemon=True)
+            thread = threading.Thread(target=copy_context().run, args=(self._work,), name="asyncwds worker", daemon=True)
             self._threads.append(thread)
             self._number += 1
             thread.start()

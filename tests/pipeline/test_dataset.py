@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ from asyncwds.samples import Sample
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 6, 7
+NUMBER: ContextVar[int] = ContextVar("number", default=0)
 
 
 @pytest.fixture
@@ -657,3 +659,12 @@ def test_a_dataset_made_with_the_type_of_its_items_in_brackets_is_pickled_and_ta
 )
 def test_a_pipeline_made_with_the_type_of_its_items_in_brackets_is_pickled_and_iterated(pipeline):
     assert list(pickle.loads(pickle.dumps(pipeline))) == list(pipeline) == [1, 2]
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+async def test_functions_see_the_context_of_who_iterates(shards, workers):
+    """In whichever thread they are called, as with `asyncio.to_thread`."""
+    dataset = WebDataset(shards, shardshuffle=False).map(lambda _: NUMBER.get(), workers=workers)
+    NUMBER.set(5)
+    async with leaks():
+        assert [number async for number in dataset] == list(dataset) == [5] * SHARDS * SAMPLES

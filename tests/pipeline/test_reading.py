@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextvars import ContextVar, copy_context
 from itertools import count
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from asyncwds.storage import MemoryFetcher
 from asyncwds.testing import leaks, make_shard
 
 SHARDS, SAMPLES = 6, 5
+NUMBER: ContextVar[int] = ContextVar("number", default=0)
 OBJECTS = {
     f"m:{shard}": make_shard([{"__key__": f"{shard}{n}", "bin": bytes(600)} for n in range(SAMPLES)]) for shard in range(SHARDS)
 }
@@ -157,6 +159,21 @@ def test_a_system_exit_in_the_iterator_is_no_hang():
 
     with leaks(), pytest.raises(SystemExit):
         list(stage()(leaving()))
+
+
+def test_the_iterator_sees_the_context_of_who_iterates():
+    seen = []
+
+    def shards():
+        seen.append(NUMBER.get())
+        yield "m:0"
+
+    def read():
+        NUMBER.set(5)
+        assert len(list(stage()(shards()))) == SAMPLES
+
+    copy_context().run(read)
+    assert seen == [5]
 
 
 def test_system_exits_of_several_shards_at_once_leave_nothing(monkeypatch):
