@@ -17,10 +17,14 @@ from functools import partial
 from typing import Any
 
 from asyncwds.errors import BridgeError, SpecError
+from asyncwds.runtime.blocking import POOL
 from asyncwds.runtime.process import clean_up_undisturbed, explain, make_loop
 from asyncwds.settings.reading import Prefetch
 
 JOIN_TIMEOUT = 30.0  # [s] a close waits for what cannot be interrupted, such as a read from a dead network disk
+
+NAME = "asyncwds engine"
+BEGINNING = "Dummy-"  # what `threading` calls threads that it does not know
 
 OTHER_PROCESS = "an iterator cannot be used in another process than the one that made it; iterate over the dataset there"
 
@@ -41,7 +45,7 @@ class LoopThread:
     ) -> None:
         # Made by the thread itself: a thread that is stopped before it starts has nothing to close.
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.thread = threading.Thread(target=self._run, args=(main, ended, loop_factory), name="asyncwds engine", daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(main, ended, loop_factory), name=NAME, daemon=True)
         self._pid = os.getpid()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -79,9 +83,8 @@ class LoopThread:
         if not self.is_of_this_process:
             return
         self.stop()
-        # It has not started perhaps, and will end at once if it does. And the collector may run a finalizer on any thread,
-        # the loop's own included.
-        if self.thread.is_alive() and self.thread is not threading.current_thread():
+        # It has not started perhaps, and will end at once if it does.
+        if self.thread.is_alive() and not _serves_a_loop(threading.current_thread()):
             self.thread.join(JOIN_TIMEOUT)
 
     def _run(
@@ -119,6 +122,14 @@ def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
             task.cancel()
         with suppress(SystemExit, KeyboardInterrupt):
             loop.run_until_complete(asyncio.wait(tasks))
+
+
+def _serves_a_loop(thread: threading.Thread) -> bool:
+    """Whether it is a loop's own, or makes calls for one. The collector may run a finalizer there, in the middle of any code: the
+    thread to be waited for may be this one, or wait for it, or for a lock that it holds (each executor takes one of the process).
+    One that just begins is not known by its name yet.
+    """
+    return thread.name == NAME or thread.name.startswith((POOL, BEGINNING))
 
 
 def loop_factory(prefetch: Prefetch) -> LoopFactory:

@@ -19,6 +19,8 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
 from asyncwds.shards.shard import Begin, Limit, Shard
 
+_MOST = 2**62
+
 
 @dataclass(frozen=True, slots=True)
 class OpenShard:
@@ -229,10 +231,23 @@ def as_json(position: Position, urls: Sequence[str]) -> dict[str, Any]:
 def from_json(state: Any, urls: Sequence[str]) -> Position:
     """Raises SpecError for what is no position."""
     try:
-        shards = [
-            OpenShard(sequence, index, url[0] if url else urls[index], wanted, ordinal, offset, identity)
-            for sequence, index, wanted, ordinal, offset, identity, *url in state["open"]
-        ]
-        return Position(state["entered"], tuple(shards), state["turn"], state["left"], state["gap"])
+        shards = [_open_shard(each, urls) for each in state["open"]]
+        entered, turn, left = _counts(state["entered"], state["turn"], state["left"])
+        return Position(entered, tuple(shards), turn, left, None if state["gap"] is None else _counts(state["gap"])[0])
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise SpecError(f"not the position of a stream of shards: {show_value(state)}") from error
+
+
+def _open_shard(saved: Sequence[Any], urls: Sequence[str]) -> OpenShard:
+    *numbers, identity = saved[:6]
+    sequence, index, wanted, ordinal, offset = _counts(*numbers)
+    url = saved[6] if len(saved) > 6 else urls[index]
+    if not isinstance(url, str) or not isinstance(identity, str | None):
+        raise TypeError(saved)
+    return OpenShard(sequence, index, url, wanted, ordinal, offset, identity)
+
+
+def _counts(*values: Any) -> tuple[Any, ...]:
+    if not all(type(value) is int and 0 <= value < _MOST for value in values):
+        raise ValueError(values)
+    return values

@@ -228,4 +228,6 @@ def restore_rng(rng: Random, packed: Any) -> None:
     """Raises TypeError or ValueError for what is no such state."""
     version, text, gauss = packed
     data = b64decode(text)
+    if len(data) % 4 or not isinstance(gauss, float | None):
+        raise ValueError(packed)
     rng.setstate((version, unpack(f"<{len(data) // 4}I", data), gauss))

@@ -135,7 +135,7 @@ def inner_datasets(head: Any) -> list[Any]:
 
 def differences(saved: Any, own: Mapping[str, Any], *, strict: bool, of: tuple[str, str] = ("in the state", "here")) -> list[str]:
     """What is another thing than in the state. Without `strict`, options of stages may be, and how long an iteration is."""
-    if not isinstance(saved, Mapping):
+    if not isinstance(saved, Mapping) or not isinstance(own, Mapping):
         return []
     found = []
     one, other = of
@@ -146,21 +146,22 @@ def differences(saved: Any, own: Mapping[str, Any], *, strict: bool, of: tuple[s
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         found += [f"{_WORDS.get(name, name)}: {before.get(name)!r} {one}, {now.get(name)!r} {other}" for name in names]
     stages = list(saved.get("stages", []))
-    if len(stages) != len(own["stages"]):
-        found.append(f"the stages: {', '.join(stages)} {one}, {', '.join(own['stages'])} {other}")
+    own_stages = own.get("stages", [])
+    if len(stages) != len(own_stages):
+        found.append(f"the stages: {', '.join(stages)} {one}, {', '.join(own_stages)} {other}")
     else:
         found += [
             f"stage {number}: {before} {one}, {now} {other}"
-            for number, (before, now) in enumerate(zip(stages, own["stages"], strict=True))
+            for number, (before, now) in enumerate(zip(stages, own_stages, strict=True))
             if (before != now if strict else before.partition("(")[0] != now.partition("(")[0])
         ]
     if "within" in saved:
         found += _differences_within(saved["within"], own.get("within", []), strict=strict)
     if strict:
         found += [
-            f"{name} of an iteration: {saved.get(name)} {one}, {own[name]} {other}"
+            f"{name} of an iteration: {saved.get(name)} {one}, {own.get(name)} {other}"
             for name in ("passes", "items")
-            if saved.get(name) != own[name]
+            if saved.get(name) != own.get(name)
         ]
     return found
 

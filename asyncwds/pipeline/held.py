@@ -10,6 +10,7 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from itertools import chain, islice, repeat
+from struct import error as StructError  # noqa: N812 - it is an exception
 from struct import pack, unpack
 from typing import Any
 
@@ -170,7 +171,7 @@ def unpack_refs(packed: Any) -> list[tuple[Ref, ...]]:
         if not isinstance(packed, Mapping):
             return [tuple([_ref(ref) for ref in item]) for item in packed]
         return _unpack_columns(zlib.decompress(b64decode(packed["columns"])), packed["items"], packed["samples"])
-    except (KeyError, TypeError, ValueError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, StructError, zlib.error) as error:
         raise SpecError(f"not what a stage holds: {show_value(packed)}") from error
 
 

@@ -20,6 +20,7 @@ from asyncwds.pipeline.fingerprint import differences, fingerprint, skips_in
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.protocol import JsonValue, Stream
 from asyncwds.pipeline.run import Run
+from asyncwds.pipeline.state_shape import require_pass, require_progress
 from asyncwds.pipeline.states import UNSKIPPED, pass_as_json
 from asyncwds.runtime.counters import Counters
 from asyncwds.runtime.stats import Stats, mixed
@@ -64,7 +65,8 @@ class Lanes:
             if changed:
                 raise SpecError(f"the state is of other lanes: {'; '.join(changed)}")
             lanes = {
-                int(lane): (Progress(context.epoch, *came), PassState(**passes)) for lane, (came, passes) in known["lanes"].items()
+                int(lane): (Progress(context.epoch, *require_progress(came)), PassState(**require_pass(passes)))
+                for lane, (came, passes) in known["lanes"].items()
             }
             saved = None if known.get(UNSKIPPED) else skips_in(known["description"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -116,7 +116,7 @@ def _loader_in(value: Saved) -> Saved | None:
 def _begun(saved: Saved) -> tuple[Saved, State]:
     state = from_state(saved)
     passes, begun = state.passes, state.progress.items and not state.progress.ended
-    description = saved["description"] or {}
+    description = saved.get("description") or {}
     if description.get("shards") is None and _begins_with(saved) != LANES and not begins_with_datasets(description):
         raise SpecError(
             f"a pipeline that begins with {_begins_with(saved)}, and not with the shards of a WebDataset, is gone on with at its "
@@ -136,7 +136,7 @@ def _begun(saved: Saved) -> tuple[Saved, State]:
 
 
 def _begins_with(saved: Saved) -> str:
-    stages = (saved["description"] or {}).get("stages")
+    stages = (saved.get("description") or {}).get("stages")
     return str(stages[0]) if stages else "nothing that is known"
 
 
@@ -148,7 +148,9 @@ def _require_alike(states: Sequence[Saved]) -> None:
         for name in ("seed", "epoch"):
             if other[name] != first[name]:
                 raise SpecError(f"the states are of different {name}s: {first[name]} and {other[name]}")
-        changed = differences(first["description"], other["description"], strict=True, of=("in one", "in another"))
+        changed = differences(
+            first.get("description") or {}, other.get("description") or {}, strict=True, of=("in one", "in another")
+        )
         if changed:
             raise SpecError(f"the states are of different pipelines: {'; '.join(changed)}")
         if other.get("base") != first.get("base"):

@@ -8,6 +8,7 @@ from typing import Any
 from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.description import PassState, Progress
+from asyncwds.pipeline.state_shape import is_count, require_progress
 from asyncwds.pipeline.states import State, as_state, pass_as_json, require_nothing_kept
 
 LANES = "Lanes"
@@ -23,6 +24,8 @@ def merge_lanes(states: Sequence[State], description: Mapping[str, Any], missing
     if any(state.passes.number != passes.number for state in going):
         raise SpecError("the states are of different passes over the data: lanes are gone on with in one of them")
     head = _head_of(going[0])
+    if not is_count(head.get("number")):
+        raise SpecError(f"the state is damaged: the number of lanes is {show_value(head.get('number'))}")
     lanes = _lanes_of(going) | _ended_lanes([state for state in states if state.progress.ended], head["number"])
     absent = [lane for lane in range(head["number"]) if lane not in lanes]
     if absent and missing == "error" and len(states) < _number_of_places(states):
@@ -56,6 +59,7 @@ def _lanes_of(states: Sequence[State]) -> dict[int, Any]:
         require_nothing_kept(state, "the lanes", "before them")
         try:
             for lane, (came, passes) in _head_of(state)["lanes"].items():
+                require_progress(came)
                 known = lanes.get(int(lane))
                 if known is None or known[0] < came:
                     lanes[int(lane)] = [came, passes]

@@ -123,7 +123,7 @@ class ByChance:
             if state["rng"] is not None:  # else it is a beginning
                 self._left = [int(number) for number in state["left"]]
                 restore_rng(self._rng, state["rng"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _no_order(state) from error
         if self._by_hand:
             self._weights.set(self._by_hand[-1][1])

@@ -10,6 +10,8 @@ from asyncwds.bridges.block_bridge import open_bridge
 from asyncwds.engine.positions import HeldShard, unpack_shards
 from asyncwds.engine.refetch import open_refetch, plan_spans
 from asyncwds.engine.source import Source
+from asyncwds.errors import SpecError
+from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.context import NoItems, Resources, RunContext, StageStream
 from asyncwds.pipeline.held import Ref
 from asyncwds.pipeline.protocol import Stream
@@ -20,6 +22,8 @@ from asyncwds.samples import PADDING, Origin, Sample
 def held_of(refs: Iterable[Ref], state: Any, urls: Sequence[str]) -> tuple[list[Ref], dict[int, HeldShard]]:
     """Samples that stages held, and what the state of the stage that reads shards says of their shards."""
     held = list(refs)
+    if not isinstance(state, Mapping):
+        raise SpecError(f"the state is damaged: that of the stage that reads shards is {show_value(state)}")
     return held, unpack_shards(state.get("shards"), sorted({index for index, _, _ in held}), urls)
 
 

@@ -109,6 +109,8 @@ class Reopening:
     """Opens the stages of a pass from their states. The requests for what they held are made at once, all together."""
 
     def __init__(self, stages: Sequence[OpenStage], states: States, base: int, marks: Marks | None = None) -> None:
+        if len(states) != len(stages):
+            raise SpecError(f"the state is damaged: it has {len(states)} stages, and there are {len(stages)} here")
         self._stages = stages
         self._marks = marks
         self._states = states

@@ -10,6 +10,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.description import PassState, Progress
 from asyncwds.pipeline.fingerprint import skips_in
+from asyncwds.pipeline.state_shape import require_shape
 from asyncwds.runtime.worker_info import WorkerInfo
 
 FORMAT = 1
@@ -118,11 +119,12 @@ def from_state(state: Any) -> State:
             return State(seed, progress, PassState(items=progress.items))
         if state["format"] != FORMAT:
             raise SpecError(f"the state has format {state['format']}, and this version of asyncwds knows format {FORMAT}")
+        require_shape(state)
         place = None if state["worker_info"] is None else WorkerInfo(*state["worker_info"])
         skips = tuple(skips_in(state.get("description")))
         base, merged, unskipped = state.get("base"), state.get("merged"), bool(state.get(UNSKIPPED))
         return State(seed, progress, PassState(**state["pass"]), place, base, merged, skips, unskipped)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         if isinstance(error, SpecError):
             raise
         raise SpecError(f"not the state of a pipeline: {show_value(state)}") from error

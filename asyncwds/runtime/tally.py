@@ -9,7 +9,8 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asyncwds.errors import redact
+from asyncwds.errors import SpecError, redact
+from asyncwds.formatting.texts import show_value
 
 MOST_SKIPS = 1000  # of which it is kept where they were; others are counted
 READING = "reading"  # the stage that reads shards
@@ -234,10 +235,20 @@ class Tally:
 
     def restore(self, state: Any) -> None:
         """Goes on where an iteration stood: `state` is a `PassState`."""
-        for name, value in state.tally.items() if state.stages is not None else ():
+        known = self.as_json()
+        for name, value in (state.tally or {}).items() if state.stages is not None else ():
+            if name not in known or not _is_like(value, known[name]):
+                raise SpecError(f"the state is damaged: pass.tally.{name} is {show_value(value)}")
             setattr(self, name, dict(value) if isinstance(value, Mapping) else value)
         if state.number:
             self._earlier = UNKNOWN_PLAN
+
+
+def _is_like(value: Any, known: Any) -> bool:
+    """A number, or numbers by name; some are not known."""
+    if isinstance(known, dict):
+        return isinstance(value, dict) and all(type(number) is int for number in value.values())
+    return type(value) is int or (value is None and known is None)
 
 
 def _count(plan: Plan) -> Planned:

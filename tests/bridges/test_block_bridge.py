@@ -146,6 +146,31 @@ def test_fault_39_a_thread_that_starts_only_after_it_was_stopped_ends_at_once():
     assert channel.queue.empty()
 
 
+@pytest.mark.parametrize("name", ["asyncwds engine", "asyncwds-file_0", "Dummy-1"])
+def test_collection_on_a_thread_that_serves_a_loop_waits_for_no_other(name):
+    """It may be that for which the other one waits, or hold its lock."""
+    held, ran = threading.Event(), []
+
+    @asynccontextmanager
+    async def open_source():
+        yield Source(0)
+        held.wait()
+
+    channel = _Channel(open_source, 1000, asyncio.new_event_loop, Counters())
+
+    def collect():
+        channel.shut_down()
+        ran.append(channel.thread.thread.is_alive())
+        held.set()
+
+    channel.thread.thread.start()
+    collector = threading.Thread(target=collect, name=name)
+    collector.start()
+    collector.join()
+    channel.thread.thread.join(5)
+    assert ran == [True]
+
+
 def test_collection_on_the_loop_thread_itself_does_not_wait_for_itself():
     """The garbage collector runs wherever an allocation triggers it."""
     source = Source(10, hang_at=1)
