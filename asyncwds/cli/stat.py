@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.tool_options import input_options, jobs_option
+from asyncwds.cli.tool_options import input_options, jobs_option, selection_options
 from asyncwds.errors import redact
 from asyncwds.formatting.texts import plural, printable, size
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @input_options
+@selection_options
 @click.option("--deep", type=click.IntRange(min=0), default=0, metavar="N", help="Open the images of N samples.")
 @jobs_option
 @click.option("--json", "as_json", is_flag=True, help="As one line of JSON.")
@@ -29,17 +30,19 @@ def stat(urls: tuple[str, ...], *, deep: int, jobs: int, as_json: bool, **option
     \b
     asyncwds stat 'train-{000..099}.tar'
     asyncwds stat 's3://bucket/train/*.tar' --deep 1000 --json
+    asyncwds stat 'train-{000..099}.tar' --where 'json.width >= 512' --fields jpg
     """
-    from asyncwds.cli.tool_arguments import inputs_of  # noqa: PLC0415 - heavy
+    from asyncwds.cli.tool_arguments import inputs_of, selection_of  # noqa: PLC0415 - heavy
+    from asyncwds.tools.report import OK, PARTIAL  # noqa: PLC0415 - as above
     from asyncwds.tools.stat import stat_shards  # noqa: PLC0415 - as above
 
-    found = stat_shards(inputs_of(urls, "stat", options), deep=deep, jobs=jobs)
+    found = stat_shards(inputs_of(urls, "stat", options), selection_of(options), deep=deep, jobs=jobs)
     if as_json:
         click.echo(json.dumps(asdict(found) | {"shards": [{**shard, "url": redact(shard["url"])} for shard in found.shards]}))
     else:
         for line in _lines(found):
             click.echo(printable(line))
-    return 0
+    return PARTIAL if found.damaged else OK
 
 
 def _lines(found: Statistics) -> Iterator[str]:
@@ -62,6 +65,7 @@ def _lines(found: Statistics) -> Iterator[str]:
         kinds = ", ".join(f"{kind} {count}" for kind, count in (measured["formats"] | measured["modes"]).items())
         sides = "; ".join(f"{side} {_span(measured[side])}" for side in ("width", "height"))
         yield f"  {name}: {plural(measured['images'], 'image')}, {kinds}; {sides}"
+    yield from (f"damaged: {error}" for error in found.damaged)
 
 
 def _span(about: dict[str, float]) -> str:

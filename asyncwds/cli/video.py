@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from asyncwds.cli.json_log import tell
 from asyncwds.cli.tool_options import input_options, output_options, selection_options, shard_options
 from asyncwds.errors import redact
+from asyncwds.formatting.texts import printable
 
 
 @click.group()
@@ -78,11 +80,15 @@ def probe(urls: tuple[str, ...], *, video_field: str | None, **options: Any) -> 
     asyncwds video probe yt.tar --where 'size(mp4) > 1e8'
     """
     from asyncwds.cli.tool_arguments import inputs_of, selection_of  # noqa: PLC0415 - heavy
+    from asyncwds.tools.report import Report  # noqa: PLC0415 - as above
     from asyncwds.tools.video import probe_videos  # noqa: PLC0415 - as above
 
-    for about in probe_videos(inputs_of(urls, "video probe", options), selection_of(options), video_field):
+    report = Report()
+    for about in probe_videos(inputs_of(urls, "video probe", options), selection_of(options), video_field, report):
         click.echo(json.dumps(about | {"shard": redact(about["shard"])}))
-    return 0
+    for error in report.damaged:
+        tell(printable(f"asyncwds: damaged: {error}"))
+    return report.status
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -18,6 +18,7 @@ from asyncwds.errors import SampleError
 from asyncwds.index.finding import find_index
 from asyncwds.index.index import ShardIndex
 from asyncwds.tar.raw import RawSample
+from asyncwds.tools.copying import select
 from asyncwds.tools.each_shard import of_each_shard
 from asyncwds.tools.inputs import Inputs, read_raw
 from asyncwds.tools.report import Report
@@ -33,6 +34,7 @@ class Statistics:
     fields       of each: in how many samples, bytes in all, and their min, median, p95, max, mean
     field_sets   which fields samples have together, and how many have them; of more than 20 sets the most frequent
     images       with `deep`, of each field: how many were looked at, formats, modes, and widths and heights as for sizes
+    damaged      errors that were passed over: samples behind them may be missing
     """
 
     samples: int = 0
@@ -40,11 +42,14 @@ class Statistics:
     fields: dict[str, dict[str, float]] = field(default_factory=dict)
     field_sets: dict[str, int] = field(default_factory=dict)
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
 
 
-def stat_shards(inputs: Inputs, *, deep: int = 0, jobs: int = 1) -> Statistics:
+def stat_shards(inputs: Inputs, selection: Selection | None = None, *, deep: int = 0, jobs: int = 1) -> Statistics:
     """By the index where there is one, else by headers alone; compressed shards are read whole.
 
+    selection   these samples and fields only: shards have their bytes then, those of headers too, as with `inputs.on_error`
+                "skip"
     deep   open the images of so many samples, from the first on
     jobs   so many processes look at a shard each
 
@@ -52,11 +57,11 @@ def stat_shards(inputs: Inputs, *, deep: int = 0, jobs: int = 1) -> Statistics:
     """
     checks.whole("deep", deep, 0)
     checks.whole("jobs", jobs, 1)
-    found = _Found()
+    found, selection = _Found(), selection or Selection()
     if jobs == 1:
-        found = _look(inputs, Selection())
+        found = _look(inputs, selection)
     else:
-        with closing(of_each_shard(_look, inputs, Selection(), jobs)) as each:
+        with closing(of_each_shard(_look, inputs, selection, jobs)) as each:
             for one in each:
                 found.add(one)
     return Statistics(
@@ -64,7 +69,8 @@ def stat_shards(inputs: Inputs, *, deep: int = 0, jobs: int = 1) -> Statistics:
         shards=found.shards,
         fields={name: {"samples": len(values), **_described(values)} for name, values in sorted(found.sizes.items())},
         field_sets={" ".join(names): count for names, count in found.sets.most_common(20)},
-        images=_images(inputs, deep) if deep else {},
+        images=_images(inputs, selection, deep) if deep else {},
+        damaged=found.damaged,
     )
 
 
@@ -75,33 +81,56 @@ class _Found:
     shards: list[dict[str, Any]] = field(default_factory=list)
     sizes: dict[str, array[int]] = field(default_factory=dict)
     sets: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    damaged: list[str] = field(default_factory=list)
+
+    def see(self, sample: Sequence[tuple[str, int]]) -> None:
+        """Fields with their sizes."""
+        self.sets[tuple([name for name, _ in sample])] += 1
+        for name, size in sample:
+            self.sizes.setdefault(name, array("q")).append(size)
 
     def add(self, other: _Found) -> None:
         self.shards += other.shards
         for name, values in other.sizes.items():
             self.sizes.setdefault(name, array("q")).extend(values)
         self.sets.update(other.sets)
+        self.damaged += other.damaged
 
 
-def _look(inputs: Inputs, _: Selection) -> _Found:
+def _look(inputs: Inputs, selection: Selection) -> _Found:
+    is_whole = selection.is_everything and inputs.on_error == "fail"  # of a damaged shard there is no index
+    return _look_at_all(inputs) if is_whole else _look_at_some(inputs, selection)
+
+
+def _look_at_some(inputs: Inputs, selection: Selection) -> _Found:
+    report = Report()
+    shards: list[dict[str, Any]] = [{"url": url, "samples": 0, "bytes": 0, "compressed": False} for url in inputs.shards()]
+    found = _Found(shards, damaged=report.damaged)
+    with closing(select(inputs, selection, report)) as samples:
+        for sample in samples:
+            shards[sample.shard]["samples"] += 1
+            shards[sample.shard]["bytes"] += sample.nbytes
+            found.see([(member.field, member.size) for member in sample.members])
+    return found
+
+
+def _look_at_all(inputs: Inputs) -> _Found:
     found = _Found()
     for shard in find_index(inputs.shards(), inputs.access, inputs.cache).shards:
         described = {"url": shard.url, "samples": shard.samples, "bytes": shard.size, "compressed": shard.packed is None}
         found.shards.append(described)
-        for sample in _samples(shard, inputs):
-            found.sets[tuple([name for name, _ in sample])] += 1
-            for name, size in sample:
-                found.sizes.setdefault(name, array("q")).append(size)
+        for sample in _samples(shard, inputs, found.damaged):
+            found.see(sample)
     return found
 
 
-def _samples(shard: ShardIndex, inputs: Inputs) -> Iterator[list[tuple[str, int]]]:
+def _samples(shard: ShardIndex, inputs: Inputs, damaged: list[str]) -> Iterator[list[tuple[str, int]]]:
     """Fields with their sizes."""
     if shard.packed is not None:
         for row in shard.rows():
             yield [(each.suffix.lower(), each.size) for each in row.fields]
         return
-    with closing(read_raw(replace(inputs, urls=[shard.url], part=None), Report())) as samples:
+    with closing(read_raw(replace(inputs, urls=[shard.url], part=None), Report(damaged=damaged))) as samples:
         for sample in samples:
             yield [(member.field, member.size) for member in sample.members]
 
@@ -113,9 +142,9 @@ def _described(values: Iterable[int]) -> dict[str, float]:
     return {"bytes": int(numbers.sum()), "mean": float(numbers.mean()), **named}
 
 
-def _images(inputs: Inputs, deep: int) -> dict[str, dict[str, Any]]:
+def _images(inputs: Inputs, selection: Selection, deep: int) -> dict[str, dict[str, Any]]:
     seen: dict[str, list[tuple[str, str, int, int]]] = {}
-    with closing(read_raw(inputs, Report())) as samples:
+    with closing(select(inputs, selection, Report())) as samples:
         for _, sample in zip(range(deep), samples, strict=False):
             for name, about in _opened(sample):
                 seen.setdefault(name, []).append(about)

@@ -14,8 +14,8 @@ from asyncwds.errors import SampleError
 from asyncwds.tar.raw import RawSample
 from asyncwds.tools.becoming import Outcome, placed, with_sole_fields, write_outcomes
 from asyncwds.tools.by_shard import is_by_shard, run_by_shard
-from asyncwds.tools.copying import describe_run, select
-from asyncwds.tools.inputs import Inputs
+from asyncwds.tools.copying import DAMAGED, describe_run, select
+from asyncwds.tools.inputs import ErrorPolicy, Inputs
 from asyncwds.tools.making import SampleMaker
 from asyncwds.tools.outputs import Outputs
 from asyncwds.tools.processing.running import call_each
@@ -90,11 +90,26 @@ def _clip_sample(make: SampleMaker, sample: RawSample, clip: Clip, number: int, 
     return make({"__key__": key, **copied, "mp4": clip.data, "clip.json": about}, sample.url, sample.ordinal)
 
 
-def probe_videos(inputs: Inputs, selection: Selection | None = None, field: str | None = None) -> Iterator[dict[str, Any]]:
-    """Of each sample its key, shard, and what `probe_video` says of its video. Raises SampleError for what is none."""
-    with closing(select(inputs, selection or Selection(), Report())) as samples:
+def probe_videos(
+    inputs: Inputs, selection: Selection | None = None, field: str | None = None, report: Report | None = None
+) -> Iterator[dict[str, Any]]:
+    """Of each sample its key, shard, and what `probe_video` says of its video.
+
+    report   counts the samples
+
+    Raises SampleError for what is none, unless `inputs.on_error` passes that over.
+    """
+    report = Report() if report is None else report
+    errors = ErrorPolicy(inputs, report)
+    with closing(select(inputs, selection or Selection(), report)) as samples:
         for sample in samples:
             try:
-                yield {"key": sample.key, "shard": sample.url, **probe_video(_video(sample, field))}
+                about = probe_video(_video(sample, field))
             except SampleError as error:
-                raise placed(error, sample) from error
+                goes_on = errors.handle(placed(error, sample))
+                report.dropped[DAMAGED] += 1
+                if not goes_on:
+                    return
+                continue
+            report.samples_out += 1
+            yield {"key": sample.key, "shard": sample.url, **about}

@@ -7,12 +7,14 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from command_line import run_asyncwds
 from PIL import Image
 
+from asyncwds.cli import main
 from asyncwds.errors import NoSuchSampleError, SampleError, SpecError
 from asyncwds.testing import FaultServer, make_shard
-from asyncwds.tools import Inputs, get_sample, split_wanted, stat_shards
+from asyncwds.tools import Inputs, Selection, get_sample, split_wanted, stat_shards
 
 
 def image(width, height):
@@ -55,6 +57,20 @@ def test_what_there_is(inputs):
     about = found.images["jpg"]
     assert (about["images"], about["formats"], about["modes"]) == (8, {"JPEG": 8}, {"RGB": 8})
     assert (about["width"]["min"], about["width"]["max"], about["height"]["max"]) == (8, 20, 10)
+
+
+def test_what_there_is_of_some_samples(inputs):
+    found = stat_shards(inputs, Selection(where='key >= "a/3"', fields="jpg"), deep=100)
+    assert ([shard["samples"] for shard in found.shards], found.field_sets) == ([2, 3], {"jpg": 5})
+    assert found.images["jpg"]["width"]["min"] == 11
+
+
+def test_what_is_damaged_is_told(tmp_path):
+    (tmp_path / "a.tar").write_bytes(SHARDS[0][:4000])
+    done = CliRunner().invoke(main, ["stat", f"{tmp_path}/a.tar", "--on-error", "skip", "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["samples"]) == (4, 1)
+    assert len(json.loads(done.stdout)["damaged"]) == 1
+    assert CliRunner().invoke(main, ["stat", f"{tmp_path}/a.tar"]).exit_code == 2
 
 
 def test_an_image_that_is_none(tmp_path):

@@ -10,7 +10,18 @@ import pytest
 import asyncwds as wds
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.testing import make_shard
-from asyncwds.tools import Cutting, Inputs, Outputs, VideoSplit, cut_video, find_encoder, probe_video, probe_videos, split_videos
+from asyncwds.tools import (
+    Cutting,
+    Inputs,
+    Outputs,
+    Report,
+    VideoSplit,
+    cut_video,
+    find_encoder,
+    probe_video,
+    probe_videos,
+    split_videos,
+)
 
 SOUND = 44100
 
@@ -108,6 +119,10 @@ def test_what_is_no_video(tmp_path):
     inputs, outputs = Inputs(urls=[str(tmp_path / "in.tar")]), Outputs(target=str(tmp_path / "out.tar"))
     with pytest.raises(SampleError, match="cannot be cut.*key=a"):
         split_videos(inputs, outputs, VideoSplit(cutting=Cutting(2, exact=True)))
+    (tmp_path / "none.tar").write_bytes(make_shard([{"__key__": "k", "mp4": b"none"}]))
+    probed = Report()
+    assert not list(probe_videos(Inputs(urls=[str(tmp_path / "none.tar")], on_error="skip"), report=probed))
+    assert (probed.check().dropped, probed.status) == ({"damaged": 1}, 4)
     with pytest.raises(SpecError, match="need exact=True"):
         Cutting(2, hardware=True)
     assert find_encoder(("no_such_encoder", "libx264")) == "libx264"
