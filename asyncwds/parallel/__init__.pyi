@@ -10,6 +10,7 @@ from .ordered import OrderedCalls as OrderedCalls
 from .packing import Packed as Packed
 from .process_calls import call_in_processes as call_in_processes
 from .process_calls import in_order as in_order
+from .processes import end_after_parent as end_after_parent
 from .segments import Ring as Ring
 from .segments import require_room as require_room
 from .sizing import Seen as Seen

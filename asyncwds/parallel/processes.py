@@ -65,6 +65,9 @@ def _ignore(*_: object) -> None:
 PATIENCE = 5.0
 """[s] for the main thread to clean up."""
 AGAIN = 0.1  # [s]
+LONGER = 15.0
+"""[s] for what others end by: workers of a DataLoader look every 5 s."""
+LIFELINE = "asyncwds lifeline"
 
 
 def end_with_parent() -> None:
@@ -75,11 +78,23 @@ def end_with_parent() -> None:
     """
     parent = parent_process()
     if parent is not None:
-        threading.Thread(target=_wait, args=(parent.sentinel,), name="asyncwds lifeline", daemon=True).start()
+        threading.Thread(target=_wait, args=(parent.sentinel,), name=LIFELINE, daemon=True).start()
 
 
-def _wait(sentinel: int) -> None:
+def end_after_parent(patience: float = LONGER) -> None:
+    """The same for workers of others, which have so long to end by themselves. It may be called again.
+
+    Those of a DataLoader look whether the process is still there that was their parent when they had begun: where theirs was killed
+    before that, they stay for ever.
+    """
+    parent = parent_process()
+    if parent is not None and all(thread.name != LIFELINE for thread in threading.enumerate()):
+        threading.Thread(target=_wait, args=(parent.sentinel, patience), name=LIFELINE, daemon=True).start()
+
+
+def _wait(sentinel: int, patience: float = 0.0) -> None:
     wait([sentinel])
+    time.sleep(patience)
     os._exit(1)  # nobody is left who would want anything
 
 
@@ -87,7 +102,7 @@ def interrupt_at_end_of(line: Connection) -> None:
     """Once the other end of the line is closed, or its process has ended, the main thread gets SIGTERM, and `PATIENCE` to end."""
     main = threading.main_thread().ident
     assert main is not None
-    threading.Thread(target=_wait_and_interrupt, args=(line, main), name="asyncwds lifeline", daemon=True).start()
+    threading.Thread(target=_wait_and_interrupt, args=(line, main), name=LIFELINE, daemon=True).start()
 
 
 def _wait_and_interrupt(line: Connection, main: int) -> None:

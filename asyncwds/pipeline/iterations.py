@@ -31,7 +31,7 @@ from asyncwds.runtime.state_changes import READ_AGAIN, StateChange
 from asyncwds.runtime.stats import Stats
 from asyncwds.runtime.tally import Tally
 from asyncwds.runtime.tracing import FOLDER, recorder_for
-from asyncwds.runtime.worker_info import WorkerInfo
+from asyncwds.runtime.worker_info import WorkerInfo, in_torch_worker
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,10 @@ class Iterations:
         self._ahead: tuple[Callable[[], int], deque[tuple[int, PassState]]] | None = None
 
     def start(self, description: Description, describe: Callable[[], dict[str, Any]], within: Within | None = None) -> Run:
+        if in_torch_worker():
+            from asyncwds.parallel.processes import end_after_parent  # noqa: PLC0415 - few need it
+
+            end_after_parent()
         epoch, place = self._epochs.begin()
         self._counters = Counters(recorder_for(f"epoch {epoch}", place) if FOLDER in os.environ else None)
         slots = self._epochs.slot(place)

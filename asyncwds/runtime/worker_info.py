@@ -72,7 +72,11 @@ def current_worker_info(group: Any = None) -> WorkerInfo:
 
 def in_worker() -> bool:
     """Whether this process is a worker of a torch DataLoader or of a `MultiLoader`."""
-    return _loader_worker() is not None or bool(os.environ.get("WORKER") and os.environ.get("NUM_WORKERS"))
+    return in_torch_worker() or bool(os.environ.get("WORKER") and os.environ.get("NUM_WORKERS"))
+
+
+def in_torch_worker() -> bool:
+    return _loader_worker() is not None
 
 
 def _loader_worker() -> Any:

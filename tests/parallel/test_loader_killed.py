@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from shared_memory import left_since, shared_files
+
+from asyncwds.parallel import end_after_parent
 
 PROGRAM = """
 import sys, time, threading
@@ -122,3 +125,29 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path):
     assert (
         "traceback is on standard error: a script starts processes under `if __name__ == '__main__'" in done.stderr.splitlines()[-1]
     )
+
+
+def wait_as_child(line):
+    end_after_parent(patience=0.0)
+    end_after_parent(patience=0.0)
+    line.send(os.getpid())
+    time.sleep(60)
+
+
+def wait_as_parent(line):
+    get_context("fork").Process(target=wait_as_child, args=(line,)).start()
+    time.sleep(60)
+
+
+def test_a_worker_of_others_ends_when_its_parent_was_killed():
+    """As that of a DataLoader which has just begun, and will take whoever is its parent by then for the one to look at."""
+    context = get_context("fork")
+    received, line = context.Pipe(duplex=False)
+    parent = context.Process(target=wait_as_parent, args=(line,))
+    parent.start()
+    line.close()
+    assert received.recv() != parent.pid
+    parent.kill()
+    parent.join()
+    with pytest.raises(EOFError):  # nobody has the other end any more
+        received.recv()
