@@ -145,7 +145,10 @@ def _not_given(state: Saved, items: Sequence[tuple[Ref, ...]]) -> list[Ref]:
 
 def _require_divisible(source: Source, places: Iterable[WorkerInfo]) -> None:
     if source.split is not None:
-        raise SpecError("with split='samples' each rank and worker has as many samples: they are gone on with at their number only")
+        raise SpecError(
+            "with split='samples' each rank and worker has as many samples: they are gone on with at their number only. With "
+            "`lanes(n)` too, n streams have as many samples each, which other numbers of ranks and workers that divide n go on with"
+        )
     if isinstance(source.draw, Resampled):
         raise SpecError("what is resampled has no end, of which something could be left: it is gone on with at its size only")
     for splitter, name, number in (

@@ -10,6 +10,7 @@ from asyncwds.errors import SpecError
 from asyncwds.formatting.texts import show_value
 from asyncwds.pipeline.description import PassState, Progress
 from asyncwds.pipeline.mix_order import merge_orders
+from asyncwds.pipeline.remainder import passes_of
 from asyncwds.pipeline.states import State, as_state, pass_as_json, require_nothing_kept
 
 Saved = Mapping[str, Any]
@@ -31,7 +32,10 @@ def merge_within(states: Sequence[State], description: Saved, merge: Merge) -> d
         return as_state(first, description)  # nobody has begun, or all have ended
     number = max([state.passes.number for state in states if not state.progress.ended], default=0)
     if any(state.passes.number != number for state in going):
-        raise SpecError("the states are of different passes over the data: what begins with other datasets is gone on with in one")
+        raise SpecError(
+            "the states are of different passes over the data: what begins with other datasets is gone on with in one. Merge "
+            "states of the same pass, or repeat the datasets within (`dataset.repeat(n)`), which may be in different ones"
+        )
     for state in going:
         require_nothing_kept(state, "the datasets that it begins with", "into these")
     heads = [(state, (state.passes.stages or [None])[0]) for state in states]
@@ -79,4 +83,5 @@ def _at_place(state: State, member: Any, like: Saved) -> Saved:
         return member  # type: ignore[no-any-return]
     ended = state.progress.ended or (member is not None and member["ended"])
     place = None if state.place is None else astuple(state.place)
-    return {**like, "items": 0, "ended": ended, "worker_info": place, "pass": pass_as_json(PassState(like["pass"]["number"]))}
+    first = min(passes_of(like.get("base")), default=0)  # with which each place begins, however far others have come
+    return {**like, "items": 0, "ended": ended, "worker_info": place, "pass": pass_as_json(PassState(first))}

@@ -128,6 +128,9 @@ PIPELINES: dict[str, Make] = {
     "a mix in a mix": lambda urls, rng: mixed(
         lambda members: wds.RoundRobin([wds.RandomMix(members[:1], longest=True), members[1]], longest=True), urls, rng
     ),
+    "a mix of members that repeat": lambda urls, rng: mixed(
+        lambda members: wds.RandomMix([members[0].repeat(2), members[1].repeat(3)], [2, 1], longest=True, seed=3), urls, rng
+    ),
     "a dataset in a pipeline": lambda urls, rng: wds.DataPipeline(
         of(urls, rng, empty_check=False).shuffle(5), wds.map(key_of), seed=1
     ),
@@ -515,6 +518,16 @@ def test_a_merged_state_and_ranks_that_the_dataset_was_not_made_for() -> None:
     data.load_state_dict(merged)
     with standing_at(places_of(2)[0]), pytest.raises(SpecError, match="split_by_node"):
         iter(data)
+
+
+def test_of_members_that_repeat_a_place_that_has_not_begun_has_its_first_pass_left(urls: str) -> None:
+    make = partial(PIPELINES["a mix of members that repeat"], urls, Random(1))
+    whole = Counter(run_place(make(), None, wds.WorkerInfo(), None)[0])
+    for count in (len(KEYS), len(KEYS) // 2):
+        given, state = run_world(make, None, places_of(2), [count, 0])
+        more, state = run_world(make, state, places_of(3), [0, 5, count])
+        rest, _ = run_world(make, state, places_of(1), [None])
+        assert Counter(given + more + rest) == whole
 
 
 def test_weights_of_a_mix_go_on_where_its_states_are_merged() -> None:
