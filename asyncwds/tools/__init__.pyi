@@ -82,7 +82,7 @@ from .video import probe_videos as probe_videos
 from .video import split_videos as split_videos
 from .videos.clips import Cutting as Cutting
 from .videos.clips import cut_video as cut_video
-from .videos.clips import find_encoder as find_encoder
+from .videos.encoders import find_encoder as find_encoder
 from .videos.probe import probe_video as probe_video
 from .warm import WarmReport as WarmReport
 from .warm import warm_cache as warm_cache

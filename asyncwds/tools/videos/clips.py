@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
 from io import BytesIO
 from itertools import pairwise
 from typing import Any
@@ -15,10 +14,9 @@ import numpy as np
 from asyncwds.codecs.pyav import open_container
 from asyncwds.errors import SampleError, SpecError
 from asyncwds.runtime.extras import require_extra
+from asyncwds.tools.videos.encoders import find_encoder, quality_of
 from asyncwds.tools.videos.sound import SoundReader
 
-HARDWARE = ("h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox", "h264_v4l2m2m")
-"""Encoders of FFmpeg's that run on hardware."""
 _WIDTH, _HEIGHT = 64, 36
 
 
@@ -48,7 +46,7 @@ class Cutting:
     short      also keep what is left at the end
     sound      keep the first recording too, as AAC
     codec, crf   of the pictures, as FFmpeg names them
-    hardware   encode by the first of `HARDWARE` that works here, in place of `codec`
+    hardware   encode by the first of `asyncwds.tools.videos.encoders.HARDWARE` that works here, in place of `codec`
     """
 
     duration: float | None = None
@@ -105,21 +103,6 @@ def cut_video(data: bytes, cutting: Cutting) -> Iterator[Clip]:
         if isinstance(error, SpecError | SampleError):
             raise
         raise SampleError(f"the video cannot be cut: {error}") from error
-
-
-@cache
-def find_encoder(names: Sequence[str] = HARDWARE) -> str:
-    """The first of these encoders that can be opened here, which takes some 50 ms. Raises SpecError where none can."""
-    av = require_extra("av", "video")
-    for name in names:
-        try:
-            encoder = av.CodecContext.create(name, "w")
-            encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = 256, 256, "yuv420p", Fraction(25)
-            encoder.open()
-        except (av.FFmpegError, ValueError):  # the library lacks it, or the machine
-            continue
-        return name
-    raise SpecError(f"no hardware here encodes videos: {', '.join(names)} cannot be opened")
 
 
 def _copied(data: bytes, cutting: Cutting) -> Iterator[Clip]:
@@ -230,17 +213,13 @@ def _pulled(graph: Any) -> Iterator[Any]:
             return
 
 
-def _quality(cutting: Cutting) -> dict[str, str]:
-    return {{"h264_nvenc": "cq", "h264_qsv": "global_quality"}.get(cutting.codec, "crf"): str(cutting.crf)}
-
-
 class _Encoding:
     """A clip of frames that are encoded; `count` frames came before it."""
 
     def __init__(self, first: Any, rate: Fraction, cutting: Cutting, sound: SoundReader | None, count: int) -> None:
         self._file = BytesIO()
         self._output = require_extra("av", "video").open(self._file, "w", format="mp4", options={"fflags": "+bitexact"})
-        self._stream = self._output.add_stream(cutting.codec, rate=rate, options=_quality(cutting))
+        self._stream = self._output.add_stream(cutting.codec, rate=rate, options=quality_of(cutting.codec, cutting.crf))
         self._stream.width, self._stream.height, self._stream.pix_fmt = first.width, first.height, "yuv420p"
         self._stream.thread_count = 1  # samples are encoded side by side, not slices of one
         self._sound = None if sound is None else sound.output(self._output)
