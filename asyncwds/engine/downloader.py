@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from asyncwds.engine.part_trace import PartTrace
-from asyncwds.engine.parts import Part, PartState, ShardRun
+from asyncwds.engine.parts import Part, PartState, PartTrace, ShardRun
 from asyncwds.engine.scheduler import Scheduler
 from asyncwds.engine.stragglers import LOOK_EVERY, RESTARTS, Action, LateParts
 from asyncwds.engine.tuning import Steering

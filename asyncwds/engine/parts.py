@@ -1,4 +1,6 @@
-"""What is read of a shard, and how far that is: `ShardRun` and `Part`, changed by the scheduler alone."""
+"""What is read of a shard, and how far that is: `ShardRun` and `Part`, changed by the scheduler alone; and parts in a trace, with
+how much of what there is meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,18 @@ import mmap
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
+from time import perf_counter
+from typing import TYPE_CHECKING
 
-from asyncwds.errors import WdsError
+from asyncwds.errors import WdsError, redact
+from asyncwds.runtime.counters import Counters
+from asyncwds.runtime.recorder import READER, Recorder, Span
 from asyncwds.runtime.units import MiB
 from asyncwds.shards.shard import Shard
 from asyncwds.storage.base import Chunk
+
+if TYPE_CHECKING:
+    from asyncwds.engine.budget import Budget
 
 # [bytes] taken of a part's buffer at once, and handed to the consumer. The more where a piece that came at once is as large as
 # `STEP`: the link is fast, and rounds are what it waits for (`storage.http.receive` has figures). With 4 MiB over slower links
@@ -132,3 +141,41 @@ def next_chunk(part: Part) -> Chunk:
         chunk = memoryview(part.buffer)[part.taken : part.taken + size]
     part.taken += size
     return chunk
+
+
+MEASURED_EVERY = 0.005  # [s]
+
+
+class PartTrace:
+    """Told by `Downloader` what becomes of parts."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._spans: dict[Part, Span] = {}
+        self._measured = 0.0
+
+    def start(self, part: Part) -> None:
+        shard = part.run.shard
+        name = f"shard {shard.index} from {part.start}"
+        self._spans[part] = self._recorder.begin("part", name, url=redact(shard.url), start=part.start, stop=part.stop)
+
+    def answer(self, part: Part) -> None:
+        span = self._spans[part]
+        span.inner("first byte", span.began)
+
+    def help(self, part: Part, action: str) -> None:
+        """A late part."""
+        self._recorder.mark(READER, action, url=redact(part.run.shard.url), start=part.start, received=part.received)
+
+    def finish(self, part: Part) -> None:
+        span = self._spans.pop(part)
+        span.args |= {"received": part.received, "state": part.state.name.lower()}
+        span.end()
+
+    def measure(self, counters: Counters, budget: Budget) -> None:
+        if (now := perf_counter()) - self._measured < MEASURED_EVERY:
+            return
+        self._measured = now
+        record = self._recorder.measure
+        record("connections", allowed=budget.connections, in_flight=budget.in_flight, resting=int(budget.resting))
+        record("bytes", reserved=budget.reserved, allowed=budget.allowed, samples=counters.given - counters.taken)
