@@ -52,9 +52,20 @@ class DatasetsAgain:
         within = context.within
         assert within is not None
         numbers = within.numbered_as_here(state)
+        try:
+            self._make(head, context, refs, state, numbers)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            if isinstance(error, SpecError):
+                raise
+            raise SpecError(f"not what a state says of passes within: {show_value(state['shards'])}") from error
+
+    def _make(self, head: Any, context: RunContext, refs: Iterable[Ref], state: Any, numbers: Mapping[int, int]) -> None:
+        assert context.within is not None
         packed = state["shards"]["datasets"]
-        passes = [WithinPass(numbers[number], tuple(path), dataset) for number, path, dataset in state["shards"]["passes"]]
-        self._making = _Making(context, within.numbers, passes, _by_number(refs), packed, skips=not _is_unskipped(state))
+        passes = [
+            WithinPass(numbers[number], tuple(map(int, path)), dataset) for number, path, dataset in state["shards"]["passes"]
+        ]
+        self._making = _Making(context, context.within.numbers, passes, _by_number(refs), packed, skips=not _is_unskipped(state))
         mix = self._making.mix(_members_of(head), passes)
         self.shards = {number: samples.shards for number, samples in self._making.leaves.items()}
         self.stream = mix.stream

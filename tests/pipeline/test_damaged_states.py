@@ -93,3 +93,32 @@ def test_the_error_names_the_part(saved: tuple[str, Any]) -> None:
     url, state = saved
     with pytest.raises(SpecError, match=r"the state is damaged: pass\.skip is 1\.5"):
         make(url).load_state_dict(changed(state, ["pass", "skip"], 1.5))
+
+
+BEHIND = {
+    "shards": {},
+    "shards.passes": [[1]],
+    "shards.passes.0": [1, [0], 0],
+    "shards.passes.0.0": 9,
+    "shards.passes.0.1": [7, 0, 1],
+    "shards.passes.0.1.1": "x",
+    "shards.passes.0.2": 9,
+    "shards.datasets": [],
+    "shards.datasets.0": {"marks": "AA"},
+}
+
+
+@pytest.mark.parametrize("path", BEHIND)
+def test_what_says_which_dataset_held_samples_came_through(saved: tuple[str, Any], path: str) -> None:
+    url, _ = saved
+
+    def make_behind() -> Any:
+        return wds.FluidWrapper(wds.RoundRobin([make(url), make(url)]), seed=1).shuffle(4)
+
+    data = make_behind()
+    items = iter(data)
+    list(islice(items, 4))
+    state = json.loads(json.dumps(data.state_dict()))
+    items.close()
+    with pytest.raises(SpecError):
+        list(run(make_behind(), changed(state, ["pass", "stages", "0", *path.split(".")], BEHIND[path])))
