@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncwds.cli.json_log import current_log
+from asyncwds.cli.json_log import current_log, tell
 from asyncwds.cli.options import LOCATION, reading_options
 from asyncwds.cli.tool_options import jobs_option
 from asyncwds.errors import redact
@@ -43,6 +43,7 @@ FORMATS = ["asyncwds", "wids", "wds2idx", "energon", "webshart", "hfutils", "siz
 @jobs_option
 @click.option("--convert", is_flag=True, help="URLS are those of indexes, of any of the formats, and not of shards.")
 @click.option("--hash", "hashed", is_flag=True, help="Read the shards whole for their digests, which wids and hfutils have.")
+@click.option("--media", is_flag=True, help="Open the images for their width and height, which webshart has.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be written. Digests are not made.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON: samples, shards, and the files.")
 @reading_options
@@ -53,6 +54,7 @@ def make_index(  # noqa: PLR0917 - click gives them by name
     jobs: int,
     convert: bool,
     hashed: bool,
+    media: bool,
     dry_run: bool,
     as_json: bool,
     **options: Any,
@@ -69,11 +71,13 @@ def make_index(  # noqa: PLR0917 - click gives them by name
     beside it, or with --cache into the cache; what a format has once for a data set, into the folder of the shards.
     """
     from asyncwds.cli.reading import sources  # noqa: PLC0415 - heavy
-    from asyncwds.index.exporting import WITH_DIGESTS  # noqa: PLC0415 - heavy
+    from asyncwds.index.exporting import WITH_DIGESTS, WITH_MEDIA  # noqa: PLC0415 - heavy
     from asyncwds.index.files import load_by, write_index  # noqa: PLC0415 - as above
 
     if hashed and not {*forms} & {*WITH_DIGESTS}:
         raise click.UsageError(f"--hash is for the formats {' and '.join(WITH_DIGESTS)}")
+    if media and not {*forms} & {*WITH_MEDIA}:
+        raise click.UsageError(f"--media is for the format {' and '.join(WITH_MEDIA)}")
     where = sources(urls, **options)
     if output is None and where.cache is not None and forms == ["asyncwds"]:
         from asyncwds.index.finding import cache_folder  # noqa: PLC0415 - heavy
@@ -87,7 +91,9 @@ def make_index(  # noqa: PLR0917 - click gives them by name
         raise click.UsageError("several formats need a folder after -o, with a slash at its end")
     index = load_by(urls, where.access) if convert else _index_with_progress(urls, where.access, jobs)
     digests = _digests_with_progress(index, where.access) if hashed and not dry_run else None
-    files = [file for form in forms for file in write_index(index, output, form, where.access, digests, dry_run=dry_run)]
+    images = _images_with_progress(index, where.access) if media and not dry_run else None
+    known: dict[str, Any] = {"digests": digests, "images": images, "dry_run": dry_run}
+    files = [file for form in forms for file in write_index(index, output, form, where.access, **known)]
     _tell_files(index, files, dry_run=dry_run, as_json=as_json)
 
 
@@ -132,3 +138,14 @@ def _digests_with_progress(index: Index, access: Access) -> dict[str, ShardDiges
 
     with show_progress("hash", "shards", len(index.shards)) as display:
         return digest_shards(index, access, lambda _: display.advance())
+
+
+def _images_with_progress(index: Index, access: Access) -> dict[str, dict[int, tuple[int, int]]]:
+    from asyncwds.cli.bars import show_progress  # noqa: PLC0415 - used here only
+    from asyncwds.tools.media import measure_images  # noqa: PLC0415 - as above
+
+    with show_progress("media", "shards", len(index.shards)) as display:
+        media = measure_images([shard.url for shard in index.shards], access, display.advance)
+    if media.unknown:
+        tell(f"asyncwds: {plural(media.unknown, 'image')} could not be opened, and have no width and height")
+    return media.sizes

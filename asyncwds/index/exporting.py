@@ -18,6 +18,10 @@ FORMATS: tuple[str, ...] = get_args(IndexFormat)
 
 WITH_DIGESTS = ("wids", "hfutils")
 """Formats that have room for digests."""
+WITH_MEDIA = ("webshart",)
+"""Formats that have room for what images measure."""
+Images = Mapping[str, Mapping[int, tuple[int, int]]]
+"""By url of a shard, and offset [bytes] of the payload: width and height."""
 
 _OF_A_DATA_SET = {  # how the one file is called
     "wids": "shardindex.json",
@@ -37,10 +41,14 @@ _ENDINGS: dict[str, tuple[tuple[str, ...], str]] = {  # of a shard's url, and wh
 
 
 def files_of(
-    index: Index, target: str | None, form: IndexFormat, digests: Mapping[str, ShardDigests] | None = None
+    index: Index,
+    target: str | None,
+    form: IndexFormat,
+    digests: Mapping[str, ShardDigests] | None = None,
+    images: Images | None = None,
 ) -> dict[str, bytes]:
     """The files, by url; `target` is that of one file, of a folder (with a slash at the end), or None, as for `save_index`.
-    `digests`, by url, are for formats that have room for them.
+    `digests`, by url, and `images` are for formats that have room for them.
 
     Raises SpecError for what the format cannot hold, and for a target that is none of it.
     """
@@ -55,8 +63,8 @@ def files_of(
             raise SpecError(
                 f"{form} has a file for each shard: write them beside these, or into a folder (with a slash)", url=target
             )
-        return {target: _encode(index, target, form, digests or {})}
-    return _energons(index, target) if form == "energon" else _for_each_shard(index, target, form, digests or {})
+        return {target: _encode(index, target, form, digests or {}, images or {})}
+    return _energons(index, target) if form == "energon" else _for_each_shard(index, target, form, digests or {}, images or {})
 
 
 def _encode_counts(index: Index, place: str, form: IndexFormat, digests: Mapping[str, ShardDigests]) -> bytes:
@@ -71,24 +79,26 @@ def _encode_counts(index: Index, place: str, form: IndexFormat, digests: Mapping
             return counts.encode_sizes(index)
 
 
-def _for_each_shard(index: Index, folder: str | None, form: IndexFormat, digests: Mapping[str, ShardDigests]) -> dict[str, bytes]:
+def _for_each_shard(
+    index: Index, folder: str | None, form: IndexFormat, digests: Mapping[str, ShardDigests], images: Images
+) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for shard in index.shards:
         place = index_url(shard.url, form, folder)
         if place in files:
             raise SpecError("two shards have the same name, and their indexes would be one file", url=shard.url)
-        files[place] = _encode(Index((shard,)), place, form, digests)
+        files[place] = _encode(Index((shard,)), place, form, digests, images)
     return files
 
 
-def _encode(index: Index, place: str, form: IndexFormat, digests: Mapping[str, ShardDigests]) -> bytes:
+def _encode(index: Index, place: str, form: IndexFormat, digests: Mapping[str, ShardDigests], images: Images) -> bytes:
     """One shard, for the formats that have only one."""
     shard = index.shards[0]
     match form:
         case "wds2idx":
             return wds2idx.encode(shard)
         case "webshart":
-            return files_json.encode(shard, "length")
+            return files_json.encode(shard, "length", images=images.get(shard.url))
         case "hfutils":
             return files_json.encode(shard, "size", digests.get(shard.url))
         case "parquet":

@@ -14,7 +14,7 @@ from typing import Any
 from asyncwds import checks
 from asyncwds.errors import NotFoundError, SpecError
 from asyncwds.index import encoding
-from asyncwds.index.exporting import FORMATS, WITH_DIGESTS, IndexFormat, files_of
+from asyncwds.index.exporting import FORMATS, WITH_DIGESTS, Images, IndexFormat, files_of
 from asyncwds.index.formats import counts, energon, files_json, parquet, wds2idx
 from asyncwds.index.formats.digests import ShardDigests
 from asyncwds.index.index import Index
@@ -99,10 +99,14 @@ def write_index(
     access: Access,
     digests: Mapping[str, ShardDigests] | None = None,
     *,
+    images: Images | None = None,
     dry_run: bool = False,
 ) -> list[str]:
-    """The same, for others of the library, with digests that are known; `dry_run` only says which files there would be."""
-    files = files_of(index, target, form, digests)
+    """The same, for others of the library, with digests and sizes of images that are known.
+
+    `dry_run` only says which files there would be.
+    """
+    files = files_of(index, target, form, digests, images)
     if not dry_run:
         run_on_own_loop(partial(write_files, files, access))
     return list(files)

@@ -1,10 +1,12 @@
 """`asyncwds index`, as a user runs it."""
 
+import io
 import json
 
 import pytest
 from click.testing import CliRunner
 from command_line import run_asyncwds
+from PIL import Image
 
 from asyncwds import load_index
 from asyncwds.cli import main
@@ -55,6 +57,20 @@ def test_several_formats_at_once(folder):
     assert index("s0.tar", "-f", "sizes", "--hash", folder=folder).returncode == 1
     assert index("s{0,1}.tar", "-f", "hfutils,len", "--hash", folder=folder).returncode == 0
     assert '"sha256"' in (folder / "s1.json").read_text()
+
+
+def test_images_are_measured(folder):
+    with io.BytesIO() as file:
+        Image.new("RGB", (8, 6)).save(file, "PNG")
+        image = file.getvalue()
+    samples = [{"__key__": "long/" * 30 + "a", "cls": b"1", "png": image}, {"__key__": "b", "jpg": b"none", "txt": b"x"}]
+    (folder / "i.tar").write_bytes(make_shard(samples))
+    done = CliRunner().invoke(main, ["index", f"{folder}/i.tar", "-f", "webshart", "--media"])
+    assert done.stderr == "asyncwds: 1 image could not be opened, and have no width and height\n"
+    files = json.loads((folder / "i.json").read_text())["files"]
+    sizes = {name[-5:]: (entry.get("width"), entry.get("height"), entry.get("aspect")) for name, entry in files.items()}
+    assert sizes == {"a.cls": (None,) * 3, "a.png": (8, 6, 8 / 6), "b.jpg": (None,) * 3, "b.txt": (None,) * 3}
+    assert CliRunner().invoke(main, ["index", f"{folder}/i.tar", "--media"]).exit_code == 1
 
 
 def test_what_would_be_written(folder):

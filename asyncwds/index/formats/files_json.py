@@ -9,6 +9,7 @@ Offset and length [bytes] are those of the payload. hfutils calls the length `si
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from asyncwds.errors import SpecError
@@ -36,13 +37,20 @@ def decode(found: Any, url: str) -> Index:
     return Index((ShardIndex.of(renamed(url, (SUFFIX,), ".tar"), columns, size),))
 
 
-def encode(shard: ShardIndex, length: Literal["length", "size"], digests: ShardDigests | None = None) -> bytes:
-    """Of names that come again in a shard the first is listed."""
-    files: dict[str, dict[str, int | str]] = {}
+def encode(
+    shard: ShardIndex,
+    length: Literal["length", "size"],
+    digests: ShardDigests | None = None,
+    images: Mapping[int, tuple[int, int]] | None = None,
+) -> bytes:
+    """Of names that come again in a shard the first is listed. `images` are width and height by the offset of the payload."""
+    files: dict[str, dict[str, int | float | str]] = {}
     for _, members in members_of(shard):
         for member in members:
             sha256 = {} if digests is None else {"sha256": digests.members[member.offset]}
-            files.setdefault(member.name, {"offset": member.offset, length: member.size, **sha256})
+            size = (images or {}).get(member.offset)
+            measured = {} if size is None else {"width": size[0], "height": size[1], "aspect": size[0] / size[1]}
+            files.setdefault(member.name, {"offset": member.offset, length: member.size, **sha256, **measured})
     whole = {} if digests is None else {"hash": digests.git, "hash_lfs": digests.sha256}
     return json.dumps({"filesize": shard.size, **whole, "files": files}).encode()
 
