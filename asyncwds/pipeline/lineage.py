@@ -7,6 +7,7 @@ hold items, and functions of users, note it for each item that they take (0.1 us
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from asyncwds.errors import redact
@@ -58,7 +59,7 @@ def samples_in(item: Any, source: Stream) -> int:
 
 
 def joined(traces: Iterable[tuple[SampleTrace, ...]]) -> tuple[SampleTrace, ...]:
-    return tuple([trace for each in traces for trace in each])
+    return tuple(chain.from_iterable(traces))
 
 
 def describe_traces(traces: tuple[SampleTrace, ...]) -> str:
