@@ -4,20 +4,23 @@
 
 8 shards of 1000 samples of 110 KB, on a local disk and in the page cache. `cat` makes one archive of them and `split` shards of 500
 samples, as commands, their start included, beside `cp` of the same files, GNU tar (`tar --concatenate`), and webdataset, which
-reads them through a pipe and writes by its ShardWriter. Each writes over what it wrote before. "On disk" the shards, 2.2 GB of
-them, are not in the page cache, and what is written is on the disk at the end. `verify` and `index` are called from Python, beside
-reading the same shards as a dataset: with samples of 110 KB, 10 KB and 0.4 KB.
+reads them through a pipe and writes by its ShardWriter. Each writes to an empty folder: over what is there `cp` writes in the
+memory that this has, while what is there whole or not at all needs its own. "On disk" the shards, 2.2 GB of them, are not in the
+page cache, and what is written is on the disk at the end. `verify` and `index` are called from Python, beside reading the same
+shards as a dataset: with samples of 110 KB, 10 KB and 0.4 KB.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -65,7 +68,6 @@ def copying(name: str, command: Command, *, on_disk: bool = False) -> Callable[[
     def run(world: World, tally: Tally) -> None:
         del tally
         job = Job(world["shards"]["on disk" if on_disk else "110 KB"], Path(world["folder"], name), world["each"])
-        job.out.mkdir(exist_ok=True)
         done = subprocess.run(command(job), check=False, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr)
@@ -79,8 +81,16 @@ def copying(name: str, command: Command, *, on_disk: bool = False) -> Callable[[
     return run
 
 
-def evict(world: World) -> None:
-    """Takes the shards out of the page cache, once nothing waits to be written any more."""
+def empty(name: str, world: World) -> None:
+    """Makes the folder that a contender writes to."""
+    out = Path(world["folder"], name)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+
+
+def empty_and_evict(name: str, world: World) -> None:
+    """And takes the shards out of the page cache, once nothing waits to be written any more."""
+    empty(name, world)
     os.sync()
     for shard in world["shards"]["on disk"]:
         call_for_file(Path(shard), lambda file: os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED))
@@ -165,9 +175,11 @@ def contenders() -> dict[str, Contender]:
     copies = {"cp": by_cp, "GNU tar": by_tar, "asyncwds cat": by_cat, "asyncwds split": by_split}
     if find_spec("webdataset"):
         copies["pipe | webdataset"] = by_webdataset
-    found = {name: Contender(copying(name, command), group="") for name, command in copies.items()}
+    found = {name: Contender(copying(name, command), group="", before=partial(empty, name)) for name, command in copies.items()}
     for name in ("cp", "asyncwds cat", "asyncwds split"):
-        found[f"{name}, on disk"] = Contender(copying(f"{name}, on disk", copies[name], on_disk=True), group="", before=evict)
+        on_disk = f"{name}, on disk"
+        copy = copying(on_disk, copies[name], on_disk=True)
+        found[on_disk] = Contender(copy, group="", before=partial(empty_and_evict, on_disk))
     for name in SIZES:
         found[f"read, {name}"] = Contender(read(name), needs=READ, group="")
         found[f"verify, {name}"] = Contender(verify(name), needs=READ, group="")
