@@ -60,7 +60,8 @@ def list_samples(
             await stream.aclose()
 
     left = limit
-    with closing(Bridge(open_stream, window=MiB, counters=counters, loop_factory=asyncio.new_event_loop)) as bridge:
+    window = MiB if limit is None else 1  # [bytes] one block at a time: what is read beyond the limit is another shard soon
+    with closing(Bridge(open_stream, window=window, counters=counters, loop_factory=asyncio.new_event_loop)) as bridge:
         for block in bridge if left is None or left else ():
             yield from map(_listed, block.samples[:left])
             left = None if left is None else left - len(block.samples)

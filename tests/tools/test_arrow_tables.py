@@ -76,3 +76,18 @@ def test_what_is_no_table(tmp_path):
         create_shards(tmp_path / "t.parquet", outputs)
     with pytest.raises(NotFoundError):
         create_shards(tmp_path / "none.parquet", outputs)
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "message"),
+    [
+        ('{"a": "\\ud800"}', "out.parquet", "none of Arrow's"),
+        ('{"a": 18446744073709551616}', "out.arrow", "none of Arrow's"),
+        ('{"a": {}}', "out.parquet", "no place for the values"),
+    ],
+)
+def test_json_that_a_table_cannot_have(tmp_path, value, name, message):
+    (tmp_path / "a.tar").write_bytes(make_shard([{"__key__": "0", "json": value}]))
+    with pytest.raises(SampleError, match=message):
+        export_samples(Inputs(urls=[str(tmp_path / "a.tar")]), str(tmp_path / name))
+    assert not (tmp_path / name).exists()

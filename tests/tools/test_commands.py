@@ -98,7 +98,7 @@ NOWHERE = [
         "dedup a.tar --by cls --dry-run --drop-list {}",
         "verify a.tar --fix -o {}",
         "index a.tar -o {}",
-        "index a.tar -f parquet,sizes -o {}/",
+        "index a.tar -f len,sizes -o {}/",
     ],
     *["bench a.tar --trace {}", "cp a.tar {}/", "shuffle a.tar -o x.tar --tmp {}", "sort a.tar -o x.tar --tmp {}"],
     *["ls @{}", "ls {}/", "ls {}.json", "create {} --from dir -o x.tar", "state show {}"],
