@@ -442,7 +442,7 @@ def test_numpy_s_integers_are_integers(tmp_path: Path) -> None:
 
 def test_what_webdataset_gives_a_meaning_keeps_it(tmp_path: Path) -> None:
     data = pipeline()
-    assert list(data.shuffle(0)) == list(data.shuffle(1e3)) == DATA
+    assert list(data.shuffle(0)) == list(data.shuffle(False)) == list(data.shuffle(1e3)) == DATA
     assert len(list(wds.FluidWrapper(DATA * 3).repeat(2, nbatches=-1))) == 6
     for endless in (pipeline().repeat(), pipeline().repeat(None), pipeline().repeat(-1, -1), pipeline().with_epoch(-1)):
         iterator = iter(endless)

@@ -7,10 +7,12 @@ A name in `Host` that is not this machine's own is that of a page elsewhere, who
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from asyncwds import checks
@@ -71,6 +73,17 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """To every answer."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+
+
+def make_log() -> logging.Logger:
+    """For aiohttp, which would log a traceback for each request that is no sound HTTP, or too long, beside its answer 400."""
+    log = logging.getLogger("asyncwds.viewer")
+    log.addFilter(_is_of_ours)  # once, however often
+    return log
+
+
+def _is_of_ours(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
 def _host_name(host: str) -> str:

@@ -27,7 +27,7 @@ from asyncwds.storage.listing import expand_and_list
 from asyncwds.storage.schemes import as_access
 from asyncwds.viewer.catalog import Catalog
 from asyncwds.viewer.fields import FieldReader
-from asyncwds.viewer.guard import add_headers, as_token, only_with
+from asyncwds.viewer.guard import add_headers, as_token, make_log, only_with
 from asyncwds.viewer.learning import Learner
 from asyncwds.viewer.routes import Routes
 
@@ -116,7 +116,9 @@ async def _serve(stack: AsyncExitStack, routes: Routes, token: str, port: int) -
     app = web.Application(middlewares=[only_with(token)])
     app.on_response_prepare.append(add_headers)
     routes.add_to(app, token)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=ENDING, handler_cancellation=True)
+    runner = web.AppRunner(
+        app, access_log=None, logger=make_log(), handle_signals=False, shutdown_timeout=ENDING, handler_cancellation=True
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, ADDRESS, port)

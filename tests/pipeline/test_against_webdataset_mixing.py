@@ -32,7 +32,7 @@ def test_rsample(p: float, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 17])
-@pytest.mark.parametrize("size", [1, 10, 1000])
+@pytest.mark.parametrize("size", [1, 10, 1000, False, True])
 def test_detshuffle(size: int, seed: int) -> None:
     ours, theirs = (module.detshuffle(size, initial=10, seed=seed) for module in (wds, webdataset))
     for epoch in range(3):
@@ -43,7 +43,7 @@ def test_detshuffle(size: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-@pytest.mark.parametrize("arguments", [(), (1,), (5,), (50, 5), (50, 500), (2000,)])
+@pytest.mark.parametrize("arguments", [(), (1,), (True,), (50, False), (5,), (50, 5), (50, 500), (2000,)])
 def test_shuffle_as_a_stage(arguments: tuple[int, ...], seed: int) -> None:
     theirs = list(webdataset.shuffle(*arguments, seed=seed)(iter(range(500))))
     assert list(wds.shuffle(*arguments, seed=seed)(iter(range(500)))) == theirs

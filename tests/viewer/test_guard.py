@@ -57,6 +57,14 @@ async def _ask(base, path, host):
     return answer
 
 
+async def test_requests_that_are_no_sound_http_are_refused_quietly(folder, open_page, caplog):
+    async with open_page(str(folder / "s0.tar"), token=TOKEN) as page:
+        base = page.address.removesuffix(f"/{TOKEN}/")
+        for path in (f"/{TOKEN}/api/samples?numbers={'1,' * 10_000}", "/ and more"):
+            assert (await _ask(base, path, "127.0.0.1")).split(b" ", 2)[1] == b"400"
+    assert not caplog.records
+
+
 async def test_nothing_can_be_changed(folder, open_page):
     async with open_page(str(folder / "s0.tar")) as page:
         for method in ("POST", "PUT", "DELETE", "OPTIONS"):

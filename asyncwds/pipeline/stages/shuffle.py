@@ -44,8 +44,8 @@ class Shuffle:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", checked_seed("shuffle", self.seed, self.rng))
-        checks.real("shuffle: the size", self.bufsize, 0)  # WebDataset's may be 1e3
-        checks.real("shuffle: initial", self.initial, 0)
+        object.__setattr__(self, "bufsize", _size("shuffle: the size", self.bufsize))
+        object.__setattr__(self, "initial", _size("shuffle: initial", self.initial))
 
     def __call__(self, source: Iterable[T]) -> Iterator[T]:
         return shuffle_items(source, self.bufsize, self.initial, self.rng or Random(self.seed))  # noqa: S311 - an order, no secret
@@ -62,6 +62,13 @@ class Shuffle:
         except (KeyError, TypeError, ValueError) as error:
             raise SpecError(f"not the state of a shuffle: {show_value(state)}") from error
         return ShuffleStream(ShuffleRun(self, source, rng, held), source)
+
+
+def _size(name: str, given: int) -> int:
+    """WebDataset's may be 1e3, or a flag: False for none."""
+    size = int(given) if isinstance(given, bool) else given
+    checks.real(name, size, 0)
+    return size
 
 
 # A sample, which tells by itself where it came from, or another item and that. A pair for each sample would be one more object
@@ -143,8 +150,8 @@ class detshuffle(PipelineStage):  # noqa: N801 - WebDataset's name
     def __post_init__(self) -> None:
         self.seed = checks.whole("detshuffle: seed", self.seed)
         self.epoch = checks.whole("detshuffle: epoch", self.epoch)
-        checks.real("detshuffle: bufsize", self.bufsize, 0)
-        checks.real("detshuffle: initial", self.initial, 0)
+        self.bufsize = _size("detshuffle: bufsize", self.bufsize)
+        self.initial = _size("detshuffle: initial", self.initial)
 
     def run(self, src: Iterable[T]) -> Iterator[T]:
         self.epoch += 1

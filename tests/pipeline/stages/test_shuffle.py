@@ -69,7 +69,7 @@ def test_the_order_is_the_same_in_every_process_and_release() -> None:
     ]
 
 
-@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.parametrize("size", [0, 1, False, True])
 def test_without_a_buffer_the_order_is_kept(size: int) -> None:
     assert order(Shuffle(size)) == ITEMS
 
