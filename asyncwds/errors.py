@@ -110,7 +110,8 @@ class FetchError(WdsError, OSError):
 
     `attempts` counts the requests made, in `waited` [s]; `status` is the HTTP status or a command's exit status.
     `retryable`, `retry_after` [s] and `retry_for` [s], if that is of use for so long only, are advice to whoever wraps the fetcher
-    that raised it.
+    that raised it. `unsound`: an answer came that broke the rules of HTTP, which a broken proxy may do; it is asked for again a few
+    times only.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class FetchError(WdsError, OSError):
         retryable: bool = False,
         retry_after: float | None = None,
         retry_for: float | None = None,
+        unsound: bool = False,
     ) -> None:
         super().__init__(message, url=url, offset=offset, key=key)
         self.status = status
@@ -132,6 +134,7 @@ class FetchError(WdsError, OSError):
         self.retryable = retryable
         self.retry_after = retry_after
         self.retry_for = retry_for
+        self.unsound = unsound
         self.waited = 0.0
 
     def __str__(self) -> str:

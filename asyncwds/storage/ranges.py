@@ -70,13 +70,12 @@ def check_answer(wanted: ObjectRange, status: int, headers: Mapping[str, str], m
     span = _span(wanted, headers)
     if span is None:
         if status == PARTIAL:
-            raise FetchError("answer 206 without a Content-Range header", url=wanted.url, offset=wanted.start, retryable=True)
+            raise _unsound(wanted, "answer 206 without a Content-Range header")
         total = int(headers["Content-Length"]) if "Content-Length" in headers else None
         return Promise(Answer(0, total, metadata.identity, ranged=False, checksum=metadata.checksum), total)
     # Also with status 200: `rclone serve s3` answers ranges so.
     if span.start != wanted.start:
-        message = f"the server sent a range from byte {span.start} where {wanted.start} was asked for"
-        raise FetchError(message, url=wanted.url, offset=wanted.start, retryable=True)
+        raise _unsound(wanted, f"the server sent a range from byte {span.start} where {wanted.start} was asked for")
     end = span.stop if span.total is None else span.total
     if wanted.stop is not None:
         end = min(wanted.stop, end)
@@ -119,7 +118,11 @@ def _span(wanted: ObjectRange, headers: Mapping[str, str]) -> _Span | None:
         start, stop, total = int(found[1]), int(found[2]) + 1, None if found[3] == "*" else int(found[3])
         if start < stop and (total is None or stop <= total):
             return _Span(start, stop, total)
-    raise FetchError(f"the answer's Content-Range makes no sense: {value!r}", url=wanted.url, offset=wanted.start, retryable=True)
+    raise _unsound(wanted, f"the answer's Content-Range makes no sense: {value!r}")
+
+
+def _unsound(wanted: ObjectRange, message: str) -> FetchError:
+    return FetchError(message, url=wanted.url, offset=wanted.start, retryable=True, unsound=True)
 
 
 def _check_encoding(wanted: ObjectRange, headers: Mapping[str, str]) -> None:

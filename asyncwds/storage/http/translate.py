@@ -53,7 +53,19 @@ def translate(error: Exception, url: str, offset: int) -> FetchError:
     kind, message, retryable = _meaning(error)
     status = error.status if isinstance(error, aiohttp.ClientHttpProxyError) else None
     retry_for = _NO_NAME if _has_no_name(error) else None
-    return kind(redact(message), url=url, offset=offset, retryable=retryable, status=status, retry_for=retry_for)
+    return kind(
+        redact(message),
+        url=url,
+        offset=offset,
+        retryable=retryable,
+        status=status,
+        retry_for=retry_for,
+        unsound=_is_unsound(error),
+    )
+
+
+def _is_unsound(error: Exception) -> bool:
+    return isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError)
 
 
 def _has_no_name(error: Exception) -> bool:

@@ -24,19 +24,24 @@ Sleep = Callable[[float], Awaitable[None]]
 Clock = Callable[[], float]
 DOWN_AFTER = 3
 """Failures without an answer between them, after which a host counts as down: from then on one request at a time is made."""
+UNSOUND_TRIES = 6
+"""Requests for the same bytes of which the answers were no sound HTTP, after which no other is made."""
 NO_ANSWER = 3.0  # [s] without an answer to that one, after which another may be made
 
 
 @dataclass(slots=True)
 class Streak:
-    """Failures in a row of one body, or one call; `since` [s] is when the first of them was known."""
+    """Failures in a row of one body, or one call, and how many of them were unsound answers; `since` [s] is when the first of them
+    was known.
+    """
 
     failures: int = 0
+    unsound: int = 0
     since: float | None = None
 
     def progressed(self) -> None:
         """The request that broke brought enough before: it counts as a success."""
-        self.failures, self.since = -1, None
+        self.failures, self.unsound, self.since = -1, 0, None
 
 
 @dataclass(slots=True, eq=False)
@@ -196,13 +201,14 @@ class Patience:
             raise error
         now = self._now()
         streak.failures += 1
+        streak.unsound += error.unsound
         streak.since = now if streak.since is None else streak.since
         self._fails(host, error, now)
         if error.retry_for is not None and not host.answered:
             patience = min(patience, error.retry_for)
         error.waited = now - (min(streak.since, host.since) if host.is_down else streak.since)
         used_up = self._retry.tries is not None and streak.failures >= self._retry.tries
-        if used_up or error.waited >= patience:
+        if used_up or streak.unsound >= UNSOUND_TRIES or error.waited >= patience:
             self._notices.over(host.name, error)
             raise error
         self._notices.waiting(host.name, error.waited, patience, error)
@@ -226,7 +232,7 @@ class Patience:
             host.answers()
 
     def _fails(self, host: Host, error: FetchError, now: float) -> None:
-        if isinstance(error, ThrottledError):  # which is an answer
+        if isinstance(error, ThrottledError) or error.unsound:  # which is an answer
             self._answers(host)
             return
         host.fails(now)

@@ -625,6 +625,22 @@ async def test_fault_13_a_wrong_range_at_every_attempt(server: FaultServer) -> N
     assert caught.value.attempts == QUICK.tries
 
 
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        pytest.param("", "answer 206 without a Content-Range", id="no_range"),
+        pytest.param("Content-Range: bytes 7-11/20\r\n", "a range from byte 7 where 0 was asked for", id="another_range"),
+        pytest.param("Content-Range: bytes 0-4/5\r\nContent-Length: 6\r\n", "no sound HTTP.*Content-Length", id="two_lengths"),
+    ],
+)
+async def test_fault_13_answers_that_are_never_sound_are_not_waited_for(headers: str, said: str) -> None:
+    answer = f"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n{headers}\r\nhello".encode()
+    async with talking(answer) as url:
+        with pytest.raises(FetchError, match=said) as caught:
+            await fetch(url, 0, 5, retry=replace(QUICK, tries=None))
+    assert caught.value.attempts == 6
+
+
 async def test_fault_13_a_shorter_range_than_asked_for_is_completed(server: FaultServer) -> None:
     server.add(Fault(body=DATA[1000:1500], status=206, headers={"Content-Range": "bytes 1000-1499/300000"}, times=1))
     assert (await fetch(server.url("a.tar"), 1000, 2000)).data == DATA[1000:2000]

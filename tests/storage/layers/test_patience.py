@@ -152,6 +152,16 @@ async def test_a_name_that_nobody_knows_is_waited_for_where_it_was_known_before(
     assert time.now - 1000 == pytest.approx(seconds)
 
 
+async def test_answers_that_break_the_rules_of_http_are_asked_for_a_few_times_and_the_host_is_not_down() -> None:
+    time = Time()
+    patience = time.patience()
+    server = Server(time, error=lambda: down(unsound=True))
+    with pytest.raises(FetchError, match="after 6 attempts"):
+        await patience.call(URL, server)
+    assert await patience.call(URL, Server(time, back_at=0)) == "answer"
+    assert len(time.pauses) == 5
+
+
 async def test_a_host_that_is_given_up_is_asked_once_by_each_who_comes_later() -> None:
     time = Time()
     patience = time.patience(patience=60)
