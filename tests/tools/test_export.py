@@ -125,7 +125,7 @@ def test_options_that_make_no_sense(shard, name, options):
     ("value", "name", "message"),
     [
         ('{"a": "\\ud800"}', "out.csv", "half a character"),
-        ("[" * 5000 + "]" * 5000, "out.jsonl", "is no JSON"),
+        ("[" * 50_000 + "]" * 50_000, "out.jsonl", "is no JSON"),
     ],
 )
 def test_json_that_a_table_cannot_have(tmp_path, value, name, message):
