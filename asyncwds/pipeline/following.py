@@ -32,7 +32,7 @@ class Follower:
         self._reporter = reporter
         self._seed = seed
         self._deliveries = Deliveries(tally)
-        self._notes = SampleNotes()  # of items that wait for being counted
+        self._notes = SampleNotes(keys=ledger.path is not None)  # of items that wait for being counted
         self._number = 0  # of the pass that they are of
         self._counted = 0  # items
         self._untaken: deque[int] = deque()  # of these, the samples of each that nobody has taken yet
@@ -191,5 +191,5 @@ class Deliveries:
             return
         known, tally = columns.rows[columns.rows[:, 2] >= 0], self._tally
         repeated = self._seen.add(known[:, 0], known[:, 2]) if len(known) else 0
-        tally.delivered = (tally.delivered or 0) + len(columns.keys) - repeated
+        tally.delivered = (tally.delivered or 0) + len(columns.rows) - repeated
         tally.repeated = (tally.repeated or 0) + repeated

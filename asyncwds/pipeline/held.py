@@ -67,7 +67,8 @@ class HeldSamples(Sequence[Sample]):
 def rows_of(refs: Sequence[Ref]) -> Any:
     import numpy as np  # noqa: PLC0415 - heavy
 
-    return np.fromiter(chain.from_iterable(refs), np.int64, 3 * len(refs)).reshape(-1, 3)
+    numbers = pack(f"{3 * len(refs)}q", *chain.from_iterable(refs))  # takes two thirds of what `numpy.fromiter` does
+    return np.frombuffer(bytearray(numbers), np.int64).reshape(-1, 3)
 
 
 def pack_held(held: Sequence[Held], waiting: Sequence[tuple[Ref, ...]]) -> tuple[JsonValue, set[int]]:

@@ -6,7 +6,7 @@ hold items, and functions of users, note it for each item that they take (0.1 us
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -58,8 +58,11 @@ def samples_in(item: Any, source: Stream) -> int:
     return 1 if isinstance(item, Sample) else len(trace_of(item, source))
 
 
-def joined(traces: Iterable[tuple[SampleTrace, ...]]) -> tuple[SampleTrace, ...]:
-    return tuple(chain.from_iterable(traces))
+def joined(traces: Sequence[tuple[SampleTrace, ...]]) -> tuple[SampleTrace, ...]:
+    try:
+        return tuple([trace for (trace,) in traces])  # nearly always, and an iterator for each takes 30 ns more
+    except ValueError:
+        return tuple(chain.from_iterable(traces))
 
 
 def describe_traces(traces: tuple[SampleTrace, ...]) -> str:
