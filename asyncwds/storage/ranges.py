@@ -19,15 +19,29 @@ _ACTUAL_SIZE = re.compile(rb"<ActualObjectSize>(\d+)</ActualObjectSize>")  # S3 
 _PASSED_ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "zstd", "aws-chunked"})
 
 
+# What servers say that have no ranges, to one that would have given the whole; they say it to other things too.
+_REFUSES_RANGES = frozenset({400, 416, 501})
+
+
 def range_headers(wanted: ObjectRange) -> dict[str, str]:
     """Always a range, from 0 too: its answer tells whether the server has ranges, and the size."""
     # There is no way to ask for no bytes: the one that an empty range asks for is not delivered.
     last = "" if wanted.stop is None else max(wanted.stop, wanted.start + 1) - 1
-    headers = {"Range": f"bytes={wanted.start}-{last}", "Accept-Encoding": "identity"}
+    return {"Range": f"bytes={wanted.start}-{last}", **whole_headers(wanted)}
+
+
+def whole_headers(wanted: ObjectRange) -> dict[str, str]:
+    """Of a request for the object that the range is one of."""
+    headers = {"Accept-Encoding": "identity"}
     # If-Match compares strongly: a weak ETag never matches, and a date is none.
     if wanted.identity is not None and wanted.identity.startswith('"'):
         headers["If-Match"] = wanted.identity
     return headers
+
+
+def may_refuse_ranges(error: FetchError) -> bool:
+    """Whether a request without a range may fare better."""
+    return error.status in _REFUSES_RANGES and type(error) is FetchError and not error.retryable
 
 
 class Promise(NamedTuple):
@@ -83,11 +97,14 @@ def check_answer(wanted: ObjectRange, status: int, headers: Mapping[str, str], m
 
 
 def check_unsatisfied(
-    wanted: ObjectRange, headers: Mapping[str, str], page: bytes, metadata: ObjectMetadata | None = None
+    wanted: ObjectRange, headers: Mapping[str, str], page: bytes, metadata: ObjectMetadata | None = None, *, stated: bool = False
 ) -> Promise:
-    """The same for status 416: the object ends at or before `wanted.start`, so there are no bytes."""
+    """The same for status 416: the object ends at or before `wanted.start`, so there are no bytes.
+
+    `stated`: only where the answer says so, which one that refuses all ranges does not.
+    """
     size = _UNSATISFIED.fullmatch(headers.get("Content-Range", "")) or _ACTUAL_SIZE.search(page)
-    total = int(size[1]) if size else 0 if wanted.start == 0 else None
+    total = int(size[1]) if size else 0 if wanted.start == 0 and not stated else None
     if total is None or total > wanted.start:
         message = "answer 416 (range not satisfiable), but the object does not end there"
         raise FetchError(message, url=wanted.url, offset=wanted.start, status=416)

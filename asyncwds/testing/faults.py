@@ -77,6 +77,9 @@ class Fault:
     no_ranges: bool = False
     """Range requests are answered with 200 and the whole object."""
 
+    range_status: int | None = None
+    """Status of the answer to requests with a range, whatever they ask for; those without one get the object."""
+
     wrong_range: int = 0
     """Answers with the range that is so many bytes further on, and says so in `Content-Range`."""
 

@@ -98,6 +98,8 @@ def _retry_after(fault: Fault) -> dict[str, str]:
 
 
 def _object(request: Request, content: Content, fault: Fault) -> Reply:
+    if fault.range_status is not None and "range" in request.headers:
+        return _text(fault.range_status, b"no ranges here\n")
     etag = fault.etag or content.etag
     headers = {"ETag": etag, "Content-Type": "application/octet-stream"}
     if not fault.ignore_conditions and request.headers.get("if-match", etag) not in (etag, "*"):

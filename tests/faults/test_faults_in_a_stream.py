@@ -67,6 +67,7 @@ RECOVERED = {
     "11_a_stall_in_a_body": [Fault(stall_at=5000, times=2)],
     "11_a_stall_before_the_answer": [Fault(stall_headers=True, times=1, path="s0.tar")],
     "13_a_server_without_ranges": [Fault(no_ranges=True)],
+    "13_a_server_that_refuses_ranges": [Fault(range_status=501)],
     "13_a_server_that_sometimes_ignores_ranges": [Fault(no_ranges=True, every=3)],
     "13_a_wrong_range_now_and_then": [Fault(wrong_range=512, every=4)],
     "10_chunked": [Fault(no_ranges=True, chunked=True)],

@@ -5,7 +5,7 @@ a URL needs it.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Self
 
@@ -19,7 +19,15 @@ from asyncwds.storage.http.translate import FOREIGN, translate
 from asyncwds.storage.http.transport import Transport
 from asyncwds.storage.layers.checksums import StatesChecksums
 from asyncwds.storage.object_store import Lister, ObjectStore, StoreRequest
-from asyncwds.storage.ranges import ObjectMetadata, Promise, check_answer, check_unsatisfied, range_headers
+from asyncwds.storage.ranges import (
+    ObjectMetadata,
+    Promise,
+    check_answer,
+    check_unsatisfied,
+    may_refuse_ranges,
+    range_headers,
+    whole_headers,
+)
 from asyncwds.storage.stores.web.store import WebStore
 
 _GOOD = frozenset({200, 206})
@@ -34,9 +42,11 @@ class HttpFetcher:
     def __init__(self, access: Access, counters: Counters, make_store: Callable[[Transport], ObjectStore] = WebStore) -> None:
         self._transport = Transport(access, counters, logins=make_store is WebStore)
         self.store = make_store(self._transport)
+        # Urls of which a range was given, and those of which ranges were refused and the whole was not. Buckets have ranges.
+        self._has_ranges: dict[str, bool] | None = {} if make_store is WebStore else None
 
     def open(self, wanted: ObjectRange, *, buffer: memoryview | None = None) -> HttpRead:
-        return HttpRead(self._transport, self.store, wanted, buffer)
+        return HttpRead(self._transport, self.store, wanted, buffer, self._has_ranges)
 
     def foresees(self, url: str) -> bool:
         """As `asyncwds.storage.base.AcceptsHints`, by the store."""
@@ -60,28 +70,34 @@ class HttpFetcher:
 
 
 class HttpRead:
-    """One range that is asked for, and read while the context is entered."""
+    """One range that is asked for, and read while the context is entered; the whole object where a web server refuses ranges."""
 
-    __slots__ = ("_body", "_buffer", "_store", "_transport", "_wanted")
+    __slots__ = ("_body", "_buffer", "_has_ranges", "_store", "_transport", "_wanted")
     _body: HttpBody
 
-    def __init__(self, transport: Transport, store: ObjectStore, wanted: ObjectRange, buffer: memoryview | None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        store: ObjectStore,
+        wanted: ObjectRange,
+        buffer: memoryview | None,
+        has_ranges: dict[str, bool] | None,
+    ) -> None:
         self._transport = transport
         self._store = store
         self._wanted = wanted
         self._buffer = buffer
+        self._has_ranges = has_ranges
 
     async def __aenter__(self) -> HttpBody:
         wanted, transport = self._wanted, self._transport
-        began = time.monotonic()
-        request = StoreRequest("GET", wanted.url, range_headers(wanted), offset=wanted.start)
         try:
-            exchange = await transport.send(self._store, request)
-            try:
-                self._body = HttpBody(wanted, exchange, self._check(request, exchange, began), transport, self._buffer)
-            except BaseException:
-                exchange.close()
-                raise
+            if self._has_ranges is None:
+                self._body = await self._ask(range_headers(wanted))
+            elif self._has_ranges.get(wanted.url, True):
+                self._body = await self._find_out(self._has_ranges)
+            else:
+                self._body = await self._ask(whole_headers(wanted))
         except WdsError as error:
             transport.counters.throttled += isinstance(error, ThrottledError)
             raise
@@ -89,17 +105,50 @@ class HttpRead:
             raise translate(error, wanted.url, wanted.start) from error
         return self._body
 
+    async def _find_out(self, has_ranges: dict[str, bool]) -> HttpBody:
+        """A range, or the whole object where the first range that is asked for is refused."""
+        wanted = self._wanted
+        try:
+            body = await self._ask(range_headers(wanted), stated=True)
+        except FetchError as error:
+            if wanted.url in has_ranges or not may_refuse_ranges(error):
+                raise
+            refused = error.status
+        else:
+            if body.answer.ranged:
+                has_ranges[wanted.url] = True
+            return body
+        try:
+            body = await self._ask(whole_headers(wanted))
+        except FetchError as error:
+            error.message += f"; with a range it was answered by {refused}"
+            raise
+        has_ranges[wanted.url] = False
+        return body
+
+    async def _ask(self, headers: Mapping[str, str], *, stated: bool = False) -> HttpBody:
+        """The answer to one request. `stated` as in `check_unsatisfied`."""
+        wanted, began = self._wanted, time.monotonic()
+        request = StoreRequest("GET", wanted.url, headers, offset=wanted.start)
+        exchange = await self._transport.send(self._store, request)
+        try:
+            promise = self._check(request, exchange, began, stated=stated)
+            return HttpBody(wanted, exchange, promise, self._transport, self._buffer)
+        except BaseException:
+            exchange.close()
+            raise
+
     async def __aexit__(self, *_: object) -> None:
         self._body.close()
 
-    def _check(self, request: StoreRequest, exchange: Exchange, began: float) -> Promise:
+    def _check(self, request: StoreRequest, exchange: Exchange, began: float, *, stated: bool) -> Promise:
         wanted, response = self._wanted, exchange.response
         metadata = self._store.metadata(exchange.signed, response.headers)
         if response.status in _GOOD:
             self._transport.counters.first_bytes.append(time.monotonic() - began)
             return check_answer(wanted, response.status, response.headers, metadata)
         if response.status == 416:
-            return check_unsatisfied(wanted, response.headers, response.page, metadata)
+            return check_unsatisfied(wanted, response.headers, response.page, metadata, stated=stated)
         error = self._store.error_for(request, response)
         if error.retryable:
             self._transport.look_up_again(exchange.http.url)
