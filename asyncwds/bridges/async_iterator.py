@@ -7,13 +7,13 @@ the engine's, but here.
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
 from asyncwds.bridges.channel import Channel, ClosableIterator, do_nothing
 from asyncwds.errors import BridgeError
+from asyncwds.runtime.dropping import finalizer, join_seconds
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def _drop(channel: Channel[Any]) -> None:
     if channel.thread.ident is None:  # it never started
         channel.iterator.close()
     elif not channel.loop.is_running():
-        channel.thread.join(EXIT_SECONDS)
+        channel.thread.join(min(EXIT_SECONDS, join_seconds()))
     if not channel.thread.is_alive():
         channel.closed()
 
@@ -71,7 +71,7 @@ class ThreadedIterator(AsyncIterator[T]):
         self._channel.closed = follow(self._taken.get) or do_nothing
         self._batch: list[T] = []
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
-        self._finalizer = weakref.finalize(self, _drop, self._channel)
+        self._finalizer = finalizer(self, _drop, self._channel)
         self._channel.thread.start()
 
     def __aiter__(self) -> ThreadedIterator[T]:

@@ -1,6 +1,6 @@
 """An event loop in a thread of its own, which runs one coroutine to its end.
 
-The thread is a daemon, and is joined all the same: by whoever owns it, by garbage collection, and at interpreter exit: exit
+The thread is a daemon, and is joined all the same: by whoever owns it and at interpreter exit (see `runtime/dropping.py`): exit
 handlers run while daemon threads still do, so it always ends before the interpreter is taken down. It must hold no reference to
 its owner; otherwise a dropped one could never be collected.
 """
@@ -17,14 +17,11 @@ from functools import partial
 from typing import Any
 
 from asyncwds.errors import BridgeError, SpecError
-from asyncwds.runtime.blocking import POOL
+from asyncwds.runtime.dropping import finalizer, join_all
 from asyncwds.runtime.process import clean_up_undisturbed, explain, make_loop
 from asyncwds.settings.reading import Prefetch
 
-JOIN_TIMEOUT = 30.0  # [s] a close waits for what cannot be interrupted, such as a read from a dead network disk
-
 NAME = "asyncwds engine"
-BEGINNING = "Dummy-"  # what `threading` calls threads that it does not know
 
 OTHER_PROCESS = "an iterator cannot be used in another process than the one that made it; iterate over the dataset there"
 
@@ -61,10 +58,10 @@ class LoopThread:
     def start_for(self, owner: object, shut_down: Callable[[], None]) -> weakref.finalize[..., Any]:
         """Starts the thread. `shut_down`, which has to call `join`, is called once: by the result, or for an owner dropped."""
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
-        finalizer = weakref.finalize(owner, shut_down)
+        ends = finalizer(owner, shut_down)
         clean_up_undisturbed()
         self.thread.start()
-        return finalizer
+        return ends
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
         """Has the loop call a function soon; nothing once it has ended. From any thread."""
@@ -79,13 +76,12 @@ class LoopThread:
         self.call(self._cancel)
 
     def join(self) -> None:
-        """Stops it and waits for its end. From any thread, also in a forked child, where there is no such thread."""
-        if not self.is_of_this_process:
-            return
-        self.stop()
-        # It has not started perhaps, and will end at once if it does.
-        if self.thread.is_alive() and not _serves_a_loop(threading.current_thread()):
-            self.thread.join(JOIN_TIMEOUT)
+        """Stops it and waits for its end, a moment only where its owner was dropped. From any thread, its own too, also in a forked
+        child, where there is no such thread.
+        """
+        if self.is_of_this_process:
+            self.stop()
+            join_all([self.thread])  # It has not started perhaps, and will end at once if it does.
 
     def _run(
         self, main: Callable[[], Coroutine[Any, Any, None]], ended: Callable[[BaseException | None], None], factory: LoopFactory
@@ -122,14 +118,6 @@ def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
             task.cancel()
         with suppress(SystemExit, KeyboardInterrupt):
             loop.run_until_complete(asyncio.wait(tasks))
-
-
-def _serves_a_loop(thread: threading.Thread) -> bool:
-    """Whether it is a loop's own, or makes calls for one. The collector may run a finalizer there, in the middle of any code: the
-    thread to be waited for may be this one, or wait for it, or for a lock that it holds (each executor takes one of the process).
-    One that just begins is not known by its name yet.
-    """
-    return thread.name == NAME or thread.name.startswith((POOL, BEGINNING))
 
 
 def loop_factory(prefetch: Prefetch) -> LoopFactory:

@@ -8,19 +8,18 @@ from collections import deque
 from collections.abc import Iterator
 from contextvars import copy_context
 from queue import SimpleQueue
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any
 from weakref import finalize
 
 from asyncwds.parallel.ordered import Failure, Function, Task, TaskTrace
 from asyncwds.parallel.sizing import payload_bytes
+from asyncwds.runtime.dropping import finalizer, join_all
 from asyncwds.runtime.process import clean_up_undisturbed
-
-JOIN_TIMEOUT = 30.0  # [s] that a close waits for calls under way, which nothing can interrupt
 
 
 class WorkerThreads:
-    """They are daemons, and are waited for all the same: by whoever closes, by garbage collection, and at interpreter exit."""
+    """They are daemons, and are waited for all the same: by whoever closes, and at interpreter exit (see `runtime/dropping.py`)."""
 
     def __init__(self, function: Function, trace: TaskTrace | None = None) -> None:
         self.done: SimpleQueue[Task | BaseException | None] = SimpleQueue()
@@ -34,10 +33,10 @@ class WorkerThreads:
 
     def start_for(self, owner: object, number: int) -> finalize[..., Any]:
         # Before the start: Ctrl-C may come between any two lines, and a thread must never be without an owner.
-        finalizer = finalize(owner, self._shut_down)
+        ends = finalizer(owner, self._shut_down)
         clean_up_undisturbed()
         self.resize(number)
-        return finalizer
+        return ends
 
     def resize(self, number: int) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -63,11 +62,7 @@ class WorkerThreads:
         if self._pid != os.getpid():  # a forked child, where there are no such threads
             return
         self.stop()
-        until = monotonic() + JOIN_TIMEOUT
-        for thread in self._threads:
-            # The collector may run a finalizer on any thread, these included; Ctrl-C may have come before one was started.
-            if thread.is_alive() and thread is not threading.current_thread():
-                thread.join(max(0.0, until - monotonic()))
+        join_all(self._threads)
 
     # -- on the threads
 

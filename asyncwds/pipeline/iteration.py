@@ -12,7 +12,6 @@ from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any
-from weakref import finalize
 
 from asyncwds.bridges.loop_thread import OTHER_PROCESS
 from asyncwds.errors import BridgeError
@@ -22,6 +21,7 @@ from asyncwds.pipeline.following import Follower
 from asyncwds.pipeline.lineage import SampleTrace
 from asyncwds.pipeline.run import Run
 from asyncwds.pipeline.stage_run import is_noted
+from asyncwds.runtime.dropping import finalizer
 from asyncwds.runtime.worker_info import FORKS
 
 MARK_SECONDS = 0.5
@@ -52,7 +52,7 @@ class Iteration(Iterator[Any]):
         self._run = run
         self._items = run.items(progress) if follower is None else follower.following(run.items(progress), run, progress)
         # At the end of the process too: what is closed when modules are taken down finds nothing of what it calls.
-        self._finish = finalize(self, close_generator, self._items)
+        self._finish = finalizer(self, close_generator, self._items)
         self._follower = follower
         self._progress = progress
         self._describe_state = describe_state

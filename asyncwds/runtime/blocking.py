@@ -23,8 +23,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _SLICE = 1.0  # [s]
-POOL = "asyncwds-"
-"""The names of its threads begin with it."""
 
 
 class BlockingPool:
@@ -44,7 +42,7 @@ class BlockingPool:
         if self._executor is None:
             from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - heavy, as below
 
-            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=f"{POOL}{self._purpose}")
+            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=f"asyncwds-{self._purpose}")
         return self._executor.submit(function, *args, **kwargs)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

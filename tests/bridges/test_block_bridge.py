@@ -146,29 +146,26 @@ def test_fault_39_a_thread_that_starts_only_after_it_was_stopped_ends_at_once():
     assert channel.queue.empty()
 
 
-@pytest.mark.parametrize("name", ["asyncwds engine", "asyncwds-file_0", "Dummy-1"])
-def test_collection_on_a_thread_that_serves_a_loop_waits_for_no_other(name):
-    """It may be that for which the other one waits, or hold its lock."""
-    held, ran = threading.Event(), []
+def test_collection_in_the_middle_of_any_code_does_not_wait_for_what_needs_a_lock_of_it():
+    lock, ended, source = threading.Lock(), threading.Event(), Source(10, hang_at=1)
 
     @asynccontextmanager
     async def open_source():
-        yield Source(0)
-        held.wait()
+        try:
+            yield source
+        finally:
+            if lock.acquire(timeout=10):
+                lock.release()
+            ended.set()
 
-    channel = _Channel(open_source, 1000, asyncio.new_event_loop, Counters())
-
-    def collect():
-        channel.shut_down()
-        ran.append(channel.thread.thread.is_alive())
-        held.set()
-
-    channel.thread.thread.start()
-    collector = threading.Thread(target=collect, name=name)
-    collector.start()
-    collector.join()
-    channel.thread.thread.join(5)
-    assert ran == [True]
+    circle: list[object] = [Bridge(open_source, window=100, counters=Counters(), loop_factory=asyncio.new_event_loop)]
+    next(circle[0])
+    circle.append(circle)
+    with lock:
+        del circle
+        gc.collect()
+        assert not ended.is_set()
+    assert ended.wait(5)
 
 
 def test_collection_on_the_loop_thread_itself_does_not_wait_for_itself():
@@ -206,7 +203,8 @@ def test_a_bridge_from_before_a_fork_is_refused_in_the_child_and_goes_on_in_the_
     assert sum(1 for _ in bridge) == 5
 
 
-def test_the_interpreter_exits_with_a_bridge_in_use():
+@pytest.mark.parametrize(("closing", "last"), [(0.01, "next(bridge)"), (1.5, "next(bridge); bridge = None")])
+def test_the_interpreter_exits_with_a_bridge_in_use_or_dropped(closing, last):
     program = """
         import asyncio
         from contextlib import asynccontextmanager
@@ -227,15 +225,13 @@ def test_the_interpreter_exits_with_a_bridge_in_use():
             try:
                 yield Source()
             finally:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(CLOSING)
                 print("closed", flush=True)
 
         bridge = Bridge(open, window=10, counters=Counters(), loop_factory=asyncio.new_event_loop)
-        next(bridge)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=100, check=False
-    )
+    program = f"CLOSING = {closing}\n{textwrap.dedent(program)}\n{last}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
 
 

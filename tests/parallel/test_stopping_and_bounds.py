@@ -67,6 +67,25 @@ def test_an_iterator_that_stops_early_leaves_nothing(f: Callable[[int], Any], en
         del iterator
 
 
+def test_one_that_is_collected_does_not_wait_for_a_call_under_way() -> None:
+    """Which may need a lock that is held where the collector came by."""
+    opened, late = threading.Event(), threading.Event()
+
+    def call(item: int) -> int:
+        if item and not opened.wait(10):
+            late.set()
+        return item
+
+    with leaks():
+        circle: list[Any] = [iter(wds.DataPipeline(forever, wds.map(call, workers=2)))]
+        assert next(circle[0]) == 0
+        circle.append(circle)
+        del circle
+        gc.collect()
+        assert not late.is_set()
+        opened.set()
+
+
 def test_a_coroutine_that_is_cancelled_makes_way_for_none(caplog: pytest.LogCaptureFixture) -> None:
     """Else asyncio tells of tasks that were destroyed while they were pending."""
     for _ in range(5):
