@@ -35,7 +35,7 @@ def test_help_names_the_commands_and_imports_none():
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
     assert all(name in done.stdout for name in ("ls", "bench", "cache", "demo"))
     imported = {line.split()[-1] for line in done.stderr.splitlines()}
-    assert {name for name in imported if name.startswith("asyncwds.cli.")} == {"asyncwds.cli.commands"}
+    assert {name for name in imported if name.startswith("asyncwds.cli.")} == {"asyncwds.cli.commands", "asyncwds.cli.interruption"}
 
 
 def test_ls_lists_samples_fields_and_sizes(shard):

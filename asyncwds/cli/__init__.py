@@ -15,9 +15,10 @@ import click
 
 from asyncwds import __version__
 from asyncwds.cli.commands import LOG, LazyGroup
+from asyncwds.cli.interruption import Interruption
 from asyncwds.errors import WdsError, redact
 from asyncwds.formatting.texts import printable
-from asyncwds.tools.report import INTERRUPTED, OK, UNREAD, USAGE, status_of
+from asyncwds.tools.report import OK, UNREAD, USAGE, status_of
 
 if TYPE_CHECKING:
     from asyncwds.cli.json_log import JsonLog
@@ -28,26 +29,30 @@ class _Main(LazyGroup):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """What a command returns is its exit status."""
-        try:
-            status = super().main(*args, **{**options, "standalone_mode": False})
-        except click.ClickException as error:
-            error.show()
-            sys.exit(USAGE)
-        except click.Abort:  # Ctrl-C
-            click.echo("asyncwds: interrupted", err=True)
-            sys.exit(INTERRUPTED)
+        with Interruption() as interruption:
+            try:
+                status = super().main(*args, **{**options, "standalone_mode": False, "obj": interruption})
+            except click.ClickException as error:
+                error.show()
+                sys.exit(USAGE)
+            except click.Abort:
+                click.echo("asyncwds: interrupted", err=True)
+                sys.exit(interruption.status)
         sys.exit(status)
 
     def invoke(self, context: click.Context) -> Any:
         # What the encoding of the terminal does not have is shown escaped, as on stderr.
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
-        status = INTERRUPTED
+        status = USAGE
         try:
-            status = self._run(context)
+            status = self._run(context) or OK
+        except (KeyboardInterrupt, click.Abort):
+            status = (context.find_object(Interruption) or Interruption()).status
+            raise
         finally:
             if (log := _log_of(context)) is not None:
-                log.write("end", status=status or OK)
+                log.write("end", status=status)
         return status
 
     def _run(self, context: click.Context) -> Any:

@@ -9,8 +9,10 @@ line, which ends with this ────► ends what it is doing, cleans up, and
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from time import monotonic
@@ -160,7 +162,9 @@ class _Worker:
         if not data:
             self.has_started = True
             return None
-        failure, result = pickle.loads(data)  # noqa: S301 - from our own process
+        failure, result, warned = pickle.loads(data)  # noqa: S301 - from our own process
+        for message, category in warned:
+            warnings.warn(message, category, stacklevel=2)
         if failure is not None:
             raise failures.unpickled(failure)
         self.item = None
@@ -194,12 +198,24 @@ def _work(start: Start[Any, Any], number: int, connection: Connection, line: Con
 def _serve(start: Start[Any, Any], number: int, connection: Connection) -> None:
     """Until the other end is closed, which raises EOFError."""
     function: Callable[[Any], Any] | None = None
+    warned: list[tuple[str, type[Warning]]] = []
+    warnings.showwarning = partial(_keep_warning, warned)
     connection.send_bytes(b"")
     while True:
         item = connection.recv()
         try:
             function = function or start(number)
-            answer = pickle.dumps((None, function(item)))
+            result = function(item)
+            answer = pickle.dumps((None, result, warned))
         except Exception as error:  # noqa: BLE001 - it belongs to the consumer, who raises it
-            answer = pickle.dumps((failures.pickled(error), None))
+            answer = pickle.dumps((failures.pickled(error), None, warned))
+        warned.clear()
         connection.send_bytes(answer)
+
+
+def _keep_warning(
+    warned: list[tuple[str, type[Warning]]], message: Warning | str, category: type[Warning], *_: Any, **__: Any
+) -> None:
+    """For the process that asked, which shows it as it does its own; by a class that it surely has."""
+    known = (each for each in category.__mro__ if each.__module__.partition(".")[0] in ("builtins", __name__.partition(".")[0]))
+    warned.append((str(message), next(known)))

@@ -14,9 +14,9 @@ from typing import Any
 from asyncwds.errors import LostSamplesError, NoSuchSampleError, SampleError, SpecError, TarError, redact
 from asyncwds.formatting.texts import plural
 
-OK, USAGE, DATA, IO, PARTIAL, INTERRUPTED, UNREAD = 0, 1, 2, 3, 4, 130, 141
+OK, USAGE, DATA, IO, PARTIAL, INTERRUPTED, UNREAD, TERMINATED = 0, 1, 2, 3, 4, 130, 141, 143
 """Exit statuses: done; no such command; the data are wrong; reading or writing failed; done without what was damaged; Ctrl-C;
-nobody reads standard output any more.
+nobody reads standard output any more; SIGTERM.
 """
 
 

@@ -168,3 +168,14 @@ def test_resumed_in_a_bucket(numbered: Any, tmp_path: Path) -> None:
         assert run_asyncwds(*arguments, *post).returncode == 0
         urls = [line.rpartition("/")[2] for line in (tmp_path / "log").read_text().splitlines()]
         assert urls == ["0-0.tar", "0-1.tar", "0-1.tar", "0-2.tar"]
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(numbered: Any, tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text("import os\n\ndef at(sample):\n    os.kill(os.getpid(), 15)\n    return True\n")
+    (tmp_path / "tmp").mkdir()
+    options = ["--py", f"{tmp_path}/ends.py:at", "--tmp", tmp_path / "tmp", "-o", tmp_path / "out.tar"]
+    done = run_asyncwds("sort", numbered("a.tar", 9), *options)
+    assert (done.returncode, done.stderr.strip()) == (143, "asyncwds: interrupted")
+    assert sorted(path.name for path in tmp_path.rglob("*.tar")) == ["a.tar"]
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,18 @@ def test_processes_find_the_same(command: str, shards: list[str], tmp_path: Path
     assert found[0][0] == (4 if command == "verify" else 0)
     if command == "verify":
         assert [name for name in found[0][2] if name.startswith("fixed")] == [f"fixed-{number}.tar" for number in (0, 2, 3, 4)]
+
+
+def test_keys_and_warnings_of_several_processes(write: Callable[..., str]) -> None:
+    scattered = write("scattered.tar", [("0001.txt", b""), ("b.txt", b""), ("0001.cls", b"1")])
+    again = write("again.tar", [("0001.txt", b"")])
+    found = [CliRunner().invoke(main, ["verify", scattered, again, "--json", "--jobs", jobs]) for jobs in ("1", "2")]
+    assert found[0].stdout == found[1].stdout
+    assert '"W12"' in found[1].stdout
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warned = [CliRunner().invoke(main, ["stat", scattered, again, "--jobs", jobs]).stderr for jobs in ("1", "2")]
+    assert warned[0] == warned[1] != ""
 
 
 @pytest.mark.parametrize(

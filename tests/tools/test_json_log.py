@@ -154,3 +154,10 @@ def test_nobody_logs_behind_the_end(run: Any, numbered: Any, capsys: pytest.Capt
     with pytest.raises(SystemExit):
         main(["cat", "a.tar", "-o", "x.tar"])
     assert capsys.readouterr().err == "3 samples in, 3 out in 1 shard\n"
+
+
+def test_the_end_of_what_makes_no_sense_has_its_status(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["verify", "a.tar", "--dry-run", "--log-json"])
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert (events[-1]["event"], events[-1]["status"]) == ("end", 1)

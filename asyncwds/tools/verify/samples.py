@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,15 @@ class Keys:
 
     def texts(self) -> list[str]:
         return zlib.decompress(self.packed).decode("utf-8", "surrogateescape").split("\0")[:-1]
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Keys], tuple[bytes]]:
+        """Hashes are those of a process, and made anew in another one."""
+        return _hashed, (self.packed,)
+
+
+def _hashed(packed: bytes) -> Keys:
+    texts = Keys(np.zeros(0, dtype=np.int64), packed).texts()
+    return Keys(np.fromiter(map(hash, texts), dtype=np.int64, count=len(texts)), packed)
 
 
 class SampleTable:
