@@ -329,7 +329,7 @@ async def test_fault_05_what_is_refused_again_is_an_error(seaweedfs: ObjectStore
 def test_fault_05_a_file_of_credentials_that_changes_in_mid_epoch(seaweedfs: ObjectStore, home: Path) -> None:
     """As where another process keeps the file up to date; the old ones are refused once."""
     folder = uuid.uuid4().hex
-    for number in range(4):
+    for number in range(8):
         seaweedfs.put(f"{folder}/{number}.tar", make_shard(make_samples(50, size=1000, prefix=f"{number}-")))
     text = "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n"
     (home / "credentials").write_text(text.format(*READER))
@@ -338,8 +338,10 @@ def test_fault_05_a_file_of_credentials_that_changes_in_mid_epoch(seaweedfs: Obj
     )
     (home / "credentials").write_text(text.format(*NOBODY))
     samples = list(dataset)
-    # The first shard was asked for with credentials that are no good, before the handler was told and new ones were there.
-    assert [sample["__key__"][0] for sample in samples[::50]] == ["1", "2", "3"]
+    # The first shard was asked for with credentials that are no good; others perhaps, before the handler had written new ones.
+    read = [sample["__key__"][0] for sample in samples[::50]]
+    assert 0 < len(read) < 8
+    assert read == list("01234567")[-len(read) :]
 
 
 def _replace_when_refused(home: Path, text: str) -> Callable[[Exception], bool]:
