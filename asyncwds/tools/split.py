@@ -23,7 +23,6 @@ from asyncwds.tools.inputs import Inputs
 from asyncwds.tools.outputs import SEVERAL, Outputs, ShardOutputs
 from asyncwds.tools.report import Report
 from asyncwds.tools.selection import Selection, share_of
-from asyncwds.tools.splitting.shard_map import NOT_IN_MAP, MapGroups, load_map
 from asyncwds.tools.splitting.templates import name_at
 from asyncwds.tools.targets import Target
 
@@ -79,7 +78,7 @@ def split_shards(
     if ways:
         checks.require(number is None and not balance, "groups have shards by max_count or max_size")
         if by_map is not None:
-            return _split_by_map(inputs, outputs, selection, load_map(by_map) if isinstance(by_map, str) else by_map, unmapped)
+            return _split_by_map(inputs, outputs, selection, by_map, unmapped)
         group = by_ratio(ratio, selection.seed) if ratio is not None else by_expression(by_field or "")
         return _split_groups(inputs, outputs, selection, Groups(group), [sorted((ratio or {}).items()), by_field])
     if number is None and not balance:
@@ -142,7 +141,11 @@ class Groups(NamedTuple):
     sort_by: Callable[[RawSample], str] | None = None
 
 
-def _split_by_map(inputs: Inputs, outputs: Outputs, selection: Selection, shards: Mapping[str, str], unmapped: str) -> Report:
+def _split_by_map(inputs: Inputs, outputs: Outputs, selection: Selection, shards: str | Mapping[str, str], unmapped: str) -> Report:
+    from asyncwds.tools.splitting.shard_map import NOT_IN_MAP, MapGroups, load_map  # noqa: PLC0415 - reads tables of all kinds
+
+    if isinstance(shards, str):
+        shards = load_map(shards)
     by_map = MapGroups(shards, unmapped)
     if wrong := [name for name in by_map.names if not _can_be_part(name_at(name, 0))]:
         raise SpecError(f"the map has the shard {min(wrong)[:80]!r}, which cannot be part of the name of one")

@@ -11,6 +11,7 @@ import tarfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -154,9 +155,15 @@ def test_where_all_samples_are_wanted_they_are_copied_in_runs(wanted: Selection)
     assert not Selection(limit=0).is_everything
 
 
-def test_what_copies_local_shards_imports_no_more(write: Callable[..., str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command", [["cat", "-o", "b.tar"], ["split", "--max-count", "5", "-o", "b-{shard}.tar"]], ids=itemgetter(0)
+)
+def test_what_copies_local_shards_imports_no_more(
+    command: list[str], write: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No event loop, no engine, no store: a command of a second would take half as long again."""
-    arguments = ["cat", write("a.tar", [("a.x", b"1")]), "-o", str(tmp_path / "b.tar")]
+    monkeypatch.chdir(tmp_path)
+    arguments = [*command, write("a.tar", [("a.x", b"1")])]
     program = "import sys; from asyncwds.cli import main\ntry: main(sys.argv[1:])\nfinally: print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
     imported = set(done.stdout.split())
