@@ -21,8 +21,6 @@ from asyncwds.runtime.dropping import finalizer, join_all
 from asyncwds.runtime.process import clean_up_undisturbed, explain, make_loop
 from asyncwds.settings.reading import Prefetch
 
-NAME = "asyncwds engine"
-
 OTHER_PROCESS = "an iterator cannot be used in another process than the one that made it; iterate over the dataset there"
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -42,7 +40,7 @@ class LoopThread:
     ) -> None:
         # Made by the thread itself: a thread that is stopped before it starts has nothing to close.
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.thread = threading.Thread(target=self._run, args=(main, ended, loop_factory), name=NAME, daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(main, ended, loop_factory), name="asyncwds engine", daemon=True)
         self._pid = os.getpid()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
