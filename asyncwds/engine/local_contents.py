@@ -7,11 +7,9 @@ from time import monotonic
 
 from asyncwds.compression.decompress import DETECTED_BY, detect
 from asyncwds.engine.contents import Contents
-from asyncwds.engine.opener_table import is_own
+from asyncwds.engine.opener_table import path_read_in_place
 from asyncwds.errors import ChangedError, ShortBodyError, WdsError
 from asyncwds.runtime.counters import Counters
-from asyncwds.runtime.security import why_refused
-from asyncwds.shards.urls import local_path, rewritten
 from asyncwds.storage.base import Answer
 from asyncwds.storage.local.file import file_identity
 from asyncwds.storage.local.readiness import translate_os_error
@@ -32,8 +30,8 @@ class LocalContents:
 
     def open(self) -> bool:
         """Whether it can be read so: not what is elsewhere, compressed, no regular file, or fails. That has to be fetched."""
-        path = local_path(rewritten(self._url))
-        if path is None or why_refused("file") or not is_own("file") or not os.path.isfile(path):  # noqa: PTH113 - a Path would normalise
+        path = path_read_in_place(self._url)
+        if path is None:
             return False
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 from asyncwds.compression.decompress import DETECTED_BY, detect
 from asyncwds.engine.blocks import Block
-from asyncwds.engine.opener_table import is_own
+from asyncwds.engine.opener_table import path_read_in_place
 from asyncwds.errors import ShortBodyError, TrailingBytesError, WdsError
-from asyncwds.runtime.security import why_refused
 from asyncwds.runtime.units import KiB, MiB
 from asyncwds.settings.reading import Prefetch
 from asyncwds.shards.shard import Shard
-from asyncwds.shards.urls import local_path, rewritten
+from asyncwds.shards.urls import rewritten
 from asyncwds.storage.local.readiness import translate_os_error
 from asyncwds.tar.parser import TarParser
 from asyncwds.tar.raw import Piece, RawGrouper, RawSample, Stray
@@ -61,11 +60,10 @@ class LocalShard:
 
 def open_local(url: str) -> LocalShard | None:
     """A shard that can be read in this way; None for one that the engine has to read: from elsewhere, compressed, a FIFO."""
-    url = rewritten(url)
-    path = local_path(url)
-    if path is None or why_refused("file") or not is_own("file") or not os.path.isfile(path):  # noqa: PTH113 - a Path would normalise
+    path = path_read_in_place(url)
+    if path is None:
         return None
-    shard = LocalShard(url, path)
+    shard = LocalShard(rewritten(url), path)
     return None if detect(shard.read_range(0, min(DETECTED_BY, shard.size))) else shard
 
 
