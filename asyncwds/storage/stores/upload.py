@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from asyncwds.errors import FetchError, NotFoundError, SpecError
@@ -51,14 +51,40 @@ class Parts(Protocol):
         ...
 
 
+class Unsent:
+    """Bytes that were written and make no whole part yet."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._nbytes = 0
+
+    def add(self, data: bytes, part_bytes: int) -> Iterator[bytes]:
+        """Gives the parts that are whole then. The last one stays until more comes: an object ends with what is left."""
+        self._pieces.append(data)
+        self._nbytes += len(data)
+        while self._nbytes > part_bytes:
+            yield self._take(part_bytes)
+
+    def take_all(self) -> bytes:
+        return self._take(self._nbytes)
+
+    def clear(self) -> None:
+        self._pieces.clear()
+
+    def _take(self, size: int) -> bytes:
+        whole = b"".join(self._pieces)
+        self._pieces = [whole[size:]] if len(whole) > size else []
+        self._nbytes = len(whole) - size
+        return whole[:size]
+
+
 class MultipartUpload:
     """Keeps what makes no whole part yet and the parts under way in memory. What fits into one part is put in one go."""
 
     def __init__(self, parts: Parts, url: str) -> None:
         self._parts = parts
         self._url = url
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        self._unsent = Unsent()
         self._sent = 0  # bytes of the parts that were begun
         self._room = asyncio.Semaphore(AT_ONCE)
         self._begun: asyncio.Task[str] | None = None
@@ -66,13 +92,11 @@ class MultipartUpload:
         self._over = False
 
     async def write(self, data: bytes) -> None:
-        self._pending.append(data)
-        self._pending_bytes += len(data)
-        while self._pending_bytes > self._parts.part_bytes:
-            await self._send(self._take(self._parts.part_bytes))
+        for part in self._unsent.add(data, self._parts.part_bytes):
+            await self._send(part)
 
     async def commit(self) -> None:
-        last = self._take(self._pending_bytes)
+        last = self._unsent.take_all()
         if self._begun is None:
             await self._parts.put(self._url, last)
         else:
@@ -85,7 +109,7 @@ class MultipartUpload:
         if self._over:
             return
         self._over = True
-        self._pending.clear()
+        self._unsent.clear()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -118,12 +142,6 @@ class MultipartUpload:
         if failed is not None:
             self._room.release()
             failed.result()
-
-    def _take(self, size: int) -> bytes:
-        whole = b"".join(self._pending)
-        self._pending = [whole[size:]] if len(whole) > size else []
-        self._pending_bytes = len(whole) - size
-        return whole[:size]
 
     async def _cancel(self, begun: asyncio.Task[str]) -> None:
         if not await finished_soon(begun):

@@ -11,6 +11,7 @@ from asyncwds.errors import FetchError
 from asyncwds.runtime.event_loop import finished_soon
 from asyncwds.storage.object_store import StoreRequest
 from asyncwds.storage.stores.api_client import ApiClient
+from asyncwds.storage.stores.upload import Unsent
 
 _TYPE = {"Content-Type": "application/x-tar"}
 _KEPT = re.compile(r"bytes=0-(\d+)")
@@ -31,21 +32,18 @@ class ResumableUpload:
         self._api = api
         self._api_at = api_at
         self._part_bytes = part_bytes
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        self._unsent = Unsent()
         self._begun = 0  # bytes of the chunks that were begun with
         self._session: asyncio.Task[ApiClient] | None = None
         self._chunk: asyncio.Task[None] | None = None
         self._over = False
 
     async def write(self, data: bytes) -> None:
-        self._pending.append(data)
-        self._pending_bytes += len(data)
-        while self._pending_bytes > self._part_bytes:
-            await self._send(self._take(self._part_bytes))
+        for part in self._unsent.add(data, self._part_bytes):
+            await self._send(part)
 
     async def commit(self) -> None:
-        last = self._take(self._pending_bytes)
+        last = self._unsent.take_all()
         if self._chunk is None:
             query = {"uploadType": "media", "name": self._key}
             await self._api.send(StoreRequest("POST", self._url, _TYPE, query, last))
@@ -59,7 +57,7 @@ class ResumableUpload:
         if self._over:
             return
         self._over = True
-        self._pending.clear()
+        self._unsent.clear()
         if self._chunk is not None:
             self._chunk.cancel()
             await asyncio.wait([self._chunk])
@@ -112,9 +110,3 @@ class ResumableUpload:
         except FetchError as error:
             if session.exception() is None and error.status not in _GONE:
                 _LOG.warning("an upload could not be cancelled; the service drops it after a week: %s", error)
-
-    def _take(self, size: int) -> bytes:
-        whole = b"".join(self._pending)
-        self._pending = [whole[size:]] if len(whole) > size else []
-        self._pending_bytes = len(whole) - size
-        return whole[:size]
